@@ -1,0 +1,74 @@
+"""The download: model weights encoded at the server, broadcast, decoded at every client, and counted.
+
+Clients train from what they decoded. Beside the weights travel the seeds of the round, so that whatever a client draws
+is a function of (seed, round, client); they are protocol and not counted, like headers.
+"""
+
+import collections
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from compression import codec as codec_lib
+
+
+def build_broadcast(
+    weights_type: tff.types.StructType, codec: codec_lib.Codec, seed: int
+) -> tff.learning.templates.DistributionProcess:
+  """Builds the distribution process of a run.
+
+  Args:
+    weights_type: `tff.learning.models.ModelWeights` of float32 tensors of static shape.
+    codec: Encodes each trainable variable; non-trainable ones travel as they are.
+    seed: The run's seed. The process' state counts rounds, from 1.
+
+  Returns:
+    A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2]>}@CLIENTS` which measures
+    `download_bytes`, int64 at the server: the payload once for every client that receives it.
+  """
+  specs = [tf.TensorSpec(member.shape, member.dtype) for member in weights_type.trainable]
+
+  @tff.tensorflow.computation(weights_type, np.int64)
+  def encode(weights, round_number):
+    round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
+    payloads = []
+    for index, variable in enumerate(weights.trainable):
+      variable_seed = tf.random.experimental.stateless_fold_in(round_seed, tf.constant(index, tf.int64))
+      payloads.append(codec.encode(variable, variable_seed, round_seed))
+    return collections.OrderedDict(
+        payloads=tuple((payload.values, payload.side) for payload in payloads),
+        non_trainable=weights.non_trainable, round_seed=round_seed,
+        num_bytes=codec_lib.num_bytes([payloads, list(weights.non_trainable)]))
+
+  @tff.tensorflow.computation(encode.type_signature.result)
+  def decode(sent):
+    trainable = tuple(
+        tf.ensure_shape(codec.decode(codec_lib.Payload(*payload), spec, sent['round_seed']), spec.shape)
+        for payload, spec in zip(sent['payloads'], specs, strict=True))
+    weights = tff.learning.models.ModelWeights(trainable, sent['non_trainable'])
+    return collections.OrderedDict(weights=weights, round_seed=sent['round_seed'])
+
+  @tff.tensorflow.computation(encode.type_signature.result)
+  def num_bytes(sent):
+    return sent['num_bytes']
+
+  @tff.tensorflow.computation(np.int64)
+  def next_round(round_number):
+    return round_number + 1
+
+  @tff.federated_computation()
+  def initialize():
+    return tff.federated_value(np.int64(1), tff.SERVER)
+
+  @tff.federated_computation(
+      tff.FederatedType(np.int64, tff.SERVER), tff.FederatedType(weights_type, tff.SERVER))
+  def next_fn(round_number, weights):
+    sent = tff.federated_broadcast(tff.federated_map(encode, (weights, round_number)))
+    received = tff.federated_sum(tff.federated_map(num_bytes, sent))
+    return tff.templates.MeasuredProcessOutput(
+        tff.federated_map(next_round, round_number),
+        tff.federated_map(decode, sent),
+        tff.federated_zip(collections.OrderedDict(download_bytes=received)))
+
+  return tff.learning.templates.DistributionProcess(initialize, next_fn)

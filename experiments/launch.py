@@ -1,0 +1,60 @@
+"""Starts a binary: readable `--help`, `--version`, and one line and exit code 2 for whatever a user can mend."""
+
+from collections.abc import Callable, Sequence
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from data import errors
+from experiments import spec
+from experiments import version
+
+_INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
+
+
+class UsageError(ValueError):
+  """Something the user asked for that cannot be done; the message is one line naming the remedy."""
+
+
+def launch(main: Callable[[], None]) -> None:
+  """Parses the flags, runs `main` and exits: 0 when it returns, 2 after one line on stderr for bad input.
+
+  Args:
+    main: Raises `UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input.
+  """
+  # TFF reports progress of its own through absl; the suite has a progress bar.
+  logging.set_verbosity(logging.ERROR)
+  app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
+    print(sys.modules['__main__'].__doc__)
+    print(flags.FLAGS.main_module_help())
+    sys.exit(0)
+  if '--version' in argv[1:]:
+    print(version.VERSION)
+    sys.exit(0)
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    _refuse(str(error))
+
+
+def _guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    _refuse(f'{argv[1]!r} is not a flag: write --name=value')
+  try:
+    main()
+  except (UsageError, spec.SpecError, errors.DataError) as error:
+    _refuse(str(error))
+  except KeyboardInterrupt:
+    print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
+    sys.exit(_INTERRUPTED)
+
+
+def _refuse(message: str) -> None:
+  print('error: ' + ' '.join(message.split()), file=sys.stderr)
+  sys.exit(2)

@@ -1,0 +1,86 @@
+"""The columns of `metrics.csv` and how a round fills them. They are an interface: renaming one breaks users."""
+
+import collections
+from collections.abc import Mapping
+import csv
+import math
+import pathlib
+from typing import Any
+
+COLUMNS = (
+    'round', 'num_clients', 'num_examples', 'train/loss', 'eval/loss', 'eval/accuracy', 'eval/perplexity',
+    'upload_bytes', 'download_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_weights',
+    'upload_bytes_total', 'download_bytes_total', 'upload_bytes_per_client_max', 'upload_distortion',
+    'trained_fraction', 'dropped_updates', 'skipped_clients', 'round_retries', 'round_seconds', 'worker_rss_bytes',
+)
+NOT_MEASURED = ''
+
+Row = collections.OrderedDict
+
+
+def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[str, Any]:
+  """Turns the measurements of a learning process' round into columns.
+
+  Args:
+    measured: `LearningProcessOutput.metrics`.
+    num_parameters: Of the model.
+
+  Returns:
+    Columns by name; a mean over nothing is `NOT_MEASURED`.
+  """
+  work, upload = measured['client_work'], measured['aggregator']
+  return {
+      'num_clients': int(work['num_clients']),
+      'num_examples': int(work['num_examples']),
+      'train/loss': _ratio(work['loss_sum'], work['weight_sum']),
+      'download_bytes': int(measured['distributor']['download_bytes']),
+      'trained_fraction': _ratio(work['trained_parameters'], int(work['num_clients']) * num_parameters),
+      'dropped_updates': int(work['dropped_updates']),
+      **{name: int(value) for name, value in upload.items()},
+  }
+
+
+def evaluation_columns(measured: Mapping[str, Any]) -> dict[str, Any]:
+  """Turns the summed measures of an evaluation into columns."""
+  loss = _ratio(measured['loss_sum'], measured['weight_sum'])
+  return {
+      'eval/loss': loss,
+      'eval/accuracy': _ratio(measured['correct_sum'], measured['weight_sum']),
+      'eval/perplexity': perplexity(loss),
+  }
+
+
+def perplexity(loss: float | str) -> float | str:
+  """Returns e**loss, infinite where that overflows and `NOT_MEASURED` without a loss."""
+  if loss == NOT_MEASURED:
+    return NOT_MEASURED
+  return math.exp(loss) if loss < 700.0 else math.inf
+
+
+def row(columns: Mapping[str, Any]) -> Row:
+  """Returns all columns but `round`, the key, in order; those without a measurement are empty."""
+  unknown = set(columns) - set(COLUMNS)
+  if unknown:
+    raise KeyError(f'no such column of metrics.csv: {sorted(unknown)}')
+  return collections.OrderedDict((name, columns.get(name, NOT_MEASURED)) for name in COLUMNS[1:])
+
+
+def start(path: pathlib.Path) -> None:
+  """Writes an empty `metrics.csv`: TFF's release manager keeps the order of columns that it finds."""
+  path.write_text(','.join(COLUMNS) + '\n')
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Reads a `metrics.csv`: a list of rows, each from column to int, float or `NOT_MEASURED`."""
+  with path.open(newline='') as file:
+    return [{name: _number(cell) for name, cell in line.items()} for line in csv.DictReader(file)]
+
+
+def _number(cell: str) -> int | float | str:
+  if cell == NOT_MEASURED:
+    return NOT_MEASURED
+  return int(cell) if cell.lstrip('-').isdigit() else float(cell)
+
+
+def _ratio(numerator: Any, denominator: Any) -> float | str:
+  return float(numerator) / float(denominator) if denominator else NOT_MEASURED

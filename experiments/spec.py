@@ -1,0 +1,128 @@
+"""Spec strings: one small language that turns flag text into calls of catalogue entries.
+
+    'uniform(bits=8)'        one call
+    'lstm'                   a call without arguments
+    'clip(stddevs=2.5)|uniform(bits=8)'   a chain, left to right
+
+Only keyword arguments and Python literals are accepted, so a spec never runs code.
+"""
+
+import ast
+from collections.abc import Callable, Mapping
+import difflib
+import inspect
+from typing import Any, NamedTuple
+
+
+class SpecError(ValueError):
+  """A spec string that cannot be built; the message is one line naming the valid choices."""
+
+
+class Call(NamedTuple):
+  """One parsed element of a spec: the catalogue name and its keyword arguments."""
+
+  name: str
+  arguments: dict[str, Any]
+
+
+def parse(text: str) -> list[Call]:
+  """Parses a chain of calls.
+
+  Args:
+    text: For example `'hadamard|uniform(bits=8)'`.
+
+  Returns:
+    The calls, left to right; at least one.
+
+  Raises:
+    SpecError: If the text is not a chain of names or calls with literal keyword arguments.
+  """
+  try:
+    expression = ast.parse(text.strip(), mode='eval').body
+  except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    raise SpecError(f"cannot read {text!r}: write name or name(argument=value), chained with '|'") from error
+  return [_call(node, text) for node in _chain(expression)]
+
+
+def _chain(node: ast.expr) -> list[ast.expr]:
+  if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+    return _chain(node.left) + _chain(node.right)
+  return [node]
+
+
+def _call(node: ast.expr, text: str) -> Call:
+  if isinstance(node, ast.Name):
+    return Call(node.id, {})
+  if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+    raise SpecError(f'{ast.unparse(node)!r} in {text!r} is neither a name nor a call: write name(argument=value)')
+  if node.args or any(keyword.arg is None for keyword in node.keywords):
+    raise SpecError(f'{node.func.id} in {text!r} takes arguments by name only: write {node.func.id}(argument=value)')
+  names = [keyword.arg for keyword in node.keywords]
+  if len(set(names)) < len(names):
+    raise SpecError(f'{node.func.id} in {text!r} names an argument twice')
+  return Call(node.func.id, {keyword.arg: _literal(keyword, text) for keyword in node.keywords})
+
+
+def _literal(keyword: ast.keyword, text: str) -> Any:
+  try:
+    return ast.literal_eval(keyword.value)
+  except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    raise SpecError(
+        f'{keyword.arg}={ast.unparse(keyword.value)} in {text!r} is not a plain value: '
+        "numbers, 'strings', True, False, None and lists of them are"
+    ) from error
+
+
+def build(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+  """Builds the object of a spec that allows one call only.
+
+  Args:
+    text: The spec string.
+    catalogue: Names to builders; a builder takes keyword arguments and raises `ValueError` for a value out of range.
+    what: What the catalogue holds, for messages: `'model'`.
+
+  Returns:
+    What the builder returned.
+
+  Raises:
+    SpecError: For unknown names, misspelt arguments, values out of range, and chains.
+  """
+  calls = parse(text)
+  if len(calls) > 1:
+    raise SpecError(f"{what} {text!r}: '|' does not apply here; choose one of {_listed(catalogue)}")
+  return _built(calls[0], catalogue, what)
+
+
+def build_chain(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> list[Any]:
+  """Builds every call of a chain; the arguments and errors are those of `build`."""
+  return [_built(call, catalogue, what) for call in parse(text)]
+
+
+def _built(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+  if call.name not in catalogue:
+    raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; choose one of {_listed(catalogue)}')
+  builder = catalogue[call.name]
+  parameters = inspect.signature(builder).parameters
+  for name in call.arguments:
+    if name not in parameters:
+      valid = ', '.join(parameters) or 'no arguments'
+      raise SpecError(f'{what} {call.name} has no argument {name!r}{_nearest(name, parameters)}; it takes {valid}')
+  missing = [
+      name for name, parameter in parameters.items()
+      if parameter.default is inspect.Parameter.empty and name not in call.arguments
+  ]
+  if missing:
+    raise SpecError(f'{what} {call.name} needs {missing[0]}=...: {call.name}({missing[0]}=...)')
+  try:
+    return builder(**call.arguments)
+  except (ValueError, TypeError) as error:
+    raise SpecError(f'{what} {call.name}: {error}') from error
+
+
+def _nearest(name: str, choices: Mapping[str, Any]) -> str:
+  matches = difflib.get_close_matches(name, list(choices), n=1)
+  return f' (did you mean {matches[0]!r}?)' if matches else ''
+
+
+def _listed(catalogue: Mapping[str, Any]) -> str:
+  return ', '.join(catalogue)

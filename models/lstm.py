@@ -1,0 +1,93 @@
+"""LSTM language model with coupled input-forget gate and recurrent projection (sizes of Ro et al. 2022, arXiv 2204.09715).
+
+    f, o = sigmoid(.), g = tanh(.) of x_t W + r_{t-1} U + b
+    c_t = f c_{t-1} + (1 - f) g;   r_t = (o tanh(c_t)) P + p;   logits = r_t E^T + b
+
+Input and output embeddings are tied, so the projection has the embedding's width. The paper's table fixes only the
+counts; this variant is the one that reproduces them.
+"""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from models import layers
+from models import model as model_lib
+from models import sizes
+
+SIZES = {
+    'tiny': dict(width=128, num_cells=384, num_layers=1),
+    'small': dict(width=256, num_cells=2048, num_layers=1),
+    'large': dict(width=1024, num_cells=2048, num_layers=1),
+}
+
+
+def lstm(
+    size: str = 'tiny', width: int | None = None, num_cells: int | None = None, num_layers: int | None = None,
+    dropout: float = 0.0,
+) -> Callable[[int], model_lib.Model]:
+  """Configures an LSTM language model.
+
+  Args:
+    size: `tiny`, `small` or `large`; the other arguments override its dimensions.
+    width: Embedding and projection width.
+    num_cells: LSTM cells in each layer.
+    num_layers: Number of layers.
+    dropout: Rate after each layer while training, in [0, 1).
+
+  Returns:
+    A builder from vocabulary size to a `Model`: int32 tokens [batch, length] to float32 logits [batch, length, vocabulary].
+
+  Raises:
+    ValueError: For dimensions out of range.
+  """
+  dimensions = sizes.chosen(SIZES, size, dict(width=width, num_cells=num_cells, num_layers=num_layers))
+  sizes.check_dropout(dropout)
+  num_blocks = dimensions['num_layers']
+
+  def build(vocabulary_size: int) -> model_lib.Model:
+    def apply(weights: Mapping[str, tf.Tensor], tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+      x = tf.gather(weights['embedding/table'], tokens) * dimensions['width'] ** 0.5
+      for index in range(num_blocks):
+        x = layers.dropout(_layer(weights, index, x), dropout, seed, index)
+      return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
+
+    return model_lib.Model(_variables(vocabulary_size, **dimensions), apply)
+
+  return build
+
+
+def _variables(vocabulary_size: int, width: int, num_cells: int, num_layers: int) -> tuple[model_lib.Variable, ...]:
+  variables = [model_lib.Variable('embedding/table', (vocabulary_size, width), model_lib.normal(width**-0.5))]
+  for index in range(num_layers):
+    block = f'block_{index}'
+    variables += [
+        model_lib.Variable(f'{block}/input_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
+        model_lib.Variable(f'{block}/recurrent_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
+        model_lib.Variable(f'{block}/bias', (3 * num_cells,), model_lib.zeros),
+        model_lib.Variable(f'{block}/projection_kernel', (num_cells, width), model_lib.glorot_uniform),
+        model_lib.Variable(f'{block}/projection_bias', (width,), model_lib.zeros),
+    ]
+  variables.append(model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros))
+  return tuple(variables)
+
+
+def _layer(weights: Mapping[str, tf.Tensor], index: int, x: tf.Tensor) -> tf.Tensor:
+  """Runs one layer over [batch, length, width]; the input products of all steps are one product."""
+  block = f'block_{index}'
+  recurrent_kernel = weights[f'{block}/recurrent_kernel']
+  projection_kernel, projection_bias = weights[f'{block}/projection_kernel'], weights[f'{block}/projection_bias']
+  inputs = layers.dense(x, weights[f'{block}/input_kernel'], weights[f'{block}/bias'])
+  batch, width = tf.shape(x)[0], x.shape[2]
+
+  def step(carry: tuple[tf.Tensor, tf.Tensor], z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    projected, cell = carry
+    forget, output, candidate = tf.split(z + tf.matmul(projected, recurrent_kernel), 3, axis=-1)
+    forget = tf.sigmoid(forget)
+    cell = forget * cell + (1.0 - forget) * tf.tanh(candidate)
+    hidden = tf.sigmoid(output) * tf.tanh(cell)
+    return tf.nn.bias_add(tf.matmul(hidden, projection_kernel), projection_bias), cell
+
+  start = tf.zeros([batch, width]), tf.zeros([batch, projection_kernel.shape[0]])
+  projected, _ = tf.scan(step, tf.transpose(inputs, [1, 0, 2]), start)
+  return tf.transpose(projected, [1, 0, 2])

@@ -1,0 +1,33 @@
+"""Checks of the arguments that model builders share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def chosen(sizes: Mapping[str, Mapping[str, int]], size: str, overrides: Mapping[str, int | None]) -> dict[str, Any]:
+  """Returns the dimensions of a named size with the overrides that are not None put in.
+
+  Args:
+    sizes: Named sizes to dimensions by name.
+    size: A key of `sizes`.
+    overrides: Dimensions given by the user.
+
+  Returns:
+    Dimensions by name, each a positive int.
+
+  Raises:
+    ValueError: For an unknown size or a dimension below 1.
+  """
+  if size not in sizes:
+    raise ValueError(f'size must be one of {", ".join(sizes)}, not {size!r}')
+  dimensions = dict(sizes[size]) | {name: value for name, value in overrides.items() if value is not None}
+  for name, value in dimensions.items():
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+      raise ValueError(f'{name} must be a whole number of at least 1, not {value!r}')
+  return dimensions
+
+
+def check_dropout(rate: float) -> None:
+  """Raises `ValueError` unless `rate` lies in [0, 1)."""
+  if not 0.0 <= rate < 1.0:
+    raise ValueError(f'dropout must lie in [0, 1), not {rate!r}')

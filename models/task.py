@@ -1,0 +1,48 @@
+"""A task: a model, what its examples look like, and what is measured on a batch of them."""
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+
+import tensorflow as tf
+
+from models import model as model_lib
+
+Batch = Mapping[str, tf.Tensor]
+Measures = collections.OrderedDict  # loss_sum, correct_sum and weight_sum, float32 scalars that add up over batches.
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """What clients train and how it is judged.
+
+  Attributes:
+    model: The model.
+    example_spec: `tf.TensorSpec`s of one example without a batch axis; always holds an int64 `client_key`.
+    inputs: From a batch to the model's inputs.
+    measure: From (outputs, batch) to `Measures`; the training loss is loss_sum / weight_sum.
+  """
+
+  model: model_lib.Model
+  example_spec: collections.OrderedDict[str, tf.TensorSpec]
+  inputs: Callable[[Batch], tf.Tensor]
+  measure: Callable[[tf.Tensor, Batch], Measures]
+
+  def evaluate(self, weights: Sequence[tf.Tensor], batch: Batch, seed: tf.Tensor | None = None) -> Measures:
+    """Runs the model on a batch.
+
+    Args:
+      weights: In the order of `model.variables`.
+      batch: Tensors of `example_spec` with a leading batch axis.
+      seed: int64[2] for dropout while training, else None.
+
+    Returns:
+      The batch's measures.
+    """
+    outputs = self.model.apply(self.model.by_name(weights), self.inputs(batch), seed)
+    return self.measure(outputs, batch)
+
+
+def zero_measures() -> Measures:
+  """The measures of no batch at all."""
+  return collections.OrderedDict((name, tf.constant(0.0)) for name in ('loss_sum', 'correct_sum', 'weight_sum'))

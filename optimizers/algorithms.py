@@ -1,0 +1,79 @@
+"""Algorithms: which optimizer runs at the clients and which at the server, composed into a TFF learning process.
+
+    FedAvg   McMahan et al. 2016 (arXiv 1602.05629): SGD at both ends, server learning rate 1
+    FedAdam  Reddi et al. 2020 (arXiv 2003.00295): SGD at the clients, Adam on the averaged update at the server
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+import tensorflow_federated as tff
+
+from compression import broadcast
+from compression import codec as codec_lib
+from compression import partial_mean
+from models import task as task_lib
+from optimizers import client_work
+from optimizers import local_batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Communication:
+  """How updates go up and weights come down."""
+
+  upload: codec_lib.Codec = codec_lib.Codec()
+  download: codec_lib.Codec = codec_lib.Codec()
+
+
+Algorithm = Callable[
+    [task_lib.Task, Communication, local_batches.LocalBatches, int], tff.learning.templates.LearningProcess]
+
+
+def fed_avg(client_lr: float = 0.5, server_lr: float = 1.0) -> Algorithm:
+  """Federated averaging; `server_lr` scales the averaged update."""
+  _check_positive(client_lr=client_lr, server_lr=server_lr)
+  return _algorithm(
+      tff.learning.optimizers.build_sgdm(client_lr), tff.learning.optimizers.build_sgdm(server_lr))
+
+
+def fed_adam(
+    client_lr: float = 0.5, server_lr: float = 0.01, beta_1: float = 0.9, beta_2: float = 0.99, epsilon: float = 1e-3
+) -> Algorithm:
+  """Federated averaging with Adam at the server."""
+  _check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon)
+  for name, value in dict(beta_1=beta_1, beta_2=beta_2).items():
+    if not 0.0 <= value < 1.0:
+      raise ValueError(f'{name} must lie in [0, 1), not {value!r}')
+  return _algorithm(
+      tff.learning.optimizers.build_sgdm(client_lr),
+      tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon))
+
+
+def _algorithm(
+    client_optimizer: tff.learning.optimizers.Optimizer, server_optimizer: tff.learning.optimizers.Optimizer
+) -> Algorithm:
+  def compose(
+      task: task_lib.Task, communication: Communication, batches: local_batches.LocalBatches, seed: int
+  ) -> tff.learning.templates.LearningProcess:
+    @tff.tensorflow.computation
+    def initial_weights():
+      return tff.learning.models.ModelWeights(task.model.initial_weights(seed), ())
+
+    weights_type = initial_weights.type_signature.result
+    work = client_work.build_client_work(task, client_optimizer, batches)
+    client_result = work.next.type_signature.result.result.member
+    return tff.learning.templates.compose_learning_process(
+        initial_weights,
+        broadcast.build_broadcast(weights_type, communication.download, seed),
+        work,
+        partial_mean.PartialMeanFactory(communication.upload).create(
+            client_result.update, client_result.update_weight),
+        tff.learning.templates.build_apply_optimizer_finalizer(server_optimizer, weights_type))
+
+  return compose
+
+
+def _check_positive(**values: float) -> None:
+  for name, value in values.items():
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < float('inf'):
+      raise ValueError(f'{name} must be a positive number, not {value!r}')

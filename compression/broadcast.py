@@ -14,7 +14,7 @@ from compression import codec as codec_lib
 
 
 def build_broadcast(
-    weights_type: tff.types.StructType, codec: codec_lib.Codec, seed: int
+  weights_type: tff.types.StructType, codec: codec_lib.Codec, seed: int
 ) -> tff.learning.templates.DistributionProcess:
   """Builds the distribution process of a run.
 
@@ -37,15 +37,18 @@ def build_broadcast(
       variable_seed = tf.random.experimental.stateless_fold_in(round_seed, tf.constant(index, tf.int64))
       payloads.append(codec.encode(variable, variable_seed, round_seed))
     return collections.OrderedDict(
-        payloads=tuple((payload.values, payload.side) for payload in payloads),
-        non_trainable=weights.non_trainable, round_seed=round_seed,
-        num_bytes=codec_lib.num_bytes([payloads, list(weights.non_trainable)]))
+      payloads=tuple((payload.values, payload.side) for payload in payloads),
+      non_trainable=weights.non_trainable,
+      round_seed=round_seed,
+      num_bytes=codec_lib.num_bytes([payloads, list(weights.non_trainable)]),
+    )
 
   @tff.tensorflow.computation(encode.type_signature.result)
   def decode(sent):
     trainable = tuple(
-        tf.ensure_shape(codec.decode(codec_lib.Payload(*payload), spec, sent['round_seed']), spec.shape)
-        for payload, spec in zip(sent['payloads'], specs, strict=True))
+      tf.ensure_shape(codec.decode(codec_lib.Payload(*payload), spec, sent['round_seed']), spec.shape)
+      for payload, spec in zip(sent['payloads'], specs, strict=True)
+    )
     weights = tff.learning.models.ModelWeights(trainable, sent['non_trainable'])
     return collections.OrderedDict(weights=weights, round_seed=sent['round_seed'])
 
@@ -61,14 +64,14 @@ def build_broadcast(
   def initialize():
     return tff.federated_value(np.int64(1), tff.SERVER)
 
-  @tff.federated_computation(
-      tff.FederatedType(np.int64, tff.SERVER), tff.FederatedType(weights_type, tff.SERVER))
+  @tff.federated_computation(tff.FederatedType(np.int64, tff.SERVER), tff.FederatedType(weights_type, tff.SERVER))
   def next_fn(round_number, weights):
     sent = tff.federated_broadcast(tff.federated_map(encode, (weights, round_number)))
     received = tff.federated_sum(tff.federated_map(num_bytes, sent))
     return tff.templates.MeasuredProcessOutput(
-        tff.federated_map(next_round, round_number),
-        tff.federated_map(decode, sent),
-        tff.federated_zip(collections.OrderedDict(download_bytes=received)))
+      tff.federated_map(next_round, round_number),
+      tff.federated_map(decode, sent),
+      tff.federated_zip(collections.OrderedDict(download_bytes=received)),
+    )
 
   return tff.learning.templates.DistributionProcess(initialize, next_fn)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from compression import stage
-from compression import uniform
+from compression import stage, uniform
 
 
 def identity() -> None:
@@ -11,6 +10,6 @@ def identity() -> None:
 
 
 STAGES: dict[str, Callable[..., stage.Stage | None]] = {
-    'identity': identity,
-    'uniform': uniform.Uniform,
+  'identity': identity,
+  'uniform': uniform.Uniform,
 }

@@ -1,9 +1,9 @@
 """A codec: a chain of stages from a tensor to the payload that travels, and back.
 
-    codec = Codec([Uniform(bits=8)])
-    payload = codec.encode(delta, client_seed, shared_seed)
-    codec.decode(payload, tf.TensorSpec.from_tensor(delta), shared_seed)   # about delta
-    num_bytes(payload)                                                     # delta.size + 8
+codec = Codec([Uniform(bits=8)])
+payload = codec.encode(delta, client_seed, shared_seed)
+codec.decode(payload, tf.TensorSpec.from_tensor(delta), shared_seed)   # about delta
+num_bytes(payload)                                                     # delta.size + 8
 """
 
 from collections.abc import Sequence

@@ -28,12 +28,14 @@ def update_type(delta_type: tff.types.StructType) -> tff.types.StructType:
     `<delta=delta_type, trained=bool[n], client_seed=int64[2], shared_seed=int64[2]>`: the difference, which of its n
     variables the client trained (the others do not travel), and the seeds of `Stage.encode`.
   """
-  return tff.types.to_type(collections.OrderedDict(
+  return tff.types.to_type(
+    collections.OrderedDict(
       delta=delta_type,
       trained=tff.types.TensorType(np.bool_, [len(delta_type)]),
       client_seed=tff.types.TensorType(np.int64, [2]),
       shared_seed=tff.types.TensorType(np.int64, [2]),
-  ))
+    )
+  )
 
 
 class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
@@ -62,8 +64,10 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
       return tff.federated_value((), tff.SERVER)
 
     @tff.federated_computation(
-        initialize.type_signature.result,
-        tff.FederatedType(value_type, tff.CLIENTS), tff.FederatedType(weight_type, tff.CLIENTS))
+      initialize.type_signature.result,
+      tff.FederatedType(value_type, tff.CLIENTS),
+      tff.FederatedType(weight_type, tff.CLIENTS),
+    )
     def next_fn(state, updates, weights):
       sent = tff.federated_map(encode, (updates, weights))
       total = tff.federated_aggregate(sent, zero(), accumulate, merge, report)
@@ -73,18 +77,14 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
 
 
 def _specs(delta_type: tff.types.StructType) -> list[tf.TensorSpec]:
-  specs = []
   for member in delta_type:
-    if not isinstance(member, tff.TensorType) or member.dtype != np.float32 or None in (member.shape or [None]):
-      if not (isinstance(member, tff.TensorType) and member.dtype == np.float32 and member.shape == ()):
-        raise TypeError(f'an update is a tuple of float32 tensors of static shape; found {member}')
-    specs.append(tf.TensorSpec(member.shape, tf.float32))
-  return specs
+    is_tensor = isinstance(member, tff.TensorType) and member.dtype == np.float32
+    if not is_tensor or not tff.types.is_shape_fully_defined(member.shape):
+      raise TypeError(f'an update is a tuple of float32 tensors of static shape; found {member}')
+  return [tf.TensorSpec(member.shape, tf.float32) for member in delta_type]
 
 
-def _build_encode(
-    codec: codec_lib.Codec, specs: list[tf.TensorSpec], value_type: tff.types.Type
-) -> tff.Computation:
+def _build_encode(codec: codec_lib.Codec, specs: list[tf.TensorSpec], value_type: tff.types.Type) -> tff.Computation:
   """Builds the client's computation from (update, weight) to what travels, and the count of it."""
 
   @tff.tensorflow.computation(value_type, np.float32)
@@ -92,24 +92,32 @@ def _build_encode(
     payloads = []
     for index, (spec, delta) in enumerate(zip(specs, update['delta'], strict=True)):
       seed = tf.random.experimental.stateless_fold_in(update['client_seed'], tf.constant(index, tf.int64))
-      payloads.append(tf.cond(
+      payloads.append(
+        tf.cond(
           update['trained'][index],
           lambda delta=delta, seed=seed: codec.encode(delta, seed, update['shared_seed']),
-          lambda spec=spec: codec.empty_payload(spec)))
+          lambda spec=spec: codec.empty_payload(spec),
+        )
+      )
     bitmap = presence.pack(update['trained'])
     num_bytes = collections.OrderedDict(
-        values=codec_lib.num_bytes([payload.values for payload in payloads]),
-        side=codec_lib.num_bytes([[payload.side for payload in payloads], bitmap]),
-        weights=codec_lib.num_bytes(weight))
+      values=codec_lib.num_bytes([payload.values for payload in payloads]),
+      side=codec_lib.num_bytes([[payload.side for payload in payloads], bitmap]),
+      weights=codec_lib.num_bytes(weight),
+    )
     return collections.OrderedDict(
-        payloads=tuple((payload.values, payload.side) for payload in payloads), bitmap=bitmap, weight=weight,
-        shared_seed=update['shared_seed'], num_bytes=num_bytes)
+      payloads=tuple((payload.values, payload.side) for payload in payloads),
+      bitmap=bitmap,
+      weight=weight,
+      shared_seed=update['shared_seed'],
+      num_bytes=num_bytes,
+    )
 
   return encode
 
 
 def _build_accumulation(
-    codec: codec_lib.Codec, specs: list[tf.TensorSpec], sent_type: tff.types.Type
+  codec: codec_lib.Codec, specs: list[tf.TensorSpec], sent_type: tff.types.Type
 ) -> tuple[tff.Computation, tff.Computation, tff.Computation]:
   """Builds the three computations of `tff.federated_aggregate`; the accumulator is the server's."""
 
@@ -117,8 +125,11 @@ def _build_accumulation(
   def zero():
     nothing = tf.constant(0, tf.int64)
     return collections.OrderedDict(
-        sums=tuple(tf.zeros(spec.shape) for spec in specs), weights=tf.zeros([len(specs)]),
-        num_bytes=collections.OrderedDict(values=nothing, side=nothing, weights=nothing), num_bytes_max=nothing)
+      sums=tuple(tf.zeros(spec.shape) for spec in specs),
+      weights=tf.zeros([len(specs)]),
+      num_bytes=collections.OrderedDict(values=nothing, side=nothing, weights=nothing),
+      num_bytes_max=nothing,
+    )
 
   accumulator_type = zero.type_signature.result
 
@@ -135,17 +146,23 @@ def _build_accumulation(
 
       sums.append(tf.cond(present[index], add, lambda index=index: total['sums'][index]))
     return collections.OrderedDict(
-        sums=tuple(sums),
-        weights=total['weights'] + sent['weight'] * tf.cast(present, tf.float32),
-        num_bytes=_added(total['num_bytes'], sent['num_bytes']),
-        num_bytes_max=tf.maximum(total['num_bytes_max'], tf.add_n(list(sent['num_bytes'].values()))))
+      sums=tuple(sums),
+      weights=total['weights'] + sent['weight'] * tf.cast(present, tf.float32),
+      num_bytes=_added(total['num_bytes'], sent['num_bytes']),
+      num_bytes_max=tf.maximum(total['num_bytes_max'], tf.add_n(list(sent['num_bytes'].values()))),
+    )
 
   @tff.tensorflow.computation(accumulator_type, accumulator_type)
   def merge(left, right):
-    added = _added({k: left[k] for k in ('sums', 'weights', 'num_bytes')}, {k: right[k] for k in ('sums', 'weights', 'num_bytes')})
+    added = _added(
+      {k: left[k] for k in ('sums', 'weights', 'num_bytes')}, {k: right[k] for k in ('sums', 'weights', 'num_bytes')}
+    )
     return collections.OrderedDict(
-        sums=added['sums'], weights=added['weights'], num_bytes=added['num_bytes'],
-        num_bytes_max=tf.maximum(left['num_bytes_max'], right['num_bytes_max']))
+      sums=added['sums'],
+      weights=added['weights'],
+      num_bytes=added['num_bytes'],
+      num_bytes_max=tf.maximum(left['num_bytes_max'], right['num_bytes_max']),
+    )
 
   return zero, accumulate, merge
 
@@ -155,13 +172,15 @@ def _build_report(num_variables: int, accumulator_type: tff.types.Type) -> tff.C
   def report(total):
     num_bytes = total['num_bytes']
     return collections.OrderedDict(
-        mean=tuple(tf.math.divide_no_nan(total['sums'][i], total['weights'][i]) for i in range(num_variables)),
-        measurements=collections.OrderedDict(
-            upload_bytes=tf.add_n(list(num_bytes.values())),
-            upload_bytes_values=num_bytes['values'],
-            upload_bytes_side=num_bytes['side'],
-            upload_bytes_weights=num_bytes['weights'],
-            upload_bytes_per_client_max=total['num_bytes_max']))
+      mean=tuple(tf.math.divide_no_nan(total['sums'][i], total['weights'][i]) for i in range(num_variables)),
+      measurements=collections.OrderedDict(
+        upload_bytes=tf.add_n(list(num_bytes.values())),
+        upload_bytes_values=num_bytes['values'],
+        upload_bytes_side=num_bytes['side'],
+        upload_bytes_weights=num_bytes['weights'],
+        upload_bytes_per_client_max=total['num_bytes_max'],
+      ),
+    )
 
   return report
 

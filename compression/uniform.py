@@ -8,8 +8,7 @@ min and max are those of the tensor and travel with it. Unbiased: the mean of de
 
 import tensorflow as tf
 
-from compression import bitpack
-from compression import stage
+from compression import bitpack, stage
 
 
 class Uniform(stage.Stage):
@@ -29,9 +28,7 @@ class Uniform(stage.Stage):
     self._bits = bits
     self._top_level = 2**bits - 1
 
-  def encode(
-      self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
-  ) -> tuple[tf.Tensor, stage.Side]:
+  def encode(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> tuple[tf.Tensor, stage.Side]:
     """Returns packed levels, uint8 [m], and (float32[2] of min and max,)."""
     del shared_seed
     x = tf.reshape(x, [-1])

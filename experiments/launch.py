@@ -3,13 +3,10 @@
 from collections.abc import Callable, Sequence
 import sys
 
-from absl import app
-from absl import flags
-from absl import logging
+from absl import app, flags, logging
 
 from data import errors
-from experiments import spec
-from experiments import version
+from experiments import spec, version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
 

@@ -8,10 +8,28 @@ import pathlib
 from typing import Any
 
 COLUMNS = (
-    'round', 'num_clients', 'num_examples', 'train/loss', 'eval/loss', 'eval/accuracy', 'eval/perplexity',
-    'upload_bytes', 'download_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_weights',
-    'upload_bytes_total', 'download_bytes_total', 'upload_bytes_per_client_max', 'upload_distortion',
-    'trained_fraction', 'dropped_updates', 'skipped_clients', 'round_retries', 'round_seconds', 'worker_rss_bytes',
+  'round',
+  'num_clients',
+  'num_examples',
+  'train/loss',
+  'eval/loss',
+  'eval/accuracy',
+  'eval/perplexity',
+  'upload_bytes',
+  'download_bytes',
+  'upload_bytes_values',
+  'upload_bytes_side',
+  'upload_bytes_weights',
+  'upload_bytes_total',
+  'download_bytes_total',
+  'upload_bytes_per_client_max',
+  'upload_distortion',
+  'trained_fraction',
+  'dropped_updates',
+  'skipped_clients',
+  'round_retries',
+  'round_seconds',
+  'worker_rss_bytes',
 )
 NOT_MEASURED = ''
 
@@ -30,13 +48,13 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
   """
   work, upload = measured['client_work'], measured['aggregator']
   return {
-      'num_clients': int(work['num_clients']),
-      'num_examples': int(work['num_examples']),
-      'train/loss': _ratio(work['loss_sum'], work['weight_sum']),
-      'download_bytes': int(measured['distributor']['download_bytes']),
-      'trained_fraction': _ratio(work['trained_parameters'], int(work['num_clients']) * num_parameters),
-      'dropped_updates': int(work['dropped_updates']),
-      **{name: int(value) for name, value in upload.items()},
+    'num_clients': int(work['num_clients']),
+    'num_examples': int(work['num_examples']),
+    'train/loss': _ratio(work['loss_sum'], work['weight_sum']),
+    'download_bytes': int(measured['distributor']['download_bytes']),
+    'trained_fraction': _ratio(work['trained_parameters'], int(work['num_clients']) * num_parameters),
+    'dropped_updates': int(work['dropped_updates']),
+    **{name: int(value) for name, value in upload.items()},
   }
 
 
@@ -44,9 +62,9 @@ def evaluation_columns(measured: Mapping[str, Any]) -> dict[str, Any]:
   """Turns the summed measures of an evaluation into columns."""
   loss = _ratio(measured['loss_sum'], measured['weight_sum'])
   return {
-      'eval/loss': loss,
-      'eval/accuracy': _ratio(measured['correct_sum'], measured['weight_sum']),
-      'eval/perplexity': perplexity(loss),
+    'eval/loss': loss,
+    'eval/accuracy': _ratio(measured['correct_sum'], measured['weight_sum']),
+    'eval/perplexity': perplexity(loss),
   }
 
 

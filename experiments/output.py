@@ -35,7 +35,9 @@ def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[
     lines = [f'--{name}={_flag_text(value)}' for name, value in settings.items() if value is not None]
     _write_text(output_dir / 'run.flags', '\n'.join(lines) + '\n')
   except OSError as error:
-    raise launch.UsageError(f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write') from error
+    raise launch.UsageError(
+      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
+    ) from error
 
 
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -52,8 +54,9 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   for name, value in (dict(settings) | dict(facts)).items():
     if name not in _FREE_TO_CHANGE and recorded.get(name) != value:
       raise launch.UsageError(
-          f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: '
-          'choose a new --output_dir or the settings of that run (its run.flags)')
+        f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: '
+        'choose a new --output_dir or the settings of that run (its run.flags)'
+      )
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
@@ -82,7 +85,8 @@ def _git_commit() -> str | None:
   folder = pathlib.Path(__file__).parent
   try:
     found = subprocess.run(
-        ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False, timeout=10)
+      ['git', 'rev-parse', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False, timeout=10
+    )
   except (OSError, subprocess.TimeoutExpired):
     return None
   return found.stdout.strip() or None

@@ -32,7 +32,11 @@ class Progress:
       self._bar.set_postfix_str(self._state(row), refresh=False)
       self._bar.update(round_number - self._bar.n)
     elif self._is_due(round_number, row):
-      print(f'round {round_number}/{self._rounds}, {self._left(round_number)}{self._state(row)}', file=sys.stderr, flush=True)
+      print(
+        f'round {round_number}/{self._rounds}, {self._left(round_number)}{self._state(row)}',
+        file=sys.stderr,
+        flush=True,
+      )
 
   def close(self) -> None:
     """Leaves the terminal in order."""

@@ -16,21 +16,21 @@ def table(summary: Mapping[str, Any], unigram_perplexity: float) -> str:
   """
   peak = summary['peak_rss_bytes']
   lines = [
-      ('rounds', f"{summary['rounds']}"),
-      ('model parameters', f"{summary['num_parameters']:,}"),
-      ('training clients', f"{summary['num_clients_total']:,}"),
-      ('perplexity on held-out clients', f"{summary['eval/perplexity']:.1f}"),
-      ('unigram perplexity of the same tokens', f'{unigram_perplexity:.1f}'),
-      ('accuracy on held-out clients', f"{summary['eval/accuracy']:.3f}"),
-      ('uploaded', f"{summary['upload_bytes_total'] / 1e6:.1f} MB"),
-      ('downloaded', f"{summary['download_bytes_total'] / 1e6:.1f} MB"),
-      ('updates dropped', f"{summary['dropped_updates']}"),
-      ('minutes', f"{summary['seconds'] / 60:.1f}"),
-      ('peak memory', f"{peak['main'] / 1e9:.2f} GB here, {peak['worker'] / 1e9:.2f} GB in the worker"),
+    ('rounds', f'{summary["rounds"]}'),
+    ('model parameters', f'{summary["num_parameters"]:,}'),
+    ('training clients', f'{summary["num_clients_total"]:,}'),
+    ('perplexity on held-out clients', f'{summary["eval/perplexity"]:.1f}'),
+    ('unigram perplexity of the same tokens', f'{unigram_perplexity:.1f}'),
+    ('accuracy on held-out clients', f'{summary["eval/accuracy"]:.3f}'),
+    ('uploaded', f'{summary["upload_bytes_total"] / 1e6:.1f} MB'),
+    ('downloaded', f'{summary["download_bytes_total"] / 1e6:.1f} MB'),
+    ('updates dropped', f'{summary["dropped_updates"]}'),
+    ('minutes', f'{summary["seconds"] / 60:.1f}'),
+    ('peak memory', f'{peak["main"] / 1e9:.2f} GB here, {peak["worker"] / 1e9:.2f} GB in the worker'),
   ]
   width = max(len(name) for name, _ in lines)
   rows = [f'| {name:<{width}} | {value} |' for name, value in lines]
-  return '\n'.join([f"| {'':<{width}} | |", f"|{'-' * (width + 2)}|---|", *rows])
+  return '\n'.join([f'| {"":<{width}} | |', f'|{"-" * (width + 2)}|---|', *rows])
 
 
 def plot(metrics_csv: pathlib.Path, path: pathlib.Path, unigram_perplexity: float) -> None:
@@ -42,6 +42,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, unigram_perplexity: floa
     unigram_perplexity: Drawn as a level to beat.
   """
   import matplotlib  # Slow to import, and needed once, at the end.
+
   matplotlib.use('Agg')
   from matplotlib import pyplot
 

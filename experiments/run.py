@@ -12,11 +12,8 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from experiments import launch
-from experiments import metrics
-from experiments import output
+from experiments import launch, metrics, output, runtime
 from experiments import progress as progress_lib
-from experiments import runtime
 from models import task as task_lib
 from optimizers import evaluation
 
@@ -71,7 +68,7 @@ class Population:
 
 
 def run(
-    task: task_lib.Task, process: tff.learning.templates.LearningProcess, population: Population, config: Config
+  task: task_lib.Task, process: tff.learning.templates.LearningProcess, population: Population, config: Config
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves in `config.output_dir` what DESIGN of the suite promises.
 
@@ -90,7 +87,8 @@ def run(
   num_clients = len(population.train.client_ids)
   if config.clients_per_round > num_clients:
     raise launch.UsageError(
-        f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it')
+      f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it'
+    )
   facts = dict(dataset_hash=population.dataset_hash, num_parameters=task.model.num_parameters)
   output.claim(config.output_dir, config.settings, facts)
   with runtime.local_runtime(config.output_dir / 'worker.log') as worker:
@@ -101,27 +99,37 @@ class _Run:
   """The parts of a run and the steps that advance it; all that changes is the state and the rows so far."""
 
   def __init__(
-      self, task: task_lib.Task, process: tff.learning.templates.LearningProcess, population: Population,
-      config: Config, worker: runtime.LocalWorker):
+    self,
+    task: task_lib.Task,
+    process: tff.learning.templates.LearningProcess,
+    population: Population,
+    config: Config,
+    worker: runtime.LocalWorker,
+  ):
     self._config = config
     self._worker = worker
     self._num_clients_total = len(population.train.client_ids)
     self._num_parameters = task.model.num_parameters
     self._dataset_hash = population.dataset_hash
     self._process = tff.simulation.compose_dataset_computation_with_learning_process(
-        population.train.dataset_computation, process)
+      population.train.dataset_computation, process
+    )
     self._evaluate = tff.simulation.compose_dataset_computation_with_computation(
-        population.evaluation.dataset_computation, evaluation.build_evaluation(task))
+      population.evaluation.dataset_computation, evaluation.build_evaluation(task)
+    )
     self._evaluation_ids = population.evaluation_ids(config)
-    self._draw = tff.simulation.build_uniform_sampling_fn(
-        sorted(population.train.client_ids), random_seed=config.seed)
+    self._draw = tff.simulation.build_uniform_sampling_fn(sorted(population.train.client_ids), random_seed=config.seed)
     self._checkpoints = tff.program.FileProgramStateManager(
-        str(config.output_dir / 'checkpoints'), prefix='round_', keep_total=_CHECKPOINTS_KEPT, keep_first=False)
-    self._releases = tff.program.GroupingReleaseManager([
+      str(config.output_dir / 'checkpoints'), prefix='round_', keep_total=_CHECKPOINTS_KEPT, keep_first=False
+    )
+    self._releases = tff.program.GroupingReleaseManager(
+      [
         tff.program.CSVFileReleaseManager(
-            str(config.output_dir / 'metrics.csv'), tff.program.CSVSaveMode.WRITE, key_fieldname='round'),
+          str(config.output_dir / 'metrics.csv'), tff.program.CSVSaveMode.WRITE, key_fieldname='round'
+        ),
         tff.program.TensorBoardReleaseManager(str(config.output_dir)),
-    ])
+      ]
+    )
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
@@ -182,14 +190,16 @@ class _Run:
   def _summary(self, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     evaluated = next(row for row in reversed(rows) if row['eval/loss'] != metrics.NOT_MEASURED)
     return {
-        'rounds': rows[-1]['round'],
-        'num_parameters': self._num_parameters,
-        'num_clients_total': self._num_clients_total,
-        **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
-        **{name: rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
-        'dropped_updates': sum(row['dropped_updates'] for row in rows[1:]),
-        'seconds': seconds,
-        'peak_rss_bytes': {
-            'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 'worker': self._worker.peak_rss_bytes()},
-        'dataset_hash': self._dataset_hash,
+      'rounds': rows[-1]['round'],
+      'num_parameters': self._num_parameters,
+      'num_clients_total': self._num_clients_total,
+      **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
+      **{name: rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
+      'dropped_updates': sum(row['dropped_updates'] for row in rows[1:]),
+      'seconds': seconds,
+      'peak_rss_bytes': {
+        'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        'worker': self._worker.peak_rss_bytes(),
+      },
+      'dataset_hash': self._dataset_hash,
     }

@@ -8,47 +8,59 @@ from absl import flags
 from compression import catalog as compression_catalog
 from compression import codec as codec_lib
 from data import catalog as data_catalog
-from experiments import launch
-from experiments import run
-from experiments import spec
+from experiments import launch, run, spec
 from models import catalog as models_catalog
-from optimizers import algorithms
+from optimizers import algorithms, local_batches
 from optimizers import catalog as optimizers_catalog
-from optimizers import local_batches
 
 _DATASET = flags.DEFINE_string(
-    'dataset', 'docstrings', 'Federated text: docstrings (needs no download), text(path=...), leaf(path=...), stackoverflow, shakespeare.')
+  'dataset',
+  'docstrings',
+  'Federated text: docstrings (needs no download), text(path=...), leaf(path=...), stackoverflow, shakespeare.',
+)
 _PARTITION = flags.DEFINE_string(
-    'partition', 'natural', 'Who holds which training example: natural, iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).')
+  'partition',
+  'natural',
+  'Who holds which training example: natural, iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).',
+)
 _MODEL = flags.DEFINE_string(
-    'model', 'lstm', 'lstm or transformer, with size="tiny", "small" or "large", or any dimension as an argument.')
+  'model', 'lstm', 'lstm or transformer, with size="tiny", "small" or "large", or any dimension as an argument.'
+)
 _ALGORITHM = flags.DEFINE_string(
-    'algorithm', 'fed_adam', 'fed_adam(client_lr=..., server_lr=..., ...) or fed_avg(client_lr=..., server_lr=...).')
+  'algorithm', 'fed_adam', 'fed_adam(client_lr=..., server_lr=..., ...) or fed_avg(client_lr=..., server_lr=...).'
+)
 _UPLOAD = flags.DEFINE_string(
-    'upload', 'identity', 'How updates are encoded on their way up: identity, uniform(bits=1..16); chain with |.')
-_DOWNLOAD = flags.DEFINE_string(
-    'download', 'identity', 'How weights are encoded on their way down; as --upload.')
+  'upload', 'identity', 'How updates are encoded on their way up: identity, uniform(bits=1..16); chain with |.'
+)
+_DOWNLOAD = flags.DEFINE_string('download', 'identity', 'How weights are encoded on their way down; as --upload.')
 _OUTPUT_DIR = flags.DEFINE_string(
-    'output_dir', None, 'Folder for everything the run leaves. The same command continues a run that was interrupted.')
+  'output_dir', None, 'Folder for everything the run leaves. The same command continues a run that was interrupted.'
+)
 _ROUNDS = flags.DEFINE_integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
 _CLIENTS = flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round.', lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
-_LOCAL_EPOCHS = flags.DEFINE_integer('local_epochs', 1, 'Passes of a client over its own examples in a round.', lower_bound=1)
+_LOCAL_EPOCHS = flags.DEFINE_integer(
+  'local_epochs', 1, 'Passes of a client over its own examples in a round.', lower_bound=1
+)
 _MAX_EXAMPLES = flags.DEFINE_integer(
-    'max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1)
+  'max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw of the run.', lower_bound=0)
-_ROUNDS_PER_EVAL = flags.DEFINE_integer('rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1)
+_ROUNDS_PER_EVAL = flags.DEFINE_integer(
+  'rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1
+)
 _ROUNDS_PER_CHECKPOINT = flags.DEFINE_integer('rounds_per_checkpoint', 10, 'Rounds between checkpoints.', lower_bound=1)
 _EVAL_CLIENTS = flags.DEFINE_integer(
-    'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0)
+  'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0
+)
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
 def dataset() -> tuple[Any, Any]:
   """Builds what `--dataset` and `--partition` name: a `data.source.TextSource` and a partition."""
   return (
-      spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset'),
-      spec.build(_PARTITION.value, data_catalog.PARTITIONS, 'partition'),
+    spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset'),
+    spec.build(_PARTITION.value, data_catalog.PARTITIONS, 'partition'),
   )
 
 
@@ -84,16 +96,18 @@ def config() -> run.Config:
     UsageError: Without `--output_dir`.
   """
   if not _OUTPUT_DIR.value:
-    raise launch.UsageError('--output_dir is missing: name the folder for this run, for example --output_dir=runs/first')
+    raise launch.UsageError(
+      '--output_dir is missing: name the folder for this run, for example --output_dir=runs/first'
+    )
   return run.Config(
-      output_dir=pathlib.Path(_OUTPUT_DIR.value),
-      rounds=_ROUNDS.value,
-      clients_per_round=_CLIENTS.value,
-      rounds_per_eval=_ROUNDS_PER_EVAL.value,
-      rounds_per_checkpoint=_ROUNDS_PER_CHECKPOINT.value,
-      eval_clients=_EVAL_CLIENTS.value,
-      seed=_SEED.value,
-      settings=settings(),
+    output_dir=pathlib.Path(_OUTPUT_DIR.value),
+    rounds=_ROUNDS.value,
+    clients_per_round=_CLIENTS.value,
+    rounds_per_eval=_ROUNDS_PER_EVAL.value,
+    rounds_per_checkpoint=_ROUNDS_PER_CHECKPOINT.value,
+    eval_clients=_EVAL_CLIENTS.value,
+    seed=_SEED.value,
+    settings=settings(),
   )
 
 

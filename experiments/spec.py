@@ -68,8 +68,8 @@ def _literal(keyword: ast.keyword, text: str) -> Any:
     return ast.literal_eval(keyword.value)
   except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
     raise SpecError(
-        f'{keyword.arg}={ast.unparse(keyword.value)} in {text!r} is not a plain value: '
-        "numbers, 'strings', True, False, None and lists of them are"
+      f'{keyword.arg}={ast.unparse(keyword.value)} in {text!r} is not a plain value: '
+      "numbers, 'strings', True, False, None and lists of them are"
     ) from error
 
 
@@ -108,8 +108,9 @@ def _built(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -
       valid = ', '.join(parameters) or 'no arguments'
       raise SpecError(f'{what} {call.name} has no argument {name!r}{_nearest(name, parameters)}; it takes {valid}')
   missing = [
-      name for name, parameter in parameters.items()
-      if parameter.default is inspect.Parameter.empty and name not in call.arguments
+    name
+    for name, parameter in parameters.items()
+    if parameter.default is inspect.Parameter.empty and name not in call.arguments
   ]
   if missing:
     raise SpecError(f'{what} {call.name} needs {missing[0]}=...: {call.name}({missing[0]}=...)')

@@ -1,9 +1,8 @@
 """The model catalogue: names in `--model` to builders. A new model is its file and one line here."""
 
-from models import lstm
-from models import transformer
+from models import lstm, transformer
 
 LANGUAGE_MODELS = {
-    'lstm': lstm.lstm,
-    'transformer': transformer.transformer,
+  'lstm': lstm.lstm,
+  'transformer': transformer.transformer,
 }

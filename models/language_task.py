@@ -21,11 +21,12 @@ def build(model: model_lib.Model, sequence_length: int) -> task_lib.Task:
     A task over examples of int32 `tokens` [sequence_length + 1] and int64 `client_key` [].
   """
   return task_lib.Task(
-      model=model,
-      example_spec=collections.OrderedDict(
-          tokens=tf.TensorSpec([sequence_length + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64)),
-      inputs=lambda batch: batch['tokens'][:, :-1],
-      measure=lambda logits, batch: token_measures(logits, batch['tokens'][:, 1:]),
+    model=model,
+    example_spec=collections.OrderedDict(
+      tokens=tf.TensorSpec([sequence_length + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64)
+    ),
+    inputs=lambda batch: batch['tokens'][:, :-1],
+    measure=lambda logits, batch: token_measures(logits, batch['tokens'][:, 1:]),
   )
 
 
@@ -43,7 +44,7 @@ def token_measures(logits: tf.Tensor, targets: tf.Tensor) -> task_lib.Measures:
   losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
   correct = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), targets), tf.float32)
   return collections.OrderedDict(
-      loss_sum=tf.reduce_sum(losses * mask),
-      correct_sum=tf.reduce_sum(correct * mask),
-      weight_sum=tf.reduce_sum(mask),
+    loss_sum=tf.reduce_sum(losses * mask),
+    correct_sum=tf.reduce_sum(correct * mask),
+    weight_sum=tf.reduce_sum(mask),
   )

@@ -11,20 +11,22 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from models import layers
+from models import layers, sizes
 from models import model as model_lib
-from models import sizes
 
 SIZES = {
-    'tiny': dict(width=128, num_cells=384, num_layers=1),
-    'small': dict(width=256, num_cells=2048, num_layers=1),
-    'large': dict(width=1024, num_cells=2048, num_layers=1),
+  'tiny': dict(width=128, num_cells=384, num_layers=1),
+  'small': dict(width=256, num_cells=2048, num_layers=1),
+  'large': dict(width=1024, num_cells=2048, num_layers=1),
 }
 
 
 def lstm(
-    size: str = 'tiny', width: int | None = None, num_cells: int | None = None, num_layers: int | None = None,
-    dropout: float = 0.0,
+  size: str = 'tiny',
+  width: int | None = None,
+  num_cells: int | None = None,
+  num_layers: int | None = None,
+  dropout: float = 0.0,
 ) -> Callable[[int], model_lib.Model]:
   """Configures an LSTM language model.
 
@@ -62,11 +64,11 @@ def _variables(vocabulary_size: int, width: int, num_cells: int, num_layers: int
   for index in range(num_layers):
     block = f'block_{index}'
     variables += [
-        model_lib.Variable(f'{block}/input_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
-        model_lib.Variable(f'{block}/recurrent_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
-        model_lib.Variable(f'{block}/bias', (3 * num_cells,), model_lib.zeros),
-        model_lib.Variable(f'{block}/projection_kernel', (num_cells, width), model_lib.glorot_uniform),
-        model_lib.Variable(f'{block}/projection_bias', (width,), model_lib.zeros),
+      model_lib.Variable(f'{block}/input_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
+      model_lib.Variable(f'{block}/recurrent_kernel', (width, 3 * num_cells), model_lib.glorot_uniform),
+      model_lib.Variable(f'{block}/bias', (3 * num_cells,), model_lib.zeros),
+      model_lib.Variable(f'{block}/projection_kernel', (num_cells, width), model_lib.glorot_uniform),
+      model_lib.Variable(f'{block}/projection_bias', (width,), model_lib.zeros),
     ]
   variables.append(model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros))
   return tuple(variables)

@@ -60,8 +60,8 @@ class Model:
   def initial_weights(self, seed: int) -> Weights:
     """Draws the initial weights as a function of `seed` alone, eagerly or inside a computation."""
     return tuple(
-        variable.initializer(variable.shape, tf.constant([seed, index], tf.int64))
-        for index, variable in enumerate(self.variables)
+      variable.initializer(variable.shape, tf.constant([seed, index], tf.int64))
+      for index, variable in enumerate(self.variables)
     )
 
   def by_name(self, weights: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -10,20 +10,23 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from models import layers
+from models import layers, sizes
 from models import model as model_lib
-from models import sizes
 
 SIZES = {
-    'tiny': dict(width=128, mlp_width=512, num_layers=2, num_heads=4),
-    'small': dict(width=128, mlp_width=2048, num_layers=6, num_heads=8),
-    'large': dict(width=512, mlp_width=2048, num_layers=6, num_heads=8),
+  'tiny': dict(width=128, mlp_width=512, num_layers=2, num_heads=4),
+  'small': dict(width=128, mlp_width=2048, num_layers=6, num_heads=8),
+  'large': dict(width=512, mlp_width=2048, num_layers=6, num_heads=8),
 }
 
 
 def transformer(
-    size: str = 'tiny', width: int | None = None, mlp_width: int | None = None, num_layers: int | None = None,
-    num_heads: int | None = None, dropout: float = 0.0,
+  size: str = 'tiny',
+  width: int | None = None,
+  mlp_width: int | None = None,
+  num_layers: int | None = None,
+  num_heads: int | None = None,
+  dropout: float = 0.0,
 ) -> Callable[[int], model_lib.Model]:
   """Configures a Transformer language model.
 
@@ -42,10 +45,11 @@ def transformer(
     ValueError: For dimensions out of range.
   """
   dimensions = sizes.chosen(
-      SIZES, size, dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads))
+    SIZES, size, dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads)
+  )
   sizes.check_dropout(dropout)
   if dimensions['width'] % dimensions['num_heads']:
-    raise ValueError(f"num_heads={dimensions['num_heads']} must divide width={dimensions['width']}")
+    raise ValueError(f'num_heads={dimensions["num_heads"]} must divide width={dimensions["width"]}')
   num_blocks = dimensions['num_layers']
 
   def build(vocabulary_size: int) -> model_lib.Model:
@@ -62,28 +66,36 @@ def transformer(
 
 
 def _variables(
-    vocabulary_size: int, width: int, mlp_width: int, num_layers: int, num_heads: int
+  vocabulary_size: int, width: int, mlp_width: int, num_layers: int, num_heads: int
 ) -> tuple[model_lib.Variable, ...]:
   del num_heads  # Heads split the width; they add no weights.
   variables = [model_lib.Variable('embedding/table', (vocabulary_size, width), model_lib.normal(width**-0.5))]
   for index in range(num_layers):
     shapes = {
-        'attention/norm_scale': (width,), 'attention/norm_bias': (width,),
-        'attention/query_kernel': (width, width), 'attention/query_bias': (width,),
-        'attention/key_kernel': (width, width), 'attention/key_bias': (width,),
-        'attention/value_kernel': (width, width), 'attention/value_bias': (width,),
-        'attention/output_kernel': (width, width), 'attention/output_bias': (width,),
-        'mlp/norm_scale': (width,), 'mlp/norm_bias': (width,),
-        'mlp/up_kernel': (width, mlp_width), 'mlp/up_bias': (mlp_width,),
-        'mlp/down_kernel': (mlp_width, width), 'mlp/down_bias': (width,),
+      'attention/norm_scale': (width,),
+      'attention/norm_bias': (width,),
+      'attention/query_kernel': (width, width),
+      'attention/query_bias': (width,),
+      'attention/key_kernel': (width, width),
+      'attention/key_bias': (width,),
+      'attention/value_kernel': (width, width),
+      'attention/value_bias': (width,),
+      'attention/output_kernel': (width, width),
+      'attention/output_bias': (width,),
+      'mlp/norm_scale': (width,),
+      'mlp/norm_bias': (width,),
+      'mlp/up_kernel': (width, mlp_width),
+      'mlp/up_bias': (mlp_width,),
+      'mlp/down_kernel': (mlp_width, width),
+      'mlp/down_bias': (width,),
     }
     variables += [
-        model_lib.Variable(f'block_{index}/{name}', shape, _initializer(name)) for name, shape in shapes.items()
+      model_lib.Variable(f'block_{index}/{name}', shape, _initializer(name)) for name, shape in shapes.items()
     ]
   variables += [
-      model_lib.Variable('head/norm_scale', (width,), model_lib.ones),
-      model_lib.Variable('head/norm_bias', (width,), model_lib.zeros),
-      model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros),
+    model_lib.Variable('head/norm_scale', (width,), model_lib.ones),
+    model_lib.Variable('head/norm_bias', (width,), model_lib.zeros),
+    model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros),
   ]
   return tuple(variables)
 
@@ -101,7 +113,7 @@ def _embed(table: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
 
 
 def _block(
-    weights: Mapping[str, tf.Tensor], index: int, x: tf.Tensor, num_heads: int, rate: float, seed: tf.Tensor | None
+  weights: Mapping[str, tf.Tensor], index: int, x: tf.Tensor, num_heads: int, rate: float, seed: tf.Tensor | None
 ) -> tf.Tensor:
   def weight(name: str) -> tf.Tensor:
     return weights[f'block_{index}/{name}']

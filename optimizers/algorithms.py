@@ -1,7 +1,7 @@
 """Algorithms: which optimizer runs at the clients and which at the server, composed into a TFF learning process.
 
-    FedAvg   McMahan et al. 2016 (arXiv 1602.05629): SGD at both ends, server learning rate 1
-    FedAdam  Reddi et al. 2020 (arXiv 2003.00295): SGD at the clients, Adam on the averaged update at the server
+FedAvg   McMahan et al. 2016 (arXiv 1602.05629): SGD at both ends, server learning rate 1
+FedAdam  Reddi et al. 2020 (arXiv 2003.00295): SGD at the clients, Adam on the averaged update at the server
 """
 
 from collections.abc import Callable
@@ -9,51 +9,84 @@ import dataclasses
 
 import tensorflow_federated as tff
 
-from compression import broadcast
+from compression import broadcast, partial_mean
 from compression import codec as codec_lib
-from compression import partial_mean
 from models import task as task_lib
-from optimizers import client_work
-from optimizers import local_batches
+from optimizers import client_work, gradient_clipping, local_batches
 
 
 @dataclasses.dataclass(frozen=True)
 class Communication:
   """How updates go up and weights come down."""
 
-  upload: codec_lib.Codec = codec_lib.Codec()
-  download: codec_lib.Codec = codec_lib.Codec()
+  upload: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
+  download: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
 
 
 Algorithm = Callable[
-    [task_lib.Task, Communication, local_batches.LocalBatches, int], tff.learning.templates.LearningProcess]
+  [task_lib.Task, Communication, local_batches.LocalBatches, int], tff.learning.templates.LearningProcess
+]
 
 
-def fed_avg(client_lr: float = 0.5, server_lr: float = 1.0) -> Algorithm:
-  """Federated averaging; `server_lr` scales the averaged update."""
-  _check_positive(client_lr=client_lr, server_lr=server_lr)
-  return _algorithm(
-      tff.learning.optimizers.build_sgdm(client_lr), tff.learning.optimizers.build_sgdm(server_lr))
+def fed_avg(client_lr: float = 0.5, server_lr: float = 1.0, clip_norm: float = 1.0) -> Algorithm:
+  """Configures federated averaging.
+
+  Args:
+    client_lr: Learning rate of the clients' SGD.
+    server_lr: Scales the averaged update.
+    clip_norm: Largest global norm of the gradient of a local step.
+
+  Returns:
+    The algorithm.
+
+  Raises:
+    ValueError: For a value that is not positive.
+  """
+  _check_positive(client_lr=client_lr, server_lr=server_lr, clip_norm=clip_norm)
+  return _algorithm(_clipped_sgd(client_lr, clip_norm), tff.learning.optimizers.build_sgdm(server_lr))
 
 
 def fed_adam(
-    client_lr: float = 0.5, server_lr: float = 0.01, beta_1: float = 0.9, beta_2: float = 0.99, epsilon: float = 1e-3
+  client_lr: float = 0.5,
+  server_lr: float = 0.01,
+  beta_1: float = 0.9,
+  beta_2: float = 0.99,
+  epsilon: float = 1e-3,
+  clip_norm: float = 1.0,
 ) -> Algorithm:
-  """Federated averaging with Adam at the server."""
-  _check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon)
+  """Configures federated averaging with Adam at the server.
+
+  Args:
+    client_lr: Learning rate of the clients' SGD.
+    server_lr: Learning rate of the server's Adam.
+    beta_1: Decay of Adam's first moment, in [0, 1).
+    beta_2: Decay of Adam's second moment, in [0, 1).
+    epsilon: Added to the root of Adam's second moment; large values make it less adaptive.
+    clip_norm: Largest global norm of the gradient of a local step.
+
+  Returns:
+    The algorithm.
+
+  Raises:
+    ValueError: For a value out of range.
+  """
+  _check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon, clip_norm=clip_norm)
   for name, value in dict(beta_1=beta_1, beta_2=beta_2).items():
-    if not 0.0 <= value < 1.0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
       raise ValueError(f'{name} must lie in [0, 1), not {value!r}')
-  return _algorithm(
-      tff.learning.optimizers.build_sgdm(client_lr),
-      tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon))
+  server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+  return _algorithm(_clipped_sgd(client_lr, clip_norm), server_optimizer)
+
+
+def _clipped_sgd(learning_rate: float, clip_norm: float) -> tff.learning.optimizers.Optimizer:
+  return gradient_clipping.ClippedOptimizer(tff.learning.optimizers.build_sgdm(learning_rate), clip_norm)
 
 
 def _algorithm(
-    client_optimizer: tff.learning.optimizers.Optimizer, server_optimizer: tff.learning.optimizers.Optimizer
+  client_optimizer: tff.learning.optimizers.Optimizer, server_optimizer: tff.learning.optimizers.Optimizer
 ) -> Algorithm:
   def compose(
-      task: task_lib.Task, communication: Communication, batches: local_batches.LocalBatches, seed: int
+    task: task_lib.Task, communication: Communication, batches: local_batches.LocalBatches, seed: int
   ) -> tff.learning.templates.LearningProcess:
     @tff.tensorflow.computation
     def initial_weights():
@@ -63,12 +96,12 @@ def _algorithm(
     work = client_work.build_client_work(task, client_optimizer, batches)
     client_result = work.next.type_signature.result.result.member
     return tff.learning.templates.compose_learning_process(
-        initial_weights,
-        broadcast.build_broadcast(weights_type, communication.download, seed),
-        work,
-        partial_mean.PartialMeanFactory(communication.upload).create(
-            client_result.update, client_result.update_weight),
-        tff.learning.templates.build_apply_optimizer_finalizer(server_optimizer, weights_type))
+      initial_weights,
+      broadcast.build_broadcast(weights_type, communication.download, seed),
+      work,
+      partial_mean.PartialMeanFactory(communication.upload).create(client_result.update, client_result.update_weight),
+      tff.learning.templates.build_apply_optimizer_finalizer(server_optimizer, weights_type),
+    )
 
   return compose
 

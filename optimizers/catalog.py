@@ -3,6 +3,6 @@
 from optimizers import algorithms
 
 ALGORITHMS = {
-    'fed_adam': algorithms.fed_adam,
-    'fed_avg': algorithms.fed_avg,
+  'fed_adam': algorithms.fed_adam,
+  'fed_avg': algorithms.fed_avg,
 }

@@ -15,13 +15,11 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from models import task as task_lib
-from optimizers import federated_types
-from optimizers import local_batches
-from optimizers import randomness
+from optimizers import federated_types, local_batches, randomness
 
 
 def build_client_work(
-    task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, batches: local_batches.LocalBatches
+  task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, batches: local_batches.LocalBatches
 ) -> tff.learning.templates.ClientWorkProcess:
   """Builds the client work `next(S@SERVER, {<weights, round_seed>}@CLIENTS, {example*}@CLIENTS)`.
 
@@ -35,9 +33,12 @@ def build_client_work(
     as its float32 weight. Its measurements are sums over clients, at the server: `num_clients`, `num_examples`,
     `dropped_updates`, `trained_parameters` (int64) and the task's measures (float32).
   """
-  received_type = tff.types.to_type(collections.OrderedDict(
+  received_type = tff.types.to_type(
+    collections.OrderedDict(
       weights=tff.learning.models.ModelWeights(federated_types.weights(task.model), ()),
-      round_seed=tff.TensorType(np.int64, [2])))
+      round_seed=tff.TensorType(np.int64, [2]),
+    )
+  )
   examples_type = federated_types.examples(task)
 
   @tff.tensorflow.computation(received_type, examples_type)
@@ -50,8 +51,10 @@ def build_client_work(
     return tff.federated_value((), tff.SERVER)
 
   @tff.federated_computation(
-      initialize.type_signature.result,
-      tff.FederatedType(received_type, tff.CLIENTS), tff.FederatedType(examples_type, tff.CLIENTS))
+    initialize.type_signature.result,
+    tff.FederatedType(received_type, tff.CLIENTS),
+    tff.FederatedType(examples_type, tff.CLIENTS),
+  )
   def next_fn(state, received, examples):
     result, measures = tff.federated_map(train, (received, examples))
     return tff.templates.MeasuredProcessOutput(state, result, tff.federated_sum(measures))
@@ -60,32 +63,48 @@ def build_client_work(
 
 
 def _train(
-    task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, batches: local_batches.LocalBatches,
-    initial_weights: tuple[tf.Tensor, ...], round_seed: tf.Tensor, examples: tf.data.Dataset,
+  task: task_lib.Task,
+  optimizer: tff.learning.optimizers.Optimizer,
+  batches: local_batches.LocalBatches,
+  initial_weights: tuple[tf.Tensor, ...],
+  round_seed: tf.Tensor,
+  examples: tf.data.Dataset,
 ) -> tuple[tff.learning.templates.ClientResult, Any]:
   client_key = local_batches.client_key(examples)
   seeds = {purpose: randomness.client_seed(round_seed, client_key, purpose) for purpose in randomness.Purpose}
   weights, measures, num_examples = _local_sgd(
-      task, optimizer, batches.of(examples, seeds[randomness.Purpose.SHUFFLING]), initial_weights,
-      seeds[randomness.Purpose.DROPOUT])
+    task,
+    optimizer,
+    batches.of(examples, seeds[randomness.Purpose.SHUFFLING]),
+    initial_weights,
+    seeds[randomness.Purpose.DROPOUT],
+  )
   delta = tf.nest.map_structure(tf.subtract, initial_weights, weights)
   finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(x)) for x in [*delta, *measures.values()]])
   sent = tf.logical_and(finite, num_examples > 0)
   weight = tf.where(sent, tf.cast(num_examples, tf.float32), 0.0)
   update = collections.OrderedDict(
-      delta=delta, trained=tf.fill([len(delta)], sent),
-      client_seed=seeds[randomness.Purpose.ENCODING], shared_seed=round_seed)
+    delta=delta,
+    trained=tf.fill([len(delta)], sent),
+    client_seed=seeds[randomness.Purpose.ENCODING],
+    shared_seed=round_seed,
+  )
   measures = collections.OrderedDict((name, tf.where(finite, value, 0.0)) for name, value in measures.items())
   counts = collections.OrderedDict(
-      num_clients=tf.constant(1, tf.int64), num_examples=num_examples,
-      dropped_updates=tf.cast(tf.logical_not(finite), tf.int64),
-      trained_parameters=tf.where(sent, tf.constant(task.model.num_parameters, tf.int64), 0))
+    num_clients=tf.constant(1, tf.int64),
+    num_examples=num_examples,
+    dropped_updates=tf.cast(tf.logical_not(finite), tf.int64),
+    trained_parameters=tf.where(sent, tf.constant(task.model.num_parameters, tf.int64), 0),
+  )
   return tff.learning.templates.ClientResult(update, weight), collections.OrderedDict(**counts, **measures)
 
 
 def _local_sgd(
-    task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, batches: tf.data.Dataset,
-    weights: tuple[tf.Tensor, ...], dropout_seed: tf.Tensor,
+  task: task_lib.Task,
+  optimizer: tff.learning.optimizers.Optimizer,
+  batches: tf.data.Dataset,
+  weights: tuple[tf.Tensor, ...],
+  dropout_seed: tf.Tensor,
 ) -> tuple[tuple[tf.Tensor, ...], task_lib.Measures, tf.Tensor]:
   """Runs the local steps; returns the weights, the summed measures and the number of examples."""
 
@@ -103,8 +122,13 @@ def _local_sgd(
     return weights, optimizer_state, measures, num_examples + batch_size, index + 1
 
   specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), weights)
-  state = (weights, optimizer.initialize(specs), task_lib.zero_measures(),
-           tf.constant(0, tf.int64), tf.constant(0, tf.int64))
+  state = (
+    weights,
+    optimizer.initialize(specs),
+    task_lib.zero_measures(),
+    tf.constant(0, tf.int64),
+    tf.constant(0, tf.int64),
+  )
   for batch in iter(batches):  # An iterator: `Dataset.reduce` costs up to a quarter more time a step.
     state = step(state, batch)
   weights, _, measures, num_examples, _ = state

@@ -24,8 +24,7 @@ def build_evaluation(task: task_lib.Task) -> tff.Computation:
 
     return examples.batch(_BATCH_SIZE).reduce(task_lib.zero_measures(), add)
 
-  @tff.federated_computation(
-      tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(examples_type, tff.CLIENTS))
+  @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(examples_type, tff.CLIENTS))
   def evaluate(weights, examples):
     return tff.federated_sum(tff.federated_map(score, (tff.federated_broadcast(weights), examples)))
 

@@ -1,0 +1,1 @@
+"""Federated text: sources, tokenisation, partitions and the prepared data set on disk."""

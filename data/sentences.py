@@ -1,0 +1,24 @@
+"""Cuts running text into sentences without losing a character that is not white space."""
+
+import re
+
+_PARAGRAPH = re.compile(r'\n\s*\n')
+# White space between the end of a sentence and something that can open the next one.
+_BOUNDARY = re.compile(r"""(?<=[.!?])\s+(?=["'(\[`]{0,2}[A-Z])""")
+
+
+def split_sentences(text: str) -> list[str]:
+  """Returns the sentences of `text` in order, white space collapsed, blank-line paragraphs kept apart."""
+  sentences = []
+  for paragraph in _PARAGRAPH.split(text):
+    words = ' '.join(paragraph.split())
+    sentences.extend(sentence for sentence in _BOUNDARY.split(words) if sentence)
+  return sentences
+
+
+def split_lines(text: str) -> list[str]:
+  """Returns the sentences of each line of `text`: for text whose lines mean something, as in chats and plays.
+
+  A sentence never spans lines, so text without capitals or full stops still becomes one example a line.
+  """
+  return [sentence for line in text.splitlines() for sentence in split_sentences(line)]

@@ -1,0 +1,113 @@
+"""The prepared data set on disk: an SQLite file in the layout of TFF's SqlClientData, with an index and metadata."""
+
+from collections.abc import Iterable, Mapping
+import hashlib
+import pathlib
+import sqlite3
+import urllib.parse
+
+import numpy as np
+import tensorflow as tf
+
+from data import client_key, errors
+
+# The first two tables are TFF's; TFF makes no index, and reads a client with a scan of the whole table.
+_SCHEMA = """
+CREATE TABLE examples (split_name TEXT NOT NULL, client_id TEXT NOT NULL, serialized_example_proto BLOB NOT NULL);
+CREATE TABLE client_metadata (client_id TEXT NOT NULL, split_name TEXT NOT NULL, num_examples INTEGER NOT NULL);
+CREATE TABLE client_names (client_id TEXT PRIMARY KEY, name BLOB NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+"""
+_INDEXES = """
+CREATE INDEX examples_by_client ON examples (client_id, split_name);
+CREATE INDEX metadata_by_split ON client_metadata (split_name, client_id);
+"""
+_ROWS_PER_PARSE = 20_000
+
+
+class Writer:
+  """Writes a new database row by row; `finish` makes it complete."""
+
+  def __init__(self, database: pathlib.Path):
+    self._connection = sqlite3.connect(database)
+    self._connection.execute('PRAGMA journal_mode = OFF')  # an unfinished file is thrown away
+    self._connection.execute('PRAGMA synchronous = OFF')  # the caller syncs the finished file
+    self._connection.executescript(_SCHEMA)
+    self._keys: dict[str, client_key.ClientKey] = {}
+    self._num_examples: dict[tuple[str, str], int] = {}
+    self._content = hashlib.sha256()
+
+  def add_client(self, split: str, name: str) -> client_key.ClientKey:
+    """Makes a client known, with or without examples; raises DataError if two names share a hash."""
+    key = self._keys.get(name)
+    if key is None:
+      key = client_key.derive(name)
+      try:
+        self._connection.execute(
+          'INSERT INTO client_names VALUES (?, ?)', (key.client_id, client_key.encode_name(name))
+        )
+      except sqlite3.IntegrityError:
+        raise errors.DataError(f'client {name!r} has the hash of another client: rename it') from None
+      self._keys[name] = key
+    self._num_examples.setdefault((key.client_id, split), 0)
+    return key
+
+  def add_example(self, split: str, name: str, tokens: np.ndarray) -> None:
+    """Appends one example, int32 [length], to those of a client, which it makes known if need be."""
+    key = self.add_client(split, name)
+    self._num_examples[key.client_id, split] += 1
+    self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode())
+    self._content.update(tokens.astype('<i4').tobytes())
+    row = (split, key.client_id, _serialize(tokens, key.client_key))
+    self._connection.execute('INSERT INTO examples VALUES (?, ?, ?)', row)
+
+  def finish(self, meta: Mapping[str, str | bytes]) -> str:
+    """Writes counts, indexes and `meta`, closes the file, and returns the SHA-256 of all clients and tokens."""
+    counts = sorted((client_id, split, count) for (client_id, split), count in self._num_examples.items())
+    self._connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', counts)
+    self._content.update(repr(counts).encode())
+    dataset_hash = self._content.hexdigest()
+    self._connection.executemany('INSERT INTO meta VALUES (?, ?)', [*meta.items(), ('dataset_hash', dataset_hash)])
+    self._connection.executescript(_INDEXES)
+    self._connection.commit()
+    self.close()
+    return dataset_hash
+
+  def close(self) -> None:
+    """Closes the file; without `finish` before, it is not a data set."""
+    self._connection.close()
+
+
+def connect(database: pathlib.Path) -> sqlite3.Connection:
+  """Opens an existing database for reading only; raises sqlite3.Error if there is none."""
+  return sqlite3.connect(f'file:{urllib.parse.quote(str(database))}?mode=ro', uri=True)
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, str | bytes]:
+  """Returns what `Writer.finish` was given, and `dataset_hash`."""
+  return dict(connection.execute('SELECT key, value FROM meta'))
+
+
+def read_counts(connection: sqlite3.Connection, split: str) -> dict[str, int]:
+  """Returns the number of examples by client id, sorted by id."""
+  query = 'SELECT client_id, num_examples FROM client_metadata WHERE split_name = ? ORDER BY client_id'
+  return dict(connection.execute(query, (split,)))
+
+
+def read_tokens(connection: sqlite3.Connection, split: str, length: int, client_ids: Iterable[str]) -> np.ndarray:
+  """Returns the examples of the clients, in their order, as int32 [n, length]."""
+  query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ? AND split_name = ? ORDER BY rowid'
+  protos = [proto for client_id in client_ids for (proto,) in connection.execute(query, (client_id, split))]
+  features = {'tokens': tf.io.FixedLenFeature([length], tf.int64)}
+  parsed = [np.zeros([0, length], np.int32)]
+  for start in range(0, len(protos), _ROWS_PER_PARSE):
+    batch = tf.io.parse_example(protos[start : start + _ROWS_PER_PARSE], features)
+    parsed.append(batch['tokens'].numpy().astype(np.int32))
+  return np.concatenate(parsed)
+
+
+def _serialize(tokens: np.ndarray, key: int) -> bytes:
+  example = tf.train.Example()
+  example.features.feature['tokens'].int64_list.value.extend(tokens.tolist())
+  example.features.feature['client_key'].int64_list.value.append(key)
+  return example.SerializeToString(deterministic=True)

@@ -1,0 +1,73 @@
+"""The download: clients get the decoded weights and the round's seed, and every receiver's bytes are counted."""
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from compression import broadcast, uniform
+from compression import codec as codec_lib
+
+_WEIGHTS = tff.types.to_type(
+  tff.learning.models.ModelWeights(((np.float32, (2, 3)), np.float32), ((np.float32, (5,)),))
+)
+
+
+def _build_round(process, num_clients):
+  """Builds a round: from state to (state, mean of a received weight, round seed, measurements, number of clients)."""
+
+  @tff.tensorflow.computation(process.next.type_signature.result.result.member)
+  def as_numbers(received):
+    return received['weights'].trainable[0], received['round_seed']
+
+  @tff.federated_computation(
+    process.next.type_signature.parameter[0],
+    process.next.type_signature.parameter[1],
+    tff.FederatedType(np.int32, tff.CLIENTS),
+  )
+  def round_fn(state, weights, clients):
+    output = process.next(state, weights)
+    seen = tff.federated_map(as_numbers, output.result)
+    return (
+      output.state,
+      tff.federated_mean(seen[0]),
+      tff.federated_max(seen[1]),
+      output.measurements,
+      tff.federated_sum(clients),
+    )
+
+  weights = tff.learning.models.ModelWeights(
+    (np.arange(6, dtype=np.float32).reshape([2, 3]), np.float32(7)), (np.zeros([5], np.float32),)
+  )
+  return lambda state: round_fn(state, weights, [1] * num_clients)
+
+
+@pytest.mark.usefixtures('worker')
+class BroadcastTest(parameterized.TestCase):
+  def test_types(self):
+    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    result = process.next.type_signature.result
+    _WEIGHTS.check_assignable_from(result.result.member['weights'])
+    self.assertEqual(result.measurements.member['download_bytes'], tff.TensorType(np.int64))
+
+  def test_counts_each_receiver(self):
+    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    _, mean, _, measured, _ = _build_round(process, 3)(process.initialize())
+    self.assertEqual(measured['download_bytes'], 144)  # 3 clients x (6 + 1 + 5) floats x 4.
+    np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]))
+
+  def test_counts_the_encoded_payload(self):
+    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec([uniform.Uniform(16)]), seed=0)
+    _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
+    # 2 clients x (6 x 2 + 8 of range; 1 x 2 + 8; 5 floats that are not trained).
+    self.assertEqual(measured['download_bytes'], 100)
+    np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]), atol=1e-3)
+
+  def test_each_round_has_a_seed_of_its_own_and_the_same_again(self):
+    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    step = _build_round(process, 1)
+    state, _, first, *_ = step(process.initialize())
+    _, _, second, *_ = step(state)
+    _, _, again, *_ = step(process.initialize())
+    self.assertTrue(np.any(first != second))
+    np.testing.assert_array_equal(first, again)

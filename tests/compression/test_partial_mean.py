@@ -1,0 +1,108 @@
+"""The aggregation of compressed updates: types, means, and every byte counted, unsent variables included."""
+
+import collections
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from compression import codec as codec_lib
+from compression import partial_mean, uniform
+
+_DELTA = tff.types.to_type(((np.float32, (2, 3)), (np.float32, (4,)), np.float32))
+_UPDATE = partial_mean.update_type(_DELTA)
+_WEIGHT = tff.types.to_type(np.float32)
+_ALL = [True, True, True]
+
+
+def _process(*stages):
+  return partial_mean.PartialMeanFactory(codec_lib.Codec(stages)).create(_UPDATE, _WEIGHT)
+
+
+def _update(kernel, bias, scalar, trained, client_seed=1):
+  return collections.OrderedDict(
+    delta=(np.full([2, 3], kernel, np.float32), np.full([4], bias, np.float32), np.float32(scalar)),
+    trained=np.array(trained),
+    client_seed=np.array([client_seed, 0], np.int64),
+    shared_seed=np.array([0, 0], np.int64),
+  )
+
+
+def _run(process, updates, weights):
+  return process.next(process.initialize(), updates, [np.float32(weight) for weight in weights])
+
+
+class PartialMeanComputationTest(parameterized.TestCase):
+  @parameterized.named_parameters(('identity', []), ('uniform', [uniform.Uniform(4)]))
+  def test_types(self, stages):
+    process = _process(*stages)
+    self.assertTrue(process.is_weighted)
+    result = process.next.type_signature.result
+    tff.types.to_type(_DELTA).check_assignable_from(result.result.member)
+    self.assertEqual(result.result.placement, tff.SERVER)
+    measurements = result.measurements
+    self.assertEqual(measurements.placement, tff.SERVER)
+    for name in ('upload_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_weights'):
+      self.assertEqual(measurements.member[name], tff.TensorType(np.int64))
+
+  @parameterized.named_parameters(
+    ('integers', ((np.int32, (2,)),)), ('unknown_shape', ((np.float32, (None,)),)), ('nested', (((np.float32, (2,)),),))
+  )
+  def test_refuses_updates_of(self, delta):
+    with self.assertRaises(TypeError):
+      partial_mean.PartialMeanFactory(codec_lib.Codec()).create(
+        partial_mean.update_type(tff.types.to_type(delta)), _WEIGHT
+      )
+
+
+@pytest.mark.usefixtures('worker')
+class PartialMeanExecutionTest(parameterized.TestCase):
+  def test_mean_is_weighted(self):
+    output = _run(_process(), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0])
+    np.testing.assert_allclose(output.result[0], np.full([2, 3], 4.0))  # (1 * 1 + 3 * 5) / 4
+    np.testing.assert_allclose(output.result[1], np.full([4], 5.0))
+    np.testing.assert_allclose(output.result[2], 6.0)
+
+  def test_denominator_counts_only_clients_that_trained_the_variable(self):
+    updates = [_update(1, 2, 3, [True, False, False]), _update(5, 6, 7, [True, True, False])]
+    output = _run(_process(), updates, [1.0, 3.0])
+    np.testing.assert_allclose(output.result[0], np.full([2, 3], 4.0))
+    np.testing.assert_allclose(output.result[1], np.full([4], 6.0))  # The second client alone.
+    np.testing.assert_allclose(output.result[2], 0.0)  # Nobody.
+
+  def test_counts_full_precision(self):
+    measured = _run(_process(), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0]).measurements
+    self.assertEqual(measured['upload_bytes_values'], 88)  # 2 clients x (6 + 4 + 1) floats x 4.
+    self.assertEqual(measured['upload_bytes_side'], 2)  # 2 clients x 1 byte of presence bits.
+    self.assertEqual(measured['upload_bytes_weights'], 8)  # 2 clients x 1 float.
+    self.assertEqual(measured['upload_bytes'], 98)
+    self.assertEqual(measured['upload_bytes_per_client_max'], 49)
+
+  def test_counts_what_is_not_sent_as_nothing(self):
+    updates = [_update(1, 2, 3, [True, False, True]), _update(5, 6, 7, [False, False, False])]
+    measured = _run(_process(uniform.Uniform(4)), updates, [1.0, 3.0]).measurements
+    self.assertEqual(measured['upload_bytes_values'], 4)  # Kernel: 6 x 4 bits = 3 bytes; scalar: 1 byte.
+    self.assertEqual(measured['upload_bytes_side'], 18)  # min and max of 2 variables, 8 bytes each; 2 bitmaps.
+    self.assertEqual(measured['upload_bytes_weights'], 8)
+    self.assertEqual(measured['upload_bytes_per_client_max'], 25)  # 4 + 16 + 1 + 4.
+
+  def test_constant_updates_survive_quantization(self):
+    output = _run(_process(uniform.Uniform(2)), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0])
+    np.testing.assert_allclose(output.result[1], np.full([4], 5.0), rtol=1e-6)
+
+  def test_clients_draw_their_own_noise(self):
+    process = _process(uniform.Uniform(1))
+
+    def decoded(seed):
+      update = _update(0, 0, 0, _ALL, client_seed=seed)
+      update['delta'] = (np.linspace(-1, 1, 6, dtype=np.float32).reshape([2, 3]), *update['delta'][1:])
+      return _run(process, [update], [1.0]).result[0]
+
+    np.testing.assert_array_equal(decoded(3), decoded(3))
+    self.assertTrue(any(np.any(decoded(3) != decoded(seed)) for seed in range(4, 10)))
+
+  def test_no_clients(self):
+    output = _run(_process(), [], [])
+    self.assertEqual(output.measurements['upload_bytes'], 0)
+    np.testing.assert_array_equal(output.result[0], np.zeros([2, 3]))

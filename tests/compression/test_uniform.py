@@ -1,0 +1,105 @@
+"""Stochastic uniform quantization: levels, bytes, bounds, bias and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import uniform
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, bits, seed=1):
+  codec = codec_lib.Codec([uniform.Uniform(bits)])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+class UniformTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (8, 1008),  # 1000 values of one byte; min and max, 4 bytes each.
+    (4, 508),  # 1000 / 2 + 8.
+    (1, 133),  # 1000 / 8 + 8.
+    (3, 383),  # 125 groups of 3 bytes + 8.
+    (12, 1508),  # 1000 low bytes, 1000 / 2 for the rest, + 8.
+    (16, 2008),
+  )
+  def test_bytes(self, bits, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, 1000), bits)
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @hypothesis.given(
+    strategies.integers(1, 16),
+    hypothesis_numpy.arrays(
+      np.float32,
+      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
+      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+  )
+  def test_error_is_below_one_step_and_shape_stays(self, bits, x):
+    decoded, _ = _round_trip(x, bits)
+    self.assertEqual(decoded.shape, x.shape)
+    if x.size:
+      step = (float(x.max()) - float(x.min())) / (2**bits - 1)
+      tolerance = 1e-5 * max(abs(float(x.max())), abs(float(x.min()))) + 1e-37
+      self.assertLessEqual(np.abs(decoded.astype(np.float64) - x.astype(np.float64)).max(), step + tolerance)
+
+  @parameterized.parameters(1, 2, 8, 16)
+  def test_levels_come_back_as_they_are(self, bits):
+    levels = np.arange(2**bits) if bits < 16 else np.arange(0, 2**16, 5)
+    levels = np.append(levels, 2**bits - 1)
+    decoded, _ = _round_trip(levels, bits)
+    np.testing.assert_allclose(decoded, levels, rtol=1e-6)
+
+  @parameterized.parameters(1, 2, 4, 8)
+  def test_is_unbiased(self, bits):
+    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    draws = np.stack([_round_trip(x, bits, seed)[0] for seed in range(300)])
+    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
+    bias = np.abs(draws.mean(axis=0, dtype=np.float64) - x)
+    self.assertTrue(np.all(bias <= 5 * standard_error + 1e-5))
+
+  def test_different_clients_draw_different_noise_and_equal_seeds_the_same(self):
+    x = np.linspace(-1, 1, 100)
+    np.testing.assert_array_equal(_round_trip(x, 2, seed=1)[1].values, _round_trip(x, 2, seed=1)[1].values)
+    self.assertTrue(np.any(_round_trip(x, 2, seed=1)[1].values != _round_trip(x, 2, seed=2)[1].values))
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    decoded, _ = _round_trip(x, 8)
+    self.assertTrue(np.all(np.isfinite(decoded)))
+    self.assertEqual(decoded.shape, np.shape(x))
+
+  @parameterized.parameters([0.0] * 4, [-2.5] * 4)
+  def test_equal_values_are_exact(self, *x):
+    np.testing.assert_array_equal(_round_trip(x, 8)[0], x)
+
+  @parameterized.parameters(0, 17, 2.5, True, '8')
+  def test_refuses(self, bits):
+    with self.assertRaisesRegex(ValueError, 'bits must be a whole number from 1 to 16'):
+      uniform.Uniform(bits)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([uniform.Uniform(5)])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    np.testing.assert_array_equal(eager.side[0][0], graph.side[0][0])

@@ -1,0 +1,14 @@
+"""A tenth of the clients is held out, the same ones every time."""
+
+import pytest
+
+from data import holdout
+
+
+@pytest.mark.parametrize(('num_clients', 'num_heldout'), [(0, 0), (1, 0), (2, 1), (19, 1), (20, 2), (1000, 100)])
+def test_holds_out_a_tenth_and_at_least_one_of_two(num_clients: int, num_heldout: int):
+  clients = [f'client {number}' for number in range(num_clients)]
+  chosen = holdout.choose(clients)
+  assert len(chosen) == num_heldout
+  assert chosen <= set(clients)
+  assert holdout.choose(reversed(clients)) == chosen

@@ -1,0 +1,54 @@
+"""Text becomes begin, pieces, end and padding, the same way every time."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from data import errors, tokenizer
+
+_TEXTS = ['the loss of the model', 'the model of the loss falls', 'a model learns the loss'] * 5
+
+
+@pytest.fixture(scope='module', name='trained')
+def _trained() -> tokenizer.Tokenizer:
+  return tokenizer.train(_TEXTS, 40)
+
+
+def test_equal_texts_give_equal_models(trained: tokenizer.Tokenizer):
+  assert tokenizer.train(iter(_TEXTS), 40).model == trained.model
+
+
+def test_a_tiny_corpus_gives_a_smaller_vocabulary():
+  assert 4 < tokenizer.train(_TEXTS, 4000).vocabulary_size < 100
+
+
+def test_rows_begin_and_end_and_are_padded(trained: tokenizer.Tokenizer):
+  tokens = trained.encode(['the model', '', 'the loss of the model of the loss'], 9)
+  assert tokens.dtype == np.int32
+  assert tokens.shape == (3, 9)
+  assert tokens[:, 0].tolist() == [tokenizer.BEGIN] * 3
+  assert tokens[1].tolist() == [1, 2, 0, 0, 0, 0, 0, 0, 0]
+  end = tokens[0].tolist().index(tokenizer.END)
+  assert (tokens[0, 1:end] > tokenizer.UNKNOWN).all() and not tokens[0, end + 1 :].any()
+  assert (tokens[2] != tokenizer.PAD).all() and tokens[2, -1] != tokenizer.END  # cut off
+  assert trained.decode(tokens[:2]) == ['the model', '']
+
+
+def test_characters_never_seen_are_unknown(trained: tokenizer.Tokenizer):
+  assert trained.encode(['日本'], 5).tolist()[0].count(tokenizer.UNKNOWN) == 1
+  assert trained.encode([], 5).shape == (0, 5)
+
+
+@given(st.lists(st.text(st.characters()), max_size=5))
+def test_encodes_any_text(trained: tokenizer.Tokenizer, texts: list[str]):
+  tokens = trained.encode(texts, 8)
+  assert tokens.shape == (len(texts), 8)
+  assert (tokens[:, 0] == tokenizer.BEGIN).all()
+  assert ((tokens >= 0) & (tokens < trained.vocabulary_size)).all()
+
+
+@pytest.mark.parametrize(('texts', 'vocabulary'), [([], 40), (['\u2585'], 40), (['abcdefghijklmnopqrst'] * 9, 8)])
+def test_texts_without_a_vocabulary_are_refused(texts: list[str], vocabulary: int):
+  with pytest.raises(errors.DataError, match='give more text or change vocabulary='):
+    tokenizer.train(texts, vocabulary)

@@ -1,0 +1,268 @@
+"""The worker process ends with its program in every way a program can end, and keeps quiet, small and reachable till then."""
+
+from concurrent import futures
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from unittest import mock
+
+from absl.testing import absltest, parameterized
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from experiments import runtime, tied_process
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_PROGRAM_SECONDS = 90  # Importing TFF takes 3 to 20 s, depending on what else the machine does.
+
+# Prints its worker's pid and a sum that a federated computation made, then ends in the given way, or computes for ever.
+_PROGRAM = """
+import os, pathlib, signal, sys
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+from experiments import runtime
+
+ending, log_path = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job inherits that it is ignored.
+
+@tff.federated_computation(tff.FederatedType(np.int32, tff.CLIENTS))
+def total(values):
+  return tff.federated_sum(values)
+
+@tff.tensorflow.computation(np.int64)
+def count_for_ever(step):
+  return tf.while_loop(lambda i: i < 2**62, lambda i: [i + step], [tf.constant(0, tf.int64)])
+
+with runtime.local_runtime(pathlib.Path(log_path)) as worker:
+  print(worker.pid, total([1, 2, 3]), flush=True)
+  if ending == 'exception':
+    raise ValueError('planted')
+  if ending == 'os_exit':
+    os._exit(3)
+  if ending == 'signal':
+    count_for_ever(1)
+"""
+
+# What only a worker prints: its own sources, and TensorFlow's as they were compiled into it.
+_WORKER_CHATTER = ('tensorflow_federated/cc/', 'external/org_tensorflow')
+
+
+def _environment() -> dict[str, str]:
+  # JAX, which TFF imports, lowers an unset log level for the program and so for its worker: this keeps the worker chatty.
+  return os.environ | {'PYTHONPATH': str(_ROOT), 'TF_CPP_MIN_LOG_LEVEL': '0'}
+
+
+def _is_running(worker_pid: int) -> bool:
+  try:
+    # Empty for a zombie, which holds nothing and is its new parent's to collect.
+    return b'worker_binary' in pathlib.Path(f'/proc/{worker_pid}/cmdline').read_bytes()
+  except FileNotFoundError:
+    return False
+
+
+def _ends_soon(worker_pid: int) -> bool:
+  deadline = time.monotonic() + 5
+  while _is_running(worker_pid):
+    if time.monotonic() > deadline:
+      return False
+    time.sleep(0.05)
+  return True
+
+
+class Ending:
+  """What a program that ended in a given way left behind."""
+
+  def __init__(self, directory: pathlib.Path, name: str, signal_number: int | None = None):
+    program = directory / 'program.py'
+    log = directory / f'{name}.log'
+    stderr = directory / f'{name}.stderr'
+    with open(stderr, 'wb') as stderr_file:
+      process = subprocess.Popen(
+        [sys.executable, str(program), 'signal' if signal_number else name, str(log)],
+        stdout=subprocess.PIPE,
+        stderr=stderr_file,
+        env=_environment(),
+        start_new_session=True,
+      )
+    first_line = process.stdout.readline()
+    worker_pid = int(first_line.split()[0]) if first_line else 0
+    self.worker_was_running = _is_running(worker_pid)
+    if signal_number:
+      time.sleep(1)  # Till the endless computation runs.
+      # As from the terminal: to the whole process group, of which the worker is no part.
+      os.killpg(process.pid, signal_number)
+    rest, _ = process.communicate(timeout=_PROGRAM_SECONDS)
+    self.stdout = (first_line + rest).decode()
+    self.stderr = stderr.read_text()
+    self.log = log.read_text()
+    self.exit_status = process.returncode
+    self.worker_is_gone = _ends_soon(worker_pid)
+
+
+def _last_line_through_pipe(directory: pathlib.Path) -> str:
+  command = f'"{sys.executable}" "{directory}/program.py" os_exit "{directory}/pipe.log" 2>&1 | tail -1'
+  return subprocess.run(
+    command, shell=True, env=_environment(), timeout=_PROGRAM_SECONDS, stdout=subprocess.PIPE, text=True, check=True
+  ).stdout
+
+
+class EndingTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    directory = pathlib.Path(cls.enter_context(tempfile.TemporaryDirectory()))
+    (directory / 'program.py').write_text(_PROGRAM)
+    # Each program spends most of its time importing TFF: two at a time.
+    pool = cls.enter_context(futures.ThreadPoolExecutor(2))
+    cls.endings = {name: pool.submit(Ending, directory, name) for name in ('normal', 'exception', 'os_exit')}
+    for name in ('SIGINT', 'SIGTERM', 'SIGKILL'):
+      cls.endings[name] = pool.submit(Ending, directory, name, getattr(signal, name))
+    cls.last_line = pool.submit(_last_line_through_pipe, directory)
+
+  @parameterized.named_parameters(
+    ('normal', 'normal', 0),
+    ('exception', 'exception', 1),
+    ('os_exit', 'os_exit', 3),
+    ('ctrl_c', 'SIGINT', -signal.SIGINT),
+    ('sigterm', 'SIGTERM', -signal.SIGTERM),
+    ('sigkill', 'SIGKILL', -signal.SIGKILL),
+  )
+  def test_worker_ends_with_program(self, name, exit_status):
+    ending = self.endings[name].result()
+    self.assertEqual(ending.exit_status, exit_status, ending.stderr)
+    self.assertRegex(ending.stdout, r'^\d+ 6\n$')
+    if exit_status < 0:  # Any other program may have ended before this could be seen.
+      self.assertTrue(ending.worker_was_running)
+    self.assertTrue(ending.worker_is_gone)
+
+  @parameterized.parameters('normal', 'exception', 'os_exit', 'SIGINT', 'SIGTERM', 'SIGKILL')
+  def test_worker_prints_to_its_log_only(self, name):
+    ending = self.endings[name].result()
+    for chatter in _WORKER_CHATTER:
+      self.assertIn(chatter, ending.log)
+      self.assertNotIn(chatter, ending.stderr)
+
+  @parameterized.parameters(('exception', 'ValueError: planted'), ('SIGINT', 'KeyboardInterrupt'))
+  def test_traceback_is_the_last_thing_printed(self, name, last_line):
+    self.assertEqual(self.endings[name].result().stderr.splitlines()[-1], last_line)
+
+  def test_pipe_to_tail_ends(self):
+    self.assertRegex(self.last_line.result(), r'^\d+ 6\n$')
+
+
+def _temporary_directory(test: absltest.TestCase) -> pathlib.Path:
+  return pathlib.Path(test.enter_context(tempfile.TemporaryDirectory()))
+
+
+class TiedProcessTest(absltest.TestCase):
+  def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, '-I', '-S', tied_process.__file__]
+    return subprocess.run([*launcher, *arguments], capture_output=True, text=True, timeout=20)
+
+  def test_runs_command_with_arguments(self):
+    self.assertEqual(self._run(str(os.getpid()), 'echo', 'a b', '--c').stdout, 'a b --c\n')
+
+  def test_does_not_start_for_a_parent_that_is_gone(self):
+    result = self._run('1', 'echo', 'started')
+    self.assertEqual((result.returncode, result.stdout), (1, ''))
+    self.assertEqual(result.stderr, 'tied_process: the parent 1 is gone\n')
+
+  def test_names_a_command_that_cannot_run(self):
+    result = self._run(str(os.getpid()), '/no/such/command')
+    self.assertEqual(result.returncode, 1)
+    self.assertEqual(result.stderr, 'tied_process: cannot run /no/such/command: No such file or directory\n')
+
+
+class StartTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ('ends', ['/bin/false'], r"^TFF's worker ended with exit status 1; see \S+worker\.log$"),
+    ('is_missing', ['/no/such/binary'], r"^TFF's worker ended with exit status 1; see \S+worker\.log$"),
+    ('never_answers', ['sleep', '60'], r"^TFF's worker did not answer within 0\.5 seconds; see \S+worker\.log$"),
+  )
+  def test_one_line_for_a_worker_that(self, command, message):
+    log_path = _temporary_directory(self) / 'worker.log'
+    self.enter_context(mock.patch.object(runtime, '_worker_command', return_value=command))
+    self.enter_context(mock.patch.object(runtime, '_START_SECONDS', 0.5 if command[0] == 'sleep' else 60.0))
+    with self.assertRaisesRegex(RuntimeError, message):
+      runtime.LocalWorker(log_path)
+
+  def test_refuses_a_limit_below_one(self):
+    with self.assertRaisesRegex(ValueError, 'max_concurrent_calls must be at least 1, not 0'):
+      runtime.LocalWorker(pathlib.Path('/dev/null'), max_concurrent_calls=0)
+
+  def test_reserved_port_is_taken_for_all_others(self):
+    with runtime._reserved_port() as port, runtime._reserved_port() as other_port:
+      self.assertNotEqual(port, other_port)
+      with socket.socket() as stranger, self.assertRaises(OSError):
+        stranger.bind(('127.0.0.1', port))
+
+
+@tff.federated_computation(tff.FederatedType(tff.SequenceType(np.int64), tff.CLIENTS))
+def _sum_of_sequences(sequences):
+  reduce = tff.tensorflow.computation(lambda data: data.reduce(np.int64(0), lambda a, b: a + b))
+  return tff.federated_sum(tff.federated_map(reduce, sequences))
+
+
+class LocalRuntimeTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    log_path = _temporary_directory(self) / 'worker.log'
+    self.worker = self.enter_context(runtime.local_runtime(log_path, max_concurrent_calls=2))
+
+  def test_runs_data_sets_of_more_clients_than_the_limit(self):
+    self.assertEqual(_sum_of_sequences([tf.data.Dataset.range(n) for n in range(6)]), 20)  # 0 + 0 + 1 + 3 + 6 + 10
+
+  def test_reads_client_data_in_the_worker(self):
+    path = str(_temporary_directory(self) / 'clients.sqlite')
+    data = tff.simulation.datasets.TestClientData({'a': {'x': [0, 1, 2]}, 'b': {'x': [0, 1, 2, 3, 4]}})
+    tff.simulation.datasets.save_to_sql_client_data(data.client_ids, data.create_tf_dataset_for_client, path)
+    stored = tff.simulation.datasets.load_and_parse_sql_client_data(path, {'x': tf.TensorSpec((), tf.int32)})
+    stored = stored.preprocess(lambda data: data.map(lambda example: tf.cast(example['x'], tf.int64)))
+    from_ids = tff.simulation.compose_dataset_computation_with_computation(
+      stored.dataset_computation, _sum_of_sequences
+    )
+    self.assertEqual(from_ids(['a', 'b', 'a']), 16)  # 3 + 10 + 3
+
+  def test_reports_memory(self):
+    self.assertGreater(self.worker.rss_bytes(), 10**7)
+    self.assertGreaterEqual(self.worker.peak_rss_bytes(), self.worker.rss_bytes())
+
+  def test_memory_is_flat_when_the_number_of_clients_varies(self):
+    state_type = tff.TensorType(np.float32, [10**6])
+
+    @tff.federated_computation(tff.FederatedType(state_type, tff.SERVER), tff.FederatedType(np.float32, tff.CLIENTS))
+    def next_state(state, updates):
+      add = tff.tensorflow.computation(lambda state, update: state + update)
+      return tff.federated_map(add, (state, tff.federated_sum(updates)))
+
+    rss_bytes = []
+    for _ in range(3):
+      for num_clients in range(1, 16):
+        next_state(np.zeros(10**6, np.float32), [1.0] * num_clients)
+      rss_bytes.append(self.worker.rss_bytes())
+    # TFF's own executor factory adds three states of 4 MB at each of these 30 calls: 360 MB.
+    self.assertLess(rss_bytes[-1] - rss_bytes[0], 60 * 10**6)
+
+  def test_dead_worker_is_an_error_and_no_endless_retry(self):
+    self.assertEqual(_sum_of_sequences([tf.data.Dataset.range(3)]), 3)
+    os.kill(self.worker.pid, signal.SIGKILL)
+    with self.assertRaisesRegex(RuntimeError, r"^TFF's worker ended by signal 9; see \S+worker\.log$"):
+      _sum_of_sequences([tf.data.Dataset.range(3)])
+    with self.assertRaisesRegex(RuntimeError, "^TFF's worker ended by signal 9"):
+      self.worker.rss_bytes()
+
+  def test_computation_after_the_block_is_an_error(self):
+    self.worker.stop()
+    with self.assertRaisesRegex(RuntimeError, "^TFF's worker ended by signal 9"):
+      _sum_of_sequences([tf.data.Dataset.range(3)])
+
+
+if __name__ == '__main__':
+  absltest.main()

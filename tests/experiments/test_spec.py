@@ -1,0 +1,81 @@
+"""The spec language: what it accepts, and that every refusal is one line that helps."""
+
+import contextlib
+import keyword
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+
+from experiments import spec
+
+
+def _uniform(bits=8, centred=False):
+  if bits > 16:
+    raise ValueError('bits must be at most 16')
+  return 'uniform', bits, centred
+
+
+def _topk(fraction):
+  return 'topk', fraction
+
+
+_CATALOGUE = {'identity': lambda: 'identity', 'uniform': _uniform, 'topk': _topk}
+
+
+class SpecTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('identity', ['identity']),
+    ('identity()', ['identity']),
+    ('uniform(bits=4)', [('uniform', 4, False)]),
+    (' topk(fraction=1e-2) | uniform(centred=True) ', [('topk', 0.01), ('uniform', 8, True)]),
+    ('topk(fraction=[1, -2.5])', [('topk', [1, -2.5])]),
+  )
+  def test_builds(self, text, expected):
+    self.assertEqual(spec.build_chain(text, _CATALOGUE, 'codec'), expected)
+
+  @parameterized.parameters(
+    ('unifrom', "unknown codec 'unifrom' (did you mean 'uniform'?); choose one of identity, uniform, topk"),
+    ('uniform(bit=4)', "codec uniform has no argument 'bit' (did you mean 'bits'?); it takes bits, centred"),
+    ('identity(bits=4)', "codec identity has no argument 'bits'; it takes no arguments"),
+    ('uniform(bits=17)', 'codec uniform: bits must be at most 16'),
+    ('topk', 'codec topk needs fraction=...: topk(fraction=...)'),
+    ('uniform(4)', 'by name only'),
+    ('uniform(**x)', 'by name only'),
+    ('uniform(bits=1, bits=2)', 'names an argument twice'),
+    ('uniform(bits=open("x"))', 'is not a plain value'),
+    ('uniform(bits=1+1)', 'is not a plain value'),
+    ('uniform(bits=', 'cannot read'),
+    ('', 'cannot read'),
+    ('3', 'is neither a name nor a call'),
+    ('a.b()', 'is neither a name nor a call'),
+    ('uniform or topk', 'is neither a name nor a call'),
+  )
+  def test_refuses(self, text, message):
+    with self.assertRaises(spec.SpecError) as raised:
+      spec.build_chain(text, _CATALOGUE, 'codec')
+    self.assertIn(message, str(raised.exception))
+    self.assertNotIn('\n', str(raised.exception))
+
+  def test_a_chain_is_refused_where_one_is_wanted(self):
+    with self.assertRaisesRegex(spec.SpecError, 'does not apply here'):
+      spec.build('identity|uniform', _CATALOGUE, 'model')
+
+  @hypothesis.given(strategies.text(max_size=40))
+  def test_any_text_is_built_or_refused(self, text):
+    with contextlib.suppress(spec.SpecError):
+      spec.build_chain(text, _CATALOGUE, 'codec')
+
+  @hypothesis.given(
+    strategies.dictionaries(
+      strategies.from_regex(r'[a-z][a-z_0-9]{0,8}', fullmatch=True).filter(lambda name: not keyword.iskeyword(name)),
+      strategies.recursive(
+        strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(),
+        lambda inner: strategies.lists(inner, max_size=3),
+      ),
+      max_size=4,
+    )
+  )
+  def test_literals_survive(self, arguments):
+    text = 'codec(' + ', '.join(f'{name}={value!r}' for name, value in arguments.items()) + ')'
+    self.assertEqual(spec.parse(text), [spec.Call('codec', arguments)])

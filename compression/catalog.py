@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from compression import stage, uniform
+from compression import stage
+from compression import uniform
 
 
 def identity() -> None:

@@ -8,11 +8,13 @@ min and max are those of the tensor and travel with it. Unbiased: the mean of de
 
 import tensorflow as tf
 
-from compression import bitpack, stage
+from compression import stage
 
 
 class Uniform(stage.Stage):
-  """Quantizes to 2**bits evenly spaced levels between the smallest and the largest value, packed."""
+  """Quantizes to 2**bits evenly spaced levels between the smallest and the largest value."""
+
+  gives = stage.Kind.LEVELS
 
   def __init__(self, bits: int = 8):
     """Configures the stage.
@@ -23,30 +25,31 @@ class Uniform(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= 16:
-      raise ValueError(f'bits must be a whole number from 1 to 16, not {bits!r}')
-    self._bits = bits
-    self._top_level = 2**bits - 1
+    stage.check_whole('bits', bits, 1, 16)
+    self._num_levels = 2**bits
 
-  def encode(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> tuple[tf.Tensor, stage.Side]:
-    """Returns packed levels, uint8 [m], and (float32[2] of min and max,)."""
+  def form(self, form: stage.Form) -> stage.Form:
+    """Returns as many levels as there were values."""
+    return stage.Form(stage.Kind.LEVELS, form.size, self._num_levels)
+
+  def encode(
+    self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
+  ) -> tuple[tf.Tensor, stage.Side]:
+    """Returns levels, int32, and (float32[2] of min and max,)."""
     del shared_seed
-    x = tf.reshape(x, [-1])
-    if x.shape[0] == 0:
-      return tf.zeros([0], tf.uint8), (tf.zeros([2]),)
+    if form.size == 0:
+      return tf.zeros([0], tf.int32), (tf.zeros([2]),)
     low, high = tf.reduce_min(x), tf.reduce_max(x)
     # Halves, because high - low overflows for values near the largest float.
-    position = tf.math.divide_no_nan(0.5 * x - 0.5 * low, 0.5 * high - 0.5 * low) * self._top_level
+    position = tf.math.divide_no_nan(0.5 * x - 0.5 * low, 0.5 * high - 0.5 * low) * (self._num_levels - 1)
     floor = tf.floor(position)
     # A comparison, because position + noise would round up by itself at 16 bits.
     up = tf.random.stateless_uniform(tf.shape(x), client_seed) < position - floor
-    levels = tf.cast(floor, tf.int32) + tf.cast(up, tf.int32)
-    return bitpack.pack(levels, self._bits), (tf.stack([low, high]),)
+    return tf.cast(floor, tf.int32) + tf.cast(up, tf.int32), (tf.stack([low, high]),)
 
-  def decode(self, x: tf.Tensor, side: stage.Side, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
-    """Returns float32 values of `spec`'s shape; see `Stage.decode`."""
-    del shared_seed
-    levels = bitpack.unpack(x, self._bits, spec.shape.num_elements())
-    fraction = tf.cast(levels, tf.float32) / self._top_level
+  def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
+    """Returns float32 values between min and max; see `Stage.decode`."""
+    del form, shared_seed
+    fraction = tf.cast(x, tf.float32) / (self._num_levels - 1)
     low, high = side[0][0], side[0][1]
-    return stage.shaped(low * (1.0 - fraction) + high * fraction, spec)
+    return low * (1.0 - fraction) + high * fraction

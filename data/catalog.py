@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from data import docstrings, leaf, partitions, shakespeare, source, stackoverflow, text
+from data import docstrings
+from data import leaf
+from data import partitions
+from data import shakespeare
+from data import source
+from data import stackoverflow
+from data import text
 
 DATASETS: dict[str, Callable[..., source.TextSource]] = {
   'docstrings': docstrings.docstrings,

@@ -10,7 +10,10 @@ import re
 import subprocess
 import sys
 
-from data import arguments, errors, progress, source
+from data import arguments
+from data import errors
+from data import progress
+from data import source
 
 # Named one by one, so that a new dependency changes nothing. Order matters: of equal sentences the first one stays.
 DISTRIBUTIONS = {

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from data import client_key, errors, store
+from data import client_key
+from data import errors
+from data import store
 from data import tokenizer as tokenizer_lib
 
 

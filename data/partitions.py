@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import arguments, errors
+from data import arguments
+from data import errors
 
 _MAX_CLIENTS = 10_000_000
 _MAX_SEED = 2**63 - 1

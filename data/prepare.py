@@ -1,6 +1,8 @@
 """Turns a text source into a tokenised data set on disk, once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 import hashlib
 import importlib.metadata
 import itertools
@@ -8,8 +10,14 @@ import json
 import pathlib
 import sqlite3
 
-from data import cache, errors, federated_text, partitions, progress, spool, store
+from data import cache
+from data import errors
+from data import federated_text
+from data import partitions
+from data import progress
 from data import source as source_lib
+from data import spool
+from data import store
 from data import tokenizer as tokenizer_lib
 
 _FORMAT = 1  # of the stored file and of everything between source and file

@@ -1,6 +1,7 @@
 """Progress on standard error: a bar on a terminal, one plain line otherwise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import sys
 

@@ -1,6 +1,7 @@
 """Keeps the prose of a docstring: no doctests, code blocks, rules or lines that are mostly symbols."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from collections.abc import Iterator
 import re
 
 from data import sentences

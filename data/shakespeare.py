@@ -6,7 +6,10 @@ import pathlib
 
 import tensorflow_federated as tff
 
-from data import arguments, sentences, source, tff_database
+from data import arguments
+from data import sentences
+from data import source
+from data import tff_database
 
 _SPLITS = {'train': 'train', 'test': 'heldout'}  # TFF's names to ours
 

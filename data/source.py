@@ -1,6 +1,7 @@
 """What every data set is before it is tokenised: a named, fingerprinted stream of text with clients."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 from typing import NamedTuple
 

@@ -1,13 +1,16 @@
 """Keeps the text of a source on disk while it is prepared, so that its size is not bounded by memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from collections.abc import Iterator
 import itertools
 import pathlib
 import sqlite3
 
 import numpy as np
 
-from data import client_key, errors, source
+from data import client_key
+from data import errors
+from data import source
 
 _MAX_TRAINING_TEXTS = 1_000_000  # more changes the vocabulary little and costs minutes and gigabytes
 

@@ -6,7 +6,9 @@ import pathlib
 
 import tensorflow_federated as tff
 
-from data import arguments, source, tff_database
+from data import arguments
+from data import source
+from data import tff_database
 
 
 def stackoverflow(

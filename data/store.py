@@ -1,6 +1,7 @@
 """The prepared data set on disk: an SQLite file in the layout of TFF's SqlClientData, with an index and metadata."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Mapping
 import hashlib
 import pathlib
 import sqlite3
@@ -9,7 +10,8 @@ import urllib.parse
 import numpy as np
 import tensorflow as tf
 
-from data import client_key, errors
+from data import client_key
+from data import errors
 
 # The first two tables are TFF's; TFF makes no index, and reads a client with a scan of the whole table.
 _SCHEMA = """

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 import json
 import pathlib
 
-from data import arguments, errors, holdout, sentences, source
+from data import arguments
+from data import errors
+from data import holdout
+from data import sentences
+from data import source
 
 
 def text(

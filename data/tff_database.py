@@ -1,13 +1,17 @@
 """Reads the SQLite files that TFF's own data sets come in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterator
 import pathlib
 import shutil
 import sqlite3
 
 import tensorflow as tf
 
-from data import arguments, client_key, errors, store
+from data import arguments
+from data import client_key
+from data import errors
+from data import store
 
 _CACHE = pathlib.Path('~/.tff')  # where TFF itself keeps its downloads
 

@@ -11,7 +11,9 @@ import tempfile
 
 from absl import flags
 
-from experiments import benchmark_training, launch, runtime
+from experiments import benchmark_training
+from experiments import launch
+from experiments import runtime
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training'], 'What to measure.')
 _REPEATS = flags.DEFINE_integer(

@@ -14,10 +14,14 @@ import tensorflow_federated as tff
 from compression import codec as codec_lib
 from compression import uniform
 from data import store
-from experiments import keras_workloads, runtime
-from models import keras_bridge, language_task, lstm
+from experiments import keras_workloads
+from experiments import runtime
+from models import keras_bridge
+from models import language_task
+from models import lstm
 from models import task as task_lib
-from optimizers import algorithms, local_batches
+from optimizers import algorithms
+from optimizers import local_batches
 
 _CLIENTS, _EXAMPLES, _BATCH_SIZE = 10, 128, 16
 _LENGTH = keras_workloads.SEQUENCE_LENGTH

@@ -12,8 +12,12 @@ checkpoints in --output_dir; the same command continues it if it was interrupted
 
 from absl import flags
 
-from data import prepare, unigram
-from experiments import launch, report, run, run_flags
+from data import prepare
+from data import unigram
+from experiments import launch
+from experiments import report
+from experiments import run
+from experiments import run_flags
 from models import language_task
 
 flags.adopt_module_key_flags(run_flags)

@@ -1,12 +1,16 @@
 """Starts a binary: readable `--help`, `--version`, and one line and exit code 2 for whatever a user can mend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 import sys
 
-from absl import app, flags, logging
+from absl import app
+from absl import flags
+from absl import logging
 
 from data import errors
-from experiments import spec, version
+from experiments import spec
+from experiments import version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
 
@@ -23,7 +27,7 @@ def launch(main: Callable[[], None]) -> None:
   """
   # TFF reports progress of its own through absl; the suite has a progress bar.
   logging.set_verbosity(logging.ERROR)
-  app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+  app.run(lambda argv: guarded(main, argv), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -40,7 +44,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     _refuse(str(error))
 
 
-def _guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
+def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
+  """Runs `main` as `launch` does once the flags are parsed; `argv` holds what was left of the command line."""
   if len(argv) > 1:
     _refuse(f'{argv[1]!r} is not a flag: write --name=value')
   try:

@@ -12,8 +12,11 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from experiments import launch, metrics, output, runtime
+from experiments import launch
+from experiments import metrics
+from experiments import output
 from experiments import progress as progress_lib
+from experiments import runtime
 from models import task as task_lib
 from optimizers import evaluation
 

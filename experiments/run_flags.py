@@ -8,10 +8,13 @@ from absl import flags
 from compression import catalog as compression_catalog
 from compression import codec as codec_lib
 from data import catalog as data_catalog
-from experiments import launch, run, spec
+from experiments import launch
+from experiments import run
+from experiments import spec
 from models import catalog as models_catalog
-from optimizers import algorithms, local_batches
+from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
+from optimizers import local_batches
 
 _DATASET = flags.DEFINE_string(
   'dataset',

@@ -8,10 +8,12 @@ Only keyword arguments and Python literals are accepted, so a spec never runs co
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 import difflib
 import inspect
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 
 class SpecError(ValueError):

@@ -1,6 +1,7 @@
 """The model catalogue: names in `--model` to builders. A new model is its file and one line here."""
 
-from models import lstm, transformer
+from models import lstm
+from models import transformer
 
 LANGUAGE_MODELS = {
   'lstm': lstm.lstm,

@@ -1,6 +1,7 @@
 """The way from a Keras model to this suite: its weights named, its layers as blocks, its call a pure function of weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_federated as tff

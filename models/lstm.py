@@ -7,12 +7,14 @@ Input and output embeddings are tied, so the projection has the embedding's widt
 counts; this variant is the one that reproduces them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-from models import layers, sizes
+from models import layers
 from models import model as model_lib
+from models import sizes
 
 SIZES = {
   'tiny': dict(width=128, num_cells=384, num_layers=1),

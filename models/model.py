@@ -5,7 +5,9 @@ them in another shape, without a second implementation. The order of `Model.vari
 weights in the suite.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,9 @@
 """A task: a model, what its examples look like, and what is measured on a batch of them."""
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 import tensorflow as tf

@@ -6,12 +6,14 @@ Normalization before each sub-layer, sinusoidal positions and tied input and out
 whether normalization comes before or after; before trains without warm-up, which clients do not have.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-from models import layers, sizes
+from models import layers
 from models import model as model_lib
+from models import sizes
 
 SIZES = {
   'tiny': dict(width=128, mlp_width=512, num_layers=2, num_heads=4),

@@ -9,10 +9,13 @@ import dataclasses
 
 import tensorflow_federated as tff
 
-from compression import broadcast, partial_mean
+from compression import broadcast
 from compression import codec as codec_lib
+from compression import partial_mean
 from models import task as task_lib
-from optimizers import client_work, gradient_clipping, local_batches
+from optimizers import client_work
+from optimizers import gradient_clipping
+from optimizers import local_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ Algorithm = Callable[
 ]
 
 
-def fed_avg(client_lr: float = 0.5, server_lr: float = 1.0, clip_norm: float = 1.0) -> Algorithm:
+def fed_avg(client_lr: float = 3.0, server_lr: float = 1.0, clip_norm: float = 1.0) -> Algorithm:
   """Configures federated averaging.
 
   Args:
@@ -47,8 +50,8 @@ def fed_avg(client_lr: float = 0.5, server_lr: float = 1.0, clip_norm: float = 1
 
 
 def fed_adam(
-  client_lr: float = 0.5,
-  server_lr: float = 0.01,
+  client_lr: float = 3.0,
+  server_lr: float = 0.03,
   beta_1: float = 0.9,
   beta_2: float = 0.99,
   epsilon: float = 1e-3,

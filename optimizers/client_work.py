@@ -15,7 +15,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from models import task as task_lib
-from optimizers import federated_types, local_batches, randomness
+from optimizers import federated_types
+from optimizers import local_batches
+from optimizers import randomness
 
 
 def build_client_work(

@@ -1,7 +1,8 @@
 """The rules of the tree that a reader relies on: who imports whom, where flags live, how long a file or function may be."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterator
 import pathlib
 import re
 import subprocess

@@ -11,7 +11,9 @@ String literals count as a use as well: the exact name of a module (`'experiment
 
 import argparse
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import functools
 import graphlib

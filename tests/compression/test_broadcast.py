@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from compression import broadcast, uniform
+from compression import broadcast
 from compression import codec as codec_lib
+from compression import uniform
 
 _WEIGHTS = tff.types.to_type(
   tff.learning.models.ModelWeights(((np.float32, (2, 3)), np.float32), ((np.float32, (5,)),))

@@ -5,7 +5,10 @@ import pathlib
 
 import pytest
 
-from data import arguments, catalog, errors, source
+from data import arguments
+from data import catalog
+from data import errors
+from data import source
 
 _WRONG_DATASETS = [
   ('docstrings', {'min_tokens': -1}, 'min_tokens=-1'),

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from data import cache, errors
+from data import cache
+from data import errors
 
 
 def test_the_folder_follows_the_environment(monkeypatch, tmp_path: pathlib.Path):

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-from data import docstring_worker, docstrings, errors, source
+from data import docstring_worker
+from data import docstrings
+from data import errors
+from data import source
 
 _SMALL = {'pretrain': ('termcolor', 'pluggy'), 'train': ('click', 'tqdm'), 'heldout': ('iniconfig', 'pyparsing')}
 

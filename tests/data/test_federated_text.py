@@ -3,14 +3,20 @@
 import pathlib
 import tempfile
 
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from data import client_key, errors, federated_text, partitions, prepare, source
+from data import client_key
+from data import errors
+from data import federated_text
+from data import partitions
+from data import prepare
+from data import source
 
 _NAMES = ["o'neil", '"; DROP TABLE examples; --', 'new\nline', '日本', 'lone \ud800', '', 'null \0']
 

@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from data import errors, leaf
+from data import errors
+from data import leaf
 
 
 def _write(file: pathlib.Path, user_data: dict[str, dict[str, list]]) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data import errors, partitions
+from data import errors
+from data import partitions
 
 _LABELS = np.array([0, 1, 2, 0, 1, 0, 3, 2, 2, 1, 0, 3] * 5)
 

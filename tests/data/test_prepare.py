@@ -10,7 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from data import cache, errors, federated_text, partitions, prepare, source
+from data import cache
+from data import errors
+from data import federated_text
+from data import partitions
+from data import prepare
+from data import source
 from data import text as text_lib
 
 _ROOT = pathlib.Path(__file__).parents[2]

@@ -4,7 +4,9 @@ import pathlib
 
 import pytest
 
-from data import errors, source, spool
+from data import errors
+from data import source
+from data import spool
 
 
 @pytest.fixture(name='texts')

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from data import client_key, errors, store
+from data import client_key
+from data import errors
+from data import store
 
 
 def _write(file: pathlib.Path, rows: list[tuple[str, str, list[int]]]) -> str:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from data import errors, text
+from data import errors
+from data import text
 
 _ANY_TEXT = st.text(st.characters(), max_size=40)  # includes quotes, newlines, null characters, lone surrogates
 

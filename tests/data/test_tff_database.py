@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from data import errors, shakespeare, stackoverflow
+from data import errors
+from data import shakespeare
+from data import stackoverflow
 
 _POST = collections.OrderedDict(
   creation_date=['2010-01-08 09:34:05 UTC'] * 2,

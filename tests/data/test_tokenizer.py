@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from data import errors, tokenizer
+from data import errors
+from data import tokenizer
 
 _TEXTS = ['the loss of the model', 'the model of the loss falls', 'a model learns the loss'] * 5
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data import errors, unigram
+from data import errors
+from data import unigram
 
 
 def test_smooths_by_one_and_skips_first_column_and_padding():

@@ -6,7 +6,8 @@ import tempfile
 
 from absl.testing import parameterized
 
-from experiments import launch, output
+from experiments import launch
+from experiments import output
 
 _SETTINGS = dict(model='lstm', output_dir='x', rounds=3, seed=None, plain=True)
 _FACTS = dict(dataset_hash='abc', num_parameters=7)

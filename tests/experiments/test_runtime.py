@@ -11,12 +11,14 @@ import tempfile
 import time
 from unittest import mock
 
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
+from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import runtime, tied_process
+from experiments import runtime
+from experiments import tied_process
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PROGRAM_SECONDS = 90  # Importing TFF takes 3 to 20 s, depending on what else the machine does.

@@ -4,7 +4,10 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from models import catalog, language_task, lstm, transformer
+from models import catalog
+from models import language_task
+from models import lstm
+from models import transformer
 
 
 def _weights(model, seed=3):

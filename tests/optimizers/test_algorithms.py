@@ -10,8 +10,12 @@ import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import uniform
-from models import functional, language_task, lstm, transformer
-from optimizers import algorithms, local_batches
+from models import functional
+from models import language_task
+from models import lstm
+from models import transformer
+from optimizers import algorithms
+from optimizers import local_batches
 from tests import tiny_task
 from tests.optimizers import plain_fed_avg
 

@@ -1,0 +1,37 @@
+"""The script of the README runs, on a small text, without flags."""
+
+import ast
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_SCRIPT = """
+import pathlib, sys
+from data import catalog
+from examples import own_script
+from experiments import run
+source = catalog.DATASETS['text'](path=sys.argv[1], vocabulary=60)
+config = run.Config(pathlib.Path(sys.argv[2]), rounds=2, clients_per_round=3)
+print(own_script.train(source, config))
+"""
+
+
+def test_trains(tmp_path):
+  for client in 'abcdef':
+    (tmp_path / 'text' / client).mkdir(parents=True)
+    (tmp_path / 'text' / client / 'x.txt').write_text('A cat sat on a mat.\nA dog ran into a house.\n')
+  process = subprocess.run(
+    [sys.executable, '-c', _SCRIPT, str(tmp_path / 'text'), str(tmp_path / 'run')],
+    cwd=_ROOT,
+    env=os.environ | {'LEANFED_CACHE': str(tmp_path / 'cache')},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert process.returncode == 0, process.stderr
+  printed = ast.literal_eval(process.stdout)
+  assert printed['rounds'] == 2
+  assert printed == json.loads((tmp_path / 'run' / 'summary.json').read_text())

@@ -1,0 +1,115 @@
+"""Whatever a user can get wrong ends in one line that helps and exit code 2, before training and without a trace."""
+
+import pathlib
+import subprocess
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+import pytest
+
+from experiments import language_model
+from experiments import launch
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _parsed(monkeypatch, tmp_path):
+  monkeypatch.setenv('LEANFED_CACHE', str(tmp_path / 'cache'))
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS(['test'])
+
+
+def _text(folder: pathlib.Path) -> str:
+  for client in 'abcd':
+    (folder / client).mkdir(parents=True)
+    (folder / client / 'x.txt').write_text('A cat sat. A dog ran.')
+  return f'text(path={str(folder)!r})'
+
+
+def _refusal(capsys, **settings) -> str:
+  with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as exit_:
+    launch.guarded(language_model.main, ['language_model'])
+  assert exit_.value.code == 2
+  message = capsys.readouterr().err
+  lines = [line for line in message.splitlines() if line.startswith('error: ')]
+  assert len(lines) == 1, message
+  return lines[0]
+
+
+@pytest.mark.parametrize(
+  ('settings', 'expected'),
+  [
+    ({'model': 'lsmt'}, "did you mean 'lstm'?); choose one of lstm, transformer"),
+    ({'model': 'lstm(widht=3)'}, "no argument 'widht' (did you mean 'width'?)"),
+    ({'model': 'lstm(size="huge")'}, "size must be one of tiny, small, large, not 'huge'"),
+    ({'model': 'lstm|transformer'}, 'choose one of'),
+    ({'upload': 'uniform(bits=0)'}, 'bits must be a whole number from 1 to 16, not 0'),
+    ({'upload': 'gzip'}, 'choose one of identity, uniform'),
+    ({'download': 'uniform(8)'}, 'uniform(argument=value)'),
+    ({'algorithm': 'fed_adam(client_lr=-1)'}, 'client_lr must be a positive number, not -1'),
+    ({'algorithm': 'sgd'}, 'choose one of fed_adam, fed_avg'),
+    ({'dataset': 'docstring'}, "did you mean 'docstrings'?"),
+    ({'dataset': 'text(path="/nowhere/at/all")'}, '/nowhere/at/all'),
+    ({'dataset': 'docstrings(min_tokens=-1)'}, 'min_tokens'),
+    ({'partition': 'iid(clients=0)'}, 'clients'),
+    ({'partition': 'dirichlet(alpha=0, clients=3)'}, 'alpha'),
+    ({'output_dir': None}, '--output_dir is missing'),
+  ],
+)
+def test_refuses(settings, expected, capsys, tmp_path):
+  output_dir = tmp_path / 'run'
+  message = _refusal(capsys, **({'output_dir': str(output_dir), 'rounds': 1} | settings))
+  assert expected in message
+  assert not output_dir.exists()
+
+
+def test_refuses_more_clients_than_there_are(capsys, tmp_path):
+  dataset = _text(tmp_path / 'text')
+  settings = {'dataset': dataset, 'output_dir': str(tmp_path / 'run'), 'clients_per_round': 9}
+  assert 'the data set has 3 training clients' in _refusal(capsys, **settings)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_refuses_an_empty_data_set(capsys, tmp_path):
+  (tmp_path / 'text' / 'client').mkdir(parents=True)
+  (tmp_path / 'text' / 'client' / 'x.txt').write_text('   ')
+  dataset = f'text(path={str(tmp_path / "text")!r})'
+  message = _refusal(capsys, dataset=dataset, output_dir=str(tmp_path / 'run'))
+  assert 'no training text' in message or 'no heldout' in message
+
+
+def test_refuses_a_folder_of_something_else(capsys, tmp_path):
+  dataset = _text(tmp_path / 'text')
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / 'diary.txt').write_text('dear diary')
+  message = _refusal(capsys, dataset=dataset, output_dir=str(tmp_path / 'run'), clients_per_round=2)
+  assert 'choose a new --output_dir' in message
+  assert [path.name for path in (tmp_path / 'run').iterdir()] == ['diary.txt']
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'expected'),
+  [
+    (['--clients_per_rond=3'], 'clients_per_rond'),
+    (['--rounds=-1'], 'rounds'),
+    (['--batch_size=many'], 'batch_size'),
+    (['rounds=3'], "'rounds=3' is not a flag: write --name=value"),
+  ],
+)
+def test_refuses_flags(arguments, expected):
+  command = [sys.executable, '-m', 'experiments.language_model', *arguments]
+  process = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+  assert process.returncode == 2
+  assert expected in process.stderr
+  assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(('argument', 'expected'), [('--help', '--upload'), ('--version', '0.1.0')])
+def test_answers(argument, expected):
+  command = [sys.executable, '-m', 'experiments.language_model', argument]
+  process = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+  assert process.returncode == 0
+  assert expected in process.stdout
+  assert not process.stderr

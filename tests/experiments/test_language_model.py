@@ -1,0 +1,158 @@
+"""The language-model binary from the outside: what it leaves, how it goes on after a kill, and what it refuses."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments import metrics
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_NOT_REPEATABLE = ('round_seconds', 'worker_rss_bytes', 'round_retries')
+
+
+@pytest.fixture(scope='module')
+def text(tmp_path_factory) -> pathlib.Path:
+  """Twenty clients, among them one without a sentence, one of a single word and one of unknown characters."""
+  folder = tmp_path_factory.mktemp('text')
+  for client in range(20):
+    (folder / f"client {client} 'quoted'").mkdir()
+    lines = [f'The cat number {client} sat on mat {n % 7} and looked at bird {n % 5}.' for n in range(12)]
+    (folder / f"client {client} 'quoted'" / 'a.txt').write_text('\n'.join(lines))
+  for name, content in (('empty', ''), ('single', 'cat'), ('unknown', '\u4e00\u4e01\u4e02')):
+    (folder / name).mkdir()
+    (folder / name / 'a.txt').write_text(content)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory) -> dict[str, str]:
+  return os.environ | {'LEANFED_CACHE': str(tmp_path_factory.mktemp('cache'))}
+
+
+def _command(text: pathlib.Path, output_dir: pathlib.Path, **flags) -> list[str]:
+  settings = {
+    'dataset': f'text(path={str(text)!r}, vocabulary=60)',
+    'model': 'lstm(width=8, num_cells=8)',
+    'upload': 'uniform(bits=8)',
+    'rounds': 4,
+    'clients_per_round': 5,
+    'rounds_per_eval': 2,
+    'rounds_per_checkpoint': 2,
+    'output_dir': output_dir,
+  } | flags
+  arguments = [f'--{name}={value}' for name, value in settings.items()]
+  return [sys.executable, '-m', 'experiments.language_model', *arguments]
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+  return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def _repeatable(output_dir: pathlib.Path) -> list[dict[str, str]]:
+  with (output_dir / 'metrics.csv').open(newline='') as file:
+    return [{k: v for k, v in row.items() if k not in _NOT_REPEATABLE} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope='module')
+def finished(text, environment, tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess[str]]:
+  """A run of four rounds that nothing disturbed."""
+  output_dir = tmp_path_factory.mktemp('runs') / 'finished'
+  return output_dir, _run(_command(text, output_dir), environment)
+
+
+def test_leaves_what_is_promised(finished):
+  output_dir, process = finished
+  assert process.returncode == 0, process.stderr
+  for name in (
+    'config.json',
+    'run.flags',
+    'metrics.csv',
+    'summary.json',
+    'perplexity.png',
+    'worker.log',
+    'checkpoints',
+  ):
+    assert (output_dir / name).exists(), name
+  assert list(output_dir.glob('events.out.tfevents.*'))
+  summary = json.loads((output_dir / 'summary.json').read_text())
+  assert list(summary) == [
+    'rounds', 'num_parameters', 'num_clients_total', 'eval/loss', 'eval/accuracy', 'eval/perplexity',
+    'upload_bytes_total', 'download_bytes_total', 'dropped_updates', 'seconds', 'peak_rss_bytes', 'dataset_hash',
+  ]  # fmt: skip
+  assert summary['rounds'] == 4
+  assert set(summary['peak_rss_bytes']) == {'main', 'worker'}
+  config = json.loads((output_dir / 'config.json').read_text())
+  assert config['settings']['upload'] == 'uniform(bits=8)'
+  assert config['dataset_hash'] == summary['dataset_hash']
+
+
+def test_metrics_have_the_columns_and_bytes_by_hand(finished):
+  rows = metrics.read(finished[0] / 'metrics.csv')
+  assert tuple(rows[0]) == metrics.COLUMNS
+  assert [row['round'] for row in rows] == [0, 1, 2, 3, 4]
+  assert [row['round'] for row in rows if row['eval/perplexity'] != ''] == [0, 2, 4]
+  assert rows[0]['upload_bytes'] == '' and rows[0]['upload_bytes_total'] == 0
+  # E = H = 8: kernels 2 x 8 x 24, bias 24, projection 64 + 8 make 480; the table and the output bias 9 for each piece.
+  num_parameters = json.loads((finished[0] / 'summary.json').read_text())['num_parameters']
+  assert (num_parameters - 480) % 9 == 0
+  # A client uploads a byte a parameter, 8 bytes of range for each of 7 variables, 1 of presence bits and 4 of weight.
+  assert rows[1]['upload_bytes_per_client_max'] == num_parameters + 56 + 1 + 4
+  assert rows[1]['download_bytes'] == 5 * num_parameters * 4
+  assert rows[4]['upload_bytes_total'] == sum(row['upload_bytes'] for row in rows[1:])
+
+
+def test_shows_progress_a_table_and_nothing_of_the_worker(finished):
+  _, process = finished
+  assert 'round 4/4' in process.stderr
+  assert 'unigram perplexity of the same tokens' in process.stdout
+  for chatter in ('Starting new session', 'eligible GPUs', 'pkg_resources', 'cuda'):
+    assert chatter not in process.stderr
+
+
+def test_the_recorded_flags_repeat_the_run(finished, environment, tmp_path):
+  again = tmp_path / 'again'
+  flags = (finished[0] / 'run.flags').read_text().replace(str(finished[0]), str(again))
+  (tmp_path / 'run.flags').write_text(flags)
+  process = _run([sys.executable, '-m', 'experiments.language_model', f'--flagfile={tmp_path}/run.flags'], environment)
+  assert process.returncode == 0, process.stderr
+  assert _repeatable(again) == _repeatable(finished[0])
+
+
+@pytest.mark.parametrize('rows_before_kill', [1, 4])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(rows_before_kill, finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'killed'
+  command = _command(text, output_dir)
+  process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  csv_file, deadline = output_dir / 'metrics.csv', time.monotonic() + 120
+  while time.monotonic() < deadline and process.poll() is None:
+    if csv_file.exists() and csv_file.read_text().count('\n') > rows_before_kill:
+      break
+    time.sleep(0.01)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  resumed = _run(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert _repeatable(output_dir) == _repeatable(finished[0])
+
+
+def test_a_finished_run_can_go_on_for_more_rounds(finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'longer'
+  assert _run(_command(text, output_dir, rounds=2), environment).returncode == 0
+  assert _run(_command(text, output_dir, rounds=4), environment).returncode == 0
+  assert _repeatable(output_dir) == _repeatable(finished[0])
+
+
+def test_zero_rounds_evaluate_the_initial_model(text, environment, tmp_path):
+  process = _run(_command(text, tmp_path / 'zero', rounds=0), environment)
+  assert process.returncode == 0, process.stderr
+  summary = json.loads((tmp_path / 'zero' / 'summary.json').read_text())
+  assert summary['rounds'] == 0
+  assert summary['upload_bytes_total'] == 0
+  assert summary['eval/perplexity'] == pytest.approx(60, rel=0.5)  # A fresh model is near uniform over 60 pieces.

@@ -1,0 +1,109 @@
+"""What is installed is what requirements.txt pins, and the set-up script says what is missing."""
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[1]
+
+
+def _pins() -> dict[str, str]:
+  text = (_ROOT / 'requirements.txt').read_text()
+  return dict(re.findall(r'^([a-z0-9._-]+)==(\S+)', text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+  ('module', 'package'),
+  [
+    ('tensorflow', 'tensorflow'),
+    ('tensorflow_federated', 'tensorflow-federated'),
+    ('tensorflow_text', 'tensorflow-text'),
+    ('tensorflow_model_optimization', 'tensorflow-model-optimization'),
+  ],
+)
+def test_imports_in_the_pinned_version(module, package):
+  imported = __import__(module)
+  assert imported.__version__ == importlib.metadata.version(package) == _pins()[package]
+
+
+def test_everything_pinned_is_installed():
+  wrong = {}
+  for package, version in _pins().items():
+    installed = importlib.metadata.version(package)
+    if installed != version:
+      wrong[package] = installed
+  assert not wrong
+
+
+def test_every_pin_has_a_hash_and_no_index_is_named():
+  text = (_ROOT / 'requirements.txt').read_text()
+  blocks = re.split(r'\n(?=[a-z0-9])', text)
+  assert all('--hash=sha256:' in block for block in blocks if '==' in block)
+  assert '://' not in text
+
+
+def _setup(folder: pathlib.Path, path: str) -> subprocess.CompletedProcess[str]:
+  """Runs the set-up in a folder of its own, where only the programs of `path` exist."""
+  (folder / 'requirements.txt').write_text('')
+  return subprocess.run(
+    ['/bin/sh', str(_ROOT / 'tools' / 'setup.sh')],
+    cwd=folder,
+    env={'PATH': path, 'HOME': str(folder)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def _programs(folder: pathlib.Path, **scripts: str) -> str:
+  """Makes a folder that holds the basic programs and the given shell scripts; returns it as a PATH."""
+  folder.mkdir()
+  for name in ('cksum', 'cat', 'uname', 'mv', 'rm'):
+    (folder / name).symlink_to(subprocess.check_output(['which', name], text=True).strip())
+  for name, script in scripts.items():
+    (folder / name).write_text('#!/bin/sh\n' + script)
+    (folder / name).chmod(0o755)
+  return str(folder)
+
+
+def test_setup_says_that_python_is_missing(tmp_path):
+  process = _setup(tmp_path, _programs(tmp_path / 'bin', python3='echo 3.9'))
+  assert process.returncode == 2
+  assert process.stderr.startswith('setup: Python 3.11 is missing.')
+  assert len(process.stderr.splitlines()) == 1
+
+
+def test_setup_says_that_venv_is_missing(tmp_path):
+  script = 'case "$2" in *ensurepip*) exit 1;; *) echo 3.11;; esac'
+  process = _setup(tmp_path, _programs(tmp_path / 'bin', python3=script))
+  assert process.returncode == 2
+  assert 'apt-get install python3.11-venv' in process.stderr
+
+
+def test_setup_names_the_platform(tmp_path):
+  path = _programs(tmp_path / 'bin', python3='echo 3.11')
+  (tmp_path / 'bin' / 'uname').unlink()
+  (tmp_path / 'bin' / 'uname').write_text('#!/bin/sh\necho Darwin\n')
+  (tmp_path / 'bin' / 'uname').chmod(0o755)
+  process = _setup(tmp_path, path)
+  assert process.returncode == 2
+  assert 'Linux on x86-64 only' in process.stderr
+
+
+def test_setup_installs_then_does_nothing_and_mends_what_was_interrupted(tmp_path):
+  path = _programs(tmp_path / 'bin') + os.pathsep + str(pathlib.Path(sys.executable).resolve().parent)
+  assert _setup(tmp_path, path).returncode == 0  # With an empty list of requirements.
+  stamp = tmp_path / '.venv' / '.installed'
+  before = stamp.stat().st_mtime_ns
+  assert _setup(tmp_path, path).stdout == ''
+  assert stamp.stat().st_mtime_ns == before
+  stamp.unlink()  # What an interruption leaves: an environment without a stamp, here without its Python too.
+  (tmp_path / '.venv' / 'bin' / 'python').unlink()
+  assert _setup(tmp_path, path).returncode == 0
+  assert (tmp_path / '.venv' / 'bin' / 'python').exists()
+  assert stamp.exists()

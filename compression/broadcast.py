@@ -11,10 +11,12 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
+from compression import presence
+from compression import update_codec as update_codec_lib
 
 
 def build_broadcast(
-  weights_type: tff.types.StructType, codec: codec_lib.Codec, seed: int
+  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int
 ) -> tff.learning.templates.DistributionProcess:
   """Builds the distribution process of a run.
 
@@ -29,26 +31,25 @@ def build_broadcast(
   """
   specs = [tf.TensorSpec(member.shape, member.dtype) for member in weights_type.trainable]
 
+  def all_present() -> tf.Tensor:
+    return tf.fill([len(specs)], True)
+
   @tff.tensorflow.computation(weights_type, np.int64)
   def encode(weights, round_number):
     round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
-    payloads = []
-    for index, variable in enumerate(weights.trainable):
-      variable_seed = tf.random.experimental.stateless_fold_in(round_seed, tf.constant(index, tf.int64))
-      payloads.append(codec.encode(variable, variable_seed, round_seed))
+    sent = codec.encode(list(weights.trainable), all_present(), round_seed, round_seed)
     return collections.OrderedDict(
-      payloads=tuple((payload.values, payload.side) for payload in payloads),
+      payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
       non_trainable=weights.non_trainable,
       round_seed=round_seed,
-      num_bytes=codec_lib.num_bytes([payloads, list(weights.non_trainable)]),
+      num_bytes=codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)]),
     )
 
   @tff.tensorflow.computation(encode.type_signature.result)
   def decode(sent):
-    trainable = tuple(
-      tf.ensure_shape(codec.decode(codec_lib.Payload(*payload), spec, sent['round_seed']), spec.shape)
-      for payload, spec in zip(sent['payloads'], specs, strict=True)
-    )
+    payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
+    update = update_codec_lib.Sent(payloads, presence.pack(all_present()))
+    trainable = codec.decode(update, specs, sent['round_seed'])
     weights = tff.learning.models.ModelWeights(trainable, sent['non_trainable'])
     return collections.OrderedDict(weights=weights, round_seed=sent['round_seed'])
 

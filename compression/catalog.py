@@ -2,15 +2,43 @@
 
 from collections.abc import Callable
 
+from compression import adaptive
+from compression import casts
+from compression import clip
+from compression import drive
+from compression import eden
+from compression import elias_gamma
+from compression import hadamard
+from compression import qsgd
+from compression import randk
+from compression import rans
+from compression import rate_distortion
+from compression import sign
 from compression import stage
+from compression import terngrad
+from compression import three_lc
+from compression import topk
 from compression import uniform
 
-
-def identity() -> None:
-  """The values travel as they are: a link of a chain that adds no stage."""
-
-
-STAGES: dict[str, Callable[..., stage.Stage | None]] = {
-  'identity': identity,
+STAGES: dict[str, Callable[..., stage.Stage]] = {
+  'bfloat16': casts.Bfloat16,
+  'clip': clip.Clip,
+  'drive': drive.Drive,
+  'eden': eden.Eden,
+  'elias_gamma': elias_gamma.EliasGamma,
+  'float16': casts.Float16,
+  'hadamard': hadamard.Hadamard,
+  'qsgd': qsgd.Qsgd,
+  'randk': randk.Randk,
+  'rans': rans.Rans,
+  'sign': sign.Sign,
+  'terngrad': terngrad.Terngrad,
+  'three_lc': three_lc.ThreeLc,
+  'topk': topk.Topk,
   'uniform': uniform.Uniform,
+}
+
+# Codecs of a whole update whose parameter follows the clients' votes; they stand alone.
+ADAPTIVE: dict[str, Callable[..., adaptive.AdaptiveCodec]] = {
+  'rate_distortion': rate_distortion.RateDistortion,
 }

@@ -46,66 +46,84 @@ class Codec:
         given = f'{_name(before)} leaves {kind.value}' if before else 'an update is floats'
         raise ValueError(f'{_name(stage)} encodes {stage.takes.value}, but {given}: such a chain makes no sense')
       kind, before = stage.gives, stage
+    self._num_linear = next((i for i, stage in enumerate(self._stages) if not stage.linear), len(self._stages))
+    self._payload_specs: dict[tuple[int, ...], Payload] = {}
 
-  def split(self) -> tuple['Codec', 'Codec']:
-    """Returns the leading linear stages, and the rest, whose seeds still are those of this codec."""
-    count = 0
-    while count < len(self._stages) and self._stages[count].linear:
-      count += 1
-    return Codec(self._stages[:count]), _Suffix(self._stages[count:], count)
-
-  def form(self, form: stage_lib.Form) -> stage_lib.Form:
-    """Returns what the last stage makes of a tensor of `form`."""
-    return self._forms(form)[-1]
+  def __str__(self) -> str:
+    return '|'.join(_name(stage) for stage in self._stages) or 'identity'
 
   def encode(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> Payload:
     """Encodes a float32 tensor of static shape; the seeds are int64[2], see `Stage.encode`."""
-    forms = self._forms(_floats(x.shape.num_elements()))
+    forms = self._forms(tf.TensorSpec(x.shape))
     x, side = tf.reshape(x, [-1]), []
     for index, stage in enumerate(self._stages):
-      x, stage_side = stage.encode(x, forms[index], self._fold(client_seed, index), self._fold(shared_seed, index))
+      x, stage_side = stage.encode(x, forms[index], _fold(client_seed, index), _fold(shared_seed, index))
       side.append(stage_side)
     if forms[-1].kind == stage_lib.Kind.LEVELS:
-      x = bitpack.pack(x, _bits(forms[-1]))
+      x = bitpack.pack_levels(x, forms[-1].num_levels)
     return Payload(x, tuple(side))
 
   def decode(self, payload: Payload, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
-    """Inverts `encode`; the result has `spec`'s shape, its leading axis perhaps unknown to the graph."""
-    forms = self._forms(_floats(spec.shape.num_elements()))
-    x = payload.values
+    """Inverts `encode`; the result has `spec`'s shape, its leading axis perhaps unknown to the graph.
+
+    Raises:
+      InvalidArgumentError: When the graph runs, for a payload whose size is not one that this codec makes.
+    """
+    return self.decode_sum(self.decode_term(payload, spec, shared_seed), spec, shared_seed)
+
+  def decode_term(self, payload: Payload, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
+    """Undoes all but the leading linear stages: what may be added up over clients before `decode_sum`.
+
+    Returns:
+      float32 [term_size(spec)], its length perhaps unknown to the graph.
+    """
+    forms = self._forms(spec)
+    with tf.control_dependencies(self._size_checks(payload, spec)):
+      x = tf.identity(payload.values)
     if forms[-1].kind == stage_lib.Kind.LEVELS:
-      x = bitpack.unpack(x, _bits(forms[-1]), forms[-1].size)
-    for index in reversed(range(len(self._stages))):
-      x = self._stages[index].decode(x, payload.side[index], forms[index], self._fold(shared_seed, index))
+      x = bitpack.unpack_levels(x, forms[-1].num_levels, forms[-1].size)
+    for index in reversed(range(self._num_linear, len(self._stages))):
+      x = self._stages[index].decode(x, payload.side[index], forms[index], _fold(shared_seed, index))
+    return x
+
+  def decode_sum(self, x: tf.Tensor, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
+    """Undoes the leading linear stages of a term or of a weighted sum of terms."""
+    forms = self._forms(spec)
+    for index in reversed(range(self._num_linear)):
+      x = self._stages[index].decode(x, (), forms[index], _fold(shared_seed, index))
     return _shaped(x, spec)
+
+  def term_size(self, spec: tf.TensorSpec) -> int:
+    """Returns the number of values of what `decode_term` makes of a payload for `spec`."""
+    return self._forms(spec)[self._num_linear].size
 
   def empty_payload(self, spec: tf.TensorSpec) -> Payload:
     """Returns the payload of a tensor of `spec` that is not sent: no bytes at all, in the structure of one that is."""
-    seed = tf.TensorSpec([2], tf.int64)
-    sent = tf.function(self.encode).get_concrete_function(spec, seed, seed).structured_outputs
-    return tf.nest.map_structure(lambda tensor: tf.zeros([0], tensor.dtype), sent)
+    return tf.nest.map_structure(lambda tensor: tf.zeros([0], tensor.dtype), self._payload_spec(spec))
 
-  def _forms(self, form: stage_lib.Form) -> list[stage_lib.Form]:
+  def _payload_spec(self, spec: tf.TensorSpec) -> Payload:
+    """Traces `encode` once for each shape, to learn dtypes and those lengths that are fixed."""
+    key = tuple(spec.shape)
+    if key not in self._payload_specs:
+      seed = tf.TensorSpec([2], tf.int64)
+      traced = tf.function(self.encode).get_concrete_function(spec, seed, seed)
+      self._payload_specs[key] = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
+    return self._payload_specs[key]
+
+  def _size_checks(self, payload: Payload, spec: tf.TensorSpec) -> list[tf.Operation]:
+    expected, found = tf.nest.flatten(self._payload_spec(spec)), tf.nest.flatten(payload)
+    return [
+      tf.debugging.assert_equal(tf.size(tensor), length.shape[0], f'this payload is not one of codec {self}')
+      for length, tensor in zip(expected, found, strict=True)
+      if length.shape[0] is not None
+    ]
+
+  def _forms(self, spec: tf.TensorSpec) -> list[stage_lib.Form]:
     """Returns the form before each stage, and that after the last."""
-    forms = [form]
+    forms = [stage_lib.Form(stage_lib.Kind.FLOATS, spec.shape.num_elements())]
     for stage in self._stages:
       forms.append(stage.form(forms[-1]))
     return forms
-
-  def _fold(self, seed: tf.Tensor, index: int) -> tf.Tensor:
-    """Gives every stage seeds of its own."""
-    return tf.random.experimental.stateless_fold_in(seed, tf.constant(index, tf.int64))
-
-
-class _Suffix(Codec):
-  """The stages of a codec after its first `skipped` ones."""
-
-  def __init__(self, stages: Sequence[stage_lib.Stage], skipped: int):
-    super().__init__(stages)
-    self._skipped = skipped
-
-  def _fold(self, seed: tf.Tensor, index: int) -> tf.Tensor:
-    return super()._fold(seed, index + self._skipped)
 
 
 def num_bytes(tensors: tf.Tensor | Sequence) -> tf.Tensor:
@@ -114,12 +132,9 @@ def num_bytes(tensors: tf.Tensor | Sequence) -> tf.Tensor:
   return tf.add_n(sizes) if sizes else tf.constant(0, tf.int64)
 
 
-def _floats(size: int) -> stage_lib.Form:
-  return stage_lib.Form(stage_lib.Kind.FLOATS, size)
-
-
-def _bits(form: stage_lib.Form) -> int:
-  return max(1, (form.num_levels - 1).bit_length())
+def _fold(seed: tf.Tensor, index: int) -> tf.Tensor:
+  """Gives every stage seeds of its own."""
+  return tf.random.experimental.stateless_fold_in(seed, tf.constant(index, tf.int64))
 
 
 def _name(stage: stage_lib.Stage) -> str:

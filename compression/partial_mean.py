@@ -2,9 +2,9 @@
 
     mean_v = sum_k weight_k decode(encode(delta_{k,v})) / sum_k weight_k     over the clients k that trained v
 
-Clients encode; `tff.federated_aggregate` decodes each payload as it adds it up; every byte that travels is counted from
-the payload itself. The denominator per variable is why this cannot sit under `tff.aggregators.MeanFactory`, which has
-one weight for all of an update.
+Clients encode; `tff.federated_aggregate` decodes each payload as it adds it up, but leading linear stages only once,
+after the sum; every byte that travels is counted from the payload itself. The denominator per variable is why this
+cannot sit under `tff.aggregators.MeanFactory`, which has one weight for all of an update.
 """
 
 import collections
@@ -14,8 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from compression import adaptive
 from compression import codec as codec_lib
 from compression import presence
+from compression import update_codec as update_codec_lib
 
 
 def update_type(delta_type: tff.types.StructType) -> tff.types.StructType:
@@ -38,45 +40,8 @@ def update_type(delta_type: tff.types.StructType) -> tff.types.StructType:
   )
 
 
-class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
-  """Builds the aggregation process `next(S@SERVER, {update_type}@CLIENTS, {float32}@CLIENTS)`.
-
-  Its result is `delta_type@SERVER`; a variable that no client trained is zero. Its measurements are int64 at the server,
-  summed over clients unless named otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side
-  information of the stages, and the presence bitmap) + `upload_bytes_weights`, and `upload_bytes_per_client_max`.
-  """
-
-  def __init__(self, codec: codec_lib.Codec):
-    self._codec = codec
-
-  def create(self, value_type: tff.types.Type, weight_type: tff.types.Type) -> tff.templates.AggregationProcess:
-    """Creates the process for a value type made by `update_type` and a float32 weight."""
-    tff.types.to_type(np.float32).check_assignable_from(weight_type)
-    delta_type = value_type['delta']
-    update_type(delta_type).check_assignable_from(value_type)
-    specs = _specs(delta_type)
-    encode = _build_encode(self._codec, specs, value_type)
-    zero, accumulate, merge = _build_accumulation(self._codec, specs, encode.type_signature.result)
-    report = _build_report(len(specs), zero.type_signature.result)
-
-    @tff.federated_computation()
-    def initialize():
-      return tff.federated_value((), tff.SERVER)
-
-    @tff.federated_computation(
-      initialize.type_signature.result,
-      tff.FederatedType(value_type, tff.CLIENTS),
-      tff.FederatedType(weight_type, tff.CLIENTS),
-    )
-    def next_fn(state, updates, weights):
-      sent = tff.federated_map(encode, (updates, weights))
-      total = tff.federated_aggregate(sent, zero(), accumulate, merge, report)
-      return tff.templates.MeasuredProcessOutput(state, total['mean'], total['measurements'])
-
-    return tff.templates.AggregationProcess(initialize, next_fn)
-
-
-def _specs(delta_type: tff.types.StructType) -> list[tf.TensorSpec]:
+def tensor_specs(delta_type: tff.types.StructType) -> list[tf.TensorSpec]:
+  """Returns the specs of a tuple of float32 tensors of static shape; raises `TypeError` for anything else."""
   for member in delta_type:
     is_tensor = isinstance(member, tff.TensorType) and member.dtype == np.float32
     if not is_tensor or not tff.types.is_shape_fully_defined(member.shape):
@@ -84,40 +49,92 @@ def _specs(delta_type: tff.types.StructType) -> list[tf.TensorSpec]:
   return [tf.TensorSpec(member.shape, tf.float32) for member in delta_type]
 
 
-def _build_encode(codec: codec_lib.Codec, specs: list[tf.TensorSpec], value_type: tff.types.Type) -> tff.Computation:
-  """Builds the client's computation from (update, weight) to what travels, and the count of it."""
+class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
+  """Builds the aggregation process `next(S@SERVER, {update_type}@CLIENTS, {float32}@CLIENTS)`.
 
-  @tff.tensorflow.computation(value_type, np.float32)
-  def encode(update, weight):
-    payloads = []
-    for index, (spec, delta) in enumerate(zip(specs, update['delta'], strict=True)):
-      seed = tf.random.experimental.stateless_fold_in(update['client_seed'], tf.constant(index, tf.int64))
-      payloads.append(
-        tf.cond(
-          update['trained'][index],
-          lambda delta=delta, seed=seed: codec.encode(delta, seed, update['shared_seed']),
-          lambda spec=spec: codec.empty_payload(spec),
-        )
-      )
-    bitmap = presence.pack(update['trained'])
-    num_bytes = collections.OrderedDict(
-      values=codec_lib.num_bytes([payload.values for payload in payloads]),
-      side=codec_lib.num_bytes([[payload.side for payload in payloads], bitmap]),
-      weights=codec_lib.num_bytes(weight),
+  Its result is `delta_type@SERVER`; a variable that no client trained is zero. Its measurements are int64 at the server,
+  summed over clients unless named otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side
+  information of the stages, the presence bitmap, and a vote) + `upload_bytes_weights`, and `upload_bytes_per_client_max`; with
+  `measure_distortion` also the float32 `upload_distortion`: sum of squared errors over sum of squared values.
+  """
+
+  def __init__(self, codec: update_codec_lib.UpdateCodec | adaptive.AdaptiveCodec, measure_distortion: bool = False):
+    """Configures the factory; measuring distortion makes every client decode what it encoded."""
+    self._codec = codec if isinstance(codec, adaptive.AdaptiveCodec) else adaptive.Fixed(codec)
+    self._measure_distortion = measure_distortion
+
+  def create(self, value_type: tff.types.Type, weight_type: tff.types.Type) -> tff.templates.AggregationProcess:
+    """Creates the process for a value type made by `update_type` and a float32 weight."""
+    tff.types.to_type(np.float32).check_assignable_from(weight_type)
+    delta_type = value_type['delta']
+    update_type(delta_type).check_assignable_from(value_type)
+    specs = tensor_specs(delta_type)
+    encode = _build_encode(self._codec, specs, value_type, self._measure_distortion)
+    zero, accumulate, merge = _build_accumulation(self._codec, specs, encode.type_signature.result)
+    report = _build_report(self._codec, specs, zero.type_signature.result, self._measure_distortion)
+
+    @tff.tensorflow.computation(np.float32, report.type_signature.result['votes'])
+    def next_parameter(parameter, votes):
+      return self._codec.next_parameter(parameter, votes)
+
+    @tff.federated_computation()
+    def initialize():
+      return tff.federated_value(np.float32(self._codec.initial_parameter), tff.SERVER)
+
+    @tff.federated_computation(
+      initialize.type_signature.result,
+      tff.FederatedType(value_type, tff.CLIENTS),
+      tff.FederatedType(weight_type, tff.CLIENTS),
     )
+    def next_fn(parameter, updates, weights):
+      sent = tff.federated_map(encode, (updates, weights, tff.federated_broadcast(parameter)))
+      total = tff.federated_aggregate(sent, zero(), accumulate, merge, report)
+      return tff.templates.MeasuredProcessOutput(
+        tff.federated_map(next_parameter, (parameter, total['votes'])), total['mean'], total['measurements']
+      )
+
+    return tff.templates.AggregationProcess(initialize, next_fn)
+
+
+def _build_encode(
+  codec: adaptive.AdaptiveCodec,
+  specs: list[tf.TensorSpec],
+  value_type: tff.types.Type,
+  measure_distortion: bool,
+) -> tff.Computation:
+  """Builds the client's computation from (update, weight, parameter) to what travels, and the count of it."""
+
+  @tff.tensorflow.computation(value_type, np.float32, np.float32)
+  def encode(update, weight, parameter):
+    delta, client_seed, shared_seed = list(update['delta']), update['client_seed'], update['shared_seed']
+    update_codec = codec.at(parameter)
+    sent = update_codec.encode(delta, update['trained'], client_seed, shared_seed)
+    vote = tf.cond(
+      tf.reduce_any(update['trained']),
+      lambda: codec.vote(delta, parameter, client_seed, shared_seed),
+      lambda: tf.zeros([0], tf.uint8),
+    )
+    values, side = update_codec_lib.num_bytes(sent)
+    side += codec_lib.num_bytes(vote)
+    squares = update_codec.squared_error(delta, sent, specs, shared_seed) if measure_distortion else tf.zeros([2])
     return collections.OrderedDict(
-      payloads=tuple((payload.values, payload.side) for payload in payloads),
-      bitmap=bitmap,
+      payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
+      bitmap=sent.bitmap,
+      vote=vote,
       weight=weight,
-      shared_seed=update['shared_seed'],
-      num_bytes=num_bytes,
+      uncounted=collections.OrderedDict(
+        shared_seed=shared_seed,
+        parameter=parameter,
+        num_bytes=collections.OrderedDict(values=values, side=side, weights=codec_lib.num_bytes(weight)),
+        squares=squares,
+      ),
     )
 
   return encode
 
 
 def _build_accumulation(
-  codec: codec_lib.Codec, specs: list[tf.TensorSpec], sent_type: tff.types.Type
+  codec: adaptive.AdaptiveCodec, specs: list[tf.TensorSpec], sent_type: tff.types.Type
 ) -> tuple[tff.Computation, tff.Computation, tff.Computation]:
   """Builds the three computations of `tff.federated_aggregate`; the accumulator is the server's."""
 
@@ -125,65 +142,77 @@ def _build_accumulation(
   def zero():
     nothing = tf.constant(0, tf.int64)
     return collections.OrderedDict(
-      sums=tuple(tf.zeros(spec.shape) for spec in specs),
-      weights=tf.zeros([len(specs)]),
-      num_bytes=collections.OrderedDict(values=nothing, side=nothing, weights=nothing),
+      added=collections.OrderedDict(
+        terms=codec.at(tf.constant(1.0)).zero_terms(specs),
+        votes=tf.zeros([codec.num_options], tf.int64),
+        weights=tf.zeros([len(specs)]),
+        num_bytes=collections.OrderedDict(values=nothing, side=nothing, weights=nothing),
+        squares=tf.zeros([2]),
+      ),
       num_bytes_max=nothing,
+      shared_seed=tf.zeros([2], tf.int64),
+      parameter=tf.constant(codec.initial_parameter),
     )
 
   accumulator_type = zero.type_signature.result
 
   @tff.tensorflow.computation(accumulator_type, sent_type)
   def accumulate(total, sent):
-    present = presence.unpack(sent['bitmap'], len(specs))
-    sums = []
-    for index, spec in enumerate(specs):
-      payload = codec_lib.Payload(*sent['payloads'][index])
-
-      def add(payload=payload, spec=spec, index=index):
-        decoded = codec.decode(payload, spec, sent['shared_seed'])
-        return tf.ensure_shape(total['sums'][index] + sent['weight'] * decoded, spec.shape)
-
-      sums.append(tf.cond(present[index], add, lambda index=index: total['sums'][index]))
+    payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
+    update = update_codec_lib.Sent(payloads, sent['bitmap'])
+    added, uncounted = total['added'], sent['uncounted']
+    update_codec = codec.at(uncounted['parameter'])
+    present = tf.cast(presence.unpack(sent['bitmap'], len(specs)), tf.float32)
     return collections.OrderedDict(
-      sums=tuple(sums),
-      weights=total['weights'] + sent['weight'] * tf.cast(present, tf.float32),
-      num_bytes=_added(total['num_bytes'], sent['num_bytes']),
-      num_bytes_max=tf.maximum(total['num_bytes_max'], tf.add_n(list(sent['num_bytes'].values()))),
+      added=collections.OrderedDict(
+        terms=update_codec.add(added['terms'], update, sent['weight'], specs, uncounted['shared_seed']),
+        votes=added['votes'] + tf.reduce_sum(tf.one_hot(sent['vote'], codec.num_options, dtype=tf.int64), axis=0),
+        weights=added['weights'] + sent['weight'] * present,
+        num_bytes=_sum(added['num_bytes'], uncounted['num_bytes']),
+        squares=added['squares'] + uncounted['squares'],
+      ),
+      num_bytes_max=tf.maximum(total['num_bytes_max'], tf.add_n(list(uncounted['num_bytes'].values()))),
+      shared_seed=uncounted['shared_seed'],
+      parameter=uncounted['parameter'],
     )
 
   @tff.tensorflow.computation(accumulator_type, accumulator_type)
   def merge(left, right):
-    added = _added(
-      {k: left[k] for k in ('sums', 'weights', 'num_bytes')}, {k: right[k] for k in ('sums', 'weights', 'num_bytes')}
-    )
+    left_has_clients = left['num_bytes_max'] > 0
     return collections.OrderedDict(
-      sums=added['sums'],
-      weights=added['weights'],
-      num_bytes=added['num_bytes'],
+      added=_sum(left['added'], right['added']),
       num_bytes_max=tf.maximum(left['num_bytes_max'], right['num_bytes_max']),
+      shared_seed=tf.where(left_has_clients, left['shared_seed'], right['shared_seed']),
+      parameter=tf.where(left_has_clients, left['parameter'], right['parameter']),
     )
 
   return zero, accumulate, merge
 
 
-def _build_report(num_variables: int, accumulator_type: tff.types.Type) -> tff.Computation:
+def _build_report(
+  codec: adaptive.AdaptiveCodec,
+  specs: list[tf.TensorSpec],
+  accumulator_type: tff.types.Type,
+  measure_distortion: bool,
+) -> tff.Computation:
   @tff.tensorflow.computation(accumulator_type)
   def report(total):
-    num_bytes = total['num_bytes']
-    return collections.OrderedDict(
-      mean=tuple(tf.math.divide_no_nan(total['sums'][i], total['weights'][i]) for i in range(num_variables)),
-      measurements=collections.OrderedDict(
-        upload_bytes=tf.add_n(list(num_bytes.values())),
-        upload_bytes_values=num_bytes['values'],
-        upload_bytes_side=num_bytes['side'],
-        upload_bytes_weights=num_bytes['weights'],
-        upload_bytes_per_client_max=total['num_bytes_max'],
-      ),
+    added, num_bytes = total['added'], total['added']['num_bytes']
+    sums = codec.at(total['parameter']).finish(added['terms'], specs, total['shared_seed'])
+    measurements = collections.OrderedDict(
+      upload_bytes=tf.add_n(list(num_bytes.values())),
+      upload_bytes_values=num_bytes['values'],
+      upload_bytes_side=num_bytes['side'],
+      upload_bytes_weights=num_bytes['weights'],
+      upload_bytes_per_client_max=total['num_bytes_max'],
     )
+    if measure_distortion:
+      measurements['upload_distortion'] = tf.math.divide_no_nan(added['squares'][0], added['squares'][1])
+    mean = tuple(tf.math.divide_no_nan(x, added['weights'][index]) for index, x in enumerate(sums))
+    return collections.OrderedDict(mean=mean, votes=added['votes'], measurements=measurements)
 
   return report
 
 
-def _added(left: Any, right: Any) -> Any:
+def _sum(left: Any, right: Any) -> Any:
   return tf.nest.map_structure(tf.add, left, right)

@@ -1,6 +1,6 @@
 """A federated language model from a script of one's own, without flags: 20 rounds with 4-bit uploads.
 
-    python -m examples.own_script runs/mine
+python -m examples.own_script runs/mine
 """
 
 import pathlib
@@ -9,6 +9,7 @@ from typing import Any
 
 from compression import codec
 from compression import uniform
+from compression import update_codec
 from data import catalog
 from data import partitions
 from data import prepare
@@ -24,7 +25,7 @@ def train(source: source_lib.TextSource, config: run.Config) -> dict[str, Any]:
   """Trains on `source` and returns the summary of the run."""
   text = prepare.prepare(source, partitions.natural())
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
-  communication = algorithms.Communication(upload=codec.Codec([uniform.Uniform(bits=4)]))
+  communication = algorithms.Communication(upload=update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=4)])))
   process = algorithms.fed_adam()(task, communication, local_batches.LocalBatches(batch_size=16), config.seed)
   population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
   return run.run(task, process, population, config)

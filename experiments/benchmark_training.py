@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import uniform
+from compression import update_codec
 from data import store
 from experiments import keras_workloads
 from experiments import runtime
@@ -52,7 +53,7 @@ def measure_memory(folder: pathlib.Path, worker: runtime.LocalWorker, rounds: in
   """Prints the slope of the resident memory of both processes over `rounds` rounds of a tiny model."""
   clients = _clients(folder / 'memory.sqlite', 16)
   task = language_task.build(lstm.lstm(width=16, num_cells=16)(keras_workloads.VOCABULARY_SIZE), _LENGTH)
-  advance = _suite_round(task, clients, codec_lib.Codec())
+  advance = _suite_round(task, clients, update_codec.UpdateCodec())
   main, samples = psutil.Process(), []
   for _ in range(rounds):
     advance()
@@ -79,12 +80,16 @@ def _contenders(build: Callable[[], tf.keras.Model], clients: tff.simulation.dat
   task = language_task.build(model, _LENGTH)
   return {
     'stock TFF': _stock_round(build, clients),
-    'leanfed': _suite_round(task, clients, codec_lib.Codec()),
-    'leanfed uniform(bits=8)': _suite_round(task, clients, codec_lib.Codec([uniform.Uniform(bits=8)])),
+    'leanfed': _suite_round(task, clients, update_codec.UpdateCodec()),
+    'leanfed uniform(bits=8)': _suite_round(
+      task, clients, update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)]))
+    ),
   }
 
 
-def _suite_round(task: task_lib.Task, clients: tff.simulation.datasets.ClientData, upload: codec_lib.Codec) -> Round:
+def _suite_round(
+  task: task_lib.Task, clients: tff.simulation.datasets.ClientData, upload: update_codec.UpdateCodec
+) -> Round:
   process = algorithms.fed_avg(client_lr=_CLIENT_LR)(
     task, algorithms.Communication(upload=upload), local_batches.LocalBatches(_BATCH_SIZE), 0
   )

@@ -7,6 +7,8 @@ import math
 import pathlib
 from typing import Any
 
+import numpy as np
+
 COLUMNS = (
   'round',
   'num_clients',
@@ -54,7 +56,7 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
     'download_bytes': int(measured['distributor']['download_bytes']),
     'trained_fraction': _ratio(work['trained_parameters'], int(work['num_clients']) * num_parameters),
     'dropped_updates': int(work['dropped_updates']),
-    **{name: int(value) for name, value in upload.items()},
+    **{name: np.asarray(value).item() for name, value in upload.items()},
   }
 
 

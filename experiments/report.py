@@ -45,6 +45,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, unigram_perplexity: floa
 
   matplotlib.use('Agg')
   from matplotlib import pyplot
+  from matplotlib import ticker
 
   rows = metrics.read(metrics_csv)
   evaluated = [row for row in rows if row['eval/perplexity'] != metrics.NOT_MEASURED]
@@ -52,6 +53,8 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, unigram_perplexity: floa
   figure, (by_round, by_bytes) = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
   by_round.plot([row['round'] for row in evaluated], perplexities, marker='.', label='this model')
   by_round.set(xlabel='round', ylabel='perplexity on held-out clients', yscale='log')
+  by_round.yaxis.set_major_formatter(ticker.ScalarFormatter())  # 200, not 2 x 10^2.
+  by_round.yaxis.set_minor_formatter(ticker.ScalarFormatter())
   for direction, name in (('upload', 'uploaded'), ('download', 'downloaded')):
     megabytes = [row[f'{direction}_bytes_total'] / 1e6 for row in evaluated]
     by_bytes.plot(megabytes, perplexities, marker='.', label=name)

@@ -5,9 +5,10 @@ from typing import Any
 
 from absl import flags
 
-from compression import catalog as compression_catalog
-from compression import codec as codec_lib
+from compression import adaptive
+from compression import update_codec
 from data import catalog as data_catalog
+from experiments import codec_specs
 from experiments import launch
 from experiments import run
 from experiments import spec
@@ -33,9 +34,15 @@ _ALGORITHM = flags.DEFINE_string(
   'algorithm', 'fed_adam', 'fed_adam(client_lr=..., server_lr=..., ...) or fed_avg(client_lr=..., server_lr=...).'
 )
 _UPLOAD = flags.DEFINE_string(
-  'upload', 'identity', 'How updates are encoded on their way up: identity, uniform(bits=1..16); chain with |.'
+  'upload',
+  'identity',
+  "How updates are encoded on their way up: a chain of links joined by '|', for example uniform(bits=8). Links: "
+  f'{", ".join(codec_specs.LINKS)}.',
 )
 _DOWNLOAD = flags.DEFINE_string('download', 'identity', 'How weights are encoded on their way down; as --upload.')
+_MEASURE_DISTORTION = flags.DEFINE_bool(
+  'measure_distortion', False, 'Fill the column upload_distortion; clients then decode what they encode.'
+)
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', None, 'Folder for everything the run leaves. The same command continues a run that was interrupted.'
 )
@@ -79,12 +86,19 @@ def algorithm() -> algorithms.Algorithm:
 
 def communication() -> algorithms.Communication:
   """Builds the codecs of `--upload` and `--download`."""
-  return algorithms.Communication(upload=_codec(_UPLOAD.value, 'upload'), download=_codec(_DOWNLOAD.value, 'download'))
+  return algorithms.Communication(
+    upload=codec_specs.build(_UPLOAD.value, 'upload'),
+    download=_fixed(codec_specs.build(_DOWNLOAD.value, 'download')),
+    measure_distortion=_MEASURE_DISTORTION.value,
+  )
 
 
-def _codec(text: str, what: str) -> codec_lib.Codec:
-  stages = spec.build_chain(text, compression_catalog.STAGES, what)
-  return codec_lib.Codec([stage for stage in stages if stage is not None])
+def _fixed(codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> update_codec.UpdateCodec:
+  if isinstance(codec, adaptive.AdaptiveCodec):
+    raise spec.SpecError(
+      f'download {_DOWNLOAD.value!r} follows the votes of clients on their uploads: use it for --upload'
+    )
+  return codec
 
 
 def batches() -> local_batches.LocalBatches:

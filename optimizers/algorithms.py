@@ -10,8 +10,8 @@ import dataclasses
 import tensorflow_federated as tff
 
 from compression import broadcast
-from compression import codec as codec_lib
 from compression import partial_mean
+from compression import update_codec
 from models import task as task_lib
 from optimizers import client_work
 from optimizers import gradient_clipping
@@ -20,10 +20,11 @@ from optimizers import local_batches
 
 @dataclasses.dataclass(frozen=True)
 class Communication:
-  """How updates go up and weights come down."""
+  """How updates go up and weights come down, and whether clients measure what encoding their update loses."""
 
-  upload: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
-  download: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
+  upload: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
+  download: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
+  measure_distortion: bool = False
 
 
 Algorithm = Callable[
@@ -51,7 +52,7 @@ def fed_avg(client_lr: float = 3.0, server_lr: float = 1.0, clip_norm: float = 1
 
 def fed_adam(
   client_lr: float = 3.0,
-  server_lr: float = 0.03,
+  server_lr: float = 0.015,
   beta_1: float = 0.9,
   beta_2: float = 0.99,
   epsilon: float = 1e-3,
@@ -102,7 +103,9 @@ def _algorithm(
       initial_weights,
       broadcast.build_broadcast(weights_type, communication.download, seed),
       work,
-      partial_mean.PartialMeanFactory(communication.upload).create(client_result.update, client_result.update_weight),
+      partial_mean.PartialMeanFactory(communication.upload, communication.measure_distortion).create(
+        client_result.update, client_result.update_weight
+      ),
       tff.learning.templates.build_apply_optimizer_finalizer(server_optimizer, weights_type),
     )
 

@@ -8,6 +8,7 @@ import tensorflow_federated as tff
 from compression import broadcast
 from compression import codec as codec_lib
 from compression import uniform
+from compression import update_codec
 
 _WEIGHTS = tff.types.to_type(
   tff.learning.models.ModelWeights(((np.float32, (2, 3)), np.float32), ((np.float32, (5,)),))
@@ -46,26 +47,28 @@ def _build_round(process, num_clients):
 @pytest.mark.usefixtures('worker')
 class BroadcastTest(parameterized.TestCase):
   def test_types(self):
-    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)
     result = process.next.type_signature.result
     _WEIGHTS.check_assignable_from(result.result.member['weights'])
     self.assertEqual(result.measurements.member['download_bytes'], tff.TensorType(np.int64))
 
   def test_counts_each_receiver(self):
-    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)
     _, mean, _, measured, _ = _build_round(process, 3)(process.initialize())
     self.assertEqual(measured['download_bytes'], 144)  # 3 clients x (6 + 1 + 5) floats x 4.
     np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]))
 
   def test_counts_the_encoded_payload(self):
-    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec([uniform.Uniform(16)]), seed=0)
+    process = broadcast.build_broadcast(
+      _WEIGHTS, update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(16)])), seed=0
+    )
     _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
     # 2 clients x (6 x 2 + 8 of range; 1 x 2 + 8; 5 floats that are not trained).
     self.assertEqual(measured['download_bytes'], 100)
     np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]), atol=1e-3)
 
   def test_each_round_has_a_seed_of_its_own_and_the_same_again(self):
-    process = broadcast.build_broadcast(_WEIGHTS, codec_lib.Codec(), seed=0)
+    process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)
     step = _build_round(process, 1)
     state, _, first, *_ = step(process.initialize())
     _, _, second, *_ = step(state)

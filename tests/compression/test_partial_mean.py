@@ -10,6 +10,7 @@ import tensorflow_federated as tff
 from compression import codec as codec_lib
 from compression import partial_mean
 from compression import uniform
+from compression import update_codec
 
 _DELTA = tff.types.to_type(((np.float32, (2, 3)), (np.float32, (4,)), np.float32))
 _UPDATE = partial_mean.update_type(_DELTA)
@@ -18,7 +19,7 @@ _ALL = [True, True, True]
 
 
 def _process(*stages):
-  return partial_mean.PartialMeanFactory(codec_lib.Codec(stages)).create(_UPDATE, _WEIGHT)
+  return partial_mean.PartialMeanFactory(update_codec.UpdateCodec(codec_lib.Codec(stages))).create(_UPDATE, _WEIGHT)
 
 
 def _update(kernel, bias, scalar, trained, client_seed=1):
@@ -52,7 +53,7 @@ class PartialMeanComputationTest(parameterized.TestCase):
   )
   def test_refuses_updates_of(self, delta):
     with self.assertRaises(TypeError):
-      partial_mean.PartialMeanFactory(codec_lib.Codec()).create(
+      partial_mean.PartialMeanFactory(update_codec.UpdateCodec()).create(
         partial_mean.update_type(tff.types.to_type(delta)), _WEIGHT
       )
 

@@ -62,8 +62,10 @@ class UniformTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 2, 4, 8)
   def test_is_unbiased(self, bits):
-    x = np.random.default_rng(0).normal(size=50).astype(np.float32)
-    draws = np.stack([_round_trip(x, bits, seed)[0] for seed in range(300)])
+    x = tf.constant(np.random.default_rng(0).normal(size=50), tf.float32)
+    codec = codec_lib.Codec([uniform.Uniform(bits)])
+    draw = tf.function(lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SHARED), tf.TensorSpec([50]), _SHARED))
+    draws = np.stack([draw(tf.constant(n, tf.int64)) for n in range(300)])
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
     bias = np.abs(draws.mean(axis=0, dtype=np.float64) - x)
     self.assertTrue(np.all(bias <= 5 * standard_error + 1e-5))

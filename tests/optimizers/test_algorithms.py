@@ -10,6 +10,7 @@ import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import uniform
+from compression import update_codec
 from models import functional
 from models import language_task
 from models import lstm
@@ -100,7 +101,7 @@ class AlgorithmsTest(parameterized.TestCase):
   def test_quantized_upload_stays_near_full_precision(self):
     batches = local_batches.LocalBatches(batch_size=100)
     states = []
-    for upload in (codec_lib.Codec(), codec_lib.Codec([uniform.Uniform(16)])):
+    for upload in (update_codec.UpdateCodec(), update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(16)]))):
       process = algorithms.fed_avg(client_lr=0.1)(_TASK, algorithms.Communication(upload=upload), batches, 3)
       states.append(process.next(process.initialize(), _datasets(_clients())).state)
     exact, near = (state.global_model_weights.trainable[0] for state in states)

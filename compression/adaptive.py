@@ -1,0 +1,61 @@
+"""Codecs with a parameter that the server may change from round to round, by votes of the clients."""
+
+import abc
+from collections.abc import Sequence
+import dataclasses
+
+import tensorflow as tf
+
+from compression import update_codec as update_codec_lib
+
+
+class AdaptiveCodec(abc.ABC):
+  """A family of codecs over one positive number, which the server keeps in the state of the aggregation.
+
+  Attributes:
+    initial_parameter: The number of the first round.
+    num_options: How many options a client votes between; 0 for a codec that stays as it is.
+  """
+
+  initial_parameter: float
+  num_options: int
+
+  @abc.abstractmethod
+  def at(self, parameter: tf.Tensor) -> update_codec_lib.UpdateCodec:
+    """Returns the codec for a parameter, float32 []."""
+
+  @abc.abstractmethod
+  def vote(
+    self, tensors: Sequence[tf.Tensor], parameter: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+  ) -> tf.Tensor:
+    """Returns a client's choice for the next round, uint8 [1], or uint8 [0] without options."""
+
+  @abc.abstractmethod
+  def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:
+    """Returns the parameter of the next round, float32 [], from the votes for each option, int64 [num_options]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(AdaptiveCodec):
+  """The same codec in every round."""
+
+  update_codec: update_codec_lib.UpdateCodec
+  initial_parameter: float = 1.0
+  num_options: int = 0
+
+  def at(self, parameter: tf.Tensor) -> update_codec_lib.UpdateCodec:
+    """Returns the codec."""
+    del parameter
+    return self.update_codec
+
+  def vote(
+    self, tensors: Sequence[tf.Tensor], parameter: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+  ) -> tf.Tensor:
+    """Has nothing to say."""
+    del tensors, parameter, client_seed, shared_seed
+    return tf.zeros([0], tf.uint8)
+
+  def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:
+    """Keeps the parameter, which means nothing."""
+    del votes
+    return parameter

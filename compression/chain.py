@@ -1,0 +1,61 @@
+"""From the links of a chain, as a spec lists them, to the codec of an update."""
+
+from collections.abc import Sequence
+import dataclasses
+
+from compression import adaptive
+from compression import codec as codec_lib
+from compression import stage as stage_lib
+from compression import update_codec
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+  """The values travel as they are: a link that adds nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Concat:
+  """All variables are encoded as one tensor: one range or one set of indices for all of an update."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallAs:
+  """Variables of fewer than `size` values are encoded by a codec of their own."""
+
+  codec: codec_lib.Codec
+  size: int
+
+  def __post_init__(self):
+    stage_lib.check_whole('size', self.size, 1, 2**31)
+
+
+Link = Identity | Concat | SmallAs | adaptive.AdaptiveCodec | stage_lib.Stage
+
+
+def build(links: Sequence[Link]) -> update_codec.UpdateCodec | adaptive.AdaptiveCodec:
+  """Builds the codec of an update from its links, left to right.
+
+  Raises:
+    ValueError: If the chain makes no sense: a stage that cannot encode what the one before it leaves, or a link about
+      variables after a stage.
+  """
+  if any(isinstance(link, adaptive.AdaptiveCodec) for link in links):
+    if len(links) > 1:
+      raise ValueError('a codec that adapts itself is a whole codec: it stands alone')
+    return links[0]
+  structure, stages = [], []
+  for link in links:
+    if isinstance(link, stage_lib.Stage):
+      stages.append(link)
+    elif stages and not isinstance(link, Identity):
+      raise ValueError(f'{type(link).__name__.lower()} is about whole variables: put it before the stages')
+    else:
+      structure.append(link)
+  small = next((link for link in structure if isinstance(link, SmallAs)), None)
+  return update_codec.UpdateCodec(
+    codec=codec_lib.Codec(stages),
+    small=small.codec if small else codec_lib.Codec(),
+    small_size=small.size if small else 0,
+    concatenate=any(isinstance(link, Concat) for link in structure),
+  )

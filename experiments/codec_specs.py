@@ -1,0 +1,41 @@
+"""From the text of `--upload` and `--download` to a codec: the links of a chain, by name."""
+
+from compression import adaptive
+from compression import catalog
+from compression import chain
+from compression import update_codec
+from experiments import spec
+
+
+def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive.AdaptiveCodec:
+  """Builds the codec that `text` names.
+
+  Args:
+    text: A chain of links, for example `small_as(size=1000)|hadamard|uniform(bits=4)`.
+    what: What it is for, for messages: `upload`.
+
+  Returns:
+    The codec of an update.
+
+  Raises:
+    SpecError: If the text is not a chain, or the chain makes no sense.
+  """
+  links = spec.build_chain(text, LINKS, what)
+  try:
+    return chain.build(links)
+  except ValueError as error:
+    raise spec.SpecError(f'{what} {text!r}: {error}') from error
+
+
+def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
+  """Encodes variables of fewer than `size` values by `codec`, itself a chain of stages."""
+  return chain.SmallAs(build(codec, 'small_as').codec, size)
+
+
+LINKS = {
+  'identity': chain.Identity,
+  'concat': chain.Concat,
+  'small_as': _small_as,
+  **catalog.STAGES,
+  **catalog.ADAPTIVE,
+}

@@ -1,0 +1,87 @@
+"""Float16 and bfloat16: bytes typed by hand, NumPy oracles, saturation."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from compression import casts
+from compression import codec as codec_lib
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, stage, seed=1):
+  codec = codec_lib.Codec([stage])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+def _bfloat16(x):
+  """Rounds to the nearest bfloat16, ties to even, by the bits of float32."""
+  bits = x.view(np.uint32).astype(np.uint64)
+  return ((bits + 0x7FFF + (bits >> 16 & 1) >> 16 << 16) & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+
+
+class CastsTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (casts.Float16, 1.0, [0x00, 0x3C]),  # Sign 0, exponent 15, no mantissa: 15 * 2^10 = 0x3C00, low byte first.
+    (casts.Float16, -2.0, [0x00, 0xC0]),  # 2^15 + 16 * 2^10 = 0xC000.
+    (casts.Float16, 65504.0, [0xFF, 0x7B]),  # Exponent 30, all mantissa bits: 0x7BFF.
+    (casts.Float16, 1e30, [0xFF, 0x7B]),
+    (casts.Float16, -65520.0, [0xFF, 0xFB]),  # The first that would round to minus infinity.
+    (casts.Bfloat16, 1.0, [0x80, 0x3F]),  # Exponent 127 * 2^7 = 0x3F80.
+    (casts.Bfloat16, -2.0, [0x00, 0xC0]),  # 2^15 + 128 * 2^7 = 0xC000.
+    (casts.Bfloat16, 3.4e38, [0x7F, 0x7F]),  # Exponent 254, all mantissa bits: 0x7F7F; 0x7F80 is infinity.
+  )
+  def test_bytes_of_one_value(self, build, x, expected):
+    np.testing.assert_array_equal(_round_trip([x], build())[1].values, expected)
+
+  @parameterized.parameters(casts.Float16, casts.Bfloat16)
+  def test_bytes(self, build):
+    _, payload = _round_trip(np.ones([3, 5]), build())
+    self.assertEqual(int(codec_lib.num_bytes(payload)), 30)  # 15 values of 2 bytes, nothing else.
+
+  def test_float16_equals_numpy(self):
+    x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-4, 3, 5000)).astype(np.float32)
+    np.testing.assert_array_equal(_round_trip(x, casts.Float16())[0], x.astype(np.float16).astype(np.float32))
+
+  def test_bfloat16_equals_rounded_bits(self):
+    x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-30, 30, 5000)).astype(np.float32)
+    np.testing.assert_array_equal(_round_trip(x, casts.Bfloat16())[0], _bfloat16(x))
+
+  @parameterized.parameters((casts.Float16, 2.0**-11), (casts.Bfloat16, 2.0**-8))
+  def test_relative_error_is_below_half_a_unit(self, build, expected):
+    x = np.random.default_rng(0).uniform(1, 2, 5000).astype(np.float32)
+    self.assertLessEqual(np.max(np.abs(_round_trip(x, build())[0] - x) / x), expected)
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, 3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, -1e-45, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    for stage in (casts.Float16(), casts.Bfloat16()):
+      decoded, _ = _round_trip(x, stage)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+      self.assertEqual(decoded.shape, np.shape(x))
+
+  def test_zeros_are_exact(self):
+    for stage in (casts.Float16(), casts.Bfloat16()):
+      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([casts.Float16()])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

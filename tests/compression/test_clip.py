@@ -1,0 +1,81 @@
+"""Clipping by the standard deviation: exact limits, an oracle and the hard values."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from compression import clip
+from compression import codec as codec_lib
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, stage, seed=1):
+  codec = codec_lib.Codec([stage])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+class ClipTest(parameterized.TestCase):
+  @parameterized.parameters(
+    # mean 0, mean of squares 18 / 8 = 2.25, std 1.5.
+    (1, [3, -3, 0, 0, 0, 0, 0, 0], [1.5, -1.5, 0, 0, 0, 0, 0, 0]),
+    # mean 2, mean of squares 8, std sqrt(8 - 4) = 2: not sqrt(8), and the limits do not move by the mean.
+    (1, [4, 4, 0, 0], [2, 2, 0, 0]),
+    (1.5, [4, 4, 0, 0], [3, 3, 0, 0]),
+    (2.5, [4, 4, 0, 0], [4, 4, 0, 0]),
+  )
+  def test_clips_to_standard_deviations(self, stddevs, x, expected):
+    np.testing.assert_array_equal(_round_trip(x, clip.Clip(stddevs))[0], expected)
+
+  def test_sends_the_values_and_nothing_else(self):
+    _, payload = _round_trip(np.ones([3, 5]), clip.Clip())
+    self.assertEqual(int(codec_lib.num_bytes(payload)), 60)  # 15 values of 4 bytes.
+
+  @parameterized.parameters(1.0, 1e-30, 1e30, 3e36)
+  def test_equals_numpy_at_every_scale(self, scale):
+    x = (scale * (np.random.default_rng(0).standard_t(4, size=5000) + 0.3)).astype(np.float32)
+    limit = 2.5 * x.astype(np.float64).std()
+    self.assertLess(limit, np.abs(x).max())
+    np.testing.assert_allclose(_round_trip(x, clip.Clip(2.5))[0], np.clip(x, -limit, limit), rtol=1e-5)
+
+  @parameterized.parameters([-2.5] * 4, [7.0], [0.1] * 1000, [3e38] * 3)
+  def test_equal_values_stay(self, *x):
+    np.testing.assert_array_equal(_round_trip(x, clip.Clip(0.5))[0], np.float32(x))
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, 3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, -1e-45, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    for stage in (clip.Clip(), clip.Clip(1e-3), clip.Clip(1000)):
+      decoded, _ = _round_trip(x, stage)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+      self.assertEqual(decoded.shape, np.shape(x))
+
+  def test_zeros_are_exact(self):
+    for stage in (clip.Clip(), clip.Clip(1e-3), clip.Clip(1000)):
+      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
+
+  @parameterized.parameters(0, -1, 1001, float('nan'), float('inf'), True, '2')
+  def test_refuses(self, stddevs):
+    with self.assertRaisesRegex(ValueError, 'stddevs must lie in'):
+      clip.Clip(stddevs)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([clip.Clip(1)])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

@@ -1,0 +1,149 @@
+"""EDEN: the centroids of the literature, bytes, error and bias at every rate, and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import drive
+from compression import eden
+from compression import hadamard
+from compression import stage
+
+_SHARED = tf.constant([5, 6], tf.int64)
+_DRAWS = 400
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, bits, seed=1):
+  codec = codec_lib.Codec([eden.Eden(bits)])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+class EdenTest(parameterized.TestCase):
+  @parameterized.parameters(
+    # J. Max, Quantizing for minimum distortion (1960), table I.
+    (2, [0.7980]),
+    (3, [0.0, 1.224]),
+    (4, [0.4528, 1.510]),
+    (8, [0.2451, 0.7560, 1.344, 2.152]),
+    (16, [0.1284, 0.3881, 0.6568, 0.9424, 1.256, 1.618, 2.069, 2.733]),
+  )
+  def test_centroids(self, num_levels, upper_half):
+    levels = eden.centroids(num_levels)
+    np.testing.assert_allclose(levels[num_levels // 2 :], upper_half, atol=6e-4)
+    np.testing.assert_array_equal(levels, -levels[::-1])
+
+  @parameterized.parameters(
+    (1, 2),
+    (1.25, 2),
+    (1.585, 3),
+    (2, 4),
+    (3.3, 10),
+    (8, 256),
+    (0.5, 2),  # 2**1.25 = 2.4; 2**3.3 = 9.8.
+  )
+  def test_levels(self, bits, expected):
+    self.assertEqual(eden.Eden(bits).form(stage.Form(stage.Kind.FLOATS, 100)).num_levels, expected)
+
+  @parameterized.parameters(
+    (4, 0, 4),  # The seed.
+    (4, 128, 72),  # 128 / 2 + a scale + the seed.
+    (8, 4096, 4104),
+    (3, 4097, 1560),  # 4128 * 3 / 8 = 1548, two scales, the seed.
+    (2, 200, 66),  # 200 / 4 = 50, three blocks: 12, 4.
+    (0.5, 256, 24),  # 128 drawn values: 128 / 8, 4, 4.
+    (0.1, 256, 12),  # 26 drawn values, padded to 32: 4, 4, 4.
+  )
+  def test_bytes(self, bits, size, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, size), bits)
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  def test_one_bit_is_drive(self):
+    x = np.random.default_rng(0).normal(size=700)
+    codec = codec_lib.Codec([drive.Drive()])
+    payload = codec.encode(tf.constant(x, tf.float32), _seed(1), _SHARED)
+    decoded, ours = _round_trip(x, 1)
+    np.testing.assert_array_equal(ours.values, payload.values)
+    np.testing.assert_allclose(decoded, codec.decode(payload, tf.TensorSpec([700]), _SHARED), atol=1e-5)
+
+  def test_encodes_as_plain_numpy_does(self):
+    x = np.random.default_rng(0).normal(size=200).astype(np.float32)
+    form = stage.Form(stage.Kind.FLOATS, 200)
+    levels, (scales, word) = eden.Eden(3).encode(tf.constant(x), form, _seed(1), _SHARED)
+    decoded = eden.Eden(3).decode(levels, (scales, word), form, _SHARED)
+    seed = drive.rotation_seed(word, _SHARED)
+    expected = []
+    for part in np.split(hadamard.rotate(tf.constant(x), 200, seed).numpy(), [128, 192]):
+      z = part / np.sqrt(np.mean(part**2))
+      nearest = eden.centroids(8)[np.argmin(np.abs(z[:, np.newaxis] - eden.centroids(8)), axis=1)]
+      expected.append((np.sum(part**2) / np.sum(part * nearest), nearest))
+    np.testing.assert_allclose(scales, [scale for scale, _ in expected], rtol=1e-5)
+    y = np.concatenate([scale * nearest for scale, nearest in expected]).astype(np.float32)
+    np.testing.assert_allclose(decoded, hadamard.unrotate(tf.constant(y), 200, seed), atol=1e-5)
+
+  @parameterized.parameters(
+    # D / (1 - D), D the distortion of the best quantizer of a standard normal (Max, table I).
+    (1, 0.3634),
+    (1.585, 0.1902),
+    (2, 0.1175),
+    (3, 0.03454),
+    (4, 0.009497),
+    (8, 0.0000415),
+  )
+  def test_error_is_that_of_the_paper(self, bits, distortion):
+    x = np.random.default_rng(0).standard_t(4, size=131_072).astype(np.float32)
+    error = np.sum((_round_trip(x, bits)[0] - x) ** 2) / np.sum(x**2)
+    self.assertAlmostEqual(error / (distortion / (1 - distortion)), 1.0, delta=0.03)
+
+  @parameterized.parameters(0.5, 1, 1.585, 2, 4)
+  def test_bias_is_below_the_noise(self, bits):
+    codec = codec_lib.Codec([eden.Eden(bits)])
+    x = tf.constant(np.random.default_rng(0).normal(size=128), tf.float32)
+
+    @tf.function
+    def round_trip(client, shared):
+      return codec.decode(codec.encode(x, client, shared), tf.TensorSpec([128]), shared)
+
+    draws = np.stack([round_trip(_seed(seed), _seed(-seed)) for seed in range(_DRAWS)])
+    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(_DRAWS)
+    self.assertTrue(np.all(np.abs(draws.mean(axis=0) - x) <= 5 * standard_error + 1e-5))
+
+  def test_seeds(self):
+    x = np.linspace(-1, 1, 100)
+    first, again, other = (_round_trip(x, 2, seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.values, again.values)
+    self.assertTrue(np.any(first.values != other.values))
+
+  @hypothesis.given(
+    strategies.sampled_from([0.3, 1, 1.585, 4, 8]),
+    hypothesis_numpy.arrays(
+      np.float32,
+      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
+      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+  )
+  def test_any_floats_stay_finite(self, bits, x):
+    decoded, _ = _round_trip(x, bits)
+    self.assertEqual(decoded.shape, x.shape)
+    self.assertTrue(np.all(np.isfinite(decoded)))
+
+  @parameterized.product(bits=[0.5, 1, 3, 8], size=[1, 3, 5000], value=[0.0, -2.5, 1e30, 3e38, 1e-40])
+  def test_equal_values(self, bits, size, value):
+    decoded, _ = _round_trip(np.full(size, value), bits)
+    self.assertTrue(np.all(np.isfinite(decoded)))
+    if value == 0.0:
+      np.testing.assert_array_equal(decoded, np.zeros(size))
+
+  @parameterized.parameters(0, -1, 8.5, float('nan'), True, '4')
+  def test_refuses(self, bits):
+    with self.assertRaisesRegex(ValueError, r'bits must lie in \(0, 8\]'):
+      eden.Eden(bits)

@@ -1,0 +1,164 @@
+"""The randomised Hadamard rotation: against the matrix itself, its blocks and padding, linearity and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import hadamard
+from compression import uniform
+
+_CLIENT = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, *more, seed=1):
+  codec = codec_lib.Codec([hadamard.Hadamard(), *more])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _CLIENT, _seed(seed))
+  return codec.decode(payload, tf.TensorSpec(x.shape), _seed(seed)).numpy(), payload
+
+
+def _sylvester(order):
+  return np.array([[(-1) ** (i & j).bit_count() for j in range(order)] for i in range(order)])
+
+
+class HadamardTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (0, []),
+    (1, [(1, 1)]),
+    (3, [(4, 1)]),
+    (100, [(128, 1)]),  # Fewer than 128 values are one block.
+    (128, [(128, 1)]),
+    (191, [(128, 1), (64, 1)]),  # 191 / 128 allows a padding of 1.
+    (200, [(128, 1), (64, 1), (8, 1)]),
+    (4097, [(4096, 1), (32, 1)]),  # 4097 / 128 allows a padding of 32: 1 value is padded to 32.
+    (10_000, [(4096, 2), (1024, 1), (512, 1), (256, 1), (64, 1)]),  # 8192 + 1808; 1792 + 16, padded by 48 of 78.
+    (21_000_001, [(4096, 5127)]),  # 5126 blocks are 20,996,096.
+  )
+  def test_blocks(self, size, expected):
+    self.assertEqual(hadamard.blocks(size), expected)
+
+  @hypothesis.given(strategies.one_of(strategies.integers(1, 20_000), strategies.integers(1, 2**31)))
+  def test_padding_is_below_one_percent_and_within_the_next_power_of_two(self, size):
+    padded = hadamard.padded_size(size)
+    self.assertBetween(padded, size, 2 ** (size - 1).bit_length())
+    if size >= 128:
+      self.assertLess(padded - size, 0.01 * size)
+
+  @parameterized.parameters(
+    (4, 16),  # 4 floats.
+    (5, 32),  # Padded to 8.
+    (200, 800),  # 128 + 64 + 8: no padding.
+    (4097, 16512),  # 4096 + 32 = 4128 floats.
+  )
+  def test_bytes(self, size, expected):
+    _, payload = _round_trip(np.ones(size))
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  def test_two_values_by_hand(self):
+    # (3 +- 1) / sqrt(2), in either order and of either sign.
+    _, payload = _round_trip([3.0, 1.0])
+    np.testing.assert_allclose(np.sort(np.abs(payload.values)), [1.414214, 2.828427], rtol=1e-6)
+
+  @parameterized.parameters(1, 2, 8, 32, 64, 128)
+  def test_one_block_is_a_hadamard_matrix_of_signs(self, size):
+    columns = [hadamard.rotate(tf.constant(row, tf.float32), size, _seed(3)) for row in np.eye(size)]
+    matrix = np.stack(columns, axis=1) * np.sqrt(size)
+    np.testing.assert_allclose(matrix, _sylvester(size) * matrix[0], atol=1e-5)
+    np.testing.assert_allclose(np.abs(matrix[0]), 1.0, rtol=1e-5)
+
+  def test_blocks_are_strided(self):
+    # 3 blocks of 4096: 64 runs of 64 values from all over the tensor.
+    x = np.random.default_rng(0).normal(size=3 * 4096).astype(np.float32)
+    y = hadamard.rotate(tf.constant(x), x.size, _seed(1)).numpy().reshape(64, 3, 64)
+    values = x.reshape(64, 3, 64)
+    for block in range(3):
+      self.assertAlmostEqual(np.linalg.norm(y[:, block]) / np.linalg.norm(values[:, block]), 1.0, places=5)
+
+  @hypothesis.given(strategies.integers(0, 9000), strategies.integers(0, 100))
+  def test_keeps_norms_and_comes_back(self, size, seed):
+    x = np.random.default_rng(seed).normal(size=size).astype(np.float32)
+    decoded, payload = _round_trip(x, seed=seed)
+    self.assertAlmostEqual(np.linalg.norm(payload.values), np.linalg.norm(x), delta=1e-5 * np.sqrt(size))
+    np.testing.assert_allclose(decoded, x, atol=1e-5)
+
+  def test_decoding_the_sum_is_the_sum_of_decoded(self):
+    self.assertTrue(hadamard.Hadamard.linear)
+    codec = codec_lib.Codec([hadamard.Hadamard()])
+    x = np.random.default_rng(0).normal(size=(5, 700)).astype(np.float32)
+    total = sum(codec.encode(tf.constant(row), _CLIENT, _seed(1)).values for row in x)
+    decoded = codec.decode(codec_lib.Payload(total, ((),)), tf.TensorSpec([700]), _seed(1))
+    np.testing.assert_allclose(decoded, x.sum(axis=0), atol=1e-5)
+
+  def test_spreads_an_outlier(self):
+    # One value of 64 among zeros: 64 / sqrt(4096) in each place of its block.
+    _, payload = _round_trip(64.0 * np.eye(1, 4096, 77)[0])
+    np.testing.assert_allclose(np.abs(payload.values), 1.0, rtol=1e-6)
+
+  def test_makes_four_bits_enough_for_heavy_tails(self):
+    # Uniform(4) alone has a normalised error of 1.8 on such a vector, PAPERS.md 1.6.
+    x = np.random.default_rng(0).standard_t(4, size=131_072).astype(np.float32)
+    decoded, _ = _round_trip(x, uniform.Uniform(4))
+    self.assertLess(np.sum((decoded - x) ** 2) / np.sum(x**2), 0.1)
+
+  def test_seeds(self):
+    x = np.linspace(-1, 1, 100)
+    np.testing.assert_array_equal(_round_trip(x, seed=1)[1].values, _round_trip(x, seed=1)[1].values)
+    self.assertTrue(np.any(_round_trip(x, seed=1)[1].values != _round_trip(x, seed=2)[1].values))
+
+  def test_signs_are_fair(self):
+    signs = np.stack([hadamard.rotate(tf.ones([1]), 1, _seed(seed)) for seed in range(400)])
+    self.assertLess(abs(signs.mean()), 5 / np.sqrt(400))
+    # The first row of H is all ones: the sum over the block is 64 times the first value.
+    sums = hadamard.rotate(tf.ones([64 * 4096]), 64 * 4096, _seed(1)).numpy().reshape(64, 64, 64)[0, :, 0]
+    self.assertLess(abs(sums.mean()), 5 / np.sqrt(64))
+    self.assertBetween(sums.var(), 0.3, 2.0)
+
+  @hypothesis.given(
+    hypothesis_numpy.arrays(
+      np.float32,
+      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
+      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+    strategies.integers(0, 9),
+  )
+  def test_any_floats_stay_finite(self, x, seed):
+    for more in ((), (uniform.Uniform(4),)):
+      decoded, payload = _round_trip(x, *more, seed=seed)
+      self.assertEqual(decoded.shape, x.shape)
+      self.assertTrue(np.all(np.isfinite(payload.values)))
+      self.assertTrue(np.all(np.isfinite(decoded)))
+
+  @parameterized.parameters(1, 3, 4096, 5000)
+  def test_largest_floats_stay_finite(self, size):
+    decoded, _ = _round_trip(np.full(size, 3e38), uniform.Uniform(1))
+    self.assertTrue(np.all(np.isfinite(decoded)))
+    np.testing.assert_allclose(_round_trip(np.full(size, 1e30))[0], np.full(size, 1e30), rtol=1e-4)
+
+  def test_zeros_are_exact(self):
+    np.testing.assert_array_equal(_round_trip(np.zeros(300))[0], np.zeros(300))
+
+  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
+    codec, spec = codec_lib.Codec([hadamard.Hadamard()]), tf.TensorSpec([100])
+    sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
+
+    @tf.function
+    def add_if(payload, present):
+      total = tf.ones([100])
+      added = tf.cond(
+        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _seed(1)), [100]), lambda: total
+      )
+      return codec_lib.num_bytes(payload), added
+
+    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
+    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
+    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
+      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
+      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

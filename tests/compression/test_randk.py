@@ -1,0 +1,138 @@
+"""Random-k: positions are distinct and fair, nothing but values travels, unbiased, linear, and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import randk
+from compression import uniform
+
+_CLIENT = tf.constant([0, 0], tf.int64)
+_DRAWS = 2000
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, fraction, *more, seed=1):
+  codec = codec_lib.Codec([randk.Randk(fraction), *more])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _CLIENT, _seed(seed))
+  return codec.decode(payload, tf.TensorSpec(x.shape), _seed(seed)).numpy(), payload
+
+
+class RandkTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (1000, 0.01, 40),  # 10 floats.
+    (1000, 0.0001, 4),  # At least one.
+    (1, 0.5, 4),
+    (0, 0.5, 0),
+  )
+  def test_bytes(self, size, fraction, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, size), fraction)
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @hypothesis.given(strategies.integers(1, 5000), strategies.floats(0, 1), strategies.integers(0, 2**40))
+  def test_positions_are_distinct_and_inside(self, size, share, seed):
+    count = max(1, round(share * size))
+    positions = randk.draw_positions(count, size, _seed(seed)).numpy()
+    self.assertLen(set(positions.tolist()), count)
+    self.assertBetween(positions.min(), 0, size - 1)
+    self.assertBetween(positions.max(), 0, size - 1)
+
+  def test_positions_are_distinct_in_the_largest_tensor(self):
+    positions = randk.draw_positions(1000, 2**31 - 2**17, _seed(1)).numpy()
+    self.assertLen(set(positions.tolist()), 1000)
+    self.assertBetween(positions.min(), 0, 2**27)
+    self.assertBetween(positions.max(), 2**31 - 2**27, 2**31 - 2**17 - 1)
+
+  @parameterized.parameters((2, 1), (7, 3), (16, 4), (17, 5))
+  def test_positions_and_pairs_are_equally_likely(self, size, count):
+    draw = tf.function(lambda seed: randk.draw_positions(count, size, seed))
+    drawn = np.zeros([_DRAWS, size])
+    for seed in range(_DRAWS):
+      drawn[seed, draw(_seed(seed))] = 1
+    share = count / size
+    np.testing.assert_allclose(drawn.mean(axis=0), share, atol=5 * np.sqrt(share * (1 - share) / _DRAWS))
+    pairs = (drawn.T @ drawn / _DRAWS)[np.triu_indices(size, 1)]
+    share = count * (count - 1) / (size * (size - 1))
+    np.testing.assert_allclose(pairs, share, atol=5 * np.sqrt(share * (1 - share) / _DRAWS))
+
+  def test_all_values_in_random_order_are_exact(self):
+    x = np.random.default_rng(0).normal(size=[7, 30]).astype(np.float32)
+    np.testing.assert_array_equal(_round_trip(x, 1.0)[0], x)
+
+  def test_kept_values_are_scaled_and_the_others_zero(self):
+    x = np.arange(1.0, 41.0, dtype=np.float32)
+    decoded, _ = _round_trip(x, 0.25)
+    self.assertEqual(np.count_nonzero(decoded), 10)
+    np.testing.assert_array_equal(decoded[decoded != 0], 4 * x[decoded != 0])
+
+  def test_is_unbiased(self):
+    codec = codec_lib.Codec([randk.Randk(0.2)])
+    x = tf.constant(np.random.default_rng(0).normal(size=53), tf.float32)
+    round_trip = tf.function(lambda seed: codec.decode(codec.encode(x, _CLIENT, seed), tf.TensorSpec([53]), seed))
+    draws = np.stack([round_trip(_seed(seed)) for seed in range(_DRAWS)])
+    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(_DRAWS)
+    self.assertTrue(np.all(np.abs(draws.mean(axis=0, dtype=np.float64) - x) <= 5 * standard_error + 1e-5))
+
+  def test_decoding_the_sum_is_the_sum_of_decoded(self):
+    self.assertTrue(randk.Randk.linear)
+    codec = codec_lib.Codec([randk.Randk(0.3)])
+    x = np.random.default_rng(0).normal(size=(5, 70)).astype(np.float32)
+    payloads = [codec.encode(tf.constant(row), _CLIENT, _seed(1)) for row in x]
+    total = codec_lib.Payload(sum(payload.values for payload in payloads), ((),))
+    separate = sum(codec.decode(payload, tf.TensorSpec([70]), _seed(1)) for payload in payloads)
+    np.testing.assert_allclose(codec.decode(total, tf.TensorSpec([70]), _seed(1)), separate, atol=1e-5)
+
+  def test_clients_of_a_round_agree_and_rounds_do_not(self):
+    codec = codec_lib.Codec([randk.Randk(0.1)])
+    x = tf.range(1.0, 101.0)
+    one, two = (codec.encode(x, client, _seed(1)).values for client in (_seed(8), _seed(9)))
+    np.testing.assert_array_equal(one, two)
+    self.assertTrue(np.any(one != codec.encode(x, _CLIENT, _seed(2)).values))
+
+  @hypothesis.given(
+    strategies.floats(0.01, 1.0),
+    hypothesis_numpy.arrays(
+      np.float32,
+      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
+      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
+    ),
+  )
+  def test_any_floats_stay_finite(self, fraction, x):
+    for more in ((), (uniform.Uniform(8),)):
+      decoded, _ = _round_trip(x, fraction, *more)
+      self.assertEqual(decoded.shape, x.shape)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+
+  def test_zeros_are_exact(self):
+    np.testing.assert_array_equal(_round_trip(np.zeros(300), 0.1)[0], np.zeros(300))
+
+  @parameterized.parameters(0, 1.5, -0.1, float('nan'), True, '0.1')
+  def test_refuses(self, fraction):
+    with self.assertRaisesRegex(ValueError, r'fraction must lie in \(0, 1\]'):
+      randk.Randk(fraction)
+
+  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
+    codec, spec = codec_lib.Codec([randk.Randk(0.1)]), tf.TensorSpec([100])
+    sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
+
+    @tf.function
+    def add_if(payload, present):
+      total = tf.ones([100])
+      added = tf.cond(
+        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _seed(1)), [100]), lambda: total
+      )
+      return codec_lib.num_bytes(payload), added
+
+    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
+    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
+    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
+      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
+      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

@@ -1,0 +1,221 @@
+"""rANS: an oracle decodes it, its size is near the entropy, round trips and bad payloads."""
+
+import math
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import rans
+from compression import stage as stage_lib
+from compression import uniform
+
+_SEED = tf.constant([1, 2], tf.int64)
+_STAGE = rans.Rans()
+# 32 of level 0, then 32 of level 15: see test_golden.
+_GOLDEN = [2, 1, 128, 255, 255, 223, 7, 0, 0, 0, 1, 0, 0x00, 0x10, 0xFF, 0x1F, 0xFF, 0xEF, 0x00, 0xE0]
+
+
+def _form(size, num_levels):
+  return stage_lib.Form(stage_lib.Kind.LEVELS, size, num_levels)
+
+
+def _encode(levels, num_levels):
+  form = _form(len(levels), num_levels)
+  payload, side = _mode(len(levels))(lambda x: _STAGE.encode(x, form, _SEED, _SEED))(tf.constant(levels, tf.int32))
+  assert side == ()
+  return payload
+
+
+def _decode(payload, size, num_levels):
+  form = _form(size, num_levels)
+  return _mode(size)(lambda x: _STAGE.decode(x, (), form, _SEED))(tf.constant(payload, tf.uint8)).numpy()
+
+
+def _mode(size):
+  """Returns what makes a function quick for `size` values: the steps of a graph are, but not its tracing."""
+  return tf.function if size > 1000 else lambda function: function
+
+
+def _entropy_bytes(levels):
+  fractions = np.unique(levels, return_counts=True)[1] / len(levels)
+  return len(levels) * -np.sum(fractions * np.log2(fractions)) / 8
+
+
+def _oracle(payload, size, num_levels, num_lanes):
+  """Decodes a payload of mode 2 by the documentation of the format alone, one value at a time."""
+  stream = iter(int(octet) for octet in payload)
+
+  def number(num_bytes):
+    return sum(next(stream) << 8 * index for index in range(num_bytes))
+
+  assert number(1) == 2
+  bitmap = number(-(-num_levels // 8))
+  present = [level for level in range(num_levels) if bitmap >> level & 1]
+  low_bytes = [number(1) for _ in present]
+  high_bits = number(-(-len(present) // 4) * 3)  # Four times 6 bits in 3 bytes.
+  slots = []
+  for index, level in enumerate(present):
+    slots += [level] * (low_bytes[index] + 256 * (high_bits >> 6 * index & 63) + 1)
+  assert len(slots) == 2**14
+  states = [number(4) for _ in range(num_lanes)]
+  levels = []
+  for index in range(size):
+    state = states[index % num_lanes]
+    slot = state % 2**14
+    levels.append(slots[slot])
+    state = slots.count(slots[slot]) * (state // 2**14) + slot - slots.index(slots[slot])
+    if state < 2**16:
+      state = 2**16 * state + number(2)
+    states[index % num_lanes] = state
+  assert states == [2**16] * num_lanes
+  assert next(stream, None) is None
+  return levels
+
+
+@strategies.composite
+def _levels(draw, max_size):
+  num_levels = draw(strategies.sampled_from([1, 2, 3, 16, 255, 4096]))
+  rng = np.random.default_rng(draw(strategies.integers(0, 2**32)))
+  size = draw(strategies.integers(1, max_size))
+  spread = draw(strategies.sampled_from([0.0, 0.2, 2.0, 1e4]))
+  centre = draw(strategies.integers(0, num_levels - 1))
+  levels = np.clip(np.round(centre + spread * rng.standard_normal(size)), 0, num_levels - 1)
+  return levels.astype(int).tolist(), num_levels
+
+
+class RansTest(parameterized.TestCase):
+  def test_golden(self):
+    # Levels 0 and 15 have 8192 = 2**13 slots each, so coding one inserts a bit of 0 or 1 above the low 13 bits of the
+    # state. From x = 2**16, level 15 first; a word leaves before the 16th, 32nd, 48th and 64th value:
+    #   15 ones: x = (2**18 + 2**15 - 1) 2**13: word 0xE000, x = 2**15 + 4095; a one: 4 x 2**14 + 4095 + 2**13 = 77823
+    #   15 ones: x = (10 x 2**15 - 1) 2**13 + 4095: word 0xEFFF, x = 40959; a one: 4 x 2**14 + 8191 + 2**13 = 81919
+    #   15 zeros: x = 9 x 2**28 + 8191: word 0x1FFF, x = 36864; a zero: 4 x 2**14 + 4096 = 69632
+    #   15 zeros: x = 8 x 2**28 + 4096: word 0x1000, x = 32768; a zero: 4 x 2**14 = 65536, the final state.
+    # Table: bits 0 and 15 = 1, 128; twice f - 1 = 8191: low bytes 255, 255; 31 + 31 x 64 = 2015 = 223 + 7 x 256 + 0.
+    # 1 + 2 + 5 + 4 + 4 x 2 = 20 bytes, where bitpack takes 32.
+    np.testing.assert_array_equal(_encode([0] * 32 + [15] * 32, 16), _GOLDEN)
+
+  @parameterized.named_parameters(
+    ('empty', [], 4, []),
+    ('one', [3], 4, [1, 3, 0]),
+    ('few', [1, 2, 3], 4, [0, 57]),  # 1 + 2 x 4 + 3 x 16.
+    ('equal', [300] * 10_000, 4096, [1, 44, 1]),  # 300 = 44 + 256.
+  )
+  def test_golden_of_small_payloads(self, levels, num_levels, expected):
+    np.testing.assert_array_equal(_encode(levels, num_levels), expected)
+    np.testing.assert_array_equal(_decode(expected, len(levels), num_levels), levels)
+
+  @parameterized.parameters((1, 1), (1023, 1), (1024, 2), (100_000, 32), (10**6, 128), (21 * 10**6, 1024))
+  def test_lanes(self, num_values, expected):
+    self.assertEqual(rans.num_lanes(num_values), expected)
+
+  @hypothesis.settings(deadline=None, max_examples=50)
+  @hypothesis.given(_levels(max_size=300))
+  def test_comes_back_in_at_most_one_byte_more_than_packed(self, drawn):
+    levels, num_levels = drawn
+    payload = _encode(levels, num_levels)
+    np.testing.assert_array_equal(_decode(payload, len(levels), num_levels), levels)
+    packed = codec_lib.bitpack.pack(tf.constant(levels), max(1, (num_levels - 1).bit_length()))
+    self.assertLessEqual(len(payload), max(len(packed), 2) + 1)
+
+  @parameterized.parameters(
+    (200, 16, 0.7, 1), (700, 2, 0.3, 1), (2100, 16, 1.5, 4), (4097, 16, 0.2, 4), (3000, 200, 3.0, 4)
+  )
+  def test_oracle_decodes_it(self, size, num_levels, spread, num_lanes):
+    rng = np.random.default_rng(size)
+    levels = np.clip(np.round(num_levels // 2 + spread * rng.standard_normal(size)), 0, num_levels - 1).astype(int)
+    payload = _encode(levels, num_levels).numpy()
+    self.assertEqual(_oracle(payload, size, num_levels, num_lanes), levels.tolist())
+    np.testing.assert_array_equal(_decode(payload, size, num_levels), levels)
+
+  @parameterized.named_parameters(
+    ('normal', lambda rng: np.round(8 + 2 * rng.standard_normal(10**6))),
+    ('geometric', lambda rng: rng.geometric(0.6, 10**6) - 1),
+    ('skewed', lambda rng: np.where(rng.random(10**6) < 0.1, rng.integers(0, 16, 10**6), 3)),
+    ('flat', lambda rng: rng.integers(0, 15, 10**6)),
+  )
+  def test_a_million_levels_take_their_entropy_and_table_and_two_percent(self, draw):
+    levels = np.clip(draw(np.random.default_rng(0)), 0, 15).astype(np.int32)
+    payload = _encode(levels, 16)
+    table_bytes = 2 + math.ceil(len(np.unique(levels)) / 4) * 7  # A bit per level; four times 14 bits in 7 bytes.
+    self.assertLess(len(payload), 1.02 * _entropy_bytes(levels) + table_bytes)
+    # No code with a fixed table is shorter.
+    self.assertGreater(len(payload), _entropy_bytes(levels))
+    np.testing.assert_array_equal(_decode(payload, levels.size, 16), levels)
+
+  def test_a_rare_level_costs_little(self):
+    levels = np.zeros(50_000, np.int32)
+    levels[[7, 49_999]] = 4095, 17
+    payload = _encode(levels, 4096)
+    # 512 + 7 bytes of table; 16 lanes x 4; f = 16382 of 16384 for 50,000 values: 8.8 bits; twice 14 bits.
+    self.assertLess(len(payload), 1 + 519 + 64 + 20)
+    np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
+
+  def test_every_one_of_4096_levels(self):
+    levels = np.concatenate([np.arange(4096), np.full(20_000, 9)])
+    payload = _encode(levels, 4096)
+    self.assertEqual(payload[0], 2)
+    np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
+
+  @parameterized.parameters(([0] * 32 + [15] * 32,), ([3, 4, 5],), ([3] * 9,))
+  def test_any_shorter_or_longer_payload_is_refused(self, levels):
+    payload = _encode(levels, 16)
+    for wrong in [*(payload[:size] for size in range(len(payload))), tf.concat([payload, [0, 0]], axis=0)]:
+      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: '):
+        _decode(wrong, len(levels), 16)
+
+  @parameterized.named_parameters(
+    ('mode', 0, 3, 'unknown mode'),
+    ('bitmap', 1, 3, 'not a table of frequencies'),
+    ('frequency', 3, 254, 'not a table of frequencies'),
+    ('state', 11, 1, 'truncated, or not of this codec'),
+    ('last_word', 18, 1, 'truncated, or not of this codec'),  # Leaves a state of 2**16 + 1.
+  )
+  def test_foreign_payload_is_refused(self, index, octet, reason):
+    payload = [*_GOLDEN[:index], octet, *_GOLDEN[index + 1 :]]
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f'rans: {reason}'):
+      _decode(payload, 64, 16)
+
+  @parameterized.parameters(([0, 255], 2, 10), ([1, 10, 0], 9, 10), ([1, 0, 255], 9, 10))
+  def test_levels_out_of_range_are_refused(self, payload, size, num_levels):
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: no such level'):
+      _decode(payload, size, num_levels)
+
+  def test_bytes_for_no_values_are_refused(self):
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: bytes for no values'):
+      _decode([1], 0, 4)
+
+  def test_too_many_levels_are_refused(self):
+    with self.assertRaisesRegex(ValueError, 'rans takes at most 4096 levels, not 65536: quantize to 12 bits or fewer'):
+      _STAGE.form(_form(3, 65536))
+
+  @parameterized.parameters(0, 1, 3000)
+  def test_chain_in_a_graph_that_does_not_know_lengths(self, size):
+    x = tf.random.stateless_normal([size], [1, 2])
+    codec, plain = codec_lib.Codec([uniform.Uniform(4), _STAGE]), codec_lib.Codec([uniform.Uniform(4)])
+    spec = tf.TensorSpec(x.shape)
+    payload = tf.function(codec.encode)(x, _SEED, _SEED)
+    eager = codec.encode(x, _SEED, _SEED)
+    tf.nest.map_structure(np.testing.assert_array_equal, payload, eager)
+    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), payload)
+
+    @tf.function(input_signature=[unknown])
+    def decode(payload):
+      # The size counts bytes that may not be there: decoding must not make TensorFlow believe otherwise.
+      return codec.decode(payload, spec, _SEED), tf.size(payload.values)
+
+    decoded, length = decode(payload)
+    self.assertEqual(length, len(payload.values))
+    # Equal levels; a graph may contract the products of `uniform` into one rounding.
+    np.testing.assert_allclose(decoded, plain.decode(plain.encode(x, _SEED, _SEED), spec, _SEED), atol=1e-5)
+    if size:
+      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: '):
+        decode(payload._replace(values=payload.values[:-2]))
+
+  def test_floats_are_refused(self):
+    with self.assertRaisesRegex(ValueError, 'rans encodes levels'):
+      codec_lib.Codec([_STAGE])

@@ -1,0 +1,68 @@
+"""One bit per value: bytes by hand, a NumPy oracle and the hard values."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import sign
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, stage, seed=1):
+  codec = codec_lib.Codec([stage])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+class SignTest(parameterized.TestCase):
+  def test_bytes_typed_by_hand(self):
+    # Bits 1 0 1 1 0 1 1 0, lowest first: 1 + 4 + 8 + 32 + 64 = 109; then 0. Scale: (1+2+3+0+4+5+6+7+8) / 9 = 4.
+    decoded, payload = _round_trip([1, -2, 3, 0, -4, 5, 6, -7, -8], sign.Sign())
+    np.testing.assert_array_equal(payload.values, [109, 0])
+    np.testing.assert_allclose(payload.side[0][0], [4.0], rtol=1e-6)
+    np.testing.assert_allclose(decoded, [4, -4, 4, 4, -4, 4, 4, -4, -4], rtol=1e-6)
+
+  @parameterized.parameters((1000, 129), (1001, 130), (1, 5))  # 8 values a byte, and 4 bytes of scale.
+  def test_bytes(self, num_values, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, num_values), sign.Sign())
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @parameterized.parameters(1e-30, 1.0, 1e37)
+  def test_equals_numpy_at_every_scale(self, scale):
+    x = (scale * np.random.default_rng(0).normal(size=5000)).astype(np.float32)
+    expected = np.where(x >= 0, 1, -1) * np.abs(x.astype(np.float64)).mean()
+    np.testing.assert_allclose(_round_trip(x, sign.Sign())[0], expected, rtol=1e-5)
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, 3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, -1e-45, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    for stage in (sign.Sign(),):
+      decoded, _ = _round_trip(x, stage)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+      self.assertEqual(decoded.shape, np.shape(x))
+
+  def test_zeros_are_exact(self):
+    for stage in (sign.Sign(),):
+      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([sign.Sign()])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    np.testing.assert_allclose(eager.side[0][0], graph.side[0][0], rtol=1e-6)

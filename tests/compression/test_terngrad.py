@@ -1,0 +1,103 @@
+"""TernGrad: bytes by hand, bias with and without clipping, and the hard values."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import terngrad
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, stage, seed=1):
+  codec = codec_lib.Codec([stage])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+def _draws(x, stage, count=300):
+  """Decodes `x` as `count` clients send it."""
+  codec = codec_lib.Codec([stage])
+  spec = tf.TensorSpec(x.shape)
+  draw = tf.function(lambda seed: codec.decode(codec.encode(x, seed, _SHARED), spec, _SHARED))
+  return np.stack([draw(_seed(number)) for number in range(count)]).astype(np.float64)
+
+
+class TerngradTest(parameterized.TestCase):
+  def test_bytes_typed_by_hand(self):
+    # Values of 0 and +-max leave nothing to chance. Levels 2 0 1 1 2: 2 + 0 * 3 + 1 * 9 + 1 * 27 + 2 * 81 = 200; then 0.
+    decoded, payload = _round_trip([2, -2, 0, 0, 2, -2], terngrad.Terngrad(None))
+    np.testing.assert_array_equal(payload.values, [200, 0])
+    np.testing.assert_array_equal(payload.side[0][0], [2.0])
+    np.testing.assert_array_equal(decoded, [2, -2, 0, 0, 2, -2])
+
+  @parameterized.parameters((1000, 204), (1001, 205), (1, 5))  # 5 values a byte, and 4 bytes of scale.
+  def test_bytes(self, num_values, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, num_values), terngrad.Terngrad())
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  def test_clips_the_scale(self):
+    # mean 0, mean of squares 32 / 8 = 4, std 2: the scale is 2 and both +-4 are surely +-2.
+    decoded, _ = _round_trip([4, -4, 0, 0, 0, 0, 0, 0], terngrad.Terngrad(1))
+    np.testing.assert_array_equal(decoded, [2, -2, 0, 0, 0, 0, 0, 0])
+
+  @parameterized.parameters(None, 0.5, 2.5)
+  def test_mean_is_x_clipped(self, clip_stddevs):
+    x = np.random.default_rng(0).standard_t(4, size=50).astype(np.float32)
+    limit = np.inf if clip_stddevs is None else clip_stddevs * x.std()
+    draws = _draws(x, terngrad.Terngrad(clip_stddevs))
+    # One draw of the 300 more, for values so small that none was drawn.
+    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(300) + np.abs(draws).max() / 300
+    bias = np.abs(draws.mean(axis=0) - np.clip(x, -limit, limit))
+    self.assertTrue(np.all(bias <= 5 * standard_error))
+
+  @parameterized.parameters([-2.5] * 4, [7.0])
+  def test_equal_values_are_exact(self, *x):
+    np.testing.assert_array_equal(_round_trip(x, terngrad.Terngrad())[0], x)
+
+  def test_different_clients_draw_different_noise_and_equal_seeds_the_same(self):
+    x = np.linspace(-1, 1, 100)
+    np.testing.assert_array_equal(
+      _round_trip(x, terngrad.Terngrad(), 1)[1].values, _round_trip(x, terngrad.Terngrad(), 1)[1].values
+    )
+    self.assertTrue(
+      np.any(_round_trip(x, terngrad.Terngrad(), 1)[1].values != _round_trip(x, terngrad.Terngrad(), 2)[1].values)
+    )
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, 3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, -1e-45, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    for stage in (terngrad.Terngrad(), terngrad.Terngrad(None)):
+      decoded, _ = _round_trip(x, stage)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+      self.assertEqual(decoded.shape, np.shape(x))
+
+  def test_zeros_are_exact(self):
+    for stage in (terngrad.Terngrad(), terngrad.Terngrad(None)):
+      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
+
+  @parameterized.parameters(0, -1, 1001, float('nan'), True, '2')
+  def test_refuses(self, clip_stddevs):
+    with self.assertRaisesRegex(ValueError, 'clip_stddevs must lie in'):
+      terngrad.Terngrad(clip_stddevs)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([terngrad.Terngrad()])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

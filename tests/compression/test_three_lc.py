@@ -1,0 +1,141 @@
+"""3LC: bytes by hand, plain references of every step, runs of every length and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import three_lc
+
+_SHARED = tf.constant([0, 0], tf.int64)
+
+
+def _seed(number):
+  return tf.constant([number, 1], tf.int64)
+
+
+def _round_trip(x, stage, seed=1):
+  codec = codec_lib.Codec([stage])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
+
+
+def _coded_runs(packed):
+  """The zero-run code, byte by byte."""
+  coded, run = [], 0
+  for byte in [*packed, None]:
+    if run and (byte != 121 or run == 14):
+      coded.append(241 + run if run > 1 else 121)
+      run = 0
+    if byte == 121:
+      run += 1
+    elif byte is not None:
+      coded.append(byte)
+  return coded
+
+
+class ThreeLcTest(parameterized.TestCase):
+  def test_bytes_typed_by_hand(self):
+    # Scale 2; beyond +-1 rounds to +-2. Digits 2 0 1 1 2: 2 + 0 * 3 + 1 * 9 + 1 * 27 + 2 * 81 = 200.
+    # 80 zeros are 16 bytes 121: a run of 14 (241 + 14 = 255) and one of 2 (243). Five -2 are 0; five zeros by themselves
+    # 121. Two times 2 and three zeros of padding: 2 + 2 * 3 + 1 * 9 + 1 * 27 + 1 * 81 = 125.
+    x = [2, -2, 0.5, -1, 1.5] + [0] * 80 + [-2] * 5 + [0] * 5 + [2, 2]
+    decoded, payload = _round_trip(x, three_lc.ThreeLc())
+    np.testing.assert_array_equal(payload.values, [200, 255, 243, 0, 121, 125])
+    np.testing.assert_array_equal(payload.side[0][0], [2.0])
+    np.testing.assert_array_equal(decoded, [2, -2, 0, 0, 2, *x[5:]])
+
+  @parameterized.parameters(
+    (1, 5),  # One byte 121, and 4 bytes of scale.
+    (6, 5),  # Two bytes: a run.
+    (70, 5),  # 14 bytes: the longest run.
+    (71, 6),  # 15: a run and a byte by itself.
+    (1000, 19),  # 200 bytes: 14 runs of 14 and one of 4.
+  )
+  def test_bytes_of_zeros(self, num_values, expected):
+    _, payload = _round_trip(np.zeros(num_values), three_lc.ThreeLc())
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @parameterized.parameters(1, 1.0, 1.5, 1.99)
+  def test_equals_numpy(self, sparsity):
+    x = np.random.default_rng(0).normal(size=5003).astype(np.float32)
+    scale = np.float32(sparsity) * np.abs(x).max()
+    decoded, _ = _round_trip(x, three_lc.ThreeLc(sparsity))
+    np.testing.assert_allclose(decoded, np.round(x / scale) * scale, rtol=1e-6)
+
+  def test_more_sparsity_sends_fewer_bytes(self):
+    x = np.random.default_rng(0).uniform(-1, 1, 5000)
+    sizes = [_round_trip(x, three_lc.ThreeLc(sparsity))[1].values.shape[0] for sparsity in (1.0, 1.5, 1.9)]
+    self.assertEqual(sizes, sorted(sizes, reverse=True))
+    self.assertLess(sizes[-1], sizes[0] / 2)
+
+  @hypothesis.given(
+    strategies.lists(
+      strategies.tuples(strategies.sampled_from([121, 121, 0, 120, 122, 242]), strategies.integers(1, 45)),
+      min_size=1,
+      max_size=8,
+    )
+  )
+  def test_run_code_equals_the_plain_one_and_comes_back(self, runs):
+    packed = np.concatenate([np.full(count, byte, np.uint8) for byte, count in runs])
+    coded = three_lc.encode_runs(tf.constant(packed))
+    np.testing.assert_array_equal(coded, _coded_runs(packed.tolist()))
+    np.testing.assert_array_equal(three_lc.decode_runs(coded, len(packed)), packed)
+
+  @hypothesis.given(
+    strategies.lists(strategies.tuples(strategies.sampled_from([0, 0, 1, -1]), strategies.integers(1, 99)), max_size=9)
+  )
+  def test_ternary_values_come_back(self, runs):
+    x = [value for value, count in runs for _ in range(count)]
+    np.testing.assert_array_equal(_round_trip(x, three_lc.ThreeLc())[0], x)
+
+  @parameterized.parameters([-2.5] * 4, [7.0])
+  def test_equal_values_are_exact(self, *x):
+    np.testing.assert_array_equal(_round_trip(x, three_lc.ThreeLc())[0], x)
+
+  def test_refuses_a_truncated_payload(self):
+    codec = codec_lib.Codec([three_lc.ThreeLc()])
+    payload = codec.encode(tf.constant([1.0, 0.0] * 50), _seed(1), _SHARED)
+    cut = payload._replace(values=payload.values[:-1])
+
+    def decode(payload):
+      return codec.decode(payload, tf.TensorSpec([100]), _SHARED)
+
+    for decode_in_mode in (decode, tf.function(decode)):
+      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'three_lc: the payload is truncated'):
+        decode_in_mode(cut)
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('constant', [1.5] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, 3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, -1e-45, 0.0]),
+    ('one', [7.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_stay_finite(self, x):
+    for stage in (three_lc.ThreeLc(), three_lc.ThreeLc(1.9)):
+      decoded, _ = _round_trip(x, stage)
+      self.assertTrue(np.all(np.isfinite(decoded)))
+      self.assertEqual(decoded.shape, np.shape(x))
+
+  def test_zeros_are_exact(self):
+    for stage in (three_lc.ThreeLc(), three_lc.ThreeLc(1.9)):
+      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
+
+  @parameterized.parameters(0.99, 2, -1, float('nan'), True, '1')
+  def test_refuses(self, sparsity):
+    with self.assertRaisesRegex(ValueError, r'sparsity must lie in \[1, 2\)'):
+      three_lc.ThreeLc(sparsity)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([three_lc.ThreeLc()])
+    x = tf.random.stateless_normal([33], [1, 2])
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

@@ -1,0 +1,119 @@
+"""Top-k: values, positions and bytes by hand, against plain NumPy, in a chain, and the hard values."""
+
+from absl.testing import parameterized
+import hypothesis
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import topk
+from compression import uniform
+
+_SEED = tf.constant([1, 2], tf.int64)
+
+
+def _round_trip(x, fraction, *more):
+  codec = codec_lib.Codec([topk.Topk(fraction), *more])
+  x = tf.constant(x, tf.float32)
+  payload = codec.encode(x, _SEED, _SEED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SEED).numpy(), payload
+
+
+class TopkTest(parameterized.TestCase):
+  def test_by_hand(self):
+    decoded, payload = _round_trip([[1.0, -5.0], [3.0, 0.0]], 0.5)
+    np.testing.assert_array_equal(decoded, [[0.0, -5.0], [3.0, 0.0]])
+    np.testing.assert_array_equal(payload.values, [-5.0, 3.0])
+    np.testing.assert_array_equal(payload.side[0][0], [9])  # Positions 1 and 2 of 2 bits: 1 + 2 * 4.
+
+  @parameterized.parameters(
+    (1000, 0.01, 53),  # 10 values: 40; 10 positions of 10 bits: 10 low bytes and 3 bytes of 2 bits each.
+    (100_000, 0.001, 613),  # 100 values: 400; 100 positions of 17 bits: 200 and 13.
+    (1000, 1.0, 5250),  # 4000, 1000 and 1000 / 4.
+    (1, 0.01, 5),  # One value and one position, a byte.
+    (20, 0.01, 9),  # At least one value; 5 bits are in groups of 5 bytes.
+    (0, 0.5, 0),
+  )
+  def test_bytes(self, size, fraction, expected):
+    _, payload = _round_trip(np.linspace(-1, 1, size), fraction)
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @hypothesis.given(
+    strategies.floats(0.01, 1.0),
+    hypothesis_numpy.arrays(
+      np.float32,
+      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
+      elements=strategies.one_of(
+        strategies.integers(-3, 3),
+        strategies.floats(width=32, allow_nan=False, allow_subnormal=False, allow_infinity=False),
+      ),
+    ),
+  )
+  def test_keeps_what_a_stable_sort_of_numpy_keeps(self, fraction, x):
+    decoded, _ = _round_trip(x, fraction)
+    count = min(x.size, max(1, round(fraction * x.size)))
+    expected = np.zeros(x.size, np.float32)
+    kept = np.argsort(-np.abs(x.reshape(-1)), kind='stable')[:count]
+    expected[kept] = x.reshape(-1)[kept]
+    np.testing.assert_array_equal(decoded, expected.reshape(x.shape))
+
+  def test_of_equal_values_the_first_stay(self):
+    np.testing.assert_array_equal(_round_trip([2.0, -2.0, 2.0, -2.0, 2.0], 0.4)[0], [2.0, -2.0, 0.0, 0.0, 0.0])
+
+  def test_far_positions_come_back(self):
+    x = np.zeros(200_000, np.float32)
+    x[[0, 65_535, 65_536, 199_999]] = [1.0, 2.0, 3.0, 4.0]
+    np.testing.assert_array_equal(_round_trip(x, 4 / 200_000)[0], x)
+
+  def test_before_uniform(self):
+    x = np.random.default_rng(0).normal(size=[30, 100]).astype(np.float32)
+    decoded, payload = _round_trip(x, 0.01, uniform.Uniform(8))
+    # 30 values of a byte; min and max; 30 positions of 12 bits: 30 low bytes and 15.
+    self.assertEqual(int(codec_lib.num_bytes(payload)), 83)
+    exact, _ = _round_trip(x, 0.01)
+    np.testing.assert_allclose(decoded, exact, atol=(x.max() - x.min()) / 255)
+
+  @parameterized.named_parameters(
+    ('zeros', [0.0] * 5),
+    ('huge', [1e30, -1e30]),
+    ('extreme', [3e38, -3e38, 0.0]),
+    ('denormal', [1e-40, 0.0]),
+    ('empty', []),
+    ('scalar', 2.5),
+  )
+  def test_hard_values_in_a_chain_stay_finite(self, x):
+    decoded, _ = _round_trip(x, 0.5, uniform.Uniform(8))
+    self.assertTrue(np.all(np.isfinite(decoded)))
+    self.assertEqual(decoded.shape, np.shape(x))
+
+  @parameterized.parameters(0, 1.5, -0.1, float('nan'), True, '0.1')
+  def test_refuses(self, fraction):
+    with self.assertRaisesRegex(ValueError, r'fraction must lie in \(0, 1\]'):
+      topk.Topk(fraction)
+
+  def test_eager_and_graph_agree(self):
+    codec = codec_lib.Codec([topk.Topk(0.1)])
+    x = tf.random.stateless_normal([333], [1, 2])
+    eager, graph = codec.encode(x, _SEED, _SEED), tf.function(codec.encode)(x, _SEED, _SEED)
+    np.testing.assert_array_equal(eager.values, graph.values)
+    np.testing.assert_array_equal(eager.side[0][0], graph.side[0][0])
+
+  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
+    codec, spec = codec_lib.Codec([topk.Topk(0.1)]), tf.TensorSpec([100])
+    sent = codec.encode(tf.ones([100]), _SEED, _SEED)
+
+    @tf.function
+    def add_if(payload, present):
+      total = tf.ones([100])
+      added = tf.cond(
+        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _SEED), [100]), lambda: total
+      )
+      return codec_lib.num_bytes(payload), added
+
+    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
+    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
+    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
+      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
+      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

@@ -4,7 +4,7 @@
 PYTHON_IN_VENV := .venv/bin/python
 RUN_DIR ?= runs/quickstart
 
-.PHONY: setup run test lock build-files bazel-test benchmark format
+.PHONY: setup run test stress lock build-files bazel-test benchmark format
 
 setup:
 	@tools/setup.sh
@@ -16,6 +16,10 @@ test: setup
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
 	$(PYTHON_IN_VENV) -m pytest tests
+
+# The long form of the laws that codecs keep.
+stress: setup
+	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest tests/compression tests/optimizers tests/experiments/test_spec.py
 
 benchmark: setup
 	$(PYTHON_IN_VENV) -m experiments.benchmark --what=training

@@ -29,33 +29,13 @@ def build_broadcast(
     A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2]>}@CLIENTS` which measures
     `download_bytes`, int64 at the server: the payload once for every client that receives it.
   """
-  specs = [tf.TensorSpec(member.shape, member.dtype) for member in weights_type.trainable]
+  encode = _build_encode(weights_type, codec, seed)
+  sent_type = encode.type_signature.result
+  decode = _build_decode(weights_type, codec, sent_type)
 
-  def all_present() -> tf.Tensor:
-    return tf.fill([len(specs)], True)
-
-  @tff.tensorflow.computation(weights_type, np.int64)
-  def encode(weights, round_number):
-    round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
-    sent = codec.encode(list(weights.trainable), all_present(), round_seed, round_seed)
-    return collections.OrderedDict(
-      payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
-      non_trainable=weights.non_trainable,
-      round_seed=round_seed,
-      num_bytes=codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)]),
-    )
-
-  @tff.tensorflow.computation(encode.type_signature.result)
-  def decode(sent):
-    payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
-    update = update_codec_lib.Sent(payloads, presence.pack(all_present()))
-    trainable = codec.decode(update, specs, sent['round_seed'])
-    weights = tff.learning.models.ModelWeights(trainable, sent['non_trainable'])
-    return collections.OrderedDict(weights=weights, round_seed=sent['round_seed'])
-
-  @tff.tensorflow.computation(encode.type_signature.result)
+  @tff.tensorflow.computation(sent_type)
   def num_bytes(sent):
-    return sent['num_bytes']
+    return sent['uncounted']['num_bytes']
 
   @tff.tensorflow.computation(np.int64)
   def next_round(round_number):
@@ -76,3 +56,39 @@ def build_broadcast(
     )
 
   return tff.learning.templates.DistributionProcess(initialize, next_fn)
+
+
+def _build_encode(
+  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int
+) -> tff.Computation:
+  """Builds the server's computation from (weights, round) to what is broadcast, and the count of it."""
+
+  @tff.tensorflow.computation(weights_type, np.int64)
+  def encode(weights, round_number):
+    round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
+    sent = codec.encode(list(weights.trainable), tf.fill([len(weights_type.trainable)], True), round_seed, round_seed)
+    num_bytes = codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)])
+    return collections.OrderedDict(
+      payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
+      non_trainable=weights.non_trainable,
+      uncounted=collections.OrderedDict(round_seed=round_seed, num_bytes=num_bytes),
+    )
+
+  return encode
+
+
+def _build_decode(
+  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, sent_type: tff.types.Type
+) -> tff.Computation:
+  """Builds the clients' computation from what was broadcast to the weights and the round's seed."""
+  specs = [tf.TensorSpec(member.shape, member.dtype) for member in weights_type.trainable]
+
+  @tff.tensorflow.computation(sent_type)
+  def decode(sent):
+    payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
+    update = update_codec_lib.Sent(payloads, presence.pack(tf.fill([len(specs)], True)))
+    round_seed = sent['uncounted']['round_seed']
+    weights = tff.learning.models.ModelWeights(codec.decode(update, specs, round_seed), sent['non_trainable'])
+    return collections.OrderedDict(weights=weights, round_seed=round_seed)
+
+  return decode

@@ -15,6 +15,7 @@ from compression import rans
 from compression import rate_distortion
 from compression import sign
 from compression import stage
+from compression import tensor_encoding_bridge
 from compression import terngrad
 from compression import three_lc
 from compression import topk
@@ -41,4 +42,9 @@ STAGES: dict[str, Callable[..., stage.Stage]] = {
 # Codecs of a whole update whose parameter follows the clients' votes; they stand alone.
 ADAPTIVE: dict[str, Callable[..., adaptive.AdaptiveCodec]] = {
   'rate_distortion': rate_distortion.RateDistortion,
+}
+
+# Schemes of the ecosystem's `tensor_encoding`, wrapped. They round by random numbers of their own, not by our seeds.
+WRAPPED: dict[str, Callable[..., stage.Stage]] = {
+  'tensor_encoding': tensor_encoding_bridge.TensorEncoding,
 }

@@ -25,10 +25,10 @@ from compression import value_seed
 class CompressedSumFactory(tff.aggregators.UnweightedAggregationFactory):
   """Builds the aggregation process `next(int64@SERVER, {value_type}@CLIENTS)`, whose state counts rounds.
 
-  Its result is `value_type@SERVER`, zero if there are no clients. Values must be finite: wrap it in
-  `tff.aggregators.zeroing_factory` where they may not be. Its measurements are int64 at the server, summed over clients
-  unless named otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side information of the stages),
-  and `upload_bytes_per_client_max`.
+  Its result is `value_type@SERVER`, zero if there are no clients. Values must be finite, as client work of TFF's makes
+  them; its `zeroing_factory` zeroes infinite ones but lets NaN through. Its measurements are int64 at the server, summed
+  over clients unless named otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side information of
+  the stages), and `upload_bytes_per_client_max`.
   """
 
   def __init__(self, update_codec: update_codec_lib.UpdateCodec, seed: int = 0):
@@ -93,7 +93,7 @@ def _build_encode(
 ) -> tff.Computation:
   """Builds the client's computation from (value, shared seed) to what travels, and the count of it."""
 
-  @tff.tensorflow.computation(tff.tensorflow.to_type(structure), tff.TensorType(np.int64, [2]))
+  @tff.tensorflow.computation(tff.types.tensorflow_to_type(structure), tff.TensorType(np.int64, [2]))
   def encode(value, shared_seed):
     tensors = tf.nest.flatten(value)
     client_seed = value_seed.fold_values(shared_seed, tensors)
@@ -101,9 +101,11 @@ def _build_encode(
     return collections.OrderedDict(
       payloads=tuple((payload.values, payload.side) for payload in payloads),
       uncounted=counted_sum.uncounted(
-        shared_seed,
-        values=codec_lib.num_bytes([payload.values for payload in payloads]),
-        side=codec_lib.num_bytes([payload.side for payload in payloads]),
+        shared=dict(seed=shared_seed),
+        num_bytes=dict(
+          values=codec_lib.num_bytes([payload.values for payload in payloads]),
+          side=codec_lib.num_bytes([payload.side for payload in payloads]),
+        ),
       ),
     )
 
@@ -121,9 +123,12 @@ def _build_accumulation(
     # No bitmap travels, since every tensor does.
     bitmap = presence.pack(tf.fill([len(specs)], True))
     update = update_codec_lib.Sent(tuple(codec_lib.Payload(*payload) for payload in sent['payloads']), bitmap)
-    return codec.add(terms, update, tf.constant(1.0), specs, sent['uncounted']['shared_seed'])
+    return codec.add(terms, update, tf.constant(1.0), specs, sent['uncounted']['shared']['seed'])
 
-  return counted_sum.build_accumulation(sent_type, lambda: codec.zero_terms(specs), add)
+  def nothing():
+    return codec.zero_terms(specs), dict(seed=tf.zeros([2], tf.int64))
+
+  return counted_sum.build_accumulation(sent_type, nothing, add)
 
 
 def _build_report(
@@ -133,7 +138,7 @@ def _build_report(
 ) -> tff.Computation:
   @tff.tensorflow.computation(accumulator_type)
   def report(total):
-    tensors = codec.finish(total['added'], tf.nest.flatten(structure), total['shared_seed'])
+    tensors = codec.finish(total['added'], tf.nest.flatten(structure), total['shared']['seed'])
     return collections.OrderedDict(
       sum=tf.nest.pack_sequence_as(structure, tensors), measurements=counted_sum.measurements(total)
     )

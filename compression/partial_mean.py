@@ -8,7 +8,6 @@ cannot sit under `tff.aggregators.MeanFactory`, which has one weight for all of 
 """
 
 import collections
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ import tensorflow_federated as tff
 
 from compression import adaptive
 from compression import codec as codec_lib
+from compression import counted_sum
 from compression import presence
 from compression import update_codec as update_codec_lib
 
@@ -122,10 +122,9 @@ def _build_encode(
       bitmap=sent.bitmap,
       vote=vote,
       weight=weight,
-      uncounted=collections.OrderedDict(
-        shared_seed=shared_seed,
-        parameter=parameter,
-        num_bytes=collections.OrderedDict(values=values, side=side, weights=codec_lib.num_bytes(weight)),
+      uncounted=counted_sum.uncounted(
+        shared=dict(seed=shared_seed, parameter=parameter),
+        num_bytes=dict(values=values, side=side, weights=codec_lib.num_bytes(weight)),
         squares=squares,
       ),
     )
@@ -135,58 +134,28 @@ def _build_encode(
 
 def _build_accumulation(
   codec: adaptive.AdaptiveCodec, specs: list[tf.TensorSpec], sent_type: tff.types.Type
-) -> tuple[tff.Computation, tff.Computation, tff.Computation]:
-  """Builds the three computations of `tff.federated_aggregate`; the accumulator is the server's."""
-
-  @tff.tensorflow.computation
-  def zero():
-    nothing = tf.constant(0, tf.int64)
-    return collections.OrderedDict(
-      added=collections.OrderedDict(
-        terms=codec.at(tf.constant(1.0)).zero_terms(specs),
-        votes=tf.zeros([codec.num_options], tf.int64),
-        weights=tf.zeros([len(specs)]),
-        num_bytes=collections.OrderedDict(values=nothing, side=nothing, weights=nothing),
-        squares=tf.zeros([2]),
-      ),
-      num_bytes_max=nothing,
-      shared_seed=tf.zeros([2], tf.int64),
-      parameter=tf.constant(codec.initial_parameter),
+) -> counted_sum.Accumulation:
+  def nothing():
+    added = collections.OrderedDict(
+      terms=codec.at(tf.constant(1.0)).zero_terms(specs),
+      votes=tf.zeros([codec.num_options], tf.int64),
+      weights=tf.zeros([len(specs)]),
+      squares=tf.zeros([2]),
     )
+    return added, dict(seed=tf.zeros([2], tf.int64), parameter=tf.constant(codec.initial_parameter))
 
-  accumulator_type = zero.type_signature.result
-
-  @tff.tensorflow.computation(accumulator_type, sent_type)
-  def accumulate(total, sent):
-    payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
-    update = update_codec_lib.Sent(payloads, sent['bitmap'])
-    added, uncounted = total['added'], sent['uncounted']
-    update_codec = codec.at(uncounted['parameter'])
+  def add(added, sent):
+    update = update_codec_lib.Sent(tuple(codec_lib.Payload(*payload) for payload in sent['payloads']), sent['bitmap'])
+    shared = sent['uncounted']['shared']
     present = tf.cast(presence.unpack(sent['bitmap'], len(specs)), tf.float32)
     return collections.OrderedDict(
-      added=collections.OrderedDict(
-        terms=update_codec.add(added['terms'], update, sent['weight'], specs, uncounted['shared_seed']),
-        votes=added['votes'] + tf.reduce_sum(tf.one_hot(sent['vote'], codec.num_options, dtype=tf.int64), axis=0),
-        weights=added['weights'] + sent['weight'] * present,
-        num_bytes=_sum(added['num_bytes'], uncounted['num_bytes']),
-        squares=added['squares'] + uncounted['squares'],
-      ),
-      num_bytes_max=tf.maximum(total['num_bytes_max'], tf.add_n(list(uncounted['num_bytes'].values()))),
-      shared_seed=uncounted['shared_seed'],
-      parameter=uncounted['parameter'],
+      terms=codec.at(shared['parameter']).add(added['terms'], update, sent['weight'], specs, shared['seed']),
+      votes=added['votes'] + tf.reduce_sum(tf.one_hot(sent['vote'], codec.num_options, dtype=tf.int64), axis=0),
+      weights=added['weights'] + sent['weight'] * present,
+      squares=added['squares'] + sent['uncounted']['squares'],
     )
 
-  @tff.tensorflow.computation(accumulator_type, accumulator_type)
-  def merge(left, right):
-    left_has_clients = left['num_bytes_max'] > 0
-    return collections.OrderedDict(
-      added=_sum(left['added'], right['added']),
-      num_bytes_max=tf.maximum(left['num_bytes_max'], right['num_bytes_max']),
-      shared_seed=tf.where(left_has_clients, left['shared_seed'], right['shared_seed']),
-      parameter=tf.where(left_has_clients, left['parameter'], right['parameter']),
-    )
-
-  return zero, accumulate, merge
+  return counted_sum.build_accumulation(sent_type, nothing, add)
 
 
 def _build_report(
@@ -197,22 +166,12 @@ def _build_report(
 ) -> tff.Computation:
   @tff.tensorflow.computation(accumulator_type)
   def report(total):
-    added, num_bytes = total['added'], total['added']['num_bytes']
-    sums = codec.at(total['parameter']).finish(added['terms'], specs, total['shared_seed'])
-    measurements = collections.OrderedDict(
-      upload_bytes=tf.add_n(list(num_bytes.values())),
-      upload_bytes_values=num_bytes['values'],
-      upload_bytes_side=num_bytes['side'],
-      upload_bytes_weights=num_bytes['weights'],
-      upload_bytes_per_client_max=total['num_bytes_max'],
-    )
+    added, shared = total['added'], total['shared']
+    sums = codec.at(shared['parameter']).finish(added['terms'], specs, shared['seed'])
+    measurements = counted_sum.measurements(total)
     if measure_distortion:
       measurements['upload_distortion'] = tf.math.divide_no_nan(added['squares'][0], added['squares'][1])
     mean = tuple(tf.math.divide_no_nan(x, added['weights'][index]) for index, x in enumerate(sums))
     return collections.OrderedDict(mean=mean, votes=added['votes'], measurements=measurements)
 
   return report
-
-
-def _sum(left: Any, right: Any) -> Any:
-  return tf.nest.map_structure(tf.add, left, right)

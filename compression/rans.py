@@ -71,6 +71,8 @@ class Rans(stage.Stage):
     if form.size == 0:
       return _checked(tf.zeros([0], tf.int32), tf.equal(tf.size(x), 0), 'bytes for no values')
     x = _checked(x, tf.size(x) > 0, 'truncated')
+    # A length known to the graph would not fit the branches that are not taken.
+    x = tf.raw_ops.PlaceholderWithDefault(input=x, shape=[None])
     mode, rest = x[0], x[1:]
     rest = _checked(rest, mode <= _CODED, 'unknown mode')
 

@@ -9,7 +9,8 @@ seed. Only the signs of their Hadamard transform come from a seed, here the roun
 
 import collections
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow_model_optimization.python.core.internal import tensor_encoding
@@ -54,6 +55,24 @@ def as_gather_encoder(codec: codec_lib.Codec, spec: tf.TensorSpec, seed: int = 0
   return tensor_encoding.core.GatherEncoder.from_encoder(encoder, spec)
 
 
+class _Seed:
+  """Stands for a seed among the parameters of an encoder."""
+
+
+class _Trace(NamedTuple):
+  """What is known of an encoder for tensors of one size.
+
+  Attributes:
+    params: Its parameters.
+    encoded: The specs of the tensors it makes, in its own nested structure.
+    shapes: What its decoding needs to know of shapes; all of them static.
+  """
+
+  params: Any
+  encoded: Any
+  shapes: Any
+
+
 class _CodecStage(tensor_encoding.core.AdaptiveEncodingStageInterface):
   """A codec as a stage of `tensor_encoding`; adaptive only in that its state counts rounds, for seeds."""
 
@@ -61,13 +80,16 @@ class _CodecStage(tensor_encoding.core.AdaptiveEncodingStageInterface):
   compressible_tensors_keys = ()
   commutes_with_sum = False
   decode_needs_input_shape = False
-  state_update_aggregation_modes = collections.OrderedDict()
 
   def __init__(self, codec: codec_lib.Codec, spec: tf.TensorSpec, payload_spec: codec_lib.Payload, seed: int):
     self._codec = codec
     self._spec = spec
     self._payload_spec = payload_spec
     self._seed = seed
+
+  @property
+  def state_update_aggregation_modes(self):
+    return {}
 
   def initial_state(self):
     return {'round': tf.constant(1, tf.int64)}
@@ -95,25 +117,11 @@ class _CodecStage(tensor_encoding.core.AdaptiveEncodingStageInterface):
     return tf.reshape(self._codec.decode(payload, self._spec, decode_params['shared_seed']), self._spec.shape)
 
 
-class _Trace(NamedTuple):
-  """What an encoder makes of a tensor of one size.
-
-  Attributes:
-    params: Its parameters: Python values, and None where it takes a seed.
-    encoded: The specs of the encoded tensors, in the encoder's own nested structure.
-    shapes: Static shapes that its decoding needs.
-  """
-
-  params: Any
-  encoded: Any
-  shapes: Any
-
-
 class TensorEncoding(stage_lib.Stage):
-  """Encodes by an encoder of `tensor_encoding`; the payload holds the bytes of its tensors.
+  """Encodes by an encoder of `tensor_encoding`; what travels are the bytes of the tensors it makes.
 
-  Not a function of the seeds unless the name is `identity`, see above. Theirs turn values near the largest float into
-  NaN, so for `uniform` and `hadamard` such values are clipped.
+  Not a function of the seeds unless the name is `identity`, see above. Since theirs turn values near the largest float
+  into NaN, `uniform` and `hadamard` clip those.
   """
 
   gives = stage_lib.Kind.BYTES
@@ -122,9 +130,9 @@ class TensorEncoding(stage_lib.Stage):
     """Configures the stage.
 
     Args:
-      name: `uniform` and `hadamard` (followed by uniform) quantize between the smallest and the largest value; `identity`
-        leaves the values as they are.
-      bits: Bits per value, 1 to 16, of the 28 that `tensor_encoding` fills of 32; without effect on `identity`.
+      name: `uniform` quantizes between the smallest and the largest value, `hadamard` rotates before that, `identity`
+        leaves values as they are.
+      bits: Bits per value, 1 to 16; they fill 28 of every 32 that travel. Without effect on `identity`.
 
     Raises:
       ValueError: For other values.
@@ -146,9 +154,41 @@ class TensorEncoding(stage_lib.Stage):
   ) -> tuple[tf.Tensor, stage_lib.Side]:
     """Returns the bytes of the packed values and, unless the name is `identity`, (float32[2] of min and max,)."""
     del client_seed
+    trace = self._trace(form.size)
     if form.size == 0:
-      return tf.zeros([0], tf.uint8), tuple(tf.zeros([2]) for _ in self._trace(1).encoded_side)
-    params = _seeded(self._trace(form.size).params, shared_seed)
-    encoded, _, _ = self._encoder.encode(self._clipped(x, form.size), params)
-    values, side = _split(encoded)
-    return tf.reshape(tf.bitcast(tf.reshape(values, [-1]), tf.uint8), [-1]), side
+      return tf.zeros([0], tf.uint8), tuple(tf.zeros([2]) for _ in tf.nest.flatten(trace.encoded)[:-1])
+    encoded, _, _ = self._encoder.encode(self._clipped(x, form.size), _seeded(trace.params, shared_seed))
+    *side, values = tf.nest.flatten(encoded)  # Sorted by name: `min_max` comes first.
+    return tf.reshape(tf.bitcast(values, tf.uint8), [-1]), tuple(side)
+
+  def decode(self, x: tf.Tensor, side: stage_lib.Side, form: stage_lib.Form, shared_seed: tf.Tensor) -> tf.Tensor:
+    """Returns what `tensor_encoding` decodes; see `Stage.decode`."""
+    if form.size == 0:
+      return tf.zeros([0])
+    trace = self._trace(form.size)
+    spec = tf.nest.flatten(trace.encoded)[-1]
+    words = tf.bitcast(tf.reshape(x, [-1, spec.dtype.size]), spec.dtype)
+    encoded = tf.nest.pack_sequence_as(trace.encoded, [*side, tf.reshape(words, [-1, *spec.shape[1:]])])
+    return self._encoder.decode(encoded, _seeded(trace.params, shared_seed), trace.shapes)
+
+  def _trace(self, size: int) -> _Trace:
+    size = max(size, 1)  # Their Hadamard transform has no size 0.
+    if size not in self._traces:
+      with tf.Graph().as_default():
+        params, _ = self._encoder.get_params(self._encoder.initial_state())
+        encoded, _, shapes = self._encoder.encode(tf.zeros([size]), params)
+        params = tf.nest.map_structure(lambda value: _Seed() if tf.is_tensor(value) else value, params)
+        self._traces[size] = _Trace(params, tf.nest.map_structure(tf.TensorSpec.from_tensor, encoded), shapes)
+    return self._traces[size]
+
+  def _clipped(self, x: tf.Tensor, size: int) -> tf.Tensor:
+    if self._name == 'identity':
+      return x
+    # Theirs subtract the smallest from the largest value; a rotation, and that back, add up as many as there are.
+    largest = 2.0**126 if self._name == 'uniform' else 2.0**124 / size**1.5
+    return tf.clip_by_value(x, -largest, largest)
+
+
+def _seeded(params: Any, shared_seed: tf.Tensor) -> Any:
+  """Puts the round's seed where the encoder would have drawn one."""
+  return tf.nest.map_structure(lambda value: shared_seed if isinstance(value, _Seed) else value, params)

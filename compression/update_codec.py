@@ -106,7 +106,8 @@ class UpdateCodec:
     for group, payload, term in zip(self.groups(specs), sent.payloads, terms, strict=True):
 
       def add_one(group=group, payload=payload, term=term):
-        decoded = group.codec.decode_term(payload, group.spec, shared_seed)
+        # The slice keeps the static length of `term` from becoming that of the payload, where it would be counted.
+        decoded = group.codec.decode_term(payload, group.spec, shared_seed)[: term.shape[0]]
         return tf.ensure_shape(term + weight * decoded, term.shape)
 
       added.append(tf.cond(_any_present(group, present), add_one, lambda term=term: term))

@@ -1,7 +1,6 @@
 """The measurements behind `--what=codecs`: speed and memory of every codec on an update of 21 M parameters."""
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import pathlib
 import statistics
 import subprocess
@@ -21,23 +20,24 @@ from models import transformer
 _SEED = tf.constant([1, 2], tf.int64)
 
 
-def print_table(specs: Mapping[str, str], repeats: int) -> None:
-  """Prints megabytes of float32 a second and bytes a parameter of each codec, against a copy of the same bytes.
+_CODECS = (
+  'identity', 'uniform(bits=8)', 'uniform(bits=4)', 'hadamard|uniform(bits=4)', 'uniform(bits=4)|rans',
+  'uniform(bits=4)|elias_gamma', 'float16', 'bfloat16', 'terngrad', 'qsgd(num_steps=7)', 'sign', 'drive', 'eden(bits=4)',
+  'three_lc', 'topk(fraction=0.01)', 'randk(fraction=0.01)',
+)  # fmt: skip
 
-  Args:
-    specs: Names to spec strings.
-    repeats: Measured passes; the median counts.
-  """
+
+def print_table(repeats: int) -> None:
+  """Prints megabytes of float32 a second, bits a parameter and peak memory of each codec; `repeats` passes each."""
   tensors = _update()
   size = sum(tensor.nbytes for tensor in tensors)
   copy_seconds = _median(lambda: [tensor.copy() for tensor in tensors], repeats)
-  print(f'{"codec":<40} {"MB/s":>7} {"copies":>7} {"bits/param":>10} {"peak memory / update":>21}')
-  print(f'{"NumPy copy":<40} {size / copy_seconds / 1e6:7.0f} {1.0:7.1f} {32.0:10.2f}')
-  for name, spec in specs.items():
+  print(f'{"encode, decode and add up":<30} {"MB/s":>7} {"copies":>7} {"bits/param":>11} {"peak memory/update":>19}')
+  print(f'{"NumPy copy":<30} {size / copy_seconds / 1e6:7.0f} {1.0:7.1f} {32.0:11.2f}')
+  for spec in _CODECS:
     seconds, num_bytes = _encode_decode(codec_specs.build(spec), tensors, repeats)
-    memory = _peak_memory(spec) / size
-    line = f'{name:<40} {size / seconds / 1e6:7.0f} {seconds / copy_seconds:7.1f} {32 * num_bytes / size:10.2f} {memory:21.2f}'
-    print(line, flush=True)
+    speed, copies, bits = size / seconds / 1e6, seconds / copy_seconds, 32 * num_bytes / size
+    print(f'{spec:<30} {speed:7.0f} {copies:7.1f} {bits:11.2f} {_peak_memory(spec) / size:19.2f}', flush=True)
 
 
 def compare_with_tff(repeats: int) -> None:
@@ -67,12 +67,14 @@ def compare_with_tff(repeats: int) -> None:
 
 
 def measure_peak(spec: str) -> None:
-  """Prints how much one encode and decode raises the peak memory of this process beyond the update itself, in bytes."""
-  tensors = _update()
-  step = _build_step(codec_specs.build(spec), tensors)
-  step([tensor[:0] if tensor.ndim else tensor for tensor in tensors], warm=True)
+  """Prints by how many bytes encoding, decoding and adding up raises the peak memory of this fresh process.
+
+  The update and the sum it is added to are there before; a small update warms up the libraries.
+  """
+  _build_step(codec_specs.build(spec), [np.ones([1000], np.float32)])()
+  step = _build_step(codec_specs.build(spec), _update())
   before = _peak_rss_bytes()
-  step(tensors)
+  step()
   print(max(0, _peak_rss_bytes() - before))
 
 
@@ -86,33 +88,26 @@ def _update() -> list[np.ndarray]:
   return [rng.standard_t(4, variable.shape).astype(np.float32) * 1e-3 for variable in _model().variables]
 
 
-def _build_step(codec: update_codec_lib.UpdateCodec, tensors: list[np.ndarray]) -> Callable[..., Any]:
-  specs = [tf.TensorSpec(tensor.shape) for tensor in tensors]
-  present = tf.fill([len(specs)], True)
+def _build_step(codec: update_codec_lib.UpdateCodec, update: list[np.ndarray]) -> Callable[[], int]:
+  """Builds a call that encodes `update`, adds it to a sum and returns the bytes that would travel."""
+  tensors = [tf.constant(array) for array in update]
+  specs = [tf.TensorSpec(array.shape) for array in update]
+  zero_terms, present = codec.zero_terms(specs), tf.fill([len(specs)], True)
+  encode = tf.function(lambda *values: codec.encode(list(values), present, _SEED, _SEED))
+  accumulate = tf.function(lambda sent: codec.add(zero_terms, sent, tf.constant(2.0), specs, _SEED))
 
-  @tf.function
-  def encode(values):
-    return codec.encode(list(values), present, _SEED, _SEED)
-
-  @tf.function
-  def accumulate(terms, sent):
-    return codec.add(terms, sent, tf.constant(2.0), specs, _SEED)
-
-  def step(values: list[np.ndarray], warm: bool = False) -> int:
-    if warm:
-      return 0
-    sent = encode(tuple(tf.constant(value) for value in values))
-    accumulate(codec.zero_terms(specs), sent)
+  def step() -> int:
+    sent = encode(*tensors)
+    accumulate(sent)
     return sum(int(part) for part in update_codec_lib.num_bytes(sent))
 
   return step
 
 
-def _encode_decode(codec: update_codec_lib.UpdateCodec, tensors: list[np.ndarray], repeats: int) -> tuple[float, int]:
-  """Returns the median seconds of encoding and adding up one update, and its bytes."""
-  step = _build_step(codec, tensors)
-  num_bytes = step(tensors)
-  return _median(lambda: step(tensors), repeats), num_bytes
+def _encode_decode(codec: update_codec_lib.UpdateCodec, update: list[np.ndarray], repeats: int) -> tuple[float, int]:
+  """Returns the median seconds of a step, and its bytes."""
+  step = _build_step(codec, update)
+  return _median(step, repeats), step()
 
 
 def _peak_memory(spec: str) -> int:

@@ -37,5 +37,6 @@ LINKS = {
   'concat': chain.Concat,
   'small_as': _small_as,
   **catalog.STAGES,
+  **catalog.WRAPPED,
   **catalog.ADAPTIVE,
 }

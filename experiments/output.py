@@ -1,12 +1,16 @@
 """The files that say what a run is and what came of it: `config.json`, `run.flags`, `summary.json`."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import importlib.metadata
 import json
 import os
 import pathlib
 import subprocess
 from typing import Any
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
 
 from experiments import launch
 
@@ -64,10 +68,19 @@ def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   _write_text(path, json.dumps(value, indent=2) + '\n')
 
 
+def write_weights(path: pathlib.Path, names: Sequence[str], weights: Sequence[np.ndarray]) -> None:
+  """Writes the weights of a model by name as safetensors, whole or not at all."""
+  _write_bytes(path, safetensors_numpy.save(dict(zip(names, map(np.asarray, weights), strict=True))))
+
+
 def _write_text(path: pathlib.Path, text: str) -> None:
+  _write_bytes(path, text.encode())
+
+
+def _write_bytes(path: pathlib.Path, content: bytes) -> None:
   unfinished = path.with_name(path.name + '.unfinished')
-  with unfinished.open('w') as file:
-    file.write(text)
+  with unfinished.open('wb') as file:
+    file.write(content)
     file.flush()
     os.fsync(file.fileno())
   unfinished.replace(path)

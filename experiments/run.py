@@ -113,6 +113,7 @@ class _Run:
     self._worker = worker
     self._num_clients_total = len(population.train.client_ids)
     self._num_parameters = task.model.num_parameters
+    self._names = [variable.name for variable in task.model.variables]
     self._dataset_hash = population.dataset_hash
     self._process = tff.simulation.compose_dataset_computation_with_learning_process(
       population.train.dataset_computation, process
@@ -146,6 +147,9 @@ class _Run:
         progress.show(round_number, rows[-1])
     finally:
       progress.close()
+    output.write_weights(
+      self._config.output_dir / 'model.safetensors', self._names, state.global_model_weights.trainable
+    )
     summary = self._summary(rows, time.monotonic() - started)
     output.write_json(self._config.output_dir / 'summary.json', summary)
     return summary

@@ -4,11 +4,11 @@ FedAvg   McMahan et al. 2016 (arXiv 1602.05629): SGD at both ends, server learni
 FedAdam  Reddi et al. 2020 (arXiv 2003.00295): SGD at the clients, Adam on the averaged update at the server
 """
 
-from collections.abc import Callable
 import dataclasses
 
 import tensorflow_federated as tff
 
+from compression import adaptive
 from compression import broadcast
 from compression import partial_mean
 from compression import update_codec
@@ -22,14 +22,40 @@ from optimizers import local_batches
 class Communication:
   """How updates go up and weights come down, and whether clients measure what encoding their update loses."""
 
-  upload: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
+  upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec = dataclasses.field(
+    default_factory=update_codec.UpdateCodec
+  )
   download: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
   measure_distortion: bool = False
 
 
-Algorithm = Callable[
-  [task_lib.Task, Communication, local_batches.LocalBatches, int], tff.learning.templates.LearningProcess
-]
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+  """Which optimizer runs where; called with the rest of a run, it composes the learning process."""
+
+  client_optimizer: tff.learning.optimizers.Optimizer
+  server_optimizer: tff.learning.optimizers.Optimizer
+
+  def __call__(
+    self, task: task_lib.Task, communication: Communication, batches: local_batches.LocalBatches, seed: int
+  ) -> tff.learning.templates.LearningProcess:
+    """Composes the four slots of a TFF learning process; `seed` decides the initial weights and every draw."""
+
+    @tff.tensorflow.computation
+    def initial_weights():
+      return tff.learning.models.ModelWeights(task.model.initial_weights(seed), ())
+
+    weights_type = initial_weights.type_signature.result
+    work = client_work.build_client_work(task, self.client_optimizer, batches)
+    client_result = work.next.type_signature.result.result.member
+    aggregation = partial_mean.PartialMeanFactory(communication.upload, communication.measure_distortion)
+    return tff.learning.templates.compose_learning_process(
+      initial_weights,
+      broadcast.build_broadcast(weights_type, communication.download, seed),
+      work,
+      aggregation.create(client_result.update, client_result.update_weight),
+      tff.learning.templates.build_apply_optimizer_finalizer(self.server_optimizer, weights_type),
+    )
 
 
 def fed_avg(client_lr: float = 3.0, server_lr: float = 1.0, clip_norm: float = 1.0) -> Algorithm:
@@ -47,7 +73,7 @@ def fed_avg(client_lr: float = 3.0, server_lr: float = 1.0, clip_norm: float = 1
     ValueError: For a value that is not positive.
   """
   _check_positive(client_lr=client_lr, server_lr=server_lr, clip_norm=clip_norm)
-  return _algorithm(_clipped_sgd(client_lr, clip_norm), tff.learning.optimizers.build_sgdm(server_lr))
+  return Algorithm(_clipped_sgd(client_lr, clip_norm), tff.learning.optimizers.build_sgdm(server_lr))
 
 
 def fed_adam(
@@ -79,37 +105,11 @@ def fed_adam(
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
       raise ValueError(f'{name} must lie in [0, 1), not {value!r}')
   server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-  return _algorithm(_clipped_sgd(client_lr, clip_norm), server_optimizer)
+  return Algorithm(_clipped_sgd(client_lr, clip_norm), server_optimizer)
 
 
 def _clipped_sgd(learning_rate: float, clip_norm: float) -> tff.learning.optimizers.Optimizer:
   return gradient_clipping.ClippedOptimizer(tff.learning.optimizers.build_sgdm(learning_rate), clip_norm)
-
-
-def _algorithm(
-  client_optimizer: tff.learning.optimizers.Optimizer, server_optimizer: tff.learning.optimizers.Optimizer
-) -> Algorithm:
-  def compose(
-    task: task_lib.Task, communication: Communication, batches: local_batches.LocalBatches, seed: int
-  ) -> tff.learning.templates.LearningProcess:
-    @tff.tensorflow.computation
-    def initial_weights():
-      return tff.learning.models.ModelWeights(task.model.initial_weights(seed), ())
-
-    weights_type = initial_weights.type_signature.result
-    work = client_work.build_client_work(task, client_optimizer, batches)
-    client_result = work.next.type_signature.result.result.member
-    return tff.learning.templates.compose_learning_process(
-      initial_weights,
-      broadcast.build_broadcast(weights_type, communication.download, seed),
-      work,
-      partial_mean.PartialMeanFactory(communication.upload, communication.measure_distortion).create(
-        client_result.update, client_result.update_weight
-      ),
-      tff.learning.templates.build_apply_optimizer_finalizer(server_optimizer, weights_type),
-    )
-
-  return compose
 
 
 def _check_positive(**values: float) -> None:

@@ -45,7 +45,7 @@ def build_client_work(
 
   @tff.tensorflow.computation(received_type, examples_type)
   def train(received, examples):
-    local_round = tf.function(functools.partial(_train, task, optimizer, batches))
+    local_round = tf.function(functools.partial(train_locally, task, optimizer, batches))
     return local_round(received['weights'].trainable, received['round_seed'], examples)
 
   @tff.federated_computation()
@@ -64,7 +64,7 @@ def build_client_work(
   return tff.learning.templates.ClientWorkProcess(initialize, next_fn)
 
 
-def _train(
+def train_locally(
   task: task_lib.Task,
   optimizer: tff.learning.optimizers.Optimizer,
   batches: local_batches.LocalBatches,
@@ -72,6 +72,19 @@ def _train(
   round_seed: tf.Tensor,
   examples: tf.data.Dataset,
 ) -> tuple[tff.learning.templates.ClientResult, Any]:
+  """Does one client's round, in plain TensorFlow.
+
+  Args:
+    task: As for `build_client_work`.
+    optimizer: Likewise.
+    batches: Likewise.
+    initial_weights: What the client received, in the model's order.
+    round_seed: int64[2].
+    examples: The client's examples, unbatched.
+
+  Returns:
+    The result and the measurements of the client, as `build_client_work` describes them.
+  """
   client_key = local_batches.client_key(examples)
   seeds = {purpose: randomness.client_seed(round_seed, client_key, purpose) for purpose in randomness.Purpose}
   weights, measures, num_examples = _local_sgd(

@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 hypothesis.settings.register_profile('ci', max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 

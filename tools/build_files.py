@@ -290,8 +290,7 @@ def main(root: pathlib.Path, arguments: list[str]) -> int:
     return 1 if lines else 0
   wanted = generate(root)
   for path in _written(root):
-    if path.relative_to(root).as_posix() not in wanted:
-      path.unlink()
+    path.unlink()
   for path, text in wanted.items():
     (root / path).write_text(text, encoding='utf-8')
   return 0

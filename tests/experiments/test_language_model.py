@@ -77,6 +77,7 @@ def test_leaves_what_is_promised(finished):
     'summary.json',
     'perplexity.png',
     'worker.log',
+    'model.safetensors',
     'checkpoints',
   ):
     assert (output_dir / name).exists(), name

@@ -1,0 +1,58 @@
+"""The update of one real client, from the model that a run left: what a codec meets in practice."""
+
+import json
+import pathlib
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+import tensorflow as tf
+
+from data import catalog as data_catalog
+from data import prepare
+from experiments import launch
+from experiments import spec
+from models import catalog as models_catalog
+from models import language_task
+from optimizers import catalog as optimizers_catalog
+from optimizers import client_work
+from optimizers import local_batches
+
+_NUM_EXAMPLES = 100  # The client that comes nearest: large enough for several local steps.
+
+
+def of_run(folder: pathlib.Path) -> list[np.ndarray]:
+  """Trains a finished run's model for one more local round on a training client.
+
+  Args:
+    folder: The run's `output_dir`.
+
+  Returns:
+    The client's update, received minus trained: float32 arrays in the order of the model's variables.
+
+  Raises:
+    UsageError: If the folder holds no finished run of a language model.
+  """
+  try:
+    settings = json.loads((folder / 'config.json').read_text())['settings']
+    weights = safetensors_numpy.load_file(folder / 'model.safetensors')
+  except (OSError, ValueError, KeyError) as error:
+    raise launch.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error
+  source = spec.build(settings['dataset'], data_catalog.DATASETS, 'dataset')
+  text = prepare.prepare(source, spec.build(settings['partition'], data_catalog.PARTITIONS, 'partition'))
+  build_model = spec.build(settings['model'], models_catalog.LANGUAGE_MODELS, 'model')
+  task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
+  algorithm = spec.build(settings['algorithm'], optimizers_catalog.ALGORITHMS, 'algorithm')
+  batches = local_batches.LocalBatches(
+    settings['batch_size'], settings['local_epochs'], settings['max_examples_per_client']
+  )
+  clients = text.num_examples('train')
+  client = min(clients, key=lambda client_id: (abs(clients[client_id] - _NUM_EXAMPLES), client_id))
+  result, _ = tf.function(client_work.train_locally)(
+    task,
+    algorithm.client_optimizer,
+    batches,
+    tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
+    tf.constant([settings['seed'], 0], tf.int64),
+    text.clients('train').create_tf_dataset_for_client(client),
+  )
+  return [tensor.numpy() for tensor in result.update['delta']]

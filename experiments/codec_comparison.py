@@ -1,0 +1,147 @@
+"""The measurements behind `--what=codecs`: bytes against distortion on a real update, quality against bytes over runs."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import json
+import pathlib
+import statistics
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import update_codec as update_codec_lib
+from experiments import codec_specs
+from experiments import launch
+
+_SEED = tf.constant([1, 2], tf.int64)
+
+
+class Point(NamedTuple):
+  """One codec on one update: bits a parameter on the wire, and squared error over squared values."""
+
+  codec: str
+  bits_per_parameter: float
+  distortion: float
+
+
+class Quality(NamedTuple):
+  """One codec over the seeds of its runs: megabytes uploaded, and perplexities, one a seed."""
+
+  codec: str
+  megabytes: float
+  perplexities: tuple[float, ...]
+
+
+def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[Point]:
+  """Encodes and decodes a client's update with each codec.
+
+  Args:
+    update: float32 arrays, one a variable.
+    specs: Codecs.
+
+  Returns:
+    A point for each spec, in order.
+  """
+  return [_measure([tf.constant(array) for array in update], spec) for spec in specs]
+
+
+def _measure(tensors: list[tf.Tensor], spec: str) -> Point:
+  codec = codec_specs.build(spec)
+  if not isinstance(codec, update_codec_lib.UpdateCodec):
+    codec = codec.at(tf.constant(codec.initial_parameter))
+  tensor_specs = [tf.TensorSpec.from_tensor(tensor) for tensor in tensors]
+
+  @tf.function
+  def measure(*values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    sent = codec.encode(list(values), tf.fill([len(values)], True), _SEED, _SEED)
+    return codec_lib.num_bytes([sent.payloads]), codec.squared_error(list(values), sent, tensor_specs, _SEED)
+
+  num_bytes, (error, norm) = measure(*tensors)
+  num_values = sum(spec.shape.num_elements() for spec in tensor_specs)
+  return Point(spec, 8 * int(num_bytes) / num_values, float(error / norm))
+
+
+def read_runs(folder: pathlib.Path) -> list[Quality]:
+  """Gathers finished runs below `folder` by their `--upload`, fewest megabytes first.
+
+  Raises:
+    UsageError: If there is no finished run, or runs differ in more than `upload`, `seed` and where they are.
+  """
+  groups: dict[str, list[Mapping[str, Any]]] = {}
+  common: dict[str, Any] | None = None
+  for path in sorted(folder.glob('*/summary.json')):
+    settings = json.loads((path.parent / 'config.json').read_text())['settings']
+    upload = settings['upload']
+    rest = {name: value for name, value in settings.items() if name not in ('upload', 'seed', 'output_dir')}
+    if common is not None and rest != common:
+      differing = sorted(name for name in rest if rest[name] != common.get(name))
+      raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
+    common = rest
+    groups.setdefault(upload, []).append(json.loads(path.read_text()))
+  if not groups:
+    raise launch.UsageError(f'{folder} holds no finished run: name the folder above their --output_dir')
+  qualities = [
+    Quality(
+      upload,
+      statistics.mean(summary['upload_bytes_total'] for summary in summaries) / 1e6,
+      tuple(summary['eval/perplexity'] for summary in summaries),
+    )
+    for upload, summaries in groups.items()
+  ]
+  return sorted(qualities, key=lambda quality: quality.megabytes)
+
+
+def points_table(points: Sequence[Point]) -> str:
+  """Renders points as a Markdown table, fewest bits first."""
+  rows = [
+    f'| `{_in_table(point.codec)}` | {point.bits_per_parameter:.3f} | {point.distortion:.3g} |'
+    for point in sorted(points, key=lambda point: point.bits_per_parameter)
+  ]
+  return '\n'.join(['| codec | bits a parameter | distortion |', '|---|---|---|', *rows])
+
+
+def quality_table(qualities: Sequence[Quality]) -> str:
+  """Renders qualities as a Markdown table with every seed's perplexity."""
+  rows = []
+  for quality in qualities:
+    values = quality.perplexities
+    spread = statistics.stdev(values) if len(values) > 1 else float('nan')
+    seeds = ', '.join(f'{value:.1f}' for value in values)
+    codec = _in_table(quality.codec)
+    rows.append(f'| `{codec}` | {quality.megabytes:.1f} | {statistics.mean(values):.1f} | {spread:.1f} | {seeds} |')
+  header = '| upload | MB uploaded | perplexity, mean | standard deviation | each seed |'
+  return '\n'.join([header, '|---|---|---|---|---|', *rows])
+
+
+def plot(points: Sequence[Point], qualities: Sequence[Quality], path: pathlib.Path) -> None:
+  """Draws both comparisons side by side as a PNG; a comparison without data is left out."""
+  import matplotlib  # Slow to import, and needed once, at the end.
+
+  matplotlib.use('Agg')
+  from matplotlib import pyplot
+
+  figure, axes = pyplot.subplots(1, 2, figsize=(13, 5.5), layout='constrained')
+  _scatter(axes[0], [(point.codec, point.bits_per_parameter, [point.distortion]) for point in points])
+  axes[0].set(xlabel='bits a parameter', ylabel='squared error / squared norm of a real update', yscale='log')
+  _scatter(axes[1], [(quality.codec, quality.megabytes, quality.perplexities) for quality in qualities])
+  axes[1].set(xlabel='megabytes uploaded, all clients', ylabel='perplexity on held-out clients (bars: all seeds)')
+  figure.savefig(path, dpi=110)
+  pyplot.close(figure)
+
+
+def _scatter(axes: Any, rows: Sequence[tuple[str, float, Sequence[float]]]) -> None:
+  for index, (name, x, values) in enumerate(rows):
+    middle = statistics.mean(values)
+    bars = [[middle - min(values)], [max(values) - middle]]
+    marker = 'osv^D*PX'[index // 10 % 8]
+    axes.errorbar([x], [middle], yerr=bars, marker=marker, linestyle='', capsize=3, label=name)
+  axes.set_xscale('log')
+  axes.grid(alpha=0.3, which='both')
+  axes.legend(fontsize=7)
+
+
+def _in_table(codec: str) -> str:
+  return codec.replace('|', '\\|')  # A bar ends a cell of a Markdown table.

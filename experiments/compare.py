@@ -1,0 +1,54 @@
+"""Compares what was measured.
+
+Question: which codec buys most quality for a byte?
+
+    python -m experiments.compare --what=codecs --run=runs/quickstart --runs=runs/codecs --output_dir=runs/comparison
+
+`--run` is a finished language-model run: its model trains once more on one client, and every codec encodes that update.
+`--runs` is a folder of runs that differ in --upload and --seed only. Prints two tables and draws codecs.png.
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import client_update
+from experiments import codec_comparison
+from experiments import launch
+
+_WHAT = flags.DEFINE_enum('what', 'codecs', ['codecs'], 'What to compare.')
+_RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
+_RUNS = flags.DEFINE_string('runs', None, 'A folder of runs to compare by perplexity and megabytes.')
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture and the tables.')
+
+CODECS = (
+  'identity', 'float16', 'bfloat16', 'uniform(bits=8)', 'uniform(bits=6)', 'uniform(bits=4)', 'uniform(bits=2)',
+  'clip|uniform(bits=4)', 'clip|uniform(bits=2)', 'hadamard|uniform(bits=8)', 'hadamard|uniform(bits=4)',
+  'hadamard|uniform(bits=2)', 'uniform(bits=8)|rans', 'uniform(bits=4)|rans', 'uniform(bits=4)|elias_gamma',
+  'eden(bits=4)', 'eden(bits=2)', 'eden(bits=1)', 'drive', 'sign', 'terngrad', 'terngrad(clip_stddevs=None)',
+  'qsgd(num_steps=7)', 'qsgd(num_steps=7)|elias_gamma', 'three_lc', 'three_lc(sparsity=1.75)', 'topk(fraction=0.1)',
+  'topk(fraction=0.01)', 'topk(fraction=0.1)|uniform(bits=8)', 'randk(fraction=0.1)', 'concat|uniform(bits=8)',
+)  # fmt: skip
+
+
+def main() -> None:
+  """Measures, prints and draws what the flags name."""
+  if not _OUTPUT_DIR.value or not (_RUN.value or _RUNS.value):
+    raise launch.UsageError('name --output_dir and at least one of --run and --runs')
+  output_dir = pathlib.Path(_OUTPUT_DIR.value)
+  output_dir.mkdir(parents=True, exist_ok=True)
+  points, qualities, tables = [], [], []
+  if _RUN.value:
+    points = codec_comparison.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), CODECS)
+    tables.append(codec_comparison.points_table(points))
+  if _RUNS.value:
+    qualities = codec_comparison.read_runs(pathlib.Path(_RUNS.value))
+    tables.append(codec_comparison.quality_table(qualities))
+  codec_comparison.plot(points, qualities, output_dir / 'codecs.png')
+  (output_dir / 'codecs.md').write_text('\n\n'.join(tables) + '\n')
+  print('\n\n'.join(tables))
+  print(f'the picture is {output_dir / "codecs.png"}')
+
+
+if __name__ == '__main__':
+  launch.launch(main)

@@ -1,0 +1,141 @@
+"""The codec conformance kit, continued: laws on federated rounds. They need a TFF context.
+
+The rounds are of `PartialMeanFactory`, over an update of a matrix, a vector of length 1, a scalar and an empty tensor.
+"""
+
+import collections
+from collections.abc import Callable
+from collections.abc import Sequence
+import functools
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from compression import partial_mean
+from compression import update_codec
+from optimizers import algorithms
+from optimizers import local_batches
+from tests import tiny_task
+from tests.compression import conformance
+from tests.compression.conformance import Row
+
+_SHAPES = ((16, 8), (1,), (), (0,))
+_SPECS = [tf.TensorSpec(shape) for shape in _SHAPES]
+_DELTA = tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES))
+
+
+def check_types(row: Row) -> None:
+  """1. `next` maps updates to their difference; bytes are int64 scalars; all of it is at the server."""
+  result = _process(row).next.type_signature.result
+  assert result.state.placement == tff.SERVER
+  assert result.result.is_equivalent_to(tff.FederatedType(_DELTA, tff.SERVER)), f'{row.name}: {result.result}'
+  assert result.measurements.placement == tff.SERVER
+  for name in ('upload_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_weights'):
+    assert result.measurements.member[name] == tff.TensorType(np.int64), f'{row.name}: {name}'
+
+
+def check_shapes(row: Row) -> None:
+  """2. Matrix, vector, scalar and empty tensor come back as they were; a tensor of unknown rank is refused."""
+  result = _run(row, [_update(1)]).result
+  assert tuple(np.shape(x) for x in result) == _SHAPES, f'{row.name}: {result}'
+  unknown = tff.types.to_type((tff.TensorType(np.float32, None),))
+  try:
+    _create(row, unknown)
+  except TypeError:
+    return
+  raise AssertionError(f'{row.name}: a tensor of unknown rank is not refused')
+
+
+def check_upload_bytes(row: Row) -> None:
+  """4b. `upload_bytes` of a round is the size of the files that its clients could send, unsent variables included."""
+  clients = [(1, (True, True, True, True)), (2, (False, True, True, True)), (3, (False, False, True, True))]
+  updates = [_update(seed, trained) for seed, trained in clients]
+  measured = _run(row, updates).measurements
+  codec = row.update_codec()
+  with tempfile.TemporaryDirectory() as folder:
+    for index, update in enumerate(updates):
+      payloads_and_bitmap = conformance.to_bytes(_send(codec, update))
+      pathlib.Path(folder, str(index)).write_bytes(b''.join([*payloads_and_bitmap, np.float32(1.0).tobytes()]))
+    sizes = [path.stat().st_size for path in pathlib.Path(folder).iterdir()]
+  assert measured['upload_bytes'] == sum(sizes), f'{row.name}: {measured["upload_bytes"]} bytes, not {sum(sizes)}'
+  assert measured['upload_bytes_per_client_max'] == max(sizes), f'{row.name}: the largest file is of {max(sizes)} bytes'
+
+
+def check_mean(row: Row) -> None:
+  """9b. Equal clients have the mean of one of them; the order of clients does not matter."""
+  one = _run(row, [_update(1)]).result
+  client_seeds = [1, 2, 3] if row.deterministic else [1, 1, 1]
+  equal = _run(row, [_update(1, client_seed=seed) for seed in client_seeds]).result
+  conformance.assert_close(equal, one, f'{row.name}: three equal clients are not like one')
+  updates = [_update(seed) for seed in (1, 2, 3)]
+  mean = _run(row, updates, [1.0, 2.0, 3.0]).result
+  reverse = _run(row, updates[::-1], [3.0, 2.0, 1.0]).result
+  conformance.assert_close(reverse, mean, f'{row.name}: the order of clients matters')
+
+
+def check_federated_mode(row: Row) -> None:
+  """10b. The mean of one client is what eager TensorFlow decodes."""
+  update, codec = _update(1), row.update_codec()
+  eager = codec.decode(_send(codec, update), _SPECS, tf.constant(update['shared_seed']))
+  conformance.assert_close(_run(row, [update]).result, eager, f'{row.name}: a federated round and eager TensorFlow')
+
+
+def check_learns(row: Row) -> None:
+  """12. Least squares of two clients reaches the loss of the row in 30 rounds of federated averaging."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=[2, 32, 2])
+  y = x @ [1.0, -2.0] + 0.5
+  clients = [tiny_task.client(x[k], y[k], client_key=k) for k in range(2)]
+  communication = algorithms.Communication(upload=row.update_codec())
+  algorithm = algorithms.fed_avg(client_lr=0.2)
+  process = algorithm(tiny_task.linear_task(), communication, local_batches.LocalBatches(), 1)
+  state = process.initialize()
+  for _ in range(30):
+    state = process.next(state, clients).state
+  kernel, bias = state.global_model_weights.trainable
+  loss = 0.5 * np.mean(np.square(x @ kernel + bias - y))
+  assert loss <= row.final_loss, f'{row.name}: a loss of {loss} after 30 rounds, not {row.final_loss}'
+
+
+LAWS: tuple[Callable[[Row], None], ...] = (
+  check_types,
+  check_shapes,
+  check_upload_bytes,
+  check_mean,
+  check_federated_mode,
+)  # And `check_learns`, which takes seconds.
+
+
+@functools.cache
+def _process(row: Row) -> tff.templates.AggregationProcess:
+  return _create(row, _DELTA)
+
+
+def _create(row: Row, delta_type: tff.types.StructType) -> tff.templates.AggregationProcess:
+  # With distortion, so that payloads are decoded in the graph that counts them, the harder case.
+  factory = partial_mean.PartialMeanFactory(row.update_codec(), measure_distortion=True)
+  return factory.create(partial_mean.update_type(delta_type), tff.TensorType(np.float32))
+
+
+def _update(
+  seed: int, trained: Sequence[bool] = (True,) * 4, client_seed: int | None = None
+) -> collections.OrderedDict:
+  return collections.OrderedDict(
+    delta=tuple(conformance.normal(shape, seed) for shape in _SHAPES),
+    trained=np.array(trained),
+    client_seed=np.array([seed if client_seed is None else client_seed, 0], np.int64),
+    shared_seed=np.array([5, 6], np.int64),
+  )
+
+
+def _run(row: Row, updates: Sequence[collections.OrderedDict], weights: Sequence[float] = ()):
+  process = _process(row)
+  return process.next(process.initialize(), updates, [np.float32(weight) for weight in weights or [1.0] * len(updates)])
+
+
+def _send(codec: update_codec.UpdateCodec, update: collections.OrderedDict) -> update_codec.Sent:
+  tensors = [tf.constant(x) for x in update['delta']]
+  return codec.encode(tensors, *(tf.constant(update[name]) for name in ('trained', 'client_seed', 'shared_seed')))

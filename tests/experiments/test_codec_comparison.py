@@ -1,0 +1,65 @@
+"""The comparison of codecs: honest counts on an update, seeds gathered, runs that differ otherwise refused."""
+
+import json
+import pathlib
+import tempfile
+
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import codec_comparison
+from experiments import compare
+
+_UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
+
+
+class CodecComparisonTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.folder = pathlib.Path(folder.name)
+
+  def _run(self, name, perplexity, **settings):
+    (self.folder / name).mkdir()
+    settings = {'upload': 'identity', 'seed': 0, 'output_dir': name, 'rounds': 3} | settings
+    (self.folder / name / 'config.json').write_text(json.dumps({'settings': settings}))
+    summary = {'upload_bytes_total': 2_000_000, 'eval/perplexity': perplexity}
+    (self.folder / name / 'summary.json').write_text(json.dumps(summary))
+
+  def test_measures_bits_and_distortion(self):
+    exact, coarse = codec_comparison.measure_update(_UPDATE, ['identity', 'uniform(bits=8)'])
+    self.assertEqual((exact.bits_per_parameter, exact.distortion), (32.0, 0.0))
+    self.assertAlmostEqual(coarse.bits_per_parameter, 8 * (1240 + 16) / 1240)  # A byte a value, two ranges of 8.
+    self.assertBetween(coarse.distortion, 1e-6, 1e-3)
+
+  def test_every_codec_of_the_list_measures(self):
+    points = codec_comparison.measure_update(_UPDATE, compare.CODECS)
+    self.assertLen(points, len(compare.CODECS))
+    self.assertTrue(all(np.isfinite(point.distortion) and point.bits_per_parameter > 0 for point in points))
+
+  def test_gathers_seeds_and_shows_all_of_them(self):
+    self._run('a', 100.0)
+    self._run('b', 110.0, seed=1)
+    self._run('c', 300.0, upload='clip|sign')
+    qualities = codec_comparison.read_runs(self.folder)
+    self.assertEqual([quality.codec for quality in qualities], ['identity', 'clip|sign'])
+    self.assertEqual(qualities[0].perplexities, (100.0, 110.0))
+    table = codec_comparison.quality_table(qualities)
+    # Mean 105; standard deviation sqrt(25 + 25) = 7.07; the bar of a chain must not end a cell.
+    self.assertIn('| `identity` | 2.0 | 105.0 | 7.1 | 100.0, 110.0 |', table)
+    self.assertIn('`clip\\|sign`', table)
+
+  def test_runs_that_differ_otherwise_are_refused(self):
+    self._run('a', 100.0)
+    self._run('b', 110.0, rounds=4)
+    with self.assertRaisesRegex(ValueError, 'differs from the other runs in rounds'):
+      codec_comparison.read_runs(self.folder)
+
+  def test_draws(self):
+    self._run('a', 100.0)
+    path = self.folder / 'codecs.png'
+    codec_comparison.plot(
+      codec_comparison.measure_update(_UPDATE, ['sign']), codec_comparison.read_runs(self.folder), path
+    )
+    self.assertEqual(path.read_bytes()[:4], b'\x89PNG')

@@ -37,7 +37,7 @@ class Codec:
       stages: In the order of encoding.
 
     Raises:
-      ValueError: If a stage cannot encode what the one before it leaves.
+      ValueError: If a stage cannot encode what the one before it leaves, or not so many levels.
     """
     self._stages = tuple(stages)
     kind, before = stage_lib.Kind.FLOATS, None
@@ -48,6 +48,7 @@ class Codec:
       kind, before = stage.gives, stage
     self._num_linear = next((i for i, stage in enumerate(self._stages) if not stage.linear), len(self._stages))
     self._payload_specs: dict[tuple[int, ...], Payload] = {}
+    self._forms(tf.TensorSpec([1]))  # Stages refuse here what no tensor would make sense of, such as too many levels.
 
   def __str__(self) -> str:
     return '|'.join(_name(stage) for stage in self._stages) or 'identity'

@@ -58,9 +58,9 @@ class Rans(stage.Stage):
     def varied():
       coded = _encode(x, counts, form.size)
       return tf.cond(
-        tf.size(coded) < bitpack.packed_size(form.size, _bits(form)),
+        tf.size(coded) < bitpack.packed_levels_size(form.size, form.num_levels),
         lambda: _framed(_CODED, coded),
-        lambda: _framed(_PACKED, bitpack.pack(x, _bits(form))),
+        lambda: _framed(_PACKED, bitpack.pack_levels(x, form.num_levels)),
       )
 
     return tf.cond(tf.equal(tf.reduce_max(counts), form.size), constant, varied), ()
@@ -77,8 +77,9 @@ class Rans(stage.Stage):
     rest = _checked(rest, mode <= _CODED, 'unknown mode')
 
     def packed():
-      size = bitpack.packed_size(form.size, _bits(form))
-      levels = bitpack.unpack(_checked(rest, tf.equal(tf.size(rest), size), 'wrong length'), _bits(form), form.size)
+      size = bitpack.packed_levels_size(form.size, form.num_levels)
+      packed = _checked(rest, tf.equal(tf.size(rest), size), 'wrong length')
+      levels = bitpack.unpack_levels(packed, form.num_levels, form.size)
       return _checked(levels, tf.reduce_all(levels < form.num_levels), 'no such level')
 
     def constant():
@@ -228,7 +229,3 @@ def _checked(x: tf.Tensor, condition: tf.Tensor, reason: str) -> tf.Tensor:
   """Returns x once `condition` has been found true."""
   with tf.control_dependencies([tf.debugging.Assert(condition, [f'rans: {reason}'])]):
     return tf.identity(x)
-
-
-def _bits(form: stage.Form) -> int:
-  return max(1, (form.num_levels - 1).bit_length())

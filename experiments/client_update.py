@@ -1,5 +1,6 @@
 """The update of one real client, from the model that a run left: what a codec meets in practice."""
 
+import functools
 import json
 import pathlib
 
@@ -47,10 +48,8 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   )
   clients = text.num_examples('train')
   client = min(clients, key=lambda client_id: (abs(clients[client_id] - _NUM_EXAMPLES), client_id))
-  result, _ = tf.function(client_work.train_locally)(
-    task,
-    algorithm.client_optimizer,
-    batches,
+  local_round = tf.function(functools.partial(client_work.train_locally, task, algorithm.client_optimizer, batches))
+  result, _ = local_round(
     tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
     tf.constant([settings['seed'], 0], tf.int64),
     text.clients('train').create_tf_dataset_for_client(client),

@@ -123,11 +123,13 @@ def plot(points: Sequence[Point], qualities: Sequence[Quality], path: pathlib.Pa
   matplotlib.use('Agg')
   from matplotlib import pyplot
 
-  figure, axes = pyplot.subplots(1, 2, figsize=(13, 5.5), layout='constrained')
+  figure, axes = pyplot.subplots(1, 2, figsize=(14, 8), layout='constrained')
   _scatter(axes[0], [(point.codec, point.bits_per_parameter, [point.distortion]) for point in points])
   axes[0].set(xlabel='bits a parameter', ylabel='squared error / squared norm of a real update', yscale='log')
   _scatter(axes[1], [(quality.codec, quality.megabytes, quality.perplexities) for quality in qualities])
-  axes[1].set(xlabel='megabytes uploaded, all clients', ylabel='perplexity on held-out clients (bars: all seeds)')
+  axes[1].set(
+    xlabel='megabytes uploaded, all clients', ylabel='perplexity on held-out clients (bars: all seeds)', yscale='log'
+  )
   figure.savefig(path, dpi=110)
   pyplot.close(figure)
 
@@ -140,7 +142,7 @@ def _scatter(axes: Any, rows: Sequence[tuple[str, float, Sequence[float]]]) -> N
     axes.errorbar([x], [middle], yerr=bars, marker=marker, linestyle='', capsize=3, label=name)
   axes.set_xscale('log')
   axes.grid(alpha=0.3, which='both')
-  axes.legend(fontsize=7)
+  axes.legend(fontsize=7, ncols=3, loc='upper center', bbox_to_anchor=(0.5, -0.12))
 
 
 def _in_table(codec: str) -> str:

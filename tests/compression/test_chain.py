@@ -47,6 +47,7 @@ class ChainTest(parameterized.TestCase):
     ('two_quantizers', [uniform.Uniform(), uniform.Uniform()], 'uniform encodes floats, but uniform leaves levels'),
     ('rotation_of_levels', [uniform.Uniform(), hadamard.Hadamard()], 'hadamard encodes floats, but uniform leaves'),
     ('two_entropy_coders', [uniform.Uniform(), rans.Rans(), elias_gamma.EliasGamma()], 'but rans leaves bytes'),
+    ('too_many_levels', [uniform.Uniform(16), rans.Rans()], 'at most 4096'),
     ('structure_after_a_stage', [topk.Topk(), chain.Concat()], 'put it before the stages'),
   )
   def test_refuses(self, links, message):

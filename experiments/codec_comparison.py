@@ -18,6 +18,15 @@ from experiments import launch
 
 _SEED = tf.constant([1, 2], tf.int64)
 
+CODECS = (
+  'identity', 'float16', 'bfloat16', 'uniform(bits=8)', 'uniform(bits=6)', 'uniform(bits=4)', 'uniform(bits=2)',
+  'clip|uniform(bits=4)', 'clip|uniform(bits=2)', 'hadamard|uniform(bits=8)', 'hadamard|uniform(bits=4)',
+  'hadamard|uniform(bits=2)', 'uniform(bits=8)|rans', 'uniform(bits=4)|rans', 'uniform(bits=4)|elias_gamma',
+  'eden(bits=4)', 'eden(bits=2)', 'eden(bits=1)', 'drive', 'sign', 'terngrad', 'terngrad(clip_stddevs=None)',
+  'qsgd(num_steps=7)', 'qsgd(num_steps=7)|elias_gamma', 'three_lc', 'three_lc(sparsity=1.75)', 'topk(fraction=0.1)',
+  'topk(fraction=0.01)', 'topk(fraction=0.1)|uniform(bits=8)', 'randk(fraction=0.1)', 'concat|uniform(bits=8)',
+)  # fmt: skip
+
 
 class Point(NamedTuple):
   """One codec on one update: bits a parameter on the wire, and squared error over squared values."""

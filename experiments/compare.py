@@ -21,15 +21,6 @@ _RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the u
 _RUNS = flags.DEFINE_string('runs', None, 'A folder of runs to compare by perplexity and megabytes.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture and the tables.')
 
-CODECS = (
-  'identity', 'float16', 'bfloat16', 'uniform(bits=8)', 'uniform(bits=6)', 'uniform(bits=4)', 'uniform(bits=2)',
-  'clip|uniform(bits=4)', 'clip|uniform(bits=2)', 'hadamard|uniform(bits=8)', 'hadamard|uniform(bits=4)',
-  'hadamard|uniform(bits=2)', 'uniform(bits=8)|rans', 'uniform(bits=4)|rans', 'uniform(bits=4)|elias_gamma',
-  'eden(bits=4)', 'eden(bits=2)', 'eden(bits=1)', 'drive', 'sign', 'terngrad', 'terngrad(clip_stddevs=None)',
-  'qsgd(num_steps=7)', 'qsgd(num_steps=7)|elias_gamma', 'three_lc', 'three_lc(sparsity=1.75)', 'topk(fraction=0.1)',
-  'topk(fraction=0.01)', 'topk(fraction=0.1)|uniform(bits=8)', 'randk(fraction=0.1)', 'concat|uniform(bits=8)',
-)  # fmt: skip
-
 
 def main() -> None:
   """Measures, prints and draws what the flags name."""
@@ -39,7 +30,7 @@ def main() -> None:
   output_dir.mkdir(parents=True, exist_ok=True)
   points, qualities, tables = [], [], []
   if _RUN.value:
-    points = codec_comparison.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), CODECS)
+    points = codec_comparison.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codec_comparison.CODECS)
     tables.append(codec_comparison.points_table(points))
   if _RUNS.value:
     qualities = codec_comparison.read_runs(pathlib.Path(_RUNS.value))

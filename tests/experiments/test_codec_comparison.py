@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 from absl.testing import parameterized
 import numpy as np
 
 from experiments import codec_comparison
-from experiments import compare
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
 
@@ -34,8 +35,8 @@ class CodecComparisonTest(parameterized.TestCase):
     self.assertBetween(coarse.distortion, 1e-6, 1e-3)
 
   def test_every_codec_of_the_list_measures(self):
-    points = codec_comparison.measure_update(_UPDATE, compare.CODECS)
-    self.assertLen(points, len(compare.CODECS))
+    points = codec_comparison.measure_update(_UPDATE, codec_comparison.CODECS)
+    self.assertLen(points, len(codec_comparison.CODECS))
     self.assertTrue(all(np.isfinite(point.distortion) and point.bits_per_parameter > 0 for point in points))
 
   def test_gathers_seeds_and_shows_all_of_them(self):
@@ -63,3 +64,26 @@ class CodecComparisonTest(parameterized.TestCase):
       codec_comparison.measure_update(_UPDATE, ['sign']), codec_comparison.read_runs(self.folder), path
     )
     self.assertEqual(path.read_bytes()[:4], b'\x89PNG')
+
+  def _compare(self, *arguments):
+    command = [sys.executable, '-m', 'experiments.compare', f'--output_dir={self.folder}/out', *arguments]
+    root = pathlib.Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+  def test_the_binary_prints_and_keeps_the_tables(self):
+    self._run('a', 100.0)
+    process = self._compare(f'--runs={self.folder}')
+    self.assertEqual(process.returncode, 0, process.stderr)
+    self.assertIn('| `identity` | 2.0 | 100.0 |', process.stdout)
+    self.assertIn('| `identity` | 2.0 | 100.0 |', (self.folder / 'out' / 'codecs.md').read_text())
+
+  def test_the_binary_refuses_in_one_line(self):
+    for arguments, expected in (
+      ([], 'name --output_dir and at least one of --run and --runs'),
+      ([f'--runs={self.folder}/nothing'], 'holds no finished run'),
+      ([f'--run={self.folder}/nothing'], 'holds no finished run'),
+    ):
+      process = self._compare(*arguments)
+      self.assertEqual(process.returncode, 2)
+      self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
+      self.assertIn(expected, process.stderr)

@@ -15,9 +15,18 @@ hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
 @pytest.fixture(scope='session')
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-  """A TFF worker and execution context; it ends with the session."""
+def _session_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
   from experiments import runtime  # Tests that need no worker do not wait for TFF's import.
 
   with runtime.local_runtime(tmp_path_factory.mktemp('worker') / 'worker.log') as local_worker:
-    yield local_worker
+    yield local_worker, runtime.build_execution_context(local_worker)
+
+
+@pytest.fixture
+def worker(_session_worker: tuple[Any, Any]) -> Any:
+  """A TFF worker that ends with the session, as the default context of this test, whatever others were since."""
+  import tensorflow_federated as tff
+
+  local_worker, context = _session_worker
+  tff.framework.set_default_context(context)
+  return local_worker

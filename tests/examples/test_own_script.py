@@ -7,7 +7,9 @@ import pathlib
 import subprocess
 import sys
 
-_ROOT = pathlib.Path(__file__).parents[2]
+from examples import own_script
+
+_ROOT = pathlib.Path(own_script.__file__).parents[1]
 _SCRIPT = """
 import pathlib, sys
 from data import catalog

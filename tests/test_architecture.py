@@ -136,7 +136,7 @@ _RULES = [
   (find_missing_docstrings, ('data/a.py', 'x = 1'), ('data/__init__.py', '')),
   (find_missing_docstrings, ('data/a.py', '"""A."""\ndef f(): pass'), ('data/a.py', '"""A."""\ndef _f(): pass')),
   (find_missing_docstrings, ('data/a.py', '"""A."""\nclass F: pass'), ('tools/a.py', 'class F: pass')),
-  (find_machine_paths, ('README.md', 'cd /' + 'work/main'), ('README.md', 'cd home/work/main; ls ~/root/')),
+  (find_machine_paths, ('README.md', 'cd /' + 'work/main'), ('README.md', 'cd home/' + 'work/main; ls ~/' + 'root/')),
   (find_machine_paths, ('.ci/run', 'HOME=/' + 'root/x'), ('.ci/run', 'HOME=/home/x')),
 ]
 

@@ -5,6 +5,8 @@ is a function of (seed, round, client); they are protocol and not counted, like 
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +16,14 @@ from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec as update_codec_lib
 
+Rebuild = Callable[[], tf.Tensor]
+
 
 def build_broadcast(
-  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int
+  weights_type: tff.types.StructType,
+  codec: update_codec_lib.UpdateCodec,
+  seed: int,
+  rebuilds: Mapping[int, Rebuild] | None = None,
 ) -> tff.learning.templates.DistributionProcess:
   """Builds the distribution process of a run.
 
@@ -24,14 +31,16 @@ def build_broadcast(
     weights_type: `tff.learning.models.ModelWeights` of float32 tensors of static shape.
     codec: Encodes each trainable variable; non-trainable ones travel as they are.
     seed: The run's seed. The process' state counts rounds, from 1.
+    rebuilds: By index, those trainable variables that do not travel because every client can make them itself.
 
   Returns:
-    A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2]>}@CLIENTS` which measures
-    `download_bytes`, int64 at the server: the payload once for every client that receives it.
+    A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2], round_number=int64>}@CLIENTS`
+    which measures `download_bytes`, int64 at the server: the payload once for every client that receives it.
   """
-  encode = _build_encode(weights_type, codec, seed)
+  rebuilds = rebuilds or {}
+  encode = _build_encode(weights_type, codec, seed, rebuilds)
   sent_type = encode.type_signature.result
-  decode = _build_decode(weights_type, codec, sent_type)
+  decode = _build_decode(weights_type, codec, sent_type, rebuilds)
 
   @tff.tensorflow.computation(sent_type)
   def num_bytes(sent):
@@ -59,36 +68,46 @@ def build_broadcast(
 
 
 def _build_encode(
-  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int
+  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int, rebuilds: Mapping[int, Rebuild]
 ) -> tff.Computation:
   """Builds the server's computation from (weights, round) to what is broadcast, and the count of it."""
 
   @tff.tensorflow.computation(weights_type, np.int64)
   def encode(weights, round_number):
     round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
-    sent = codec.encode(list(weights.trainable), tf.fill([len(weights_type.trainable)], True), round_seed, round_seed)
+    tensors = [tensor for index, tensor in enumerate(weights.trainable) if index not in rebuilds]
+    sent = codec.encode(tensors, tf.fill([len(tensors)], True), round_seed, round_seed)
     num_bytes = codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)])
     return collections.OrderedDict(
       payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
       non_trainable=weights.non_trainable,
-      uncounted=collections.OrderedDict(round_seed=round_seed, num_bytes=num_bytes),
+      uncounted=collections.OrderedDict(round_seed=round_seed, round_number=round_number, num_bytes=num_bytes),
     )
 
   return encode
 
 
 def _build_decode(
-  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, sent_type: tff.types.Type
+  weights_type: tff.types.StructType,
+  codec: update_codec_lib.UpdateCodec,
+  sent_type: tff.types.Type,
+  rebuilds: Mapping[int, Rebuild],
 ) -> tff.Computation:
   """Builds the clients' computation from what was broadcast to the weights and the round's seed."""
-  specs = [tf.TensorSpec(member.shape, member.dtype) for member in weights_type.trainable]
+  members = list(weights_type.trainable)
+  specs = [tf.TensorSpec(member.shape) for index, member in enumerate(members) if index not in rebuilds]
 
   @tff.tensorflow.computation(sent_type)
   def decode(sent):
     payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
     update = update_codec_lib.Sent(payloads, presence.pack(tf.fill([len(specs)], True)))
     round_seed = sent['uncounted']['round_seed']
-    weights = tff.learning.models.ModelWeights(codec.decode(update, specs, round_seed), sent['non_trainable'])
-    return collections.OrderedDict(weights=weights, round_seed=round_seed)
+    received = iter(codec.decode(update, specs, round_seed))
+    weights = tuple(rebuilds[index]() if index in rebuilds else next(received) for index in range(len(members)))
+    return collections.OrderedDict(
+      weights=tff.learning.models.ModelWeights(weights, sent['non_trainable']),
+      round_seed=round_seed,
+      round_number=sent['uncounted']['round_number'],
+    )
 
   return decode

@@ -6,14 +6,18 @@ A lane is a state x in [2**16, 2**32). With frequencies f that sum to M = 2**14 
     decode:  slot = x mod M, its level is that with s <= slot < s + f;  x = f floor(x / M) + slot - s;
              if x < 2**16: x = 2**16 x + the next word
 
-Value i belongs to lane i mod L, L = `num_lanes(size)`. Values are encoded last to first and decoded first to last,
-L at a time, from states of 2**16 to states of 2**16, which decoding checks. The payload, all numbers little-endian:
+Value i belongs to lane i mod L. A lane costs 2 bytes more than its values need, and steps as many as it has values are
+what coding costs in time: L is the largest power of two for which lanes cost at most 1 % of the empirical entropy.
+Values are encoded last to first and decoded first to last, L at a time, from states of 2**16 to states of 2**16, which
+decoding checks. The payload, all numbers little-endian:
 
     0, the levels as `bitpack` packs them       if the rest would not make them shorter
     1, the level as uint16                      if all are equal
     2, a bit for each level: whether it occurs; for each that does, f - 1 in 14 bits, both packed by `bitpack`;
-       L final states as uint32; the emitted words as uint16, in the order in which decoding takes them
+       log2(L) in a byte; L final states as uint32; the emitted words as uint16, in the order in which decoding takes them
 """
+
+import math
 
 import tensorflow as tf
 
@@ -26,6 +30,7 @@ _PRECISION = 14
 _SLOTS = 2**_PRECISION
 _WORD_BITS = 16
 _LOW = 2**16
+_MAX_LANES = 2**12
 
 
 class Rans(stage.Stage):
@@ -93,39 +98,46 @@ class Rans(stage.Stage):
     return tf.switch_case(tf.cast(mode, tf.int32), [packed, constant, coded])
 
 
-def num_lanes(num_values: int) -> int:
-  """Returns how many lanes share `num_values` values: about their number to the power 2/3, over 64.
-
-  A lane costs 2 bytes more than its values need; the time to code them grows with the values per lane.
-  """
-  return 2 ** max(0, 2 * num_values.bit_length() // 3 - 6)
+def log2_lanes(counts: tf.Tensor) -> tf.Tensor:
+  """Returns the binary logarithm of how many lanes share levels that occur `counts` times: int32 []."""
+  counts = tf.cast(counts, tf.float64)
+  total = tf.reduce_sum(counts)
+  entropy_bits = tf.reduce_sum(tf.math.xlogy(counts, tf.math.divide_no_nan(total, counts))) / math.log(2.0)
+  lanes = tf.clip_by_value(entropy_bits / (100 * _WORD_BITS), 1.0, float(_MAX_LANES))
+  return tf.cast(tf.floor(tf.math.log(lanes) / math.log(2.0) + 1e-9), tf.int32)
 
 
 def _encode(x: tf.Tensor, counts: tf.Tensor, num_values: int) -> tf.Tensor:
   """Returns the table, final states and words of levels of which at least two differ."""
   frequencies = _frequencies(tf.cast(counts, tf.int64), num_values)
   starts = tf.cumsum(frequencies, exclusive=True)
-  lanes = num_lanes(num_values)
+  exponent = log2_lanes(counts)
+  lanes = tf.bitwise.left_shift(1, exponent)
   steps = num_values // lanes
 
   def encode_step(states, levels):
     frequency = tf.gather(frequencies, levels)
     emits = states >= tf.bitwise.left_shift(frequency, 2 * _WORD_BITS - _PRECISION)
-    emitted = tf.cast(tf.boolean_mask(states, emits) % 2**_WORD_BITS, tf.uint16)
+    low_words = tf.cast(tf.bitwise.bitwise_and(states, 2**_WORD_BITS - 1), tf.uint16)
     states = tf.where(emits, tf.bitwise.right_shift(states, _WORD_BITS), states)
     # floor(x / f) M + x mod f + s, with one division.
-    return states + tf.truncatediv(states, frequency) * (_SLOTS - frequency) + tf.gather(starts, levels), emitted
+    states += tf.truncatediv(states, frequency) * (_SLOTS - frequency) + tf.gather(starts, levels)
+    return states, low_words, emits
 
-  def body(step, states, words):
-    states, emitted = encode_step(states, x[step * lanes : (step + 1) * lanes])
-    return step - 1, states, words.write(step, emitted)
+  def body(step, states, words, emitted):
+    states, low_words, emits = encode_step(states, x[step * lanes : (step + 1) * lanes])
+    return step - 1, states, words.write(step, low_words), emitted.write(step, emits)
 
   states = tf.fill([lanes], tf.constant(_LOW, tf.int64))
-  last_states, last_words = encode_step(states[: num_values - steps * lanes], x[steps * lanes :])
+  last_states, last_words, last_emits = encode_step(states[: num_values - steps * lanes], x[steps * lanes :])
   states = tf.concat([last_states, states[num_values - steps * lanes :]], axis=0)
   words = _array(tf.uint16, steps + 1).write(steps, last_words)
-  _, states, words = tf.while_loop(
-    lambda step, *_: step >= 0, body, (steps - 1, states, words), (tf.TensorShape([]), tf.TensorShape([None]), None)
+  emitted = _array(tf.bool, steps + 1).write(steps, last_emits)
+  _, states, words, emitted = tf.while_loop(
+    lambda step, *_: step >= 0,
+    body,
+    (steps - 1, states, words, emitted),
+    (tf.TensorShape([]), tf.TensorShape([None]), None, None),
   )
   present = frequencies > 0
   table = tf.cast(tf.boolean_mask(frequencies, present) - 1, tf.int32)
@@ -133,8 +145,9 @@ def _encode(x: tf.Tensor, counts: tf.Tensor, num_values: int) -> tf.Tensor:
     [
       bitpack.pack(tf.cast(present, tf.int32), 1),
       bitpack.pack(table, _PRECISION),
+      tf.cast(exponent, tf.uint8)[tf.newaxis],
       _octets(tf.cast(states, tf.uint32)),
-      _octets(words.concat()),
+      _octets(tf.boolean_mask(words.concat(), emitted.concat())),
     ],
     axis=0,
   )
@@ -143,7 +156,10 @@ def _encode(x: tf.Tensor, counts: tf.Tensor, num_values: int) -> tf.Tensor:
 def _decode(x: tf.Tensor, form: stage.Form) -> tf.Tensor:
   """Inverts `_encode`."""
   frequencies, x = _read_table(x, form.num_levels)
-  lanes = num_lanes(form.size)
+  x = _checked(x, tf.size(x) > 0, 'truncated')
+  exponent, x = tf.cast(x[0], tf.int32), x[1:]
+  exponent = _checked(exponent, exponent <= _MAX_LANES.bit_length() - 1, 'too many lanes')
+  lanes = tf.bitwise.left_shift(1, exponent)
   steps = form.size // lanes
   x = _checked(x, tf.logical_and(tf.size(x) >= 4 * lanes, tf.equal(tf.size(x) % 2, 0)), 'truncated')
   states = tf.cast(tf.bitcast(tf.reshape(x[: 4 * lanes], [-1, 4]), tf.uint32), tf.int64)
@@ -161,11 +177,11 @@ def _decode(x: tf.Tensor, form: stage.Form) -> tf.Tensor:
     states = tf.gather(frequencies_of, slots) * tf.bitwise.right_shift(states, _PRECISION)
     states += tf.gather(offsets_of, slots)
     takes = states < _LOW
-    taken += tf.cumsum(tf.cast(takes, tf.int32))
+    takes_word = tf.cast(takes, tf.int32)
     # A foreign payload may ask for words past the end; the last check refuses it.
-    word = tf.cast(tf.gather(words, tf.minimum(taken, num_words)), tf.int64)
+    word = tf.cast(tf.gather(words, tf.minimum(taken + tf.cumsum(takes_word), num_words)), tf.int64)
     states = tf.where(takes, tf.bitwise.left_shift(states, _WORD_BITS) + word, states)
-    return tf.gather(levels_of, slots), states, taken[-1]
+    return tf.gather(levels_of, slots), states, taken + tf.reduce_sum(takes_word)
 
   def body(step, states, taken, levels):
     decoded, states, taken = decode_step(states, taken)
@@ -178,11 +194,8 @@ def _decode(x: tf.Tensor, form: stage.Form) -> tf.Tensor:
     (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([]), None),
   )
   rest = form.size - steps * lanes
-  if rest:
-    last_levels, last_states, taken = decode_step(states[:rest], taken)
-    states = tf.concat([last_states, states[rest:]], axis=0)
-  else:
-    last_levels = tf.zeros([0], tf.uint16)
+  last_levels, last_states, taken = decode_step(states[:rest], taken)
+  states = tf.concat([last_states, states[rest:]], axis=0)
   levels = tf.cast(levels.write(steps, last_levels).concat(), tf.int32)
   finished = tf.logical_and(tf.equal(taken, num_words), tf.reduce_all(tf.equal(states, _LOW)))
   return _checked(levels, finished, 'truncated, or not of this codec')

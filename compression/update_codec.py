@@ -3,8 +3,10 @@
 Pure TensorFlow; the aggregation factories and the broadcast are shells around it.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -43,19 +45,22 @@ class UpdateCodec:
     small: For smaller variables: biases and normalizations, which are few bytes and matter much.
     small_size: Where small ends; 0 makes no variable small.
     concatenate: Whether all large, and all small, variables are encoded as one tensor each.
+    sizes: The number of values by which each variable is found small; None for that of the tensor itself. Slices of
+      variables take those of the whole variables, so that one codec has all of a variable's slices.
   """
 
   codec: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
   small: codec_lib.Codec = dataclasses.field(default_factory=codec_lib.Codec)
   small_size: int = 0
   concatenate: bool = False
+  sizes: tuple[int, ...] | None = None
 
   def groups(self, specs: Sequence[tf.TensorSpec]) -> list[Group]:
     """Returns the groups of the variables of `specs`, in the order of the payloads."""
     sizes = [spec.shape.num_elements() for spec in specs]
     groups = []
     for codec, is_small in ((self.codec, False), (self.small, True)):
-      members = [index for index, size in enumerate(sizes) if (size < self.small_size) == is_small]
+      members = [i for i, size in enumerate(self.sizes or sizes) if (size < self.small_size) == is_small]
       if self.concatenate and members:
         groups.append(Group(tuple(members), tf.TensorSpec([sum(sizes[index] for index in members)]), codec))
       elif not self.concatenate:
@@ -76,13 +81,13 @@ class UpdateCodec:
     Returns:
       What travels.
     """
-    payloads = []
+    payloads, encode = [], _once_a_shape(lambda codec, shape: codec.encode)
     for group in self.groups([tf.TensorSpec.from_tensor(tensor) for tensor in tensors]):
       seed = tf.random.experimental.stateless_fold_in(client_seed, tf.constant(group.members[0], tf.int64))
       payloads.append(
         tf.cond(
-          _any_present(group, present),
-          lambda group=group, seed=seed: group.codec.encode(_gather(group, tensors, present), seed, shared_seed),
+          any_present(group, present),
+          lambda group=group, seed=seed: encode(group)(_gather(group, tensors, present), seed, shared_seed),
           lambda group=group: group.codec.empty_payload(group.spec),
         )
       )
@@ -101,29 +106,20 @@ class UpdateCodec:
     shared_seed: tf.Tensor,
   ) -> tuple[tf.Tensor, ...]:
     """Adds `weight` times a client's update to the terms, decoding all but the leading linear stages."""
-    present = presence.unpack(sent.bitmap, len(specs))
-    added = []
-    for group, payload, term in zip(self.groups(specs), sent.payloads, terms, strict=True):
-
-      def add_one(group=group, payload=payload, term=term):
-        # The slice keeps the static length of `term` from becoming that of the payload, where it would be counted.
-        decoded = group.codec.decode_term(payload, group.spec, shared_seed)[: term.shape[0]]
-        return tf.ensure_shape(term + weight * decoded, term.shape)
-
-      added.append(tf.cond(_any_present(group, present), add_one, lambda term=term: term))
-    return tuple(added)
+    present, decoder = presence.unpack(sent.bitmap, len(specs)), Decoder(shared_seed)
+    return tuple(
+      decoder.add_if_present(group, payload, present, weight, term)
+      for group, payload, term in zip(self.groups(specs), sent.payloads, terms, strict=True)
+    )
 
   def finish(
     self, terms: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, ...]:
     """Decodes the leading linear stages of a sum of terms, once; returns tensors of `specs`."""
-    tensors: list[tf.Tensor | None] = [None] * len(specs)
+    decoder, tensors = Decoder(shared_seed), {}
     for group, term in zip(self.groups(specs), terms, strict=True):
-      decoded = group.codec.decode_sum(term, group.spec, shared_seed)
-      sizes = [specs[index].shape.num_elements() for index in group.members]
-      for index, part in zip(group.members, tf.split(tf.reshape(decoded, [-1]), sizes), strict=True):
-        tensors[index] = tf.reshape(part, specs[index].shape)
-    return tuple(tensors)
+      tensors.update(decoder.finish(group, term, specs))
+    return tuple(tensors[index] for index in range(len(specs)))
 
   def decode(self, sent: Sent, specs: Sequence[tf.TensorSpec], shared_seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Inverts `encode`; variables that were not sent are zero."""
@@ -143,6 +139,39 @@ class UpdateCodec:
     return tf.add_n(squares)
 
 
+class Decoder:
+  """Decodes groups one by one, tracing groups of one codec and shape once for all: far smaller graphs."""
+
+  def __init__(self, shared_seed: tf.Tensor):
+    """Takes the seed of the round, int64[2]."""
+    self._shared_seed = shared_seed
+    self._decode_term = _once_a_shape(
+      lambda codec, shape: lambda payload, seed: codec.decode_term(payload, tf.TensorSpec(shape), seed)
+    )
+    self._decode_sum = _once_a_shape(
+      lambda codec, shape: lambda term, seed: codec.decode_sum(term, tf.TensorSpec(shape), seed)
+    )
+
+  def add(self, group: Group, payload: codec_lib.Payload, weight: tf.Tensor, term: tf.Tensor) -> tf.Tensor:
+    """Adds `weight` times a payload to a term, decoding all but the leading linear stages."""
+    # The slice keeps the static length of `term` from becoming that of the payload, where it would be counted.
+    decoded = self._decode_term(group)(payload, self._shared_seed)[: term.shape[0]]
+    return tf.ensure_shape(term + weight * decoded, term.shape)
+
+  def add_if_present(
+    self, group: Group, payload: codec_lib.Payload, present: tf.Tensor, weight: tf.Tensor, term: tf.Tensor
+  ) -> tf.Tensor:
+    """Adds a payload like `add`, or nothing for a group of which no variable is present, bool [n]."""
+    return tf.cond(any_present(group, present), lambda: self.add(group, payload, weight, term), lambda: term)
+
+  def finish(self, group: Group, term: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
+    """Decodes the leading linear stages of a term or of a sum of terms; returns the group's variables by index."""
+    decoded = self._decode_sum(group)(term, self._shared_seed)
+    sizes = [specs[index].shape.num_elements() for index in group.members]
+    parts = tf.split(tf.reshape(decoded, [-1]), sizes)
+    return {index: tf.reshape(part, specs[index].shape) for index, part in zip(group.members, parts, strict=True)}
+
+
 def num_bytes(sent: Sent) -> tuple[tf.Tensor, tf.Tensor]:
   """Counts what travels: int64 bytes of values, and of side information with the bitmap."""
   values = codec_lib.num_bytes([payload.values for payload in sent.payloads])
@@ -150,8 +179,19 @@ def num_bytes(sent: Sent) -> tuple[tf.Tensor, tf.Tensor]:
   return values, side
 
 
-def _any_present(group: Group, present: tf.Tensor) -> tf.Tensor:
+def any_present(group: Group, present: tf.Tensor) -> tf.Tensor:
+  """Tells whether a group has a payload: whether any of its variables travels, bool []."""
   return tf.reduce_any(tf.gather(present, group.members))
+
+
+def _once_a_shape(build: Callable[[codec_lib.Codec, tuple[int, ...]], Callable]) -> Callable[[Group], Callable]:
+  """Traces what `build` makes of a codec and a shape once for all groups that have both: far smaller graphs."""
+
+  @functools.cache
+  def traced(codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable:
+    return tf.function(build(codec, shape), autograph=False, experimental_attributes={'_noinline': True})
+
+  return lambda group: traced(group.codec, tuple(group.spec.shape))
 
 
 def _gather(group: Group, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> tf.Tensor:

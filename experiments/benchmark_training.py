@@ -35,7 +35,7 @@ def compare_speed(folder: pathlib.Path, repeats: int) -> None:
   """Prints seconds and sequences a second of each contender on each workload, and their ratios."""
   clients = _clients(folder / 'speed.sqlite', _EXAMPLES)
   for name, build in keras_workloads.WORKLOADS.items():
-    seconds = _alternate(_contenders(build, clients), repeats)
+    seconds = alternate(_contenders(build, clients), repeats)
     print(
       f'{name}: {_CLIENTS} clients x {_EXAMPLES} sequences of {_LENGTH} tokens, batch {_BATCH_SIZE}, median of {repeats} rounds'
     )
@@ -124,8 +124,8 @@ def _advance(process: tff.learning.templates.LearningProcess, clients: tff.simul
   return advance
 
 
-def _alternate(contenders: dict[str, Round], repeats: int) -> dict[str, float]:
-  """Returns the median seconds of each contender; they take turns after one unmeasured round each."""
+def alternate(contenders: dict[str, Round], repeats: int) -> dict[str, float]:
+  """Returns the median seconds of each contender's `repeats` rounds; they take turns after one unmeasured round each."""
   seconds: dict[str, list[float]] = {name: [] for name in contenders}
   for repeat in range(repeats + 1):
     for name, advance in contenders.items():

@@ -1,6 +1,5 @@
 """The update of one real client, from the model that a run left: what a codec meets in practice."""
 
-import functools
 import json
 import pathlib
 
@@ -15,8 +14,8 @@ from experiments import spec
 from models import catalog as models_catalog
 from models import language_task
 from optimizers import catalog as optimizers_catalog
-from optimizers import client_work
 from optimizers import local_batches
+from optimizers import local_training
 
 _NUM_EXAMPLES = 100  # The client that comes nearest: large enough for several local steps.
 
@@ -48,10 +47,12 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   )
   clients = text.num_examples('train')
   client = min(clients, key=lambda client_id: (abs(clients[client_id] - _NUM_EXAMPLES), client_id))
-  local_round = tf.function(functools.partial(client_work.train_locally, task, algorithm.client_optimizer, batches))
-  result, _ = local_round(
-    tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
-    tf.constant([settings['seed'], 0], tf.int64),
-    text.clients('train').create_tf_dataset_for_client(client),
+  train = tf.function(local_training.LocalTraining(task, algorithm.client_optimizer, batches).__call__)
+  received = local_training.Received(
+    weights=tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
+    round_seed=tf.constant([settings['seed'], 0], tf.int64),
+    round_number=tf.constant(settings['rounds'] + 1, tf.int64),
+    units={},
   )
-  return [tensor.numpy() for tensor in result.update['delta']]
+  result = train(received, text.clients('train').create_tf_dataset_for_client(client))
+  return [tensor.numpy() for tensor in result.delta]

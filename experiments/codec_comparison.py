@@ -1,8 +1,6 @@
 """The measurements behind `--what=codecs`: bytes against distortion on a real update, quality against bytes over runs."""
 
-from collections.abc import Mapping
 from collections.abc import Sequence
-import json
 import pathlib
 import statistics
 from typing import Any
@@ -14,7 +12,7 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments import codec_specs
-from experiments import launch
+from experiments import finished_runs
 
 _SEED = tf.constant([1, 2], tf.int64)
 
@@ -77,28 +75,15 @@ def read_runs(folder: pathlib.Path) -> list[Quality]:
   """Gathers finished runs below `folder` by their `--upload`, fewest megabytes first.
 
   Raises:
-    UsageError: If there is no finished run, or runs differ in more than `upload`, `seed` and where they are.
+    UsageError: As `finished_runs.read`.
   """
-  groups: dict[str, list[Mapping[str, Any]]] = {}
-  common: dict[str, Any] | None = None
-  for path in sorted(folder.glob('*/summary.json')):
-    settings = json.loads((path.parent / 'config.json').read_text())['settings']
-    upload = settings['upload']
-    rest = {name: value for name, value in settings.items() if name not in ('upload', 'seed', 'output_dir')}
-    if common is not None and rest != common:
-      differing = sorted(name for name in rest if rest[name] != common.get(name))
-      raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
-    common = rest
-    groups.setdefault(upload, []).append(json.loads(path.read_text()))
-  if not groups:
-    raise launch.UsageError(f'{folder} holds no finished run: name the folder above their --output_dir')
   qualities = [
     Quality(
       upload,
-      statistics.mean(summary['upload_bytes_total'] for summary in summaries) / 1e6,
-      tuple(summary['eval/perplexity'] for summary in summaries),
+      statistics.mean(run.summary['upload_bytes_total'] for run in runs) / 1e6,
+      tuple(run.summary['eval/perplexity'] for run in runs),
     )
-    for upload, summaries in groups.items()
+    for (upload,), runs in finished_runs.read(folder, ['upload']).items()
   ]
   return sorted(qualities, key=lambda quality: quality.megabytes)
 

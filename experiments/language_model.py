@@ -26,13 +26,14 @@ flags.adopt_module_key_flags(run_flags)
 def main() -> None:
   """Builds what the flags name, trains it and reports."""
   source, partition = run_flags.dataset()
-  build_model, algorithm = run_flags.language_model(), run_flags.algorithm()
+  build_model, algorithm, devices = run_flags.language_model(), run_flags.algorithm(), run_flags.devices()
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
 
   text = prepare.prepare(source, partition)
-  task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
+  model = run_flags.adapt(devices, build_model(text.vocabulary_size))
+  task = language_task.build(model, text.sequence_length)
   population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
-  process = algorithm(task, communication, batches, config.seed)
+  process = algorithm(task, communication, batches, config.seed, devices)
   summary = run.run(task, process, population, config)
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))

@@ -9,13 +9,17 @@ from compression import adaptive
 from compression import update_codec
 from data import catalog as data_catalog
 from experiments import codec_specs
+from experiments import device_specs
 from experiments import launch
 from experiments import run
 from experiments import spec
 from models import catalog as models_catalog
+from models import model as model_lib
 from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
+from optimizers import devices as devices_lib
 from optimizers import local_batches
+from optimizers import selection
 
 _DATASET = flags.DEFINE_string(
   'dataset',
@@ -33,13 +37,29 @@ _MODEL = flags.DEFINE_string(
 _ALGORITHM = flags.DEFINE_string(
   'algorithm', 'fed_adam', 'fed_adam(client_lr=..., server_lr=..., ...) or fed_avg(client_lr=..., server_lr=...).'
 )
+_TRAINABLE = flags.DEFINE_string(
+  'trainable',
+  'all',
+  f'Which part of the model a client trains: {", ".join(optimizers_catalog.POLICIES)}; for example random(fraction=0.4).',
+)
+_DEVICES = flags.DEFINE_string(
+  'devices',
+  'alike',
+  'Whether clients differ: alike, or tiers(shares=[0.5, 0.5], ...) with an argument of --trainable for each tier, such '
+  'as fraction=[0.2, 0.6].',
+)
 _UPLOAD = flags.DEFINE_string(
   'upload',
   'identity',
   "How updates are encoded on their way up: a chain of links joined by '|', for example uniform(bits=8). Links: "
   f'{", ".join(codec_specs.LINKS)}.',
 )
-_DOWNLOAD = flags.DEFINE_string('download', 'identity', 'How weights are encoded on their way down; as --upload.')
+_DOWNLOAD = flags.DEFINE_string(
+  'download',
+  'identity',
+  'How weights are encoded on their way down, as --upload; or select(vocabulary=1000, neurons=0.5, heads=0.5): clients '
+  'ask for a part of the model and train that; instead of neurons and heads also blocks=2, so many residual blocks.',
+)
 _MEASURE_DISTORTION = flags.DEFINE_bool(
   'measure_distortion', False, 'Fill the column upload_distortion; clients then decode what they encode.'
 )
@@ -84,13 +104,29 @@ def algorithm() -> algorithms.Algorithm:
   return spec.build(_ALGORITHM.value, optimizers_catalog.ALGORITHMS, 'algorithm')
 
 
+def devices() -> devices_lib.Devices:
+  """Builds what `--trainable` and `--devices` name."""
+  return device_specs.build(_TRAINABLE.value, _DEVICES.value)
+
+
+def adapt(devices_built: devices_lib.Devices, model: model_lib.Model) -> model_lib.Model:
+  """Returns the model that the devices train, once `--download` is found to fit it."""
+  adapted = device_specs.adapt(devices_built, model, _SEED.value, _TRAINABLE.value)
+  try:
+    algorithms.check_selection(adapted, devices_built, communication().selection, _SEED.value)
+  except ValueError as error:
+    raise spec.SpecError(f'{_DOWNLOAD.value!r}: {error}') from error
+  return adapted
+
+
 def communication() -> algorithms.Communication:
   """Builds the codecs of `--upload` and `--download`."""
-  return algorithms.Communication(
-    upload=codec_specs.build(_UPLOAD.value, 'upload'),
-    download=_fixed(codec_specs.build(_DOWNLOAD.value, 'download')),
-    measure_distortion=_MEASURE_DISTORTION.value,
-  )
+  upload = codec_specs.build(_UPLOAD.value, 'upload')
+  if spec.parse(_DOWNLOAD.value)[0].name == 'select':
+    selected = spec.build(_DOWNLOAD.value, {'select': selection.Selection}, 'download')
+    return algorithms.Communication(upload, measure_distortion=_MEASURE_DISTORTION.value, selection=selected)
+  download = _fixed(codec_specs.build(_DOWNLOAD.value, 'download'))
+  return algorithms.Communication(upload, download, _MEASURE_DISTORTION.value)
 
 
 def _fixed(codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> update_codec.UpdateCodec:

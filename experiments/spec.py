@@ -92,15 +92,16 @@ def build(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> 
   calls = parse(text)
   if len(calls) > 1:
     raise SpecError(f"{what} {text!r}: '|' does not apply here; choose one of {_listed(catalogue)}")
-  return _built(calls[0], catalogue, what)
+  return build_call(calls[0], catalogue, what)
 
 
 def build_chain(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> list[Any]:
   """Builds every call of a chain; the arguments and errors are those of `build`."""
-  return [_built(call, catalogue, what) for call in parse(text)]
+  return [build_call(call, catalogue, what) for call in parse(text)]
 
 
-def _built(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+def build_call(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+  """Builds the object of one parsed call; the other arguments and errors are those of `build`."""
   if call.name not in catalogue:
     raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; choose one of {_listed(catalogue)}')
   builder = catalogue[call.name]

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from models import model as model_lib
+from models import weight as weight_lib
 
 
 def from_keras(build: Callable[[], tf.keras.Model], input_spec: tf.TensorSpec) -> model_lib.Model:
@@ -17,8 +18,8 @@ def from_keras(build: Callable[[], tf.keras.Model], input_spec: tf.TensorSpec) -
     input_spec: Of a batch of its inputs, with a leading `None`.
 
   Returns:
-    A model whose initial weights are those that `build` made, whatever the seed. It is for use inside TFF or
-    `tf.function`, and dropout layers in it stay off.
+    A model whose initial weights are those that `build` made, whatever the seed. It is for use inside TFF or a
+    `tf.Graph`, and dropout layers in it stay off. Frozen variables save nothing here.
   """
   keras_model = build()
   # The spec of labels and the loss are required, and not used by what is taken from the conversion.
@@ -27,9 +28,10 @@ def from_keras(build: Callable[[], tf.keras.Model], input_spec: tf.TensorSpec) -
   )
   weights = keras_model.trainable_variables
 
-  def apply(by_name: Mapping[str, tf.Tensor], inputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+  def apply(by_name: Mapping[str, weight_lib.Value], inputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     del seed
-    return functional.predict_on_batch((tuple(by_name.values()), ()), inputs, training=False)
+    tensors = tuple(tf.convert_to_tensor(weight) for weight in by_name.values())
+    return functional.predict_on_batch((tensors, ()), inputs, training=False)
 
   return model_lib.Model(
     tuple(

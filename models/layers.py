@@ -1,33 +1,36 @@
 """Layers shared by the models: plain functions of tensors, two-dimensional wherever a product is.
 
 A batch of sequences is [batch, length, width] between blocks; products run on [batch * length, width], because a
-batched product with a broadcast kernel is several times slower.
+batched product with a broadcast kernel is several times slower. A weight is a tensor or a `Weight`.
 """
 
 import tensorflow as tf
 
+from models import weight as weight_lib
+
 _EPSILON = 1e-6  # Variance floor of layer normalization.
 
 
-def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+def dense(x: tf.Tensor, kernel: weight_lib.Value, bias: weight_lib.Value | None = None) -> tf.Tensor:
   """Multiplies the last axis of `x` [..., inputs] by `kernel` [inputs, outputs] and adds `bias` [outputs]."""
   flat = tf.reshape(x, [-1, x.shape[-1]])
-  product = tf.matmul(flat, kernel)
+  product = weight_lib.of(kernel).product(flat)
   if bias is not None:
     product = tf.nn.bias_add(product, bias)
   return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[-1]]], 0))
 
 
-def tied_logits(x: tf.Tensor, table: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def tied_logits(x: tf.Tensor, table: weight_lib.Value, bias: weight_lib.Value) -> tf.Tensor:
   """Scores `x` [batch, length, width] against every row of an embedding `table` [vocabulary, width], plus `bias`."""
-  logits = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), table, transpose_b=True), bias)
+  product = weight_lib.of(table).transposed_product(tf.reshape(x, [-1, x.shape[-1]]))
+  logits = tf.nn.bias_add(product, bias)
   return tf.reshape(logits, [-1, x.shape[1], table.shape[0]])
 
 
-def layer_norm(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def layer_norm(x: tf.Tensor, scale: weight_lib.Value, bias: weight_lib.Value) -> tf.Tensor:
   """Normalizes the last axis of `x` to zero mean and unit variance, then scales and shifts it."""
   mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-  return (x - mean) * tf.math.rsqrt(variance + _EPSILON) * scale + bias
+  return weight_lib.of(scale).scaled((x - mean) * tf.math.rsqrt(variance + _EPSILON)) + bias
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, purpose: int) -> tf.Tensor:
@@ -55,20 +58,20 @@ def sinusoidal_positions(length: int, width: int) -> tf.Tensor:
   return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)[:, :width]
 
 
-def causal_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, num_heads: int) -> tf.Tensor:
+def causal_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, head_width: int) -> tf.Tensor:
   """Scaled dot-product attention of each position to itself and those before it.
 
   Args:
     query: float32 [batch, length, width]; `key` and `value` likewise.
     key: See `query`.
     value: See `query`.
-    num_heads: Divides width.
+    head_width: Divides width.
 
   Returns:
     float32 [batch, length, width]: the heads side by side.
   """
   length, width = query.shape[1], query.shape[2]
-  head_width = width // num_heads
+  num_heads = width // head_width
 
   def split(x: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.reshape(x, [-1, length, num_heads, head_width]), [0, 2, 1, 3])

@@ -13,8 +13,30 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from models import weight as weight_lib
+
 Weights = tuple[tf.Tensor, ...]
 Initializer = Callable[[Sequence[int], tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+  """The interchangeable units that a variable consists of, so that a client can train some of them.
+
+  The array axis at `position` has length copies * count * elements. Reshaped to [copies, count, elements], it holds
+  unit j at [:, j, :]. A model that keeps the same units of one block in all its variables is a smaller model.
+
+  Attributes:
+    axis: What they are: `vocabulary`, `neurons`, `heads` or `rank`.
+    position: The array axis along which they lie.
+    count: Number of units.
+    copies: Number of times that they lie there, one after the other, such as the gates of a recurrent layer.
+  """
+
+  axis: str
+  position: int
+  count: int
+  copies: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +47,23 @@ class Variable:
     name: Unique within the model; begins with the block, for example `block_0/mlp/up_kernel`.
     shape: Its static shape.
     initializer: From (shape, int64[2] seed) to the initial value.
+    units: Of which it consists, if a smaller model can do with some of them.
   """
 
   name: str
   shape: tuple[int, ...]
   initializer: Initializer
+  units: Units | None = None
 
   @property
   def block(self) -> str:
     """The block that the variable belongs to: `embedding`, `block_0`, ..., `head`."""
     return self.name.split('/', 1)[0]
+
+  @property
+  def is_additive(self) -> bool:
+    """Whether the model only adds it, so that its gradient is a sum and no product."""
+    return self.name.endswith('bias')
 
   @property
   def size(self) -> int:
@@ -48,11 +77,12 @@ class Model:
 
   Attributes:
     variables: In the order of every tuple of weights.
-    apply: From (weights by name, inputs, int64[2] dropout seed or None when not training) to outputs.
+    apply: From (weights by name, inputs, int64[2] dropout seed or None when not training) to outputs. A weight is a
+      tensor or a `Weight`.
   """
 
   variables: tuple[Variable, ...]
-  apply: Callable[[Mapping[str, tf.Tensor], tf.Tensor, tf.Tensor | None], tf.Tensor]
+  apply: Callable[[Mapping[str, weight_lib.Value], tf.Tensor, tf.Tensor | None], tf.Tensor]
 
   @property
   def num_parameters(self) -> int:
@@ -61,12 +91,14 @@ class Model:
 
   def initial_weights(self, seed: int) -> Weights:
     """Draws the initial weights as a function of `seed` alone, eagerly or inside a computation."""
-    return tuple(
-      variable.initializer(variable.shape, tf.constant([seed, index], tf.int64))
-      for index, variable in enumerate(self.variables)
-    )
+    return tuple(self.initial_weight(index, seed) for index in range(len(self.variables)))
 
-  def by_name(self, weights: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+  def initial_weight(self, index: int, seed: int) -> tf.Tensor:
+    """Draws the initial value of one variable."""
+    variable = self.variables[index]
+    return variable.initializer(variable.shape, tf.constant([seed, index], tf.int64))
+
+  def by_name(self, weights: Sequence[weight_lib.Value]) -> dict[str, weight_lib.Value]:
     """Names a tuple of weights."""
     return {variable.name: weight for variable, weight in zip(self.variables, weights, strict=True)}
 

@@ -23,12 +23,15 @@ class Task:
     example_spec: `tf.TensorSpec`s of one example without a batch axis; always holds an int64 `client_key`.
     inputs: From a batch to the model's inputs.
     measure: From (outputs, batch) to `Measures`; the training loss is loss_sum / weight_sum.
+    reindex: From (batch, int32 [vocabulary]: the new index of each token, 0 for those that are gone) to the batch for a
+      model that holds a part of the vocabulary; None if the task knows no vocabulary.
   """
 
   model: model_lib.Model
   example_spec: collections.OrderedDict[str, tf.TensorSpec]
   inputs: Callable[[Batch], tf.Tensor]
   measure: Callable[[tf.Tensor, Batch], Measures]
+  reindex: Callable[[Batch, tf.Tensor], Batch] | None = None
 
   def evaluate(self, weights: Sequence[tf.Tensor], batch: Batch, seed: tf.Tensor | None = None) -> Measures:
     """Runs the model on a batch.

@@ -14,6 +14,7 @@ import tensorflow as tf
 from models import layers
 from models import model as model_lib
 from models import sizes
+from models import weight as weight_lib
 
 SIZES = {
   'tiny': dict(width=128, mlp_width=512, num_layers=2, num_heads=4),
@@ -42,6 +43,7 @@ def transformer(
 
   Returns:
     A builder from vocabulary size to a `Model`: int32 tokens [batch, length] to float32 logits [batch, length, vocabulary].
+    Its `apply` also runs weights with fewer units of an axis, or with fewer blocks (numbered from 0).
 
   Raises:
     ValueError: For dimensions out of range.
@@ -52,13 +54,15 @@ def transformer(
   sizes.check_dropout(dropout)
   if dimensions['width'] % dimensions['num_heads']:
     raise ValueError(f'num_heads={dimensions["num_heads"]} must divide width={dimensions["width"]}')
-  num_blocks = dimensions['num_layers']
+  head_width = dimensions['width'] // dimensions['num_heads']
 
   def build(vocabulary_size: int) -> model_lib.Model:
-    def apply(weights: Mapping[str, tf.Tensor], tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    def apply(weights: Mapping[str, weight_lib.Value], tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
       x = _embed(weights['embedding/table'], tokens)
-      for index in range(num_blocks):
-        x = _block(weights, index, x, dimensions['num_heads'], dropout, seed)
+      index = 0
+      while f'block_{index}/attention/norm_scale' in weights:
+        x = _block(weights, index, x, head_width, dropout, seed)
+        index += 1
       x = layers.layer_norm(x, weights['head/norm_scale'], weights['head/norm_bias'])
       return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
 
@@ -70,8 +74,11 @@ def transformer(
 def _variables(
   vocabulary_size: int, width: int, mlp_width: int, num_layers: int, num_heads: int
 ) -> tuple[model_lib.Variable, ...]:
-  del num_heads  # Heads split the width; they add no weights.
-  variables = [model_lib.Variable('embedding/table', (vocabulary_size, width), model_lib.normal(width**-0.5))]
+  vocabulary = model_lib.Units('vocabulary', 0, vocabulary_size)
+  variables = [
+    model_lib.Variable('embedding/table', (vocabulary_size, width), model_lib.normal(width**-0.5), vocabulary)
+  ]
+  units = _block_units(mlp_width, num_heads)
   for index in range(num_layers):
     shapes = {
       'attention/norm_scale': (width,),
@@ -92,14 +99,29 @@ def _variables(
       'mlp/down_bias': (width,),
     }
     variables += [
-      model_lib.Variable(f'block_{index}/{name}', shape, _initializer(name)) for name, shape in shapes.items()
+      model_lib.Variable(f'block_{index}/{name}', shape, _initializer(name), units.get(name))
+      for name, shape in shapes.items()
     ]
   variables += [
     model_lib.Variable('head/norm_scale', (width,), model_lib.ones),
     model_lib.Variable('head/norm_bias', (width,), model_lib.zeros),
-    model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros),
+    model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros, vocabulary),
   ]
   return tuple(variables)
+
+
+def _block_units(mlp_width: int, num_heads: int) -> dict[str, model_lib.Units]:
+  """Units by the names of one block's variables; a head's columns lie side by side."""
+  units = {
+    'attention/output_kernel': model_lib.Units('heads', 0, num_heads),
+    'mlp/up_kernel': model_lib.Units('neurons', 1, mlp_width),
+    'mlp/up_bias': model_lib.Units('neurons', 0, mlp_width),
+    'mlp/down_kernel': model_lib.Units('neurons', 0, mlp_width),
+  }
+  for name in ('query', 'key', 'value'):
+    units[f'attention/{name}_kernel'] = model_lib.Units('heads', 1, num_heads)
+    units[f'attention/{name}_bias'] = model_lib.Units('heads', 0, num_heads)
+  return units
 
 
 def _initializer(name: str) -> model_lib.Initializer:
@@ -108,25 +130,30 @@ def _initializer(name: str) -> model_lib.Initializer:
   return model_lib.ones if name.endswith('scale') else model_lib.zeros
 
 
-def _embed(table: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+def _embed(table: weight_lib.Value, tokens: tf.Tensor) -> tf.Tensor:
   length, width = tokens.shape[1], table.shape[1]
   # The table is drawn with variance 1 / width for the output product; the input wants unit variance.
-  return tf.gather(table, tokens) * width**0.5 + layers.sinusoidal_positions(length, width)
+  return weight_lib.of(table).rows(tokens) * width**0.5 + layers.sinusoidal_positions(length, width)
 
 
 def _block(
-  weights: Mapping[str, tf.Tensor], index: int, x: tf.Tensor, num_heads: int, rate: float, seed: tf.Tensor | None
+  weights: Mapping[str, weight_lib.Value],
+  index: int,
+  x: tf.Tensor,
+  head_width: int,
+  rate: float,
+  seed: tf.Tensor | None,
 ) -> tf.Tensor:
-  def weight(name: str) -> tf.Tensor:
+  def own(name: str) -> weight_lib.Value:
     return weights[f'block_{index}/{name}']
 
   def project(y: tf.Tensor, name: str) -> tf.Tensor:
-    return layers.dense(y, weight(f'{name}_kernel'), weight(f'{name}_bias'))
+    return layers.dense(y, own(f'{name}_kernel'), own(f'{name}_bias'))
 
-  y = layers.layer_norm(x, weight('attention/norm_scale'), weight('attention/norm_bias'))
+  y = layers.layer_norm(x, own('attention/norm_scale'), own('attention/norm_bias'))
   query, key, value = (project(y, f'attention/{name}') for name in ('query', 'key', 'value'))
-  y = project(layers.causal_attention(query, key, value, num_heads), 'attention/output')
+  y = project(layers.causal_attention(query, key, value, head_width), 'attention/output')
   x += layers.dropout(y, rate, seed, 2 * index)
-  y = layers.layer_norm(x, weight('mlp/norm_scale'), weight('mlp/norm_bias'))
+  y = layers.layer_norm(x, own('mlp/norm_scale'), own('mlp/norm_bias'))
   y = project(tf.nn.relu(project(y, 'mlp/up')), 'mlp/down')
   return x + layers.dropout(y, rate, seed, 2 * index + 1)

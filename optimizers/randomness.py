@@ -15,6 +15,8 @@ class Purpose(enum.IntEnum):
   SHUFFLING = 1
   DROPOUT = 2
   ENCODING = 3
+  TRAINABLE = 4
+  SELECTION = 5
 
 
 def client_seed(round_seed: tf.Tensor, client_key: tf.Tensor, purpose: Purpose) -> tf.Tensor:
@@ -30,3 +32,8 @@ def client_seed(round_seed: tf.Tensor, client_key: tf.Tensor, purpose: Purpose) 
   """
   fold_in = tf.random.experimental.stateless_fold_in
   return fold_in(fold_in(round_seed, client_key), tf.constant(purpose.value, tf.int64))
+
+
+def round_seed(seed: tf.Tensor, purpose: Purpose) -> tf.Tensor:
+  """Derives from the round's seed, int64[2], one for what all clients of the round draw alike: int64[2]."""
+  return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose.value, tf.int64))

@@ -1,4 +1,4 @@
-"""A task small enough to compute by hand: linear regression as a `models.task.Task`."""
+"""Tasks small enough to compute by hand: regression by linear models as a `models.task.Task`."""
 
 import collections
 
@@ -19,6 +19,45 @@ def linear_task(num_features: int = 2) -> task_lib.Task:
     apply=lambda weights, x, seed: tf.linalg.matvec(x, weights['block_0/kernel']) + weights['head/bias'],
   )
 
+  return _regression(model, num_features)
+
+
+def two_layer_task(num_neurons: int) -> task_lib.Task:
+  """Predicts y = (x U) v + b of two features, whose neurons may be left out."""
+  columns, rows = (model_lib.Units('neurons', position, num_neurons) for position in (1, 0))
+  model = model_lib.Model(
+    variables=(
+      model_lib.Variable('block_0/up_kernel', (2, num_neurons), model_lib.normal(1.0), columns),
+      model_lib.Variable('block_0/down_kernel', (num_neurons,), model_lib.normal(1.0), rows),
+      model_lib.Variable('head/bias', (), model_lib.zeros),
+    ),
+    apply=lambda weights, x, seed: (
+      tf.linalg.matvec(tf.matmul(x, weights['block_0/up_kernel']), weights['block_0/down_kernel'])
+      + weights['head/bias']
+    ),
+  )
+  return _regression(model, 2)
+
+
+def residual_task(num_blocks: int) -> task_lib.Task:
+  """Predicts y = sum x of two features, after x <- x + x W + b in each block."""
+  variables = []
+  for index in range(num_blocks):
+    variables.append(model_lib.Variable(f'block_{index}/kernel', (2, 2), model_lib.normal(0.5)))
+    variables.append(model_lib.Variable(f'block_{index}/bias', (2,), model_lib.normal(0.5)))
+
+  def apply(weights, x, seed):
+    index = 0
+    while f'block_{index}/bias' in weights:
+      x += tf.matmul(x, weights[f'block_{index}/kernel']) + weights[f'block_{index}/bias']
+      index += 1
+    return tf.reduce_sum(x, axis=1) + weights['head/bias']
+
+  head = model_lib.Variable('head/bias', (), model_lib.zeros)
+  return _regression(model_lib.Model((*variables, head), apply), 2)
+
+
+def _regression(model: model_lib.Model, num_features: int) -> task_lib.Task:
   def measure(outputs, batch):
     return collections.OrderedDict(
       loss_sum=0.5 * tf.reduce_sum(tf.square(outputs - batch['y'])),

@@ -25,13 +25,14 @@ from tests.compression.conformance import Row
 _SHAPES = ((16, 8), (1,), (), (0,))
 _SPECS = [tf.TensorSpec(shape) for shape in _SHAPES]
 _DELTA = tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES))
+_RESULT = tff.types.to_type(collections.OrderedDict(delta=_DELTA, trained=tff.TensorType(np.bool_, [len(_SHAPES)])))
 
 
 def check_types(row: Row) -> None:
-  """1. `next` maps updates to their difference; bytes are int64 scalars; all of it is at the server."""
+  """1. `next` maps updates to their mean and what it is of; bytes are int64 scalars; all of it is at the server."""
   result = _process(row).next.type_signature.result
   assert result.state.placement == tff.SERVER
-  assert result.result.is_equivalent_to(tff.FederatedType(_DELTA, tff.SERVER)), f'{row.name}: {result.result}'
+  assert result.result.is_equivalent_to(tff.FederatedType(_RESULT, tff.SERVER)), f'{row.name}: {result.result}'
   assert result.measurements.placement == tff.SERVER
   for name in ('upload_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_weights'):
     assert result.measurements.member[name] == tff.TensorType(np.int64), f'{row.name}: {name}'
@@ -39,7 +40,7 @@ def check_types(row: Row) -> None:
 
 def check_shapes(row: Row) -> None:
   """2. Matrix, vector, scalar and empty tensor come back as they were; a tensor of unknown rank is refused."""
-  result = _run(row, [_update(1)]).result
+  result = _run(row, [_update(1)]).result['delta']
   assert tuple(np.shape(x) for x in result) == _SHAPES, f'{row.name}: {result}'
   unknown = tff.types.to_type((tff.TensorType(np.float32, None),))
   try:
@@ -66,13 +67,13 @@ def check_upload_bytes(row: Row) -> None:
 
 def check_mean(row: Row) -> None:
   """9b. Equal clients have the mean of one of them; the order of clients does not matter."""
-  one = _run(row, [_update(1)]).result
+  one = _run(row, [_update(1)]).result['delta']
   client_seeds = [1, 2, 3] if row.deterministic else [1, 1, 1]
-  equal = _run(row, [_update(1, client_seed=seed) for seed in client_seeds]).result
+  equal = _run(row, [_update(1, client_seed=seed) for seed in client_seeds]).result['delta']
   conformance.assert_close(equal, one, f'{row.name}: three equal clients are not like one')
   updates = [_update(seed) for seed in (1, 2, 3)]
-  mean = _run(row, updates, [1.0, 2.0, 3.0]).result
-  reverse = _run(row, updates[::-1], [3.0, 2.0, 1.0]).result
+  mean = _run(row, updates, [1.0, 2.0, 3.0]).result['delta']
+  reverse = _run(row, updates[::-1], [3.0, 2.0, 1.0]).result['delta']
   conformance.assert_close(reverse, mean, f'{row.name}: the order of clients matters')
 
 
@@ -80,7 +81,9 @@ def check_federated_mode(row: Row) -> None:
   """10b. The mean of one client is what eager TensorFlow decodes."""
   update, codec = _update(1), row.update_codec()
   eager = codec.decode(_send(codec, update), _SPECS, tf.constant(update['shared_seed']))
-  conformance.assert_close(_run(row, [update]).result, eager, f'{row.name}: a federated round and eager TensorFlow')
+  conformance.assert_close(
+    _run(row, [update]).result['delta'], eager, f'{row.name}: a federated round and eager TensorFlow'
+  )
 
 
 def check_learns(row: Row) -> None:

@@ -186,7 +186,7 @@ _ROWS = (
   Row(
     'uniform(bits=4)|rans',
     lambda: (uniform.Uniform(4), rans.Rans()),
-    (425 + 8) + (1 + 3 + 8),  # 425 is measured, it depends on the values; 6 values are packed behind a byte of mode.
+    (426 + 8) + (1 + 3 + 8),  # 426 is measured, it depends on the values; 6 values are packed behind a byte of mode.
     unbiased=True,
     error_bound=_steps(15),
     fixed_size=False,

@@ -14,12 +14,14 @@ from compression import update_codec
 
 _DELTA = tff.types.to_type(((np.float32, (2, 3)), (np.float32, (4,)), np.float32))
 _UPDATE = partial_mean.update_type(_DELTA)
+_RESULT = tff.types.to_type(collections.OrderedDict(delta=_DELTA, trained=tff.TensorType(np.bool_, [3])))
 _WEIGHT = tff.types.to_type(np.float32)
 _ALL = [True, True, True]
 
 
-def _process(*stages):
-  return partial_mean.PartialMeanFactory(update_codec.UpdateCodec(codec_lib.Codec(stages))).create(_UPDATE, _WEIGHT)
+def _process(*stages, **arguments):
+  codec = update_codec.UpdateCodec(codec_lib.Codec(stages))
+  return partial_mean.PartialMeanFactory(codec, **arguments).create(_UPDATE, _WEIGHT)
 
 
 def _update(kernel, bias, scalar, trained, client_seed=1):
@@ -41,7 +43,7 @@ class PartialMeanComputationTest(parameterized.TestCase):
     process = _process(*stages)
     self.assertTrue(process.is_weighted)
     result = process.next.type_signature.result
-    tff.types.to_type(_DELTA).check_assignable_from(result.result.member)
+    self.assertTrue(result.result.member.is_equivalent_to(_RESULT))
     self.assertEqual(result.result.placement, tff.SERVER)
     measurements = result.measurements
     self.assertEqual(measurements.placement, tff.SERVER)
@@ -62,16 +64,29 @@ class PartialMeanComputationTest(parameterized.TestCase):
 class PartialMeanExecutionTest(parameterized.TestCase):
   def test_mean_is_weighted(self):
     output = _run(_process(), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0])
-    np.testing.assert_allclose(output.result[0], np.full([2, 3], 4.0))  # (1 * 1 + 3 * 5) / 4
-    np.testing.assert_allclose(output.result[1], np.full([4], 5.0))
-    np.testing.assert_allclose(output.result[2], 6.0)
+    np.testing.assert_allclose(output.result['delta'][0], np.full([2, 3], 4.0))  # (1 * 1 + 3 * 5) / 4
+    np.testing.assert_allclose(output.result['delta'][1], np.full([4], 5.0))
+    np.testing.assert_allclose(output.result['delta'][2], 6.0)
 
   def test_denominator_counts_only_clients_that_trained_the_variable(self):
     updates = [_update(1, 2, 3, [True, False, False]), _update(5, 6, 7, [True, True, False])]
     output = _run(_process(), updates, [1.0, 3.0])
-    np.testing.assert_allclose(output.result[0], np.full([2, 3], 4.0))
-    np.testing.assert_allclose(output.result[1], np.full([4], 6.0))  # The second client alone.
-    np.testing.assert_allclose(output.result[2], 0.0)  # Nobody.
+    np.testing.assert_allclose(output.result['delta'][0], np.full([2, 3], 4.0))
+    np.testing.assert_allclose(output.result['delta'][1], np.full([4], 6.0))  # The second client alone.
+    np.testing.assert_allclose(output.result['delta'][2], 0.0)  # Nobody.
+    np.testing.assert_array_equal(output.result['trained'], [True, True, False])
+
+  def test_denominator_of_all_counts_every_client(self):
+    updates = [_update(1, 2, 3, [True, False, False]), _update(5, 6, 7, [True, True, False])]
+    output = _run(_process(denominator='all'), [*updates, _update(9, 9, 9, [False] * 3)], [1.0, 3.0, 4.0])
+    np.testing.assert_allclose(output.result['delta'][0], np.full([2, 3], 2.0))  # (1 * 1 + 3 * 5) / 8
+    np.testing.assert_allclose(output.result['delta'][1], np.full([4], 2.25))  # 3 * 6 / 8
+    np.testing.assert_allclose(output.result['delta'][2], 0.0)
+
+  def test_a_client_without_weight_trains_nothing(self):
+    output = _run(_process(), [_update(1, 2, 3, _ALL)], [0.0])
+    np.testing.assert_array_equal(output.result['trained'], [False] * 3)
+    np.testing.assert_array_equal(output.result['delta'][0], np.zeros([2, 3]))
 
   def test_counts_full_precision(self):
     measured = _run(_process(), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0]).measurements
@@ -91,7 +106,7 @@ class PartialMeanExecutionTest(parameterized.TestCase):
 
   def test_constant_updates_survive_quantization(self):
     output = _run(_process(uniform.Uniform(2)), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0])
-    np.testing.assert_allclose(output.result[1], np.full([4], 5.0), rtol=1e-6)
+    np.testing.assert_allclose(output.result['delta'][1], np.full([4], 5.0), rtol=1e-6)
 
   def test_clients_draw_their_own_noise(self):
     process = _process(uniform.Uniform(1))
@@ -99,7 +114,7 @@ class PartialMeanExecutionTest(parameterized.TestCase):
     def decoded(seed):
       update = _update(0, 0, 0, _ALL, client_seed=seed)
       update['delta'] = (np.linspace(-1, 1, 6, dtype=np.float32).reshape([2, 3]), *update['delta'][1:])
-      return _run(process, [update], [1.0]).result[0]
+      return _run(process, [update], [1.0]).result['delta'][0]
 
     np.testing.assert_array_equal(decoded(3), decoded(3))
     self.assertTrue(any(np.any(decoded(3) != decoded(seed)) for seed in range(4, 10)))
@@ -107,4 +122,4 @@ class PartialMeanExecutionTest(parameterized.TestCase):
   def test_no_clients(self):
     output = _run(_process(), [], [])
     self.assertEqual(output.measurements['upload_bytes'], 0)
-    np.testing.assert_array_equal(output.result[0], np.zeros([2, 3]))
+    np.testing.assert_array_equal(output.result['delta'][0], np.zeros([2, 3]))

@@ -211,5 +211,5 @@ class EqualSumsTest(parameterized.TestCase):
     # 8 x 8 bits in 3 words; or 8 floats.
     self.assertEqual(output.measurements['upload_bytes_values'], 32 if name == 'identity' else 12)
     self.assertEqual(output.measurements['upload_bytes_side'], 1 if name == 'identity' else 9)  # 1 presence byte, 8.
-    np.testing.assert_allclose(output.result[0], np.ones([8]), atol=0.05)  # Rotated, then rounded.
-    np.testing.assert_array_equal(output.result[1], np.zeros([3, 3]))
+    np.testing.assert_allclose(output.result['delta'][0], np.ones([8]), atol=0.05)  # Rotated, then rounded.
+    np.testing.assert_array_equal(output.result['delta'][1], np.zeros([3, 3]))

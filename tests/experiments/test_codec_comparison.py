@@ -27,6 +27,7 @@ class CodecComparisonTest(parameterized.TestCase):
     (self.folder / name / 'config.json').write_text(json.dumps({'settings': settings}))
     summary = {'upload_bytes_total': 2_000_000, 'eval/perplexity': perplexity}
     (self.folder / name / 'summary.json').write_text(json.dumps(summary))
+    (self.folder / name / 'metrics.csv').write_text('round,upload_bytes\n0,\n1,2000000\n')
 
   def test_measures_bits_and_distortion(self):
     exact, coarse = codec_comparison.measure_update(_UPDATE, ['identity', 'uniform(bits=8)'])
@@ -41,7 +42,7 @@ class CodecComparisonTest(parameterized.TestCase):
 
   def test_gathers_seeds_and_shows_all_of_them(self):
     self._run('a', 100.0)
-    self._run('b', 110.0, seed=1)
+    self._run('b', 110.0, seed=1, rounds_per_checkpoint=5)
     self._run('c', 300.0, upload='clip|sign')
     qualities = codec_comparison.read_runs(self.folder)
     self.assertEqual([quality.codec for quality in qualities], ['identity', 'clip|sign'])

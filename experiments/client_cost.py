@@ -1,0 +1,93 @@
+"""What does one client pay?
+
+Question: what do the policies of --trainable cost a device in memory, time, bytes and operations?
+
+    python -m experiments.client_cost --model='transformer(size="small")' \\
+      --policies='all; random(fraction=0.4); suffix(blocks=1); lora(rank=8); width(fraction=0.5)' \\
+      --output_dir=runs/client_cost
+
+For each policy, clients do a local round in fresh processes, which take turns so that a busy machine disturbs all alike;
+outside of TFF, whose worker holds copies of its own. Linux only. Prints a table and leaves client_cost.md,
+client_cost.csv and client_cost.png in --output_dir.
+"""
+
+import pathlib
+
+from absl import flags
+import tqdm
+
+from experiments import client_cost_report
+from experiments import client_process
+from experiments import client_round
+from experiments import launch
+
+_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model.')
+_POLICIES = flags.DEFINE_string(
+  'policies', 'all; random(fraction=0.4); suffix(blocks=1)', "Arguments of --trainable, separated by ';'."
+)
+_VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
+_SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
+_NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
+_UPLOAD = flags.DEFINE_string('upload', 'identity', 'How updates are encoded, for example uniform(bits=8).')
+_CORES = flags.DEFINE_integer('cores', 1, 'Threads of a process.', lower_bound=1)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the table, the CSV and the picture.')
+flags.DEFINE_bool('version', False, 'Print the version and exit.')
+
+
+def main() -> None:
+  """Measures what the flags name, prints it and keeps it."""
+  settings = _settings()
+  rounds = [client_round.ClientRound(setting) for setting in settings]
+  output_dir = _folder()
+  measured = [[] for _ in settings]
+  with tqdm.tqdm(total=len(settings) * _REPEATS.value, unit='process') as bar:
+    for repeat in range(_REPEATS.value):
+      for setting, found in zip(settings, measured, strict=True):
+        bar.set_postfix_str(setting.policy)
+        found.append(client_process.run(setting, repeat * client_process.NUM_CLIENTS, _CORES.value))
+        bar.update()
+  rows = []
+  for setting, one, found in zip(settings, tqdm.tqdm(rounds, unit='policy counted'), measured, strict=True):
+    traffic = one.traffic()
+    rows.append(client_cost_report.row(setting.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+  table = client_cost_report.table(rows, _REPEATS.value, _CORES.value)
+  (output_dir / 'client_cost.md').write_text(table + '\n')
+  client_cost_report.write_csv(rows, output_dir / 'client_cost.csv')
+  client_cost_report.plot(rows, output_dir / 'client_cost.png')
+  print(table)
+  print(f'the picture is {output_dir / "client_cost.png"}')
+
+
+def _settings() -> list[client_round.Setting]:
+  policies = [text.strip() for text in _POLICIES.value.split(';') if text.strip()]
+  if not policies:
+    raise launch.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
+  return [
+    client_round.Setting(
+      model=_MODEL.value,
+      policy=policy,
+      upload=_UPLOAD.value,
+      vocabulary_size=_VOCABULARY_SIZE.value,
+      sequence_length=_SEQUENCE_LENGTH.value,
+      batch_size=_BATCH_SIZE.value,
+      num_steps=_NUM_STEPS.value,
+    )
+    for policy in policies
+  ]
+
+
+def _folder() -> pathlib.Path:
+  if not _OUTPUT_DIR.value:
+    raise launch.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
+  folder = pathlib.Path(_OUTPUT_DIR.value)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
+  return folder
+
+
+if __name__ == '__main__':
+  launch.launch(main)

@@ -1,0 +1,165 @@
+"""One client's local round for a policy: what it holds, what it trains, and the bytes that it sends and receives.
+
+A client of a sub-model is measured with its slices alone, as a device would hold them; a simulated client of
+`optimizers.local_training` has the whole model around them.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import update_codec
+from experiments import codec_specs
+from experiments import device_specs
+from experiments import spec
+from models import accounting
+from models import catalog as models_catalog
+from models import language_task
+from models import model as model_lib
+from optimizers import algorithms
+from optimizers import devices as devices_lib
+from optimizers import local_batches
+from optimizers import local_training
+from optimizers import trainable
+
+_SEED = 0
+_NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """What is measured; plain values, so that it can go to another process.
+
+  Attributes:
+    model: A spec of `--model`.
+    policy: A spec of `--trainable`.
+    upload: A spec of `--upload`.
+    vocabulary_size: Sub-words.
+    sequence_length: Target positions of an example.
+    batch_size: Examples in a batch.
+    num_steps: Local steps of a round.
+  """
+
+  model: str
+  policy: str
+  upload: str
+  vocabulary_size: int
+  sequence_length: int
+  batch_size: int
+  num_steps: int
+
+
+class Traffic(NamedTuple):
+  """What travels for one client in one round; means over clients, where they draw.
+
+  Attributes:
+    trained: For each variable: whether it is trained, or how many of the clients drew it, as a fraction.
+    trained_fraction: Trained parameters over the parameters of the model that `--model` names.
+    upload_bytes: Payload of the update, bitmap and weight, as the column `upload_bytes` of a run counts them.
+    download_bytes: Of the weights that the client receives, uncompressed.
+  """
+
+  trained: tuple[bool | float, ...]
+  trained_fraction: float
+  upload_bytes: float
+  download_bytes: int
+
+
+class ClientRound:
+  """A client's round.
+
+  Attributes:
+    task: Its variables have the shapes that the client holds.
+    local: Trains it.
+  """
+
+  def __init__(self, setting: Setting):
+    """Builds what a setting names; raises `SpecError` for what cannot be built."""
+    self._setting = setting
+    plain = spec.build(setting.model, models_catalog.LANGUAGE_MODELS, 'model')(setting.vocabulary_size)
+    devices = device_specs.build(setting.policy)
+    model = device_specs.adapt(devices, plain, _SEED, setting.policy)
+    (policy,), (layout,) = devices.tiers, devices.layouts(model)
+    variables = [
+      dataclasses.replace(each, shape=tuple(layout.spec(each).shape), units=None) for each in model.variables
+    ]
+    self.task = language_task.build(model_lib.Model(tuple(variables), model.apply), setting.sequence_length)
+    self.local = local_training.LocalTraining(
+      self.task,
+      algorithms.fed_avg(client_lr=0.1).client_optimizer,
+      local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
+      devices_lib.Devices((trainable.Policy(lambda _, seeds: policy.choose(model, seeds)),)),
+      seed=_SEED,
+    )
+    self._rebuilt = devices.rebuilt(model, _SEED)
+    self._num_parameters = plain.num_parameters
+    self._codec = _fixed_codec(setting.upload, [variable.size for variable in model.variables])
+
+  def build_train(self) -> Callable[[local_training.Received, tf.data.Dataset], local_training.Result]:
+    """Returns the round as a function that is traced once."""
+    return tf.function(self.local.__call__)
+
+  def received(self, client: int, weights: model_lib.Weights) -> local_training.Received:
+    """Returns what reaches a client, each in a round of its own."""
+    return local_training.Received(weights, tf.constant([_SEED, client], tf.int64), tf.constant(1, tf.int64), {})
+
+  def examples(self, client: int, num_examples: int) -> tf.data.Dataset:
+    """Returns a client's examples: random tokens, none of them padding."""
+    length = self._setting.sequence_length + 1
+    tokens = np.random.default_rng(client).integers(1, self._setting.vocabulary_size, [num_examples, length], np.int32)
+    return tf.data.Dataset.from_tensor_slices(dict(tokens=tokens, client_key=np.full([num_examples], client, np.int64)))
+
+  def traffic(self) -> Traffic:
+    """Lets clients train for one step and encode their updates; as many of them as a policy's draws need."""
+    known, train, encode = self._known_flags(), self.build_train(), tf.function(self._encoded_bytes)
+    weights = self.task.model.initial_weights(_SEED)
+    flags, fractions, upload_bytes = [], [], []
+    for client in range(1 if None not in known else _NUM_DRAWN_CLIENTS):
+      received = self.received(client, weights)
+      result = train(received, self.examples(client, self._setting.batch_size))
+      flags.append(result.trained.numpy())
+      fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
+      upload_bytes.append(int(encode(result, received.round_seed)))
+    sent = [w for v, w in zip(self.task.model.variables, weights, strict=True) if v.name not in self._rebuilt]
+    return Traffic(
+      trained=tuple(
+        float(drawn) if flag is None else flag for flag, drawn in zip(known, np.mean(flags, axis=0), strict=True)
+      ),
+      trained_fraction=float(np.mean(fractions)),
+      upload_bytes=float(np.mean(upload_bytes)),
+      download_bytes=int(codec_lib.num_bytes(sent)),
+    )
+
+  def step_cost(self, traffic: Traffic) -> accounting.StepCost:
+    """Accounts for a local step, given what clients train."""
+    return accounting.step_cost(self.task, traffic.trained, self._setting.batch_size)
+
+  def optimizer_bytes(self) -> int:
+    """Returns the size of the local optimizer's state: of all variables that may be trained."""
+    variables = [v for v, flag in zip(self.task.model.variables, self._known_flags(), strict=True) if flag is not False]
+    with tf.Graph().as_default():
+      states = self.local.optimizer.initialize([tf.TensorSpec(variable.shape) for variable in variables])
+      tensors = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(states)]
+    return sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)
+
+  def _known_flags(self) -> list[bool | None]:
+    """Returns whether each variable is trained, None if clients draw that."""
+    with tf.Graph().as_default():
+      seed = tf.constant([0, 0], tf.int64)
+      flags = self.local.devices.tiers[0].choose(self.task.model, trainable.Seeds(_SEED, seed, seed))
+    return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]
+
+  def _encoded_bytes(self, result: local_training.Result, round_seed: tf.Tensor) -> tf.Tensor:
+    sent = self._codec.encode(list(result.delta), result.trained, result.client_seed, round_seed)
+    return tf.add_n([*update_codec.num_bytes(sent), codec_lib.num_bytes(result.weight)])
+
+
+def _fixed_codec(text: str, sizes: list[int]) -> update_codec.UpdateCodec:
+  codec = codec_specs.build(text, 'upload')
+  if not isinstance(codec, update_codec.UpdateCodec):
+    raise spec.SpecError(f'upload {text!r} follows the votes of clients over rounds; here there is one: choose another')
+  return dataclasses.replace(codec, sizes=tuple(sizes))

@@ -1,0 +1,94 @@
+"""From the texts of `--trainable` and `--devices` to who trains what.
+
+    --trainable='random(fraction=0.4)'
+    --trainable='suffix(blocks=1)' --devices='tiers(shares=[0.5, 0.5], blocks=[1, 3])'
+
+An argument of `tiers`, other than its shares, is an argument of the policy with a value for each tier.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from experiments import spec
+from models import model as model_lib
+from optimizers import catalog
+from optimizers import devices as devices_lib
+
+_DEVICES = ('alike', 'tiers')
+
+
+def build(trainable: str, devices: str = 'alike') -> devices_lib.Devices:
+  """Builds the tiers of a run.
+
+  Args:
+    trainable: A policy, for example `random(fraction=0.4)`.
+    devices: `alike`, or `tiers(shares=[...], ...)`.
+
+  Returns:
+    The devices.
+
+  Raises:
+    SpecError: For whatever cannot be built.
+  """
+  policy, call = _single(trainable, 'trainable'), _single(devices, 'devices')
+  if call.name not in _DEVICES:
+    raise spec.SpecError(f'unknown devices {call.name!r}; choose one of {", ".join(_DEVICES)}')
+  if call.name == 'alike':
+    return devices_lib.Devices((spec.build_call(policy, catalog.POLICIES, 'trainable'),), (1.0,))
+  arguments = dict(call.arguments)
+  shares = arguments.pop('shares', None)
+  _check_lists(devices, shares, arguments)
+  tiers = [
+    spec.Call(policy.name, policy.arguments | {name: values[index] for name, values in arguments.items()})
+    for index in range(len(shares))
+  ]
+  built = tuple(spec.build_call(tier, catalog.POLICIES, 'trainable') for tier in tiers)
+  return _or_refused(lambda: devices_lib.Devices(built, tuple(shares)), devices)
+
+
+def adapt(devices: devices_lib.Devices, model: model_lib.Model, seed: int, text: str) -> model_lib.Model:
+  """Returns the model that `devices` train, once they are found to fit it.
+
+  Args:
+    devices: Made by `build`.
+    model: The model as `--model` names it.
+    seed: Of the run.
+    text: The spec, for messages.
+
+  Returns:
+    The adapted model.
+
+  Raises:
+    SpecError: If a policy does not fit the model, or would train nothing.
+  """
+
+  def fit() -> model_lib.Model:
+    adapted = devices.adapt(model)
+    devices.ever(adapted, seed)
+    devices.rebuilt(adapted, seed)
+    devices.layouts(adapted)
+    return adapted
+
+  return _or_refused(fit, text)
+
+
+def _single(text: str, what: str) -> spec.Call:
+  calls = spec.parse(text)
+  if len(calls) > 1:
+    raise spec.SpecError(f"{what} {text!r}: '|' does not apply here")
+  return calls[0]
+
+
+def _check_lists(text: str, shares: Any, arguments: dict[str, Any]) -> None:
+  if not isinstance(shares, (list, tuple)) or not shares:
+    raise spec.SpecError(f'devices {text!r} needs shares=[...]: the fraction of clients in each tier')
+  for name, values in arguments.items():
+    if not isinstance(values, (list, tuple)) or len(values) != len(shares):
+      raise spec.SpecError(f'devices {text!r}: {name} must be a list of {len(shares)} values, one for each tier')
+
+
+def _or_refused(make: Callable[[], Any], text: str) -> Any:
+  try:
+    return make()
+  except ValueError as error:
+    raise spec.SpecError(f'{text!r}: {error}') from error

@@ -1,0 +1,51 @@
+"""Finished runs below a folder, grouped by what they are compared by; seeds are what a group has several of."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import json
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+from experiments import launch
+from experiments import metrics
+
+# Not what is compared: names of one run, and what does not change a measurement.
+_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint')
+
+
+class FinishedRun(NamedTuple):
+  """What a finished run left: its flags by name, `summary.json`, and the rows of `metrics.csv` from round 1 on."""
+
+  settings: Mapping[str, Any]
+  summary: Mapping[str, Any]
+  rows: Sequence[Mapping[str, Any]]
+
+
+def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[FinishedRun]]:
+  """Reads the runs.
+
+  Args:
+    folder: Holds the `output_dir`s of the runs; those that are not finished are left out.
+    by: The flags by which they are compared.
+
+  Returns:
+    For each combination of values of `by`, its runs by seed.
+
+  Raises:
+    UsageError: If there is no finished run, or runs differ in other flags too.
+  """
+  groups: dict[tuple[str, ...], list[FinishedRun]] = {}
+  common: dict[str, Any] | None = None
+  for path in sorted(folder.glob('*/summary.json')):
+    settings = json.loads((path.parent / 'config.json').read_text())['settings']
+    rest = {name: value for name, value in settings.items() if name not in (*by, *_MAY_DIFFER)}
+    if common is not None and rest != common:
+      differing = sorted(name for name in rest if rest[name] != common.get(name))
+      raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
+    common = rest
+    run = FinishedRun(settings, json.loads(path.read_text()), metrics.read(path.parent / 'metrics.csv')[1:])
+    groups.setdefault(tuple(settings[name] for name in by), []).append(run)
+  if not groups:
+    raise launch.UsageError(f'{folder} holds no finished run: name the folder above their --output_dir')
+  return {key: sorted(runs, key=lambda run: run.settings['seed']) for key, runs in groups.items()}

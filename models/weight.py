@@ -1,0 +1,158 @@
+"""How a layer uses a weight, so that the gradient of a weight is computed only for the clients that train it.
+
+A gradient tape that watches a weight W forms its gradient whether or not the client wants it. A `Tapped` weight is not
+watched. Its uses z = x W are: the tape yields dz, and x^T dz is a product that can be left out, or put into a branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+Gradient = Callable[[tf.Tensor], tf.Tensor]  # From the gradient of a use's output to that of the weight.
+
+
+class Weight:
+  """A float32 weight as layers see it; gradients flow to its tensor if a tape watches that.
+
+  It converts to a tensor wherever TensorFlow expects one. Python operators need a tensor on their other side.
+
+  Attributes:
+    tensor: The value.
+  """
+
+  def __init__(self, tensor: tf.Tensor):
+    self.tensor = tensor
+
+  @property
+  def shape(self) -> tf.TensorShape:
+    """The static shape."""
+    return self.tensor.shape
+
+  def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
+    """Converts to a tensor; TensorFlow calls it and checks the dtype."""
+    del dtype, name
+    return self.tensor
+
+  def product(self, x: tf.Tensor) -> tf.Tensor:
+    """Multiplies `x` [n, inputs] by a weight [inputs, outputs]."""
+    output = tf.matmul(x, self.tensor)
+    self.tap_product(x, output)
+    return output
+
+  def transposed_product(self, x: tf.Tensor) -> tf.Tensor:
+    """Multiplies `x` [n, outputs] by the transpose of a weight [inputs, outputs]."""
+    output = tf.matmul(x, self.tensor, transpose_b=True)
+    self.tap(output, lambda d_output: tf.matmul(d_output, x, transpose_a=True))
+    return output
+
+  def rows(self, indices: tf.Tensor) -> tf.Tensor:
+    """Looks up integer `indices` [...] in a weight [rows, width]: float32 [..., width]."""
+    output = tf.gather(self.tensor, indices)
+    self.tap(output, lambda d_output: _sum_by_row(d_output, indices, self.tensor))
+    return output
+
+  def scaled(self, x: tf.Tensor) -> tf.Tensor:
+    """Multiplies `x` [..., width] by a weight [width]."""
+    output = x * self.tensor
+    self.tap(output, lambda d_output: tf.reduce_sum(tf.reshape(d_output * x, [-1, *self.shape]), 0))
+    return output
+
+  def loop_product(self, x: tf.Tensor) -> tf.Tensor:
+    """Does `product` inside a loop, where nothing can be tapped.
+
+    The layer calls `watch` before the loop and `tap_product` after it, on a tensor that is added to this product.
+    """
+    return tf.matmul(x, self.tensor)
+
+  def watch(self, output: tf.Tensor) -> None:
+    """Announces a later `tap` of an output that is about to be used."""
+
+  def tap(self, output: tf.Tensor, gradient: Gradient) -> None:
+    """Records a use that a layer computes with `tensor`; call it before the output is used, or `watch` before that.
+
+    Args:
+      output: The result of the use, or a tensor that is added to it.
+      gradient: From the gradient of `output` to the gradient of this weight.
+    """
+
+  def tap_product(self, x: tf.Tensor, output: tf.Tensor) -> None:
+    """Records that `x` [..., inputs] times this weight [inputs, outputs] gave, or was added to, `output`."""
+    self.tap(output, lambda d_output: tf.matmul(_matrix(x), _matrix(d_output), transpose_a=True))
+
+
+class Frozen(Weight):
+  """A weight that is not trained: no tape watches it, and no loop over it forms its gradient."""
+
+  def __init__(self, tensor: tf.Tensor):
+    super().__init__(tf.identity(tensor))  # The gradient of a loop cannot capture an eager tensor.
+
+  def loop_product(self, x: tf.Tensor) -> tf.Tensor:
+    """See `Weight.loop_product`; the gradient is that with respect to `x` alone."""
+    return _product_with_constant(x, self.tensor)
+
+
+class Tapped(Frozen):
+  """A trained weight whose uses are watched in place of its tensor.
+
+  Attributes:
+    uses: The uses so far: outputs, and functions from their gradients to that of the weight.
+  """
+
+  def __init__(self, tensor: tf.Tensor, tape: tf.GradientTape):
+    super().__init__(tensor)
+    self.uses: list[tuple[tf.Tensor, Gradient]] = []
+    self._tape = tape
+    self._converted = tf.identity(tensor)  # Watching the tensor itself would count its tapped uses twice.
+    self._is_converted = False
+
+  def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
+    """Converts to a tensor that the tape watches: the gradient is right, but nothing is saved."""
+    del dtype, name
+    if not self._is_converted:
+      self.tap(self._converted, tf.identity)
+      self._is_converted = True
+    return self._converted
+
+  def watch(self, output: tf.Tensor) -> None:
+    """See `Weight.watch`."""
+    self._tape.watch(output)
+
+  def tap(self, output: tf.Tensor, gradient: Gradient) -> None:
+    """See `Weight.tap`."""
+    self._tape.watch(output)
+    self.uses.append((output, gradient))
+
+  def gradient(self, d_outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Forms the dense gradient of this weight from the gradients of the outputs of its uses, in their order."""
+    if not self.uses:
+      return tf.zeros_like(self.tensor)
+    return tf.add_n([gradient(d_output) for (_, gradient), d_output in zip(self.uses, d_outputs, strict=True)])
+
+
+Value = tf.Tensor | Weight
+
+
+def of(value: Value) -> Weight:
+  """Returns a weight as it is, and a tensor as a `Weight`."""
+  return value if isinstance(value, Weight) else Weight(value)
+
+
+def _matrix(x: tf.Tensor) -> tf.Tensor:
+  return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def _sum_by_row(values: tf.Tensor, indices: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+  return tf.math.unsorted_segment_sum(_matrix(values), tf.reshape(indices, [-1]), tf.shape(table)[0])
+
+
+def _product_with_constant(x: tf.Tensor, constant: tf.Tensor) -> tf.Tensor:
+  """Multiplies by a constant; the gradient of a loop would otherwise hold a product for each tensor in its body."""
+
+  @tf.custom_gradient
+  def product(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    return tf.matmul(x, constant), lambda d_output: tf.matmul(d_output, constant, transpose_b=True)
+
+  return product(x)

@@ -1,0 +1,81 @@
+"""Who trains by which policy: one policy for all clients, or tiers of devices with one each.
+
+A client's tier is a function of its key, so that a client is the same device in every round.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from compression import slices
+from models import model as model_lib
+from optimizers import policies
+from optimizers import trainable
+from optimizers import unit_keys
+
+_TIER_SEED = 7  # Keeps the draw of a client's tier apart from others that begin at its key.
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+  """The tiers of a run.
+
+  Attributes:
+    tiers: A policy for each. They differ in what they train, not in the model that results.
+    shares: The fraction of clients in each, in (0, 1], summing to 1.
+  """
+
+  tiers: tuple[trainable.Policy, ...] = (policies.all_(),)
+  shares: tuple[float, ...] = (1.0,)
+
+  def __post_init__(self):
+    check_shares(self.shares)
+    if len(self.tiers) != len(self.shares):
+      raise ValueError(f'{len(self.shares)} shares for {len(self.tiers)} tiers')
+
+  @property
+  def denominator(self) -> str:
+    """See `trainable.Policy`; all tiers have the same."""
+    return self.tiers[0].denominator
+
+  def adapt(self, model: model_lib.Model) -> model_lib.Model:
+    """Returns the model that the server holds: that of the tier with the most parameters."""
+    return max((policy.adapt(model) for policy in self.tiers), key=lambda adapted: adapted.num_parameters)
+
+  def tier(self, client_key: tf.Tensor) -> tf.Tensor:
+    """Returns the tier of a client, int32 []."""
+    draw = tf.random.stateless_uniform([], tf.stack([client_key, tf.constant(_TIER_SEED, tf.int64)]))
+    return tf.reduce_sum(tf.cast(draw >= tf.constant(np.cumsum(self.shares)[:-1], tf.float32), tf.int32))
+
+  def ever(self, model: model_lib.Model, seed: int) -> list[bool]:
+    """Returns whether some client may train each variable of the adapted model; raises `ValueError` for none at all."""
+    chosen = np.any([trainable.ever(policy, model, seed) for policy in self.tiers], axis=0).tolist()
+    if not any(chosen):
+      raise ValueError('this would train nothing')
+    return chosen
+
+  def rebuilt(self, model: model_lib.Model, seed: int) -> frozenset[str]:
+    """Returns the names of variables that never travel; raises `ValueError` if tiers disagree."""
+    names = {policy.rebuilt(model, seed) for policy in self.tiers}
+    if len(names) > 1:
+      raise ValueError('all tiers must freeze the same variables, or they would have to travel')
+    return names.pop()
+
+  def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:
+    """Returns how many units each tier holds of those axes of which some tier holds a part."""
+    counts = [policy.units(model) for policy in self.tiers]
+    totals = {axis: unit_keys.num_units(model, axis) for tier in counts for axis in tier}
+    partial = [axis for axis, total in totals.items() if any(tier.get(axis, total) < total for tier in counts)]
+    return tuple(slices.Layout({axis: tier.get(axis, totals[axis]) for axis in partial}) for tier in counts)
+
+
+def check_shares(shares: Sequence[float]) -> None:
+  """Raises `ValueError` unless `shares` are positive and sum to 1."""
+  numbers = [share for share in shares if isinstance(share, (int, float)) and not isinstance(share, bool) and share > 0]
+  if not shares or len(numbers) < len(shares) or abs(sum(shares) - 1.0) > 1e-6:
+    raise ValueError(f'shares must be positive and sum to 1, not {list(shares)!r}')
+
+
+ALIKE = Devices()  # Every client trains everything.

@@ -1,0 +1,215 @@
+"""A client's round in plain TensorFlow: local steps on explicit weights, of those variables that the client trains.
+
+    for batch in local batches:  w_T <- optimizer(w_T, grad loss(w, batch));   update = w_received - w
+    T: what the policy of the client's tier chooses
+
+What is not in T is not differentiated. A client of a sub-model takes its units or blocks of the received weights, trains
+those, and puts the update back where they were.
+"""
+
+import collections
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import functools
+from typing import Any
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from compression import slices
+from models import gradients
+from models import model as model_lib
+from models import task as task_lib
+from optimizers import blocks as blocks_lib
+from optimizers import devices as devices_lib
+from optimizers import local_batches
+from optimizers import local_optimizer
+from optimizers import randomness
+from optimizers import trainable
+from optimizers import unit_keys
+
+
+class Received(NamedTuple):
+  """What reaches a client.
+
+  Attributes:
+    weights: float32, in the model's order, full shapes.
+    round_seed: int64[2].
+    round_number: int64 [], from 1.
+    units: For each axis of which clients hold a part, the indices of the client's units, its own first: int32 [largest
+      count]. If it holds some blocks only, `blocks` are theirs, ascending: int32 [number of blocks].
+  """
+
+  weights: tuple[tf.Tensor, ...]
+  round_seed: tf.Tensor
+  round_number: tf.Tensor
+  units: Mapping[str, tf.Tensor]
+
+
+class Result(NamedTuple):
+  """What a client's round gives.
+
+  Attributes:
+    delta: float32, received minus trained weights, full shapes; zero for what was not trained.
+    trained: bool [n].
+    layout: int32 []: the client's tier.
+    units: For each axis that a tier holds in part, the client's indices, padded by zeros: int32 [largest count].
+    client_seed: int64[2], for encoding.
+    weight: float32 []: the number of examples; 0 if the update must not travel.
+    measures: int64 counts and the task's float32 measures, which add up over clients.
+  """
+
+  delta: tuple[tf.Tensor, ...]
+  trained: tf.Tensor
+  layout: tf.Tensor
+  units: collections.OrderedDict[str, tf.Tensor]
+  client_seed: tf.Tensor
+  weight: tf.Tensor
+  measures: collections.OrderedDict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalTraining:
+  """How clients train.
+
+  Attributes:
+    task: What; its model is the adapted one.
+    optimizer: The local optimizer; its state begins anew each round.
+    batches: How a client goes through its examples.
+    devices: Which client trains which part.
+    layouts: For each tier, how many units of each axis its clients hold.
+    seed: Of the run.
+  """
+
+  task: task_lib.Task
+  optimizer: local_optimizer.LocalOptimizer
+  batches: local_batches.LocalBatches
+  devices: devices_lib.Devices = devices_lib.ALIKE
+  layouts: tuple[slices.Layout, ...] = (slices.WHOLE,)
+  seed: int = 0
+
+  def __call__(self, received: Received, examples: tf.data.Dataset) -> Result:
+    """Does one client's round on its examples, unbatched."""
+    client_key = local_batches.client_key(examples)
+    tiers = [
+      tf.function(functools.partial(self._of_tier, index), experimental_attributes={'_noinline': True})
+      for index in range(len(self.layouts))
+    ]
+    if len(tiers) == 1:
+      return tiers[0](received, examples, client_key)
+    branches = [lambda tier=tier: tier(received, examples, client_key) for tier in tiers]
+    return tf.switch_case(self.devices.tier(client_key), branches)
+
+  def _of_tier(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> Result:
+    model, layout = self.task.model, self.layouts[tier]
+    units = {axis: received.units[axis][:count] for axis, count in layout.counts.items()}
+    held = _Held(model, layout, units, received.units.get(blocks_lib.AXIS))
+    seeds = {
+      purpose: randomness.client_seed(received.round_seed, client_key, purpose) for purpose in randomness.Purpose
+    }
+    round_seed = randomness.round_seed(received.round_seed, randomness.Purpose.TRAINABLE)
+    flags = self.devices.tiers[tier].choose(
+      model, trainable.Seeds(self.seed, round_seed, seeds[randomness.Purpose.TRAINABLE])
+    )
+    weights = held.take(received.weights)
+    batches = self.batches.of(examples, seeds[randomness.Purpose.SHUFFLING])
+    if 'vocabulary' in held.units:
+      batches = batches.map(lambda batch: self.task.reindex(batch, held.positions('vocabulary')))
+    task = dataclasses.replace(self.task, model=held.model)
+    trained_weights, measures, num_examples = _local_steps(
+      task, self.optimizer, batches, weights, held.take_flags(flags), seeds[randomness.Purpose.DROPOUT]
+    )
+    delta, flags = held.put(tf.nest.map_structure(tf.subtract, weights, trained_weights)), held.put_flags(flags)
+    return self._result(tier, held, flags, delta, measures, num_examples, seeds[randomness.Purpose.ENCODING])
+
+  def _result(self, tier, held, flags, delta, measures, num_examples, client_seed) -> Result:
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(x)) for x in [*delta, *measures.values()]])
+    sent = tf.logical_and(finite, num_examples > 0)
+    trained = tf.logical_and(tf.stack([tf.convert_to_tensor(flag, tf.bool) for flag in flags]), sent)
+    counts = collections.OrderedDict(
+      num_clients=tf.constant(1, tf.int64),
+      num_examples=num_examples,
+      dropped_updates=tf.cast(tf.logical_not(finite), tf.int64),
+      trained_parameters=tf.reduce_sum(tf.where(trained, tf.constant(held.sizes, tf.int64), 0)),
+    )
+    measures = collections.OrderedDict((name, tf.where(finite, value, 0.0)) for name, value in measures.items())
+    return Result(
+      delta=delta,
+      trained=trained,
+      layout=tf.constant(tier),
+      units=collections.OrderedDict(
+        (axis, tf.pad(held.units[axis], [[0, size - held.layout.counts[axis]]]))
+        for axis, size in slices.largest_counts(self.layouts).items()
+      ),
+      client_seed=client_seed,
+      weight=tf.where(sent, tf.cast(num_examples, tf.float32), 0.0),
+      measures=collections.OrderedDict(**counts, **measures),
+    )
+
+
+class _Held:
+  """The part of the model that a client holds: some units of an axis, some of the blocks."""
+
+  def __init__(
+    self, model: model_lib.Model, layout: slices.Layout, units: Mapping[str, tf.Tensor], chosen: tf.Tensor | None
+  ):
+    self.layout, self.units = layout, units
+    self._whole, self._variables, self._chosen = model, model.variables, chosen
+    self._blocks = None if chosen is None else blocks_lib.Blocks(model)
+    self.model = model if self._blocks is None else self._blocks.first(chosen.shape[0])
+    self.sizes = [layout.spec(variable).shape.num_elements() for variable in model.variables]
+
+  def take(self, weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    taken = tuple(self.layout.take(*each, self.units) for each in zip(self._variables, weights, strict=True))
+    return self._blocks.take(taken, self._chosen) if self._blocks else taken
+
+  def put(self, deltas: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    deltas = self._blocks.put(deltas, self._chosen) if self._blocks else deltas
+    return tuple(self.layout.put(*each, self.units) for each in zip(self._variables, deltas, strict=True))
+
+  def take_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
+    return self._blocks.take_flags(flags, self._chosen) if self._blocks else flags
+
+  def put_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
+    return self._blocks.only_chosen(flags, self._chosen) if self._blocks else flags
+
+  def positions(self, axis: str) -> tf.Tensor:
+    """Returns, for each unit of the full axis, its place among those held, 0 if it is not: int32 [count]."""
+    indices = self.units[axis]
+    return tf.scatter_nd(indices[:, tf.newaxis], tf.range(tf.size(indices)), [unit_keys.num_units(self._whole, axis)])
+
+
+def _local_steps(
+  task: task_lib.Task,
+  optimizer: local_optimizer.LocalOptimizer,
+  batches: tf.data.Dataset,
+  weights: tuple[tf.Tensor, ...],
+  flags: Sequence[local_optimizer.Trained],
+  dropout_seed: tf.Tensor,
+) -> tuple[tuple[tf.Tensor, ...], task_lib.Measures, tf.Tensor]:
+  """Runs the local steps; returns all weights, the summed measures and the number of examples."""
+  chosen = [index for index, flag in enumerate(flags) if flag is not False]
+  chosen_flags = [flags[index] for index in chosen]
+
+  def merged(trained: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    by_index = dict(zip(chosen, trained, strict=True))
+    return tuple(by_index.get(index, weight) for index, weight in enumerate(weights))
+
+  def step(state: Any, batch: task_lib.Batch) -> Any:
+    trained, optimizer_states, measures, num_examples, index = state
+    seed = tf.random.experimental.stateless_fold_in(dropout_seed, index)
+    batch_measures, found = gradients.gradients(task, merged(trained), flags, batch, seed)
+    found = [found[index] for index in chosen]
+    optimizer_states, trained = optimizer.next(optimizer_states, trained, found, chosen_flags)
+    measures = tf.nest.map_structure(tf.add, measures, batch_measures)
+    batch_size = tf.shape(batch['client_key'], tf.int64)[0]
+    return trained, optimizer_states, measures, num_examples + batch_size, index + 1
+
+  trained = tuple(weights[index] for index in chosen)
+  zero = tf.constant(0, tf.int64)
+  state = (trained, optimizer.initialize(trained), task_lib.zero_measures(), zero, zero)
+  for batch in iter(batches):  # An iterator: `Dataset.reduce` costs up to a quarter more time a step.
+    state = step(state, batch)
+  trained, _, measures, num_examples, _ = state
+  return merged(trained), measures, num_examples

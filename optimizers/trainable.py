@@ -1,0 +1,71 @@
+"""What a client trains: a policy over a model's named variables.
+
+A policy answers, for one client in one round, which variables it trains. An answer of plain booleans is known when the
+client's graph is built: what is not trained then costs no gradient, no optimizer state and, below the first trained
+layer, no stored activation. An answer of boolean tensors is drawn when the graph runs, for each client anew.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from models import model as model_lib
+from optimizers import local_optimizer
+
+
+class Seeds(NamedTuple):
+  """From where a policy may draw.
+
+  Attributes:
+    run: The seed of the whole run.
+    round_seed: int64[2], equal for all clients of a round.
+    client_seed: int64[2], of one client in one round.
+  """
+
+  run: int
+  round_seed: tf.Tensor
+  client_seed: tf.Tensor
+
+
+def _same(model: model_lib.Model) -> model_lib.Model:
+  return model
+
+
+def _nothing(model: model_lib.Model) -> frozenset[str]:
+  del model
+  return frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """Which variables a client trains, and in which shape.
+
+  Attributes:
+    choose: From (adapted model, seeds) to whether each variable is trained.
+    adapt: From the model to the one that is trained: with adapters beside its kernels, for example.
+    rebuilt: From the adapted model and the run's seed to the names of variables that keep their initial value for the
+      whole training; they travel in neither direction, since clients draw them from the seed.
+    units: From the adapted model to the number of units of each axis that a client holds; of the others it holds all.
+    rolling: Whether these units move on by one key each round, instead of being the first ones.
+    denominator: `trained` divides a variable's sum by the weight of the clients that trained it, `all` by that of all.
+  """
+
+  choose: Callable[[model_lib.Model, Seeds], Sequence[local_optimizer.Trained]]
+  adapt: Callable[[model_lib.Model], model_lib.Model] = _same
+  rebuilt: Callable[[model_lib.Model, int], frozenset[str]] = lambda model, seed: _nothing(model)
+  units: Callable[[model_lib.Model], Mapping[str, int]] = lambda model: {}
+  rolling: bool = False
+  denominator: str = 'trained'
+
+
+def ever(policy: Policy, model: model_lib.Model, seed: int) -> list[bool]:
+  """Returns, for each variable, whether a client of this policy may train it in some round."""
+  with tf.Graph().as_default():
+    drawn = tf.constant([0, 0], tf.int64)
+    chosen = policy.choose(model, Seeds(seed, drawn, drawn))
+  return [flag if isinstance(flag, (bool, np.bool_)) else True for flag in chosen]

@@ -1,0 +1,42 @@
+"""Keys of federated select: each stands for a few neighbouring units of an axis, because every key costs time."""
+
+import tensorflow as tf
+
+from models import model as model_lib
+
+# Units per key; one for all other axes. A key costs the server 50 to 150 us, nearly whatever it stands for. Neurons are
+# drawn at random, so that groups lose nothing. Sub-words are not: of a client's tokens 500 rows by single keys cover
+# more than 1,000 rows by keys of 4, for half the bytes (`python -m experiments.benchmark --what=select`).
+_PREFERRED = {'neurons': 16}
+
+
+def units_per_key(model: model_lib.Model, axis: str) -> int:
+  """Returns how many units a key stands for: the preferred number where it divides the axis, else one."""
+  preferred = _PREFERRED.get(axis, 1)
+  return preferred if num_units(model, axis) % preferred == 0 else 1
+
+
+def num_keys(model: model_lib.Model, axis: str) -> int:
+  """Returns how many keys an axis has."""
+  return num_units(model, axis) // units_per_key(model, axis)
+
+
+def whole_keys(model: model_lib.Model, axis: str, fraction: float) -> int:
+  """Returns the number of units in the number of keys nearest to a fraction of the axis, at least one key."""
+  return max(1, round(fraction * num_keys(model, axis))) * units_per_key(model, axis)
+
+
+def units_of(model: model_lib.Model, axis: str, keys: tf.Tensor) -> tf.Tensor:
+  """Returns the units of int32 keys [n]: int32 [n * units per key]."""
+  size = units_per_key(model, axis)
+  return tf.reshape(keys[:, tf.newaxis] * size + tf.range(size), [-1])
+
+
+def num_units(model: model_lib.Model, axis: str) -> int:
+  """Returns how many units the model has along an axis; raises `ValueError` for none, or if variables disagree."""
+  counts = {variable.units.count for variable in model.variables if variable.units and variable.units.axis == axis}
+  if not counts:
+    raise ValueError(f'the model has no {axis} of which a client could hold a part')
+  if len(counts) > 1:
+    raise ValueError(f'variables have {sorted(counts)} {axis}: one set of keys cannot fit them all')
+  return counts.pop()

@@ -1,0 +1,119 @@
+"""What a client pays: bytes by hand arithmetic, costs in the order they must have, and the binary as a user runs it."""
+
+import csv
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from experiments import client_round
+from experiments import spec
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_WIDTH, _MLP, _VOCABULARY = 16, 32, 50
+_MODEL = f'transformer(width={_WIDTH}, mlp_width={_MLP}, num_layers=2, num_heads=2)'
+_BLOCK = 4 * (_WIDTH * _WIDTH + _WIDTH) + 4 * _WIDTH + 2 * _WIDTH * _MLP + _MLP + _WIDTH  # Parameters.
+_HEAD = 2 * _WIDTH + _VOCABULARY
+_ALL = _VOCABULARY * _WIDTH + 2 * _BLOCK + _HEAD
+_BITMAP, _WEIGHT = 5, 4  # Bytes: of 36 variables; of the number of examples.
+
+
+def _round(policy, upload='identity', model=_MODEL):
+  return client_round.ClientRound(
+    client_round.Setting(
+      model=model,
+      policy=policy,
+      upload=upload,
+      vocabulary_size=_VOCABULARY,
+      sequence_length=6,
+      batch_size=4,
+      num_steps=2,
+    )
+  )
+
+
+def test_a_suffix_costs_what_it_should():
+  one = _round('suffix(blocks=1)')
+  traffic = one.traffic()
+  assert traffic.trained_fraction == pytest.approx((_BLOCK + _HEAD) / _ALL)
+  assert traffic.upload_bytes == 4 * (_BLOCK + _HEAD) + _BITMAP + _WEIGHT
+  assert traffic.download_bytes == 4 * _ALL
+  cost = one.step_cost(traffic)
+  full_cost = one.step_cost(traffic._replace(trained=(True,) * len(traffic.trained)))
+  assert cost.forward_flops == full_cost.forward_flops
+  assert cost.backward_flops < full_cost.backward_flops
+  assert cost.activation_bytes < full_cost.activation_bytes
+
+
+def test_a_random_subset_is_averaged_over_clients():
+  traffic = _round('random(fraction=0.4)', model='lstm(width=16, num_cells=8)').traffic()
+  parameters = _VOCABULARY * 16 + 2 * 16 * 24 + 24 + 8 * 16 + 16 + _VOCABULARY
+  # 32 draws of a table of half of all and three kernels; one draw varies by 0.27.
+  assert traffic.trained_fraction == pytest.approx(0.4, abs=0.12)
+  assert traffic.upload_bytes == pytest.approx(4 * parameters * traffic.trained_fraction + 1 + _WEIGHT)
+  is_drawn = [not isinstance(flag, bool) for flag in traffic.trained]
+  assert is_drawn == [True, True, True, False, True, False, False]  # Biases are always trained.
+  assert sum(traffic.trained) == pytest.approx(3 + 4 * 0.37, abs=0.7)
+
+
+def test_a_sub_model_holds_slices():
+  one = _round('width(fraction=0.5)', upload='uniform(bits=8)')
+  traffic = one.traffic()
+  # One head of two, so half of the columns or rows of four kernels and three biases; half of 32 neurons.
+  block = 4 * _WIDTH * _WIDTH // 2 + 3 * _WIDTH // 2 + _WIDTH + 4 * _WIDTH + _WIDTH * _MLP + _MLP // 2 + _WIDTH
+  held = _VOCABULARY * _WIDTH + 2 * block + _HEAD
+  assert traffic.download_bytes == 4 * held
+  assert traffic.upload_bytes == held + 36 * 8 + _BITMAP + _WEIGHT  # A byte a value, and 36 ranges of 8 bytes.
+  assert traffic.trained_fraction == pytest.approx(held / _ALL)
+  assert one.step_cost(traffic).weight_bytes == 4 * held
+
+
+def test_what_is_frozen_for_ever_does_not_travel():
+  traffic = _round('frozen(blocks=1)').traffic()
+  kernels = 4 * _WIDTH * _WIDTH + 2 * _WIDTH * _MLP + 2 * _WIDTH  # And two scales.
+  assert traffic.download_bytes == 4 * (_ALL - kernels)
+  assert traffic.upload_bytes == 4 * (_ALL - kernels) + _BITMAP + _WEIGHT
+
+
+def test_refuses_a_codec_that_needs_rounds():
+  with pytest.raises(spec.SpecError, match='votes'):
+    _round('all', upload='rate_distortion')
+
+
+def _run(*arguments):
+  command = [sys.executable, '-m', 'experiments.client_cost', *arguments]
+  return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_binary_leaves_a_table_a_csv_and_a_picture(tmp_path):
+  process = _run(
+    f'--model={_MODEL}', '--policies=head; suffix(blocks=1)', f'--vocabulary_size={_VOCABULARY}', '--sequence_length=6',
+    '--batch_size=4', '--num_steps=2', '--repeats=1', f'--output_dir={tmp_path}',
+  )  # fmt: skip
+  assert process.returncode == 0, process.stderr
+  with (tmp_path / 'client_cost.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  assert [row['policy'] for row in rows] == ['head', 'suffix(blocks=1)']
+  assert float(rows[1]['upload_bytes']) == 4 * (_BLOCK + _HEAD) + _BITMAP + _WEIGHT
+  assert float(rows[1]['fixed_mb']) > 1.0  # A graph.
+  assert 0.0 < float(rows[1]['peak_mb']) < 50.0
+  assert float(rows[1]['modelled_weights_mb']) == pytest.approx(4e-6 * _ALL)
+  table = (tmp_path / 'client_cost.md').read_text()
+  assert table.strip() in process.stdout
+  assert '| `head` |' in table
+  assert (tmp_path / 'client_cost.png').read_bytes()[:4] == b'\x89PNG'
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'expected'),
+  [
+    (['--policies=all; sufix(blocks=1)'], "unknown trainable 'sufix' (did you mean 'suffix'?)"),
+    ([], '--output_dir is missing'),
+  ],
+)
+def test_the_binary_refuses_in_one_line(arguments, expected):
+  process = _run(f'--model={_MODEL}', *arguments)
+  assert process.returncode == 2
+  assert len(process.stderr.splitlines()) == 1, process.stderr
+  assert expected in process.stderr

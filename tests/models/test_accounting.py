@@ -1,0 +1,170 @@
+"""The account of a step agrees with hand arithmetic and with TensorFlow's profiler on the graph that clients run."""
+
+from absl.testing import parameterized
+import tensorflow as tf
+
+from models import accounting
+from models import adapters
+from models import language_task
+from models import lstm
+from models import model as model_lib
+from models import task as task_lib
+from models import transformer
+from models import weight as weight_lib
+from tests import tiny_task
+
+_VOCABULARY, _LENGTH, _BATCH = 300, 20, 16
+_TINY = transformer.transformer(size='tiny')(_VOCABULARY)
+_WIDTH, _MLP, _LAYERS = 128, 512, 2
+
+
+def _task(model, length=_LENGTH):
+  return language_task.build(model, length)
+
+
+def _summed(model):
+  """Takes pairs of features and sums the outputs up."""
+  linear = tiny_task.linear_task()
+
+  def measure(outputs, batch):
+    del batch
+    return dict(loss_sum=tf.reduce_sum(outputs), correct_sum=tf.constant(0.0), weight_sum=tf.constant(5.0))
+
+  return task_lib.Task(model, linear.example_spec, linear.inputs, measure)
+
+
+def _suffix(model):
+  return [variable.block in ('block_1', 'head') for variable in model.variables]
+
+
+def _transformer_flops(trained_blocks, table_trained):
+  """Forward and backward operations by the formula: the last blocks are trained, and the table or not."""
+  tokens = _BATCH * _LENGTH
+  kernels = 2 * tokens * (4 * _WIDTH**2 + 2 * _WIDTH * _MLP)  # Four of attention, two of the MLP.
+  attention = 2 * 2 * _BATCH * _LENGTH**2 * _WIDTH  # Scores and mixture, all heads together.
+  logits = 2 * tokens * _WIDTH * _VOCABULARY
+  forward = _LAYERS * (kernels + attention) + logits
+  return forward, 2 * trained_blocks * (kernels + attention) + (2 if table_trained else 1) * logits
+
+
+def _profiled_flops(task, trained):
+  """Counts the matrix products of the traced gradients by TensorFlow's own account."""
+  builder = tf.compat.v1.profiler.ProfileOptionBuilder
+  options = builder(builder.float_operation()).with_empty_output().build()
+  graph = accounting.trace_step(task, trained, _BATCH)
+  pending, flops = [tf.compat.v1.profiler.profile(graph, cmd='op', options=options)], 0
+  while pending:
+    node = pending.pop()
+    flops += node.float_ops if node.name in ('MatMul', 'BatchMatMulV2') else 0
+    pending += node.children
+  return flops
+
+
+class TransformerTest(parameterized.TestCase):
+  @parameterized.named_parameters(('all', [True] * len(_TINY.variables), 2, True), ('suffix', _suffix(_TINY), 1, False))
+  def test_agrees_with_the_formula_and_with_the_profiler(self, trained, trained_blocks, table_trained):
+    cost = accounting.step_cost(_task(_TINY), trained, _BATCH)
+    formula = _transformer_flops(trained_blocks, table_trained)
+    self.assertEqual((cost.forward_flops, cost.backward_flops), formula)
+    self.assertEqual(sum(formula), _profiled_flops(_task(_TINY), trained))
+
+  @parameterized.named_parameters(
+    ('head', lambda variable: variable.block == 'head', 0),
+    ('bias', lambda variable: variable.is_additive, 0),
+    ('table', lambda variable: variable.block == 'embedding', 0),
+    # In the first block TensorFlow forms the gradients of values and queries too, which nothing needs.
+    ('keys', lambda variable: variable.name.endswith('key_kernel'), 2),
+    ('nothing', lambda variable: False, 0),
+  )
+  def test_agrees_with_the_profiler_whatever_is_trained(self, holds, needless_attention_products):
+    trained = [holds(variable) for variable in _TINY.variables]
+    cost = accounting.step_cost(_task(_TINY), trained, _BATCH)
+    needless = needless_attention_products * 2 * _BATCH * _LENGTH**2 * _WIDTH
+    self.assertEqual(cost.forward_flops + cost.backward_flops + needless, _profiled_flops(_task(_TINY), trained))
+
+  def test_agrees_with_the_profiler_on_adapters(self):
+    plain = transformer.transformer(size='tiny', num_layers=1)(_VOCABULARY)
+    for model in (adapters.with_lora(plain, 8, 8.0), adapters.with_adapters(plain, 16)):
+      trained = [variable not in plain.variables for variable in model.variables]
+      cost = accounting.step_cost(_task(model), trained, _BATCH)
+      self.assertEqual(cost.forward_flops + cost.backward_flops, _profiled_flops(_task(model), trained))
+
+  def test_what_is_drawn_costs_its_share_of_weight_gradients_and_all_else(self):
+    everything = accounting.step_cost(_task(_TINY), [True] * len(_TINY.variables), _BATCH)
+    drawn = accounting.step_cost(_task(_TINY), [0.25] * len(_TINY.variables), _BATCH)
+    tokens = _BATCH * _LENGTH
+    kernels = _LAYERS * (4 * _WIDTH**2 + 2 * _WIDTH * _MLP) + _WIDTH * _VOCABULARY
+    self.assertEqual(everything.backward_flops - drawn.backward_flops, 0.75 * 2 * tokens * kernels)
+    self.assertEqual(drawn.gradient_bytes, 0.25 * everything.gradient_bytes)
+    self.assertEqual(drawn.activation_bytes, everything.activation_bytes)
+
+  def test_memory(self):
+    everything = accounting.step_cost(_task(_TINY), [True] * len(_TINY.variables), _BATCH)
+    suffix = accounting.step_cost(_task(_TINY), _suffix(_TINY), _BATCH)
+    self.assertEqual(everything.weight_bytes, 4 * _TINY.num_parameters)
+    self.assertEqual(everything.gradient_bytes, everything.weight_bytes)
+    self.assertEqual(suffix.gradient_bytes, 4 * sum(v.size for v in _TINY.variables if v.block in ('block_1', 'head')))
+    nothing = accounting.step_cost(_task(_TINY), [False] * len(_TINY.variables), _BATCH)
+    self.assertEqual((nothing.backward_flops, nothing.gradient_bytes, nothing.activation_bytes), (0.0, 0.0, 0))
+
+  def test_a_block_keeps_what_its_derivatives_need(self):
+    one, two = (
+      accounting.step_cost(_task(model), [True] * len(model.variables), _BATCH).activation_bytes
+      for model in (transformer.transformer(size='tiny', num_layers=layers)(_VOCABULARY) for layers in (1, 2))
+    )
+    # Of each normalization its input, also without the mean, normalized, and its output, with two numbers a position;
+    # query, key, value, attention weights and the mixture; the MLP's hidden layer.
+    values_per_token = 2 * (4 * _WIDTH + 2) + 4 * _WIDTH + 4 * _LENGTH + _MLP
+    self.assertAlmostEqual((two - one) / (4 * _BATCH * _LENGTH * values_per_token), 1.0, delta=0.02)
+
+
+class ActivationsTest(parameterized.TestCase):
+  def test_a_product_keeps_its_input_for_a_trained_kernel_only(self):
+    # y = relu(x A) B: the gradient of B needs relu(x A), and so does that of A, through the derivative of relu.
+    def apply(weights, x, seed):
+      del seed
+      first, second = (weight_lib.of(weights[name]) for name in ('a/kernel', 'b/kernel'))
+      return second.product(tf.nn.relu(first.product(x)))
+
+    variables = (
+      model_lib.Variable('a/kernel', (2, 7), model_lib.zeros), model_lib.Variable('b/kernel', (7, 1), model_lib.zeros)
+    )  # fmt: skip
+    task = _summed(model_lib.Model(variables, apply))
+    for trained, kept in (([True, True], 7), ([False, True], 7), ([True, False], 7), ([False, False], 0)):
+      activations = accounting.step_cost(task, trained, batch_size=5).activation_bytes
+      self.assertEqual(activations // (4 * 5), kept)  # Beside the loss, less than a row.
+
+
+class LstmTest(parameterized.TestCase):
+  def test_counts_what_runs_in_a_loop_for_every_turn(self):
+    width, cells, batch, length, vocabulary = 6, 5, 3, 4, 17
+    model = lstm.lstm(width=width, num_cells=cells)(vocabulary)
+    everything = accounting.step_cost(_task(model, length), [True] * len(model.variables), batch)
+    tokens = batch * length
+    recurrent, projection = 2 * tokens * width * 3 * cells, 2 * tokens * cells * width
+    forward = 2 * recurrent + projection + 2 * tokens * width * vocabulary
+    self.assertEqual((everything.forward_flops, everything.backward_flops), (forward, 2 * forward))
+    only = [variable.name == 'block_0/projection_kernel' for variable in model.variables]
+    # Back through the logits, and from step to step through both products of the loop.
+    partial = accounting.step_cost(_task(model, length), only, batch).backward_flops
+    self.assertEqual(partial, 2 * tokens * width * vocabulary + recurrent + 2 * projection)
+    self.assertEqual(accounting.step_cost(_task(model, length), only, batch).forward_flops, forward)
+
+  def test_keeps_what_the_loop_keeps_of_every_turn(self):
+    model = lstm.lstm(width=6, num_cells=50)(17)
+    trained = [True] * len(model.variables)
+    short, long = (accounting.step_cost(_task(model, length), trained, 3).activation_bytes for length in (4, 8))
+    # At least both gates, the candidate, the cell before, and its tanh: 5 of 50 cells, for 3 examples and each turn.
+    self.assertGreaterEqual(long - short, 4 * 3 * 4 * 5 * 50)
+    self.assertLess(long - short, 4 * 3 * 4 * 12 * 50)
+
+  def test_refuses_a_loop_of_unknown_length(self):
+    def apply(weights, x, seed):
+      del seed
+      steps = tf.cast(tf.reduce_sum(x), tf.int32)
+      weight = tf.convert_to_tensor(weights['a/kernel'])
+      return tf.while_loop(lambda i, y: i < steps, lambda i, y: (i + 1, tf.matmul(y, weight)), (0, x))[1]
+
+    task = _summed(model_lib.Model((model_lib.Variable('a/kernel', (2, 2), model_lib.zeros),), apply))
+    with self.assertRaisesRegex(ValueError, 'no length that is known'):
+      accounting.step_cost(task, [True], 3)

@@ -1,0 +1,104 @@
+"""A weight's uses are right as values, and a tapped weight gets the gradient that a watched tensor gets."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from models import weight as weight_lib
+
+_RNG = np.random.default_rng(0)
+_X = _RNG.normal(size=[5, 3]).astype(np.float32)
+_Y = _RNG.normal(size=[5, 4]).astype(np.float32)
+_W = _RNG.normal(size=[3, 4]).astype(np.float32)
+_SCALE = _RNG.normal(size=[4]).astype(np.float32)
+
+# Name, weight, use by a layer, the same in numpy.
+_USES = (
+  ('product', _W, lambda w: w.product(tf.constant(_X)), lambda w: _X @ w),
+  ('transposed_product', _W, lambda w: w.transposed_product(tf.constant(_Y)), lambda w: _Y @ w.T),
+  ('rows', _W, lambda w: w.rows(tf.constant([[2, 0, 2]])), lambda w: w[[[2, 0, 2]]]),
+  ('scaled', _SCALE, lambda w: w.scaled(tf.constant(_Y)), lambda w: _Y * w),
+  ('loop_product', _W, lambda w: w.loop_product(tf.constant(_X)), lambda w: _X @ w),
+  ('as_a_tensor', _SCALE, lambda w: tf.linalg.matvec(_Y, w), lambda w: _Y @ w),
+  ('left_of_an_operator', _SCALE, lambda w: w * tf.constant(_Y), lambda w: w * _Y),
+  ('right_of_an_operator', _SCALE, lambda w: tf.constant(_Y) * w, lambda w: _Y * w),
+)
+_WATCHED_USES = tuple(use for use in _USES if use[0] != 'loop_product')
+
+
+def _loss(outputs):
+  return tf.add_n([tf.reduce_sum(tf.sin(output)) for output in outputs])
+
+
+def _plain_gradient(value, *uses):
+  tensor = tf.constant(value)
+  with tf.GradientTape() as tape:
+    tape.watch(tensor)
+    loss = _loss([use(weight_lib.of(tensor)) for use in uses])
+  return tf.convert_to_tensor(tape.gradient(loss, tensor))
+
+
+def _tapped_gradient(value, *uses):
+  with tf.GradientTape(watch_accessed_variables=False) as tape:
+    tapped = weight_lib.Tapped(tf.constant(value), tape)
+    loss = _loss([use(tapped) for use in uses])
+  return tapped.gradient([tf.convert_to_tensor(d) for d in tape.gradient(loss, [z for z, _ in tapped.uses])])
+
+
+class WeightTest(parameterized.TestCase):
+  @parameterized.named_parameters(*_USES)
+  def test_use_equals_numpy(self, value, use, expected):
+    tensor = tf.constant(value)
+    with tf.GradientTape() as tape:
+      weights = [weight_lib.Weight(tensor), weight_lib.Frozen(tensor), weight_lib.Tapped(tensor, tape)]
+    for weight in weights:
+      np.testing.assert_allclose(use(weight), expected(value), rtol=1e-5, atol=1e-6)
+
+  @parameterized.named_parameters(*_WATCHED_USES)
+  def test_tapped_gradient_equals_that_of_a_watched_tensor(self, value, use, expected):
+    del expected
+    np.testing.assert_allclose(_tapped_gradient(value, use), _plain_gradient(value, use), rtol=1e-5, atol=1e-6)
+
+  @parameterized.named_parameters(*_WATCHED_USES)
+  def test_gradients_agree_in_a_graph_of_tff(self, value, use, expected):
+    del expected
+    with tf.Graph().as_default() as graph:
+      tapped = tf.function(lambda: _tapped_gradient(value, use), autograph=False)()
+    with tf.compat.v1.Session(graph=graph) as session:
+      tapped = session.run(tapped)
+    np.testing.assert_allclose(tapped, _plain_gradient(value, use), rtol=1e-5, atol=1e-6)
+
+  def test_several_uses_of_one_weight_add_up(self):
+    uses = [
+      lambda w: w.rows(tf.constant([0, 1, 1])),
+      lambda w: tf.matmul(_X, w),
+      lambda w: w.transposed_product(tf.constant(_Y)),
+      lambda w: tf.matmul(_X, w) ** 2,
+      lambda w: w.product(tf.constant(_X)),
+    ]
+    np.testing.assert_allclose(_tapped_gradient(_W, *uses), _plain_gradient(_W, *uses), rtol=1e-5, atol=1e-5)
+
+  def test_an_unused_weight_has_a_zero_gradient(self):
+    with tf.GradientTape() as tape:
+      tapped = weight_lib.Tapped(tf.constant(_W), tape)
+    np.testing.assert_array_equal(tapped.gradient([]), np.zeros([3, 4]))
+
+  def test_a_tapped_weight_is_right_as_a_tensor_inside_a_loop(self):
+    def use(w):
+      return tf.scan(lambda total, x: total + tf.linalg.matvec(w, x, transpose_a=True), tf.constant(_X), tf.zeros([4]))
+
+    tapped = tf.function(lambda: _tapped_gradient(_W, use), autograph=False)()
+    np.testing.assert_allclose(tapped, _plain_gradient(_W, use), rtol=1e-5, atol=1e-5)
+
+  @parameterized.named_parameters(*_USES)
+  def test_a_frozen_weight_gets_no_gradient_and_keeps_no_activation(self, value, use, expected):
+    del expected
+    tensor = tf.constant(value)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      output = use(weight_lib.Frozen(tensor))
+    self.assertIsNone(tape.gradient(output, tensor))
+
+  def test_of_keeps_a_weight(self):
+    frozen = weight_lib.Frozen(tf.constant(_W))
+    self.assertIs(weight_lib.of(frozen), frozen)
+    self.assertEqual(weight_lib.of(tf.constant(_W)).shape, [3, 4])

@@ -1,0 +1,63 @@
+"""Tiers: shares are kept, a client stays what it is, and what does not fit together is refused."""
+
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+
+from models import transformer
+from optimizers import devices as devices_lib
+from optimizers import policies
+
+_MODEL = transformer.transformer(width=8, mlp_width=64, num_layers=2, num_heads=4)(50)
+
+
+class DevicesTest(parameterized.TestCase):
+  def test_tiers_get_their_shares(self):
+    devices = devices_lib.Devices((policies.all_(),) * 3, (0.5, 0.3, 0.2))
+    keys = np.random.default_rng(0).integers(-(2**62), 2**62, 3000)
+    tiers = np.array([devices.tier(tf.constant(key)) for key in keys])
+    # A standard error of sqrt(.25 / 3000) = .009 at most.
+    np.testing.assert_allclose(np.bincount(tiers) / 3000, [0.5, 0.3, 0.2], atol=0.03)
+
+  def test_a_client_keeps_its_tier(self):
+    devices = devices_lib.Devices((policies.all_(),) * 2, (0.5, 0.5))
+    self.assertEqual(devices.tier(tf.constant(7, tf.int64)), devices.tier(tf.constant(7, tf.int64)))
+
+  def test_the_server_holds_the_largest_model(self):
+    devices = devices_lib.Devices((policies.lora(rank=2), policies.lora(rank=5)), (0.5, 0.5))
+    model = devices.adapt(_MODEL)
+    ranks = {variable.units.count for variable in model.variables if '_lora_' in variable.name}
+    self.assertEqual(ranks, {5})
+    self.assertEqual([layout.counts for layout in devices.layouts(model)], [{'rank': 2}, {'rank': 5}])
+
+  def test_axes_that_every_tier_holds_whole_are_not_sliced(self):
+    self.assertEqual([dict(layout.counts) for layout in devices_lib.ALIKE.layouts(_MODEL)], [{}])
+    alike = devices_lib.Devices((policies.lora(rank=2),), (1.0,))
+    self.assertEqual([dict(layout.counts) for layout in alike.layouts(alike.adapt(_MODEL))], [{}])
+
+  def test_a_tier_with_the_whole_axis_beside_one_with_a_part(self):
+    devices = devices_lib.Devices((policies.width(fraction=0.5), policies.all_()), (0.5, 0.5))
+    # 64 neurons are 4 keys of 16; 4 heads are 4 keys of one.
+    self.assertEqual(
+      [dict(layout.counts) for layout in devices.layouts(_MODEL)],
+      [{'heads': 2, 'neurons': 32}, {'heads': 4, 'neurons': 64}],
+    )
+
+  def test_ever_is_the_union(self):
+    devices = devices_lib.Devices((policies.head(), policies.suffix(blocks=1)), (0.5, 0.5))
+    blocks = {variable.block for variable, ever in zip(_MODEL.variables, devices.ever(_MODEL, 0), strict=True) if ever}
+    self.assertEqual(blocks, {'block_1', 'head'})
+
+  def test_random_subsets_may_train_everything(self):
+    devices = devices_lib.Devices((policies.random(fraction=0.4),), (1.0,))
+    self.assertEqual(devices.ever(_MODEL, 0), [True] * len(_MODEL.variables))
+
+  @parameterized.parameters(((),), ((0.5, 0.6),), ((1.5, -0.5),), ((0.5, True),), (('a',),))
+  def test_other_shares_are_refused(self, shares):
+    with self.assertRaisesRegex(ValueError, 'shares must be positive and sum to 1'):
+      devices_lib.Devices((policies.all_(),) * len(shares), shares)
+
+  def test_tiers_that_rebuild_different_variables_are_refused(self):
+    devices = devices_lib.Devices((policies.frozen(blocks=1), policies.frozen(blocks=2)), (0.5, 0.5))
+    with self.assertRaisesRegex(ValueError, 'all tiers must freeze the same variables'):
+      devices.rebuilt(_MODEL, 0)

@@ -1,0 +1,99 @@
+"""A round of clients with different random neurons equals plain NumPy: every unit is the mean of those who held it."""
+
+import functools
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from optimizers import algorithms
+from optimizers import local_batches
+from optimizers import randomness
+from optimizers import selection as selection_lib
+from tests import tiny_task
+
+_NEURONS, _RATE, _SEED = 6, 0.1, 3
+_TASK = tiny_task.two_layer_task(_NEURONS)
+_SIZES = {1: 4, 2: 9}  # Examples of each client.
+_SELECTION = selection_lib.Selection(neurons=0.5)
+_BATCHES = local_batches.LocalBatches(batch_size=100)  # Whole-client batches, so that shuffling does not matter.
+
+
+def _examples(client_key, num_examples):
+  rng = np.random.default_rng(client_key)
+  return rng.normal(size=[num_examples, 2]), rng.normal(size=num_examples)
+
+
+def _neurons(client_key):
+  round_seed = tf.random.experimental.stateless_fold_in(tf.constant([_SEED, 0], tf.int64), tf.constant(1, tf.int64))
+  seed = randomness.client_seed(round_seed, tf.constant(client_key, tf.int64), randomness.Purpose.SELECTION)
+  return np.asarray(_SELECTION.keys(_TASK, None, seed)['neurons'])
+
+
+def _updates(weights, neurons, x, y):
+  """What one step of gradient descent on the chosen neurons takes off, among zeros."""
+  up, down, bias = (np.asarray(weight, np.float64) for weight in weights)
+  hidden = x @ up[:, neurons]
+  residual = hidden @ down[neurons] + bias - y
+  d_up, d_down = np.zeros_like(up), np.zeros_like(down)
+  d_up[:, neurons] = x.T @ np.outer(residual, down[neurons]) / len(y)
+  d_down[neurons] = hidden.T @ residual / len(y)
+  return _RATE * d_up, _RATE * d_down, _RATE * residual.mean()
+
+
+@functools.cache
+def _process():
+  build = algorithms.fed_avg(client_lr=_RATE, clip_norm=1e6)
+  return build(_TASK, algorithms.Communication(selection=_SELECTION), _BATCHES, _SEED)
+
+
+@pytest.mark.usefixtures('worker')
+class SelectOracleTest(parameterized.TestCase):
+  def _next(self, *others):
+    """Returns the weights before and after a round, and its metrics."""
+    state = _process().initialize()
+    clients = [tiny_task.client(*_examples(key, size), key) for key, size in _SIZES.items()]
+    result = _process().next(state, [*clients, *others])
+    before, after = (
+      [np.asarray(weight) for weight in each.global_model_weights.trainable] for each in (state, result.state)
+    )
+    return before, after, result.metrics
+
+  def test_every_unit_is_the_mean_of_the_clients_that_held_it(self):
+    before, after, metrics = self._next()
+    held = {key: _neurons(key) for key in _SIZES}
+    self.assertNotEqual(*(set(neurons) for neurons in held.values()))
+    sums, weights = [0.0, 0.0, 0.0], np.zeros([_NEURONS])
+    for key, size in _SIZES.items():
+      update = _updates(before, held[key], *_examples(key, size))
+      sums = [total + size * each for total, each in zip(sums, update, strict=True)]
+      weights[held[key]] += size
+    weights = np.maximum(weights, 1e-9)  # What nobody held is 0 / anything.
+    expected = [w - s / d for w, s, d in zip(before, sums, (weights, weights, sum(_SIZES.values())), strict=True)]
+    for one, two in zip(after, expected, strict=True):
+      np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    nobody = sorted(set(range(_NEURONS)).difference(*held.values()))
+    np.testing.assert_array_equal(after[0][:, nobody], before[0][:, nobody])
+    np.testing.assert_array_equal(after[1][nobody], before[1][nobody])
+    # 3 of 6 neurons of 2 + 1 values each, and the bias.
+    self.assertEqual(metrics['distributor']['download_bytes'], 2 * 4 * 10)
+    self.assertEqual(metrics['aggregator']['upload_bytes_values'], 2 * 4 * 10)
+    # 3 variables in 1 byte, 3 keys of 3 bits in 3 bytes (8 of them fill 3).
+    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 4)
+
+  @parameterized.named_parameters(
+    ('empty', np.zeros([0, 2]), np.zeros([0]), 0), ('not_a_number', [[np.nan, 0.0]], [1.0], 1)
+  )
+  def test_a_disturbing_client_changes_nothing(self, x, y, dropped):
+    _, alone, metrics = self._next()
+    _, disturbed, disturbed_metrics = self._next(tiny_task.client(x, y, client_key=9))
+    for one, two in zip(alone, disturbed, strict=True):
+      np.testing.assert_allclose(one, two, rtol=1e-6)
+    self.assertEqual(disturbed_metrics['client_work']['dropped_updates'], dropped)
+    # It receives its slices, and sends its presence bits and its weight.
+    extra = {
+      way: disturbed_metrics[slot][f'{way}_bytes'] - metrics[slot][f'{way}_bytes']
+      for way, slot in (('download', 'distributor'), ('upload', 'aggregator'))
+    }
+    self.assertEqual(extra, {'download': 40, 'upload': 1 + 4})

@@ -11,8 +11,9 @@ from experiments import client_round
 from models import accounting
 
 _NOTES = """\
-Measured, the median of {processes} processes on {cores} core(s): step ms is what a local step adds to a round; peak MB
-is what a round adds to a process that has the weights and has traced the graph; fixed MB is what tracing left in it.
+Measured, the median of {processes} processes on {cores} core(s): step ms is what a local step adds to a round, CPU ms the
+processor time of that, which a busy machine disturbs less; peak MB is what a round adds to a process that has the weights
+and has traced the graph; fixed MB is what tracing left in it. In brackets the smallest and the largest process.
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass."""
@@ -27,6 +28,7 @@ class Row:
   step_ms: float
   step_ms_min: float
   step_ms_max: float
+  step_cpu_ms: float
   peak_mb: float
   peak_mb_min: float
   peak_mb_max: float
@@ -56,6 +58,7 @@ def row(
     step_ms=statistics.median(step_ms),
     step_ms_min=min(step_ms),
     step_ms_max=max(step_ms),
+    step_cpu_ms=statistics.median(1e3 * statistics.median(each.step_cpu_seconds) for each in measured),
     peak_mb=statistics.median(peak_mb),
     peak_mb_min=min(peak_mb),
     peak_mb_max=max(peak_mb),
@@ -73,7 +76,7 @@ def row(
 def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
   """Renders the rows as a Markdown table, and below it what is measured and what is modelled."""
   header = [
-    'policy', 'trained', 'step ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
+    'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
     'optimizer', 'activations',
   ]  # fmt: skip
   lines = [f'| {" | ".join(header)} |', '|---' + '|---:' * (len(header) - 1) + '|']
@@ -82,6 +85,7 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
       f'`{each.policy}`',
       f'{each.trained_fraction:.1%}',
       f'{each.step_ms:.1f} ({each.step_ms_min:.1f}-{each.step_ms_max:.1f})',
+      f'{each.step_cpu_ms:.1f}',
       f'{each.peak_mb:.1f} ({each.peak_mb_min:.1f}-{each.peak_mb_max:.1f})',
       f'{each.fixed_mb:.1f}',
       f'{each.upload_bytes / 1e6:.3f}',

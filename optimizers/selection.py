@@ -1,7 +1,8 @@
 """Which units of a model a client asks for: the keys of federated select (Charles et al. 2022, arXiv 2208.09432).
 
 vocabulary       structured keys: the sub-words that occur in the client's own data, most frequent first, and the
-                 special ones; if that is fewer than asked for, the lowest other ids
+                 special ones; if that is fewer than asked for, random others, so that over the rounds the client
+                 models learn of every sub-word when not to predict it
 neurons, heads   random keys, drawn by each client anew in each round, the same for all blocks
 blocks           random whole blocks, likewise; the client's model skips the others, so they have to be residual
 """
@@ -86,11 +87,10 @@ class Selection:
     model, keys = task.model, {}
     for axis, count in self.counts(model).items():
       size, num_keys = unit_keys.units_per_key(model, axis), unit_keys.num_keys(model, axis)
+      scores = _random_scores(axis, num_keys, client_seed)  # Below 1, so that they decide only between equals.
       if axis == 'vocabulary':
-        scores = tf.reduce_sum(tf.reshape(_occurrences(examples, num_keys * size), [num_keys, size]), axis=1)
-        scores += tf.where(tf.range(num_keys) * size < _NUM_SPECIAL, tf.int32.max // 2, 0)
-      else:
-        scores = _random_scores(axis, num_keys, client_seed)
+        counts = tf.reduce_sum(tf.reshape(_occurrences(examples, num_keys * size), [num_keys, size]), axis=1)
+        scores += tf.where(tf.range(num_keys) * size < _NUM_SPECIAL, tf.float32.max, tf.cast(counts, tf.float32))
       keys[axis] = _highest(scores, count // size)
     if self.blocks is not None:
       scores = _random_scores(blocks_lib.AXIS, blocks_lib.Blocks(model).count, client_seed)
@@ -99,7 +99,7 @@ class Selection:
 
 
 def _random_scores(axis: str, num_keys: int, client_seed: tf.Tensor) -> tf.Tensor:
-  index = (*_RANDOM_AXES, blocks_lib.AXIS).index(axis)
+  index = (*_RANDOM_AXES, blocks_lib.AXIS, 'vocabulary').index(axis)
   seed = tf.random.experimental.stateless_fold_in(client_seed, tf.constant(index, tf.int64))
   return tf.random.stateless_uniform([num_keys], seed)
 

@@ -34,6 +34,8 @@ class Devices:
     check_shares(self.shares)
     if len(self.tiers) != len(self.shares):
       raise ValueError(f'{len(self.shares)} shares for {len(self.tiers)} tiers')
+    if len({policy.denominator for policy in self.tiers}) > 1:
+      raise ValueError('all tiers need the same denominator: the server divides by one')
 
   @property
   def denominator(self) -> str:

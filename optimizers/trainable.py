@@ -36,11 +36,6 @@ def _same(model: model_lib.Model) -> model_lib.Model:
   return model
 
 
-def _nothing(model: model_lib.Model) -> frozenset[str]:
-  del model
-  return frozenset()
-
-
 @dataclasses.dataclass(frozen=True)
 class Policy:
   """Which variables a client trains, and in which shape.
@@ -57,7 +52,7 @@ class Policy:
 
   choose: Callable[[model_lib.Model, Seeds], Sequence[local_optimizer.Trained]]
   adapt: Callable[[model_lib.Model], model_lib.Model] = _same
-  rebuilt: Callable[[model_lib.Model, int], frozenset[str]] = lambda model, seed: _nothing(model)
+  rebuilt: Callable[[model_lib.Model, int], frozenset[str]] = lambda model, seed: frozenset()
   units: Callable[[model_lib.Model], Mapping[str, int]] = lambda model: {}
   rolling: bool = False
   denominator: str = 'trained'

@@ -57,6 +57,11 @@ class DevicesTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'shares must be positive and sum to 1'):
       devices_lib.Devices((policies.all_(),) * len(shares), shares)
 
+  def test_tiers_of_different_denominators_are_refused(self):
+    tiers = tuple(policies.random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
+    with self.assertRaisesRegex(ValueError, 'all tiers need the same denominator'):
+      devices_lib.Devices(tiers, (0.5, 0.5))
+
   def test_tiers_that_rebuild_different_variables_are_refused(self):
     devices = devices_lib.Devices((policies.frozen(blocks=1), policies.frozen(blocks=2)), (0.5, 0.5))
     with self.assertRaisesRegex(ValueError, 'all tiers must freeze the same variables'):

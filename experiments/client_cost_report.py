@@ -11,9 +11,10 @@ from experiments import client_round
 from models import accounting
 
 _NOTES = """\
-Measured, the median of {processes} processes on {cores} core(s): step ms is what a local step adds to a round, CPU ms the
-processor time of that, which a busy machine disturbs less; peak MB is what a round adds to a process that has the weights
-and has traced the graph; fixed MB is what tracing left in it. In brackets the smallest and the largest process.
+Measured, medians of {processes} processes for time and as many for memory, on {cores} core(s): step ms is what a local step
+adds to a round, CPU ms the processor time of that, which a busy machine disturbs less; peak MB is what the local steps
+of a round add to a process that has the weights and has traced the graph; fixed MB is what tracing left in it. In brackets
+the smallest and the largest process.
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass."""
@@ -50,19 +51,19 @@ def row(
   optimizer_bytes: int,
 ) -> Row:
   """Puts together what was found for a policy; the smallest and largest values are those of single processes."""
-  step_ms = [1e3 * statistics.median(each.step_seconds) for each in measured]
-  peak_mb = [each.peak_bytes / 1e6 for each in measured]
+  step_ms = [1e3 * statistics.median(each.time.step_seconds) for each in measured]
+  peak_mb = [each.memory.peak_bytes / 1e6 for each in measured]
   return Row(
     policy=policy,
     trained_fraction=traffic.trained_fraction,
     step_ms=statistics.median(step_ms),
     step_ms_min=min(step_ms),
     step_ms_max=max(step_ms),
-    step_cpu_ms=statistics.median(1e3 * statistics.median(each.step_cpu_seconds) for each in measured),
+    step_cpu_ms=statistics.median(1e3 * statistics.median(each.time.step_cpu_seconds) for each in measured),
     peak_mb=statistics.median(peak_mb),
     peak_mb_min=min(peak_mb),
     peak_mb_max=max(peak_mb),
-    fixed_mb=statistics.median(each.fixed_bytes / 1e6 for each in measured),
+    fixed_mb=statistics.median(each.memory.fixed_bytes / 1e6 for each in measured),
     upload_bytes=traffic.upload_bytes,
     download_bytes=traffic.download_bytes,
     modelled_step_gflop=(cost.forward_flops + cost.backward_flops) / 1e9,

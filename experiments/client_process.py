@@ -1,18 +1,19 @@
-"""The measurements of memory and time behind `experiments.client_cost`: a local round in a fresh process.
+"""The measurements behind `experiments.client_cost`: local rounds in fresh processes, one for memory and one for time.
 
 The process holds weights and examples; that is `idle`. A round on a single example then pays TensorFlow's fixed costs:
 tracing, the graph, kernels and their caches. What stays of it is `fixed`. The kernel's high-water mark of resident
-memory is reset, and a whole round gives `peak`, above both. The environment makes the allocator return what is freed, so that the
-peak is of live memory. oneDNN is left as TensorFlow has it: without it a step takes half as long again, and `peak` gains
-a few megabytes of the twenty that `fixed` loses.
+memory is reset, and a whole round gives `peak`, above both. So that the peak is of live memory, the environment makes
+the C library return what is freed, and switches oneDNN off, whose allocator keeps it.
 
-A round has a cost of its own, so a step is what each of its steps adds: (round of n steps - round of one) / (n - 1).
-The processor time of a step hardly depends on what else the machine does; its wall time does.
+Time is measured with oneDNN, as TensorFlow comes. A round has a cost of its own, so a step is what each of its steps
+adds: (round of n steps - round of one) / (n - 1). The processor time of a step hardly depends on what else the machine
+does; its wall time does.
 """
 
 from collections.abc import Callable
 import ctypes
 import dataclasses
+import functools
 import gc
 import json
 import os
@@ -32,39 +33,62 @@ _STATUS, _CLEAR = pathlib.Path('/proc/self/status'), pathlib.Path('/proc/self/cl
 _RESET_PEAK = '5'  # See proc(5).
 
 
-class Measured(NamedTuple):
-  """What one process found.
+class Memory(NamedTuple):
+  """Resident memory.
 
   Attributes:
-    idle_bytes: Resident memory before anything was traced.
+    idle_bytes: Before anything was traced.
     fixed_bytes: By how much tracing and a round on one example raised it for good.
     peak_bytes: By how much a round raised it above that, at most.
-    step_seconds: Of each timed round, the wall time that a step adds.
-    step_cpu_seconds: Likewise the processor time, over all threads.
   """
 
   idle_bytes: int
   fixed_bytes: int
   peak_bytes: int
+
+
+class Time(NamedTuple):
+  """What a step adds to each of `NUM_CLIENTS` rounds.
+
+  Attributes:
+    step_seconds: Wall time.
+    step_cpu_seconds: Processor time, over all threads.
+  """
+
   step_seconds: tuple[float, ...]
   step_cpu_seconds: tuple[float, ...]
 
 
+class Measured(NamedTuple):
+  """What two processes found."""
+
+  memory: Memory
+  time: Time
+
+
 def run(setting: client_round.Setting, first_client: int, num_cores: int) -> Measured:
-  """Measures clients from `first_client` on in a fresh process, which uses `num_cores` threads.
+  """Measures clients from `first_client` on in fresh processes, which use `num_cores` threads.
 
   Raises:
-    RuntimeError: If the process fails; ends with what it said last.
+    RuntimeError: If a process fails; ends with what it said last.
   """
+  return Measured(
+    Memory(**_run('memory', setting, first_client, num_cores)),
+    Time(**_run('step_time', setting, first_client, num_cores)),
+  )
+
+
+def _run(what: str, setting: client_round.Setting, first_client: int, num_cores: int) -> dict[str, Any]:
   environment = os.environ | {
     'MALLOC_ARENA_MAX': '1',
     'MALLOC_MMAP_THRESHOLD_': '65536',
     'OMP_NUM_THREADS': str(num_cores),
     'TF_CPP_MIN_LOG_LEVEL': '3',
+    'TF_ENABLE_ONEDNN_OPTS': '0' if what == 'memory' else '1',
     'TF_NUM_INTEROP_THREADS': str(num_cores),
     'TF_NUM_INTRAOP_THREADS': str(num_cores),
   }
-  script = 'from experiments import client_process; client_process.print_measured()'
+  script = f'from experiments import client_process; client_process.print_measured(client_process.{what})'
   arguments = json.dumps(dict(setting=dataclasses.asdict(setting), first_client=first_client))
   done = subprocess.run(
     [sys.executable, '-c', script, arguments],
@@ -76,39 +100,42 @@ def run(setting: client_round.Setting, first_client: int, num_cores: int) -> Mea
   )
   if done.returncode:
     raise RuntimeError(f'measuring {setting.policy} failed with code {done.returncode}: {done.stderr[-2000:]}')
-  return Measured(**json.loads(done.stdout.splitlines()[-1]))
+  return json.loads(done.stdout.splitlines()[-1])
 
 
-def print_measured() -> None:
+def print_measured(measure: Callable[[client_round.Setting, int], NamedTuple]) -> None:
   """Measures in this process what its argument says and prints the result as a line of JSON."""
   arguments = json.loads(sys.argv[1])
   print(json.dumps(measure(client_round.Setting(**arguments['setting']), arguments['first_client'])._asdict()))
 
 
-def measure(setting: client_round.Setting, first_client: int) -> Measured:
-  """Measures in this process, which should be a fresh one."""
+def memory(setting: client_round.Setting, first_client: int) -> Memory:
+  """Measures the memory of a client's local steps in this process, which should be a fresh one."""
   client = client_round.ClientRound(setting)
-  num_examples = setting.batch_size * setting.num_steps
-  weights = client.task.model.initial_weights(0)
-  clients = [
-    (client.received(key, weights), client.examples(key, num_examples))
-    for key in range(first_client, first_client + NUM_CLIENTS)
-  ]
-  received, examples = clients[0]
+  received = client.received(first_client, client.task.model.initial_weights(0))
+  examples = client.examples(first_client, setting.batch_size * setting.num_steps)
   idle = _settled_bytes()
-  train = client.build_train()
+  train = client.build_local_steps()
   train(received, examples.take(1))
   before = _settled_bytes()
   _CLEAR.write_text(_RESET_PEAK)
   train(received, examples)
-  peak = _resident_bytes('VmHWM')
+  return Memory(idle, before - idle, _resident_bytes('VmHWM') - before)
+
+
+def step_time(setting: client_round.Setting, first_client: int) -> Time:
+  """Measures the time of the local steps of `NUM_CLIENTS` clients in this process."""
+  client = client_round.ClientRound(setting)
+  weights, train = client.task.model.initial_weights(0), client.build_local_steps()
+  train(client.received(first_client, weights), client.examples(first_client, 1))
   steps = []
-  for received, examples in clients:
-    single = _seconds(lambda: train(received, examples.take(setting.batch_size)))
-    whole = _seconds(lambda: train(received, examples))
+  for key in range(first_client, first_client + NUM_CLIENTS):
+    received, examples = client.received(key, weights), client.examples(key, setting.batch_size * setting.num_steps)
+    single = _seconds(functools.partial(train, received, examples.take(setting.batch_size)))
+    whole = _seconds(functools.partial(train, received, examples))
     steps.append((whole - single) / (setting.num_steps - 1))
   wall, cpu = np.transpose(steps).tolist()
-  return Measured(idle, before - idle, peak - before, tuple(wall), tuple(cpu))
+  return Time(tuple(wall), tuple(cpu))
 
 
 def _seconds(call: Callable[[], Any]) -> np.ndarray:

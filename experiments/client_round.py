@@ -100,8 +100,15 @@ class ClientRound:
     self._codec = _fixed_codec(setting.upload, [variable.size for variable in model.variables])
 
   def build_train(self) -> Callable[[local_training.Received, tf.data.Dataset], local_training.Result]:
-    """Returns the round as a function that is traced once."""
+    """Returns the round, up to the update, as a function that is traced once."""
     return tf.function(self.local.__call__)
+
+  def build_local_steps(self) -> Callable[[local_training.Received, tf.data.Dataset], tuple[tf.Tensor, ...]]:
+    """Returns the local steps as a function that is traced once; it returns the weights that the client then holds.
+
+    The update is the difference of two weights: a device takes it from one variable after the other as it encodes.
+    """
+    return tf.function(self.local.trained_weights)
 
   def received(self, client: int, weights: model_lib.Weights) -> local_training.Received:
     """Returns what reaches a client, each in a round of its own."""

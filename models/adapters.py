@@ -10,6 +10,7 @@ has one, and have no biases themselves.
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+import dataclasses
 import functools
 import re
 
@@ -200,7 +201,7 @@ def _extended(model: model_lib.Model, on: str, additions: _Additions, join: _Joi
     }
     return model.apply(joined, inputs, seed)
 
-  return model_lib.Model(model.variables + new, apply)
+  return dataclasses.replace(model, variables=model.variables + new, apply=apply)
 
 
 def _matching(model: model_lib.Model, on: str) -> list[model_lib.Variable]:

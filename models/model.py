@@ -79,10 +79,12 @@ class Model:
     variables: In the order of every tuple of weights.
     apply: From (weights by name, inputs, int64[2] dropout seed or None when not training) to outputs. A weight is a
       tensor or a `Weight`.
+    skips_blocks: Whether it stays a sensible model if it skips some blocks, because each adds to what passes by it.
   """
 
   variables: tuple[Variable, ...]
   apply: Callable[[Mapping[str, weight_lib.Value], tf.Tensor, tf.Tensor | None], tf.Tensor]
+  skips_blocks: bool = False
 
   @property
   def num_parameters(self) -> int:

@@ -66,7 +66,7 @@ def transformer(
       x = layers.layer_norm(x, weights['head/norm_scale'], weights['head/norm_bias'])
       return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
 
-    return model_lib.Model(_variables(vocabulary_size, **dimensions), apply)
+    return model_lib.Model(_variables(vocabulary_size, **dimensions), apply, skips_blocks=True)
 
   return build
 

@@ -101,7 +101,14 @@ class LocalTraining:
     branches = [lambda tier=tier: tier(received, examples, client_key) for tier in tiers]
     return tf.switch_case(self.devices.tier(client_key), branches)
 
+  def trained_weights(self, received: Received, examples: tf.data.Dataset) -> tuple[tf.Tensor, ...]:
+    """Does the local steps of a client of the first tier; returns the weights it then holds, instead of its update."""
+    return self._train(0, received, examples, local_batches.client_key(examples)).weights
+
   def _of_tier(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> Result:
+    return self._result(tier, self._train(tier, received, examples, client_key))
+
+  def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_Trained':
     model, layout = self.task.model, self.layouts[tier]
     units = {axis: received.units[axis][:count] for axis, count in layout.counts.items()}
     held = _Held(model, layout, units, received.units.get(blocks_lib.AXIS))
@@ -120,10 +127,13 @@ class LocalTraining:
     trained_weights, measures, num_examples = _local_steps(
       task, self.optimizer, batches, weights, held.take_flags(flags), seeds[randomness.Purpose.DROPOUT]
     )
-    delta, flags = held.put(tf.nest.map_structure(tf.subtract, weights, trained_weights)), held.put_flags(flags)
-    return self._result(tier, held, flags, delta, measures, num_examples, seeds[randomness.Purpose.ENCODING])
+    encoding_seed = seeds[randomness.Purpose.ENCODING]
+    return _Trained(held, flags, weights, trained_weights, measures, num_examples, encoding_seed)
 
-  def _result(self, tier, held, flags, delta, measures, num_examples, client_seed) -> Result:
+  def _result(self, tier: int, done: '_Trained') -> Result:
+    held, measures, num_examples = done.held, done.measures, done.num_examples
+    delta = held.put(tf.nest.map_structure(tf.subtract, done.received_weights, done.weights))
+    flags = held.put_flags(done.flags)
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(x)) for x in [*delta, *measures.values()]])
     sent = tf.logical_and(finite, num_examples > 0)
     trained = tf.logical_and(tf.stack([tf.convert_to_tensor(flag, tf.bool) for flag in flags]), sent)
@@ -142,10 +152,22 @@ class LocalTraining:
         (axis, tf.pad(held.units[axis], [[0, size - held.layout.counts[axis]]]))
         for axis, size in slices.largest_counts(self.layouts).items()
       ),
-      client_seed=client_seed,
+      client_seed=done.encoding_seed,
       weight=tf.where(sent, tf.cast(num_examples, tf.float32), 0.0),
       measures=collections.OrderedDict(**counts, **measures),
     )
+
+
+class _Trained(NamedTuple):
+  """A client after its local steps."""
+
+  held: '_Held'
+  flags: Sequence[local_optimizer.Trained]
+  received_weights: tuple[tf.Tensor, ...]
+  weights: tuple[tf.Tensor, ...]
+  measures: task_lib.Measures
+  num_examples: tf.Tensor
+  encoding_seed: tf.Tensor
 
 
 class _Held:

@@ -58,7 +58,7 @@ class Selection:
     """Returns the number of units of each selected axis, whole keys of them; blocks are no axis.
 
     Raises:
-      ValueError: If the model has no such axis, or not so many units or blocks.
+      ValueError: If the model has no such axis, not so many units or blocks, or blocks that cannot be skipped.
     """
     counts = {}
     for axis in ('vocabulary', *_RANDOM_AXES):
@@ -69,6 +69,8 @@ class Selection:
       if axis == 'vocabulary' and wanted > total:
         raise ValueError(f'vocabulary={wanted}, but there are {total} sub-words: lower it')
       counts[axis] = unit_keys.whole_keys(model, axis, wanted / total if axis == 'vocabulary' else wanted)
+    if self.blocks is not None and not model.skips_blocks:
+      raise ValueError('blocks needs a model of residual blocks, which works without some of them: use a transformer')
     if self.blocks is not None and self.blocks > (total := blocks_lib.Blocks(model).count):
       raise ValueError(f'blocks={self.blocks}, but the model has {total}: lower it')
     return counts

@@ -54,7 +54,7 @@ def residual_task(num_blocks: int) -> task_lib.Task:
     return tf.reduce_sum(x, axis=1) + weights['head/bias']
 
   head = model_lib.Variable('head/bias', (), model_lib.zeros)
-  return _regression(model_lib.Model((*variables, head), apply), 2)
+  return _regression(model_lib.Model((*variables, head), apply, skips_blocks=True), 2)
 
 
 def _regression(model: model_lib.Model, num_features: int) -> task_lib.Task:

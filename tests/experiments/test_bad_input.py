@@ -69,6 +69,35 @@ def test_refuses(settings, expected, capsys, tmp_path):
   assert not output_dir.exists()
 
 
+@pytest.mark.parametrize(
+  ('settings', 'expected'),
+  [
+    ({'download': 'select(vocabulary=3)'}, 'vocabulary must be a whole number of at least 4, not 3'),
+    ({'download': 'select(vocabulary=999999)'}, 'sub-words: lower it'),
+    ({'download': 'select(neurons=0)'}, 'neurons must lie in (0, 1], not 0'),
+    ({'download': 'select(heads=2)'}, 'heads must lie in (0, 1], not 2'),
+    ({'download': 'select(blocks=99)'}, 'blocks=99, but the model has'),
+    ({'download': 'select(blocks=1)', 'model': 'lstm(num_layers=2)'}, 'blocks needs a model of residual blocks'),
+    ({'download': 'select'}, 'name what to select'),
+    ({'trainable': 'random(fraction=0)'}, 'fraction must lie in (0, 1], not 0'),
+    ({'trainable': 'random(fraction=1.5)'}, 'fraction must lie in (0, 1], not 1.5'),
+    ({'trainable': 'width(fraction=-0.5)'}, 'fraction must lie in (0, 1], not -0.5'),
+    ({'trainable': 'suffix(blocks=0)'}, 'blocks must be a whole number of at least 1, not 0'),
+    ({'trainable': 'suffix(blocks=99)'}, 'blocks=99, but the model has'),
+    ({'trainable': 'lora(rank=0)'}, 'rank'),
+    ({'trainable': 'head', 'devices': 'tiers(shares=[0.5, 0.4])'}, 'shares'),
+    ({'trainable': 'suffix', 'devices': 'tiers(shares=[0.5, 0.5], blocks=[1, 99])'}, 'blocks=99, but the model has'),
+    ({'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5, 0.0])'}, 'fraction must lie in (0, 1]'),
+    ({'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5])'}, 'fraction'),
+  ],
+)
+def test_refuses_parts(settings, expected, capsys, tmp_path):
+  dataset, output_dir = _text(tmp_path / 'text'), tmp_path / 'run'
+  settings = {'model': 'transformer(size="tiny")', 'clients_per_round': 2} | settings
+  assert expected in _refusal(capsys, dataset=dataset, output_dir=str(output_dir), **settings)
+  assert not output_dir.exists()
+
+
 def test_refuses_more_clients_than_there_are(capsys, tmp_path):
   dataset = _text(tmp_path / 'text')
   settings = {'dataset': dataset, 'output_dir': str(tmp_path / 'run'), 'clients_per_round': 9}

@@ -6,6 +6,7 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from models import lstm
 from models import model as model_lib
 from optimizers import randomness
 from optimizers import selection as selection_lib
@@ -162,7 +163,12 @@ class RefusalsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, f'the model has no {next(iter(arguments))}'):
       selection_lib.Selection(**arguments).counts(tiny_task.linear_task().model)
 
+  def test_a_model_that_needs_all_its_blocks(self):
+    with self.assertRaisesRegex(ValueError, 'blocks needs a model of residual blocks'):
+      selection_lib.Selection(blocks=1).counts(lstm.lstm(num_layers=2)(32))
+
   def test_a_model_without_blocks(self):
-    head = model_lib.Model((model_lib.Variable('head/bias', (2,), model_lib.zeros),), lambda weights, x, seed: x)
+    variables = (model_lib.Variable('head/bias', (2,), model_lib.zeros),)
+    head = model_lib.Model(variables, lambda weights, x, seed: x, skips_blocks=True)
     with self.assertRaisesRegex(ValueError, 'the model has no blocks'):
       selection_lib.Selection(blocks=1).counts(head)

@@ -15,11 +15,11 @@ run: setup
 test: setup
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
-	$(PYTHON_IN_VENV) -m pytest tests
+	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile tests
 
 # The long form of the laws that codecs keep.
 stress: setup
-	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest tests/compression tests/optimizers tests/experiments/test_spec.py
+	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile tests/compression tests/optimizers tests/experiments/test_spec.py
 
 benchmark: setup
 	$(PYTHON_IN_VENV) -m experiments.benchmark --what=training

@@ -1,6 +1,7 @@
 """The measurements behind `--what=codecs`: speed and memory of every codec on an update of 21 M parameters."""
 
 from collections.abc import Callable
+import os
 import pathlib
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ import tensorflow_federated as tff
 from compression import compressed_sum
 from compression import update_codec as update_codec_lib
 from experiments import codec_specs
+from experiments import resident_memory
 from models import transformer
 
 _SEED = tf.constant([1, 2], tf.int64)
@@ -32,12 +34,14 @@ def print_table(repeats: int) -> None:
   tensors = _update()
   size = sum(tensor.nbytes for tensor in tensors)
   copy_seconds = _median(lambda: [tensor.copy() for tensor in tensors], repeats)
-  print(f'{"encode, decode and add up":<30} {"MB/s":>7} {"copies":>7} {"bits/param":>11} {"peak memory/update":>19}')
+  columns = f'{"MB/s":>7} {"copies":>7} {"bits/param":>11} {"peak memory/update":>19} {"graph MB":>9}'
+  print(f'{"encode, decode and add up":<30} {columns}')
   print(f'{"NumPy copy":<30} {size / copy_seconds / 1e6:7.0f} {1.0:7.1f} {32.0:11.2f}')
   for spec in _CODECS:
     seconds, num_bytes = _encode_decode(codec_specs.build(spec), tensors, repeats)
     speed, copies, bits = size / seconds / 1e6, seconds / copy_seconds, 32 * num_bytes / size
-    print(f'{spec:<30} {speed:7.0f} {copies:7.1f} {bits:11.2f} {_peak_memory(spec) / size:19.2f}', flush=True)
+    graph, peak = _memory(spec)
+    print(f'{spec:<30} {speed:7.0f} {copies:7.1f} {bits:11.2f} {peak / size:19.2f} {graph / 1e6:9.0f}', flush=True)
 
 
 def compare_with_tff(repeats: int) -> None:
@@ -67,15 +71,14 @@ def compare_with_tff(repeats: int) -> None:
 
 
 def measure_peak(spec: str) -> None:
-  """Prints by how many bytes encoding, decoding and adding up raises the peak memory of this fresh process.
+  """Prints what encoding, decoding and adding up leaves in this fresh process, and by how much it then raises its peak.
 
-  The update and the sum it is added to are there before; a small update warms up the libraries.
+  The update and the sum it is added to are there before. What the first step leaves is the graph, in bytes.
   """
-  _build_step(codec_specs.build(spec), [np.ones([1000], np.float32)])()
   step = _build_step(codec_specs.build(spec), _update())
-  before = _peak_rss_bytes()
+  idle = resident_memory.settled_bytes()
   step()
-  print(max(0, _peak_rss_bytes() - before))
+  print(resident_memory.settled_bytes() - idle, resident_memory.peak_bytes(step))
 
 
 def _model() -> Any:
@@ -110,11 +113,16 @@ def _encode_decode(codec: update_codec_lib.UpdateCodec, update: list[np.ndarray]
   return _median(step, repeats), step()
 
 
-def _peak_memory(spec: str) -> int:
+def _memory(spec: str) -> tuple[int, int]:
+  """Returns the bytes of the graph and those of the peak, of a fresh process."""
   script = f'from experiments import benchmark_codecs; benchmark_codecs.measure_peak({spec!r})'
   root = pathlib.Path(__file__).parents[1]
-  found = subprocess.run([sys.executable, '-c', script], cwd=root, capture_output=True, text=True, check=True)
-  return int(found.stdout.split()[-1])
+  environment = os.environ | resident_memory.ENVIRONMENT
+  found = subprocess.run(
+    [sys.executable, '-c', script], cwd=root, env=environment, capture_output=True, text=True, check=True
+  )
+  graph, peak = map(int, found.stdout.split()[-2:])
+  return graph, peak
 
 
 def _sum_in_tff(factory: Any, tensor_types: Any) -> Callable[[], Any]:
@@ -147,10 +155,3 @@ def _median(call: Callable[[], Any], repeats: int) -> float:
     call()
     seconds.append(time.perf_counter() - started)
   return statistics.median(seconds)
-
-
-def _peak_rss_bytes() -> int:
-  for line in pathlib.Path('/proc/self/status').read_text().splitlines():
-    if line.startswith('VmHWM'):
-      return int(line.split()[1]) * 1024
-  raise RuntimeError('no VmHWM in /proc/self/status')

@@ -2,8 +2,7 @@
 
 The process holds weights and examples; that is `idle`. A round on a single example then pays TensorFlow's fixed costs:
 tracing, the graph, kernels and their caches. What stays of it is `fixed`. The kernel's high-water mark of resident
-memory is reset, and a whole round gives `peak`, above both. So that the peak is of live memory, the environment makes
-the C library return what is freed, and switches oneDNN off, whose allocator keeps it.
+memory is reset, and a whole round gives `peak`, above both.
 
 Time is measured with oneDNN, as TensorFlow comes. A round has a cost of its own, so a step is what each of its steps
 adds: (round of n steps - round of one) / (n - 1). The processor time of a step hardly depends on what else the machine
@@ -11,10 +10,8 @@ does; its wall time does.
 """
 
 from collections.abc import Callable
-import ctypes
 import dataclasses
 import functools
-import gc
 import json
 import os
 import pathlib
@@ -27,10 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import client_round
+from experiments import resident_memory
 
 NUM_CLIENTS = 5  # Whose rounds a process times.
-_STATUS, _CLEAR = pathlib.Path('/proc/self/status'), pathlib.Path('/proc/self/clear_refs')
-_RESET_PEAK = '5'  # See proc(5).
 
 
 class Memory(NamedTuple):
@@ -80,14 +76,13 @@ def run(setting: client_round.Setting, first_client: int, num_cores: int) -> Mea
 
 def _run(what: str, setting: client_round.Setting, first_client: int, num_cores: int) -> dict[str, Any]:
   environment = os.environ | {
-    'MALLOC_ARENA_MAX': '1',
-    'MALLOC_MMAP_THRESHOLD_': '65536',
     'OMP_NUM_THREADS': str(num_cores),
     'TF_CPP_MIN_LOG_LEVEL': '3',
-    'TF_ENABLE_ONEDNN_OPTS': '0' if what == 'memory' else '1',
     'TF_NUM_INTEROP_THREADS': str(num_cores),
     'TF_NUM_INTRAOP_THREADS': str(num_cores),
   }
+  if what == 'memory':
+    environment |= resident_memory.ENVIRONMENT
   script = f'from experiments import client_process; client_process.print_measured(client_process.{what})'
   arguments = json.dumps(dict(setting=dataclasses.asdict(setting), first_client=first_client))
   done = subprocess.run(
@@ -114,13 +109,11 @@ def memory(setting: client_round.Setting, first_client: int) -> Memory:
   client = client_round.ClientRound(setting)
   received = client.received(first_client, client.task.model.initial_weights(0))
   examples = client.examples(first_client, setting.batch_size * setting.num_steps)
-  idle = _settled_bytes()
+  idle = resident_memory.settled_bytes()
   train = client.build_local_steps()
   train(received, examples.take(1))
-  before = _settled_bytes()
-  _CLEAR.write_text(_RESET_PEAK)
-  train(received, examples)
-  return Memory(idle, before - idle, _resident_bytes('VmHWM') - before)
+  fixed = resident_memory.settled_bytes() - idle
+  return Memory(idle, fixed, resident_memory.peak_bytes(lambda: train(received, examples)))
 
 
 def step_time(setting: client_round.Setting, first_client: int) -> Time:
@@ -143,16 +136,3 @@ def _seconds(call: Callable[[], Any]) -> np.ndarray:
   started = np.array([time.perf_counter(), time.process_time()])
   call()
   return np.array([time.perf_counter(), time.process_time()]) - started
-
-
-def _settled_bytes() -> int:
-  """Gives back what is free, which would otherwise serve later allocations unseen; returns the resident memory."""
-  gc.collect()
-  ctypes.CDLL(None).malloc_trim(0)
-  return _resident_bytes('VmRSS')
-
-
-def _resident_bytes(name: str) -> int:
-  """Reads `VmRSS`, or its high-water mark `VmHWM`, of this process."""
-  fields = dict(line.split(':', 1) for line in _STATUS.read_text().splitlines())
-  return int(fields[name].split()[0]) * 1024

@@ -1,8 +1,9 @@
-# make run    sets everything up and trains a federated language model on real text
+# make run    sets everything up and shows what a tenth of the upload buys, on real text: RUN_DIR/compared/index.html
 # make test   sets everything up, lints and passes all tests
 
 PYTHON_IN_VENV := .venv/bin/python
-RUN_DIR ?= runs/quickstart
+RUN_DIR ?= runs/headline
+PRETRAINED := runs/pretrained/transformer
 
 .PHONY: setup run test stress lock build-files bazel-test benchmark format
 
@@ -10,7 +11,9 @@ setup:
 	@tools/setup.sh
 
 run: setup
-	$(PYTHON_IN_VENV) -m experiments.language_model --flagfile=experiments/flagfiles/quickstart.flags --output_dir=$(RUN_DIR)
+	$(PYTHON_IN_VENV) -m experiments.pretrain --model=transformer --steps=800 --output_dir=$(PRETRAINED)
+	$(PYTHON_IN_VENV) -m experiments.sweep --sweep=experiments/sweeps/headline.toml --output_dir=$(RUN_DIR)
+	$(PYTHON_IN_VENV) -m experiments.compare --runs='$(RUN_DIR)/*' --output_dir=$(RUN_DIR)/compared
 
 test: setup
 	$(PYTHON_IN_VENV) -m ruff check .

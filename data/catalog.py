@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from data import docstrings
 from data import leaf
+from data import lm1b
 from data import partitions
 from data import shakespeare
 from data import source
@@ -16,6 +17,7 @@ DATASETS: dict[str, Callable[..., source.TextSource]] = {
   'shakespeare': shakespeare.shakespeare,
   'text': text.text,
   'leaf': leaf.leaf,
+  'lm1b': lm1b.lm1b,
 }
 
 PARTITIONS: dict[str, Callable[..., partitions.Partition]] = {

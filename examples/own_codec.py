@@ -18,6 +18,7 @@ from experiments import run
 from models import language_task
 from models import lstm
 from optimizers import algorithms
+from optimizers import fed_opt
 from optimizers import local_batches
 
 
@@ -45,7 +46,7 @@ def train(source, config: run.Config):
   text = prepare.prepare(source, partitions.natural())
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   upload = update_codec.UpdateCodec(codec.Codec([MaxScaled()]))
-  process = algorithms.fed_adam()(task, algorithms.Communication(upload), local_batches.LocalBatches(), config.seed)
+  process = fed_opt.fed_adam()(task, algorithms.Communication(upload), local_batches.LocalBatches(), config.seed)
   population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
   return run.run(task, process, population, config)
 

@@ -18,6 +18,7 @@ from experiments import run
 from models import language_task
 from models import lstm
 from optimizers import algorithms
+from optimizers import fed_opt
 from optimizers import local_batches
 
 
@@ -26,7 +27,7 @@ def train(source: source_lib.TextSource, config: run.Config) -> dict[str, Any]:
   text = prepare.prepare(source, partitions.natural())
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   communication = algorithms.Communication(upload=update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=4)])))
-  process = algorithms.fed_adam()(task, communication, local_batches.LocalBatches(batch_size=16), config.seed)
+  process = fed_opt.fed_adam()(task, communication, local_batches.LocalBatches(batch_size=16), config.seed)
   population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
   return run.run(task, process, population, config)
 

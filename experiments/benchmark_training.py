@@ -22,6 +22,7 @@ from models import language_task
 from models import lstm
 from models import task as task_lib
 from optimizers import algorithms
+from optimizers import fed_opt
 from optimizers import local_batches
 
 _CLIENTS, _EXAMPLES, _BATCH_SIZE = 10, 128, 16
@@ -90,7 +91,7 @@ def _contenders(build: Callable[[], tf.keras.Model], clients: tff.simulation.dat
 def _suite_round(
   task: task_lib.Task, clients: tff.simulation.datasets.ClientData, upload: update_codec.UpdateCodec
 ) -> Round:
-  process = algorithms.fed_avg(client_lr=_CLIENT_LR)(
+  process = fed_opt.fed_avg(client_lr=_CLIENT_LR)(
     task, algorithms.Communication(upload=upload), local_batches.LocalBatches(_BATCH_SIZE), 0
   )
   return _advance(process, clients)

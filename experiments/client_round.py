@@ -20,8 +20,8 @@ from models import accounting
 from models import catalog as models_catalog
 from models import language_task
 from models import model as model_lib
-from optimizers import algorithms
 from optimizers import devices as devices_lib
+from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
 from optimizers import trainable
@@ -90,7 +90,7 @@ class ClientRound:
     self.task = language_task.build(model_lib.Model(tuple(variables), model.apply), setting.sequence_length)
     self.local = local_training.LocalTraining(
       self.task,
-      algorithms.fed_avg(client_lr=0.1).client_optimizer,
+      fed_opt.fed_avg(client_lr=0.1).client_optimizer,
       local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
       devices_lib.Devices((trainable.Policy(lambda _, seeds: policy.choose(model, seeds)),)),
       seed=_SEED,

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from data import catalog as data_catalog
 from data import prepare
+from experiments import algorithm_specs
 from experiments import launch
 from experiments import spec
 from models import catalog as models_catalog
 from models import language_task
-from optimizers import catalog as optimizers_catalog
 from optimizers import local_batches
 from optimizers import local_training
 
@@ -41,7 +41,9 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   text = prepare.prepare(source, spec.build(settings['partition'], data_catalog.PARTITIONS, 'partition'))
   build_model = spec.build(settings['model'], models_catalog.LANGUAGE_MODELS, 'model')
   task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
-  algorithm = spec.build(settings['algorithm'], optimizers_catalog.ALGORITHMS, 'algorithm')
+  algorithm = algorithm_specs.build(settings['algorithm'])
+  if algorithm.client_optimizer.is_shared:
+    raise launch.UsageError(f'{folder} lacks the optimizer state that its clients train with: name a run of fed_adam')
   batches = local_batches.LocalBatches(
     settings['batch_size'], settings['local_epochs'], settings['max_examples_per_client']
   )

@@ -13,6 +13,7 @@ from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments import codec_specs
 from experiments import finished_runs
+from experiments import markdown_table
 
 _SEED = tf.constant([1, 2], tf.int64)
 
@@ -90,11 +91,11 @@ def read_runs(folder: pathlib.Path) -> list[Quality]:
 
 def points_table(points: Sequence[Point]) -> str:
   """Renders points as a Markdown table, fewest bits first."""
-  rows = [
-    f'| `{_in_table(point.codec)}` | {point.bits_per_parameter:.3f} | {point.distortion:.3g} |'
+  rows = (
+    [f'`{point.codec}`', f'{point.bits_per_parameter:.3f}', f'{point.distortion:.3g}']
     for point in sorted(points, key=lambda point: point.bits_per_parameter)
-  ]
-  return '\n'.join(['| codec | bits a parameter | distortion |', '|---|---|---|', *rows])
+  )
+  return markdown_table.render(['codec', 'bits a parameter', 'distortion'], rows)
 
 
 def quality_table(qualities: Sequence[Quality]) -> str:
@@ -104,10 +105,10 @@ def quality_table(qualities: Sequence[Quality]) -> str:
     values = quality.perplexities
     spread = statistics.stdev(values) if len(values) > 1 else float('nan')
     seeds = ', '.join(f'{value:.1f}' for value in values)
-    codec = _in_table(quality.codec)
-    rows.append(f'| `{codec}` | {quality.megabytes:.1f} | {statistics.mean(values):.1f} | {spread:.1f} | {seeds} |')
-  header = '| upload | MB uploaded | perplexity, mean | standard deviation | each seed |'
-  return '\n'.join([header, '|---|---|---|---|---|', *rows])
+    numbers = [f'{value:.1f}' for value in (quality.megabytes, statistics.mean(values), spread)]
+    rows.append([f'`{quality.codec}`', *numbers, seeds])
+  header = ['upload', 'MB uploaded', 'perplexity, mean', 'standard deviation', 'each seed']
+  return markdown_table.render(header, rows)
 
 
 def plot(points: Sequence[Point], qualities: Sequence[Quality], path: pathlib.Path) -> None:
@@ -137,7 +138,3 @@ def _scatter(axes: Any, rows: Sequence[tuple[str, float, Sequence[float]]]) -> N
   axes.set_xscale('log')
   axes.grid(alpha=0.3, which='both')
   axes.legend(fontsize=7, ncols=3, loc='upper center', bbox_to_anchor=(0.5, -0.12))
-
-
-def _in_table(codec: str) -> str:
-  return codec.replace('|', '\\|')  # A bar ends a cell of a Markdown table.

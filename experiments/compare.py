@@ -1,28 +1,42 @@
 """Compares what was measured.
 
-Questions: which codec buys most quality for a byte, and how much of a model must a client train?
+Questions: what quality did settings reach for how many rounds and megabytes, which codec buys most quality for a byte,
+and how much of a model must a client train?
 
+    python -m experiments.compare --runs='runs/combination/*' --output_dir=runs/combination_compared
     python -m experiments.compare --what=codecs --run=runs/quickstart --runs=runs/codecs --output_dir=runs/comparison
     python -m experiments.compare --what=policies --runs=runs/partial --output_dir=runs/comparison
 
-`--run` is a finished language-model run: its model trains once more on one client, and every codec encodes that update.
-`--runs` is a folder of runs that differ in --upload (codecs), or --model, --trainable and --download (policies), and
---seed only. Prints tables and draws codecs.png or policies.png.
+--what=runs takes any language-model runs, finished or not, gathers those that differ in --seed only, and leaves
+index.html (one file with everything in it), comparison.md, and four pictures. The other two compare runs below one folder
+that differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and
+a picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
-from experiments import client_update
-from experiments import codec_comparison
+from experiments import comparison_page
+from experiments import comparison_plots
 from experiments import launch
+from experiments import markdown_table
 from experiments import policy_comparison
+from experiments import run_comparison
 
-_WHAT = flags.DEFINE_enum('what', 'codecs', ['codecs', 'policies'], 'What to compare.')
+_WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
 _RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
-_RUNS = flags.DEFINE_string('runs', None, 'A folder of runs to compare by perplexity and megabytes.')
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture and the tables.')
+_RUNS = flags.DEFINE_multi_string(
+  'runs',
+  [],
+  "Folders of runs, such as 'runs/x/*' in quotes; repeatable. For codecs and policies: one folder above runs.",
+)
+_ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
+  'allow_different_data', False, 'Compare runs of different data sets, although their perplexities do not compare.'
+)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the page, the pictures and the tables.')
+flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
 def main() -> None:
@@ -30,7 +44,10 @@ def main() -> None:
   if not _OUTPUT_DIR.value or not (_RUN.value or _RUNS.value):
     raise launch.UsageError('name --output_dir and at least one of --run and --runs')
   output_dir = pathlib.Path(_OUTPUT_DIR.value)
-  output_dir.mkdir(parents=True, exist_ok=True)
+  if _WHAT.value == 'runs':
+    _compare_runs(output_dir)
+    return
+  _make(output_dir)
   picture = output_dir / f'{_WHAT.value}.png'
   tables = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
   (output_dir / f'{_WHAT.value}.md').write_text('\n\n'.join(tables) + '\n')
@@ -38,13 +55,44 @@ def main() -> None:
   print(f'the picture is {picture}')
 
 
+def _compare_runs(output_dir: pathlib.Path) -> None:
+  if not _RUNS.value:
+    raise launch.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
+  read = {folder: run_comparison.read(folder) for folder in run_comparison.find(_RUNS.value)}
+  left_out = [
+    f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
+  ]
+  runs = [run for run in read.values() if run]
+  if not runs:
+    raise launch.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
+  if not _ALLOW_DIFFERENT_DATA.value:
+    run_comparison.check_same_data(runs)
+  groups = run_comparison.groups(runs)
+  _make(output_dir)
+  for sentence in left_out:
+    print(sentence, file=sys.stderr)
+  rows = zip(groups, run_comparison.cells(groups), strict=True)
+  table = markdown_table.render(
+    ['setting', *run_comparison.COLUMNS], ([f'`{group.label}`', *cells] for group, cells in rows)
+  )
+  pictures = comparison_plots.draw(groups, output_dir)
+  (output_dir / 'comparison.md').write_text(table + '\n', encoding='utf-8')
+  page = comparison_page.render(groups, pictures, left_out)
+  (output_dir / 'index.html').write_text(page, encoding='utf-8')
+  print(table)
+  print(f'the page is {output_dir / "index.html"}')
+
+
 def _codecs(picture: pathlib.Path) -> list[str]:
+  from experiments import client_update  # These two import TensorFlow, which the other comparisons do not wait for.
+  from experiments import codec_comparison
+
   points, qualities, tables = [], [], []
   if _RUN.value:
     points = codec_comparison.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codec_comparison.CODECS)
     tables.append(codec_comparison.points_table(points))
   if _RUNS.value:
-    qualities = codec_comparison.read_runs(pathlib.Path(_RUNS.value))
+    qualities = codec_comparison.read_runs(_folder())
     tables.append(codec_comparison.quality_table(qualities))
   codec_comparison.plot(points, qualities, picture)
   return tables
@@ -53,9 +101,22 @@ def _codecs(picture: pathlib.Path) -> list[str]:
 def _policies(picture: pathlib.Path) -> list[str]:
   if not _RUNS.value:
     raise launch.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
-  qualities = policy_comparison.read_runs(pathlib.Path(_RUNS.value))
+  qualities = policy_comparison.read_runs(_folder())
   policy_comparison.plot(qualities, picture)
   return [policy_comparison.table(qualities)]
+
+
+def _folder() -> pathlib.Path:
+  if len(_RUNS.value) > 1:
+    raise launch.UsageError(f'--what={_WHAT.value} takes one folder above runs: name --runs once')
+  return pathlib.Path(_RUNS.value[0])
+
+
+def _make(folder: pathlib.Path) -> None:
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from experiments import launch
 from experiments import metrics
 
 # Not what is compared: names of one run, and what does not change a measurement.
-_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint')
+MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint')
 
 
 class FinishedRun(NamedTuple):
@@ -39,7 +39,7 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
   common: dict[str, Any] | None = None
   for path in sorted(folder.glob('*/summary.json')):
     settings = json.loads((path.parent / 'config.json').read_text())['settings']
-    rest = {name: value for name, value in settings.items() if name not in (*by, *_MAY_DIFFER)}
+    rest = {name: value for name, value in settings.items() if name not in (*by, *MAY_DIFFER)}
     if common is not None and rest != common:
       differing = sorted(name for name in rest if rest[name] != common.get(name))
       raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')

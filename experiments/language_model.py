@@ -28,13 +28,15 @@ def main() -> None:
   source, partition = run_flags.dataset()
   build_model, algorithm, devices = run_flags.language_model(), run_flags.algorithm(), run_flags.devices()
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
+  start = run_flags.start(build_model, devices)
 
   text = prepare.prepare(source, partition)
+  description = run_flags.description(text, start)
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
   population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
   process = algorithm(task, communication, batches, config.seed, devices)
-  summary = run.run(task, process, population, config)
+  summary = run.run(task, process, population, config, start, description)
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))
   unigram_perplexity = unigram.unigram_perplexity(text.tokens('train'), evaluation_tokens, text.vocabulary_size)

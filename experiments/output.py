@@ -37,7 +37,7 @@ def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[
     _check_same_run(output_dir, settings, facts)
     write_json(output_dir / 'config.json', config)
     lines = [f'--{name}={_flag_text(value)}' for name, value in settings.items() if value is not None]
-    _write_text(output_dir / 'run.flags', '\n'.join(lines) + '\n')
+    write_text(output_dir / 'run.flags', '\n'.join(lines) + '\n')
   except OSError as error:
     raise launch.UsageError(
       f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
@@ -65,7 +65,7 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   """Writes `value` so that a reader, or a restart after a kill, sees the old file or the new one, never half."""
-  _write_text(path, json.dumps(value, indent=2) + '\n')
+  write_text(path, json.dumps(value, indent=2) + '\n')
 
 
 def write_weights(path: pathlib.Path, names: Sequence[str], weights: Sequence[np.ndarray]) -> None:
@@ -73,7 +73,8 @@ def write_weights(path: pathlib.Path, names: Sequence[str], weights: Sequence[np
   _write_bytes(path, safetensors_numpy.save(dict(zip(names, map(np.asarray, weights), strict=True))))
 
 
-def _write_text(path: pathlib.Path, text: str) -> None:
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes `text` as `write_json` does."""
   _write_bytes(path, text.encode())
 
 

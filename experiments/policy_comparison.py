@@ -8,6 +8,12 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments import finished_runs
+from experiments import markdown_table
+
+_COLUMNS = (
+  'model', 'trainable', 'download', 'trained fraction', 'MB up', 'MB down', 'perplexity, mean', 'standard deviation',
+  'each seed',
+)  # fmt: skip
 
 
 class PolicyQuality(NamedTuple):
@@ -51,18 +57,17 @@ def read_runs(folder: pathlib.Path) -> list[PolicyQuality]:
 
 def table(qualities: Sequence[PolicyQuality]) -> str:
   """Renders qualities as a Markdown table with every seed's perplexity."""
-  header = '| model | trainable | download | trained fraction | MB up | MB down | perplexity, mean | standard deviation | each seed |'
-  rows = [header, '|---|---|---|---|---|---|---|---|---|']
+  rows = []
   for quality in qualities:
     values = quality.perplexities
     spread = f'{statistics.stdev(values):.1f}' if len(values) > 1 else ''
+    megabytes = [f'{value:.1f}' for value in (quality.upload_megabytes, quality.download_megabytes)]
+    specs = [f'`{spec}`' for spec in (quality.model, quality.trainable, quality.download)]
     seeds = ', '.join(f'{value:.1f}' for value in values)
     rows.append(
-      f'| `{quality.model}` | `{quality.trainable}` | `{quality.download}` | {quality.trained_fraction:.3f} | '
-      f'{quality.upload_megabytes:.1f} | {quality.download_megabytes:.1f} | {statistics.mean(values):.1f} | {spread} | '
-      f'{seeds} |'
+      [*specs, f'{quality.trained_fraction:.3f}', *megabytes, f'{statistics.mean(values):.1f}', spread, seeds]
     )
-  return '\n'.join(rows)
+  return markdown_table.render(_COLUMNS, rows)
 
 
 def plot(qualities: Sequence[PolicyQuality], path: pathlib.Path) -> None:

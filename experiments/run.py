@@ -4,19 +4,23 @@ Usable from a script of one's own; see the README.
 """
 
 import asyncio
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 import resource
 import time
 from typing import Any
 
+import numpy as np
 import tensorflow_federated as tff
 
 from experiments import launch
 from experiments import metrics
 from experiments import output
+from experiments import pretrained
 from experiments import progress as progress_lib
 from experiments import runtime
+from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation
 
@@ -64,14 +68,24 @@ class Population:
 
   def evaluation_ids(self, config: Config) -> list[str]:
     """Returns the ids that every evaluation of the run uses."""
-    ids = sorted(self.evaluation.client_ids)
-    if not config.eval_clients or config.eval_clients >= len(ids):
-      return ids
-    return sorted(tff.simulation.build_uniform_sampling_fn(ids, random_seed=config.seed)(0, config.eval_clients))
+    return evaluation_ids(self.evaluation.client_ids, config.eval_clients, config.seed)
+
+
+def evaluation_ids(client_ids: Sequence[str], eval_clients: int, seed: int) -> list[str]:
+  """Returns `eval_clients` of the ids (all of them for 0), sorted; the same ones whenever the seed is the same."""
+  ids = sorted(client_ids)
+  if not eval_clients or eval_clients >= len(ids):
+    return ids
+  return sorted(tff.simulation.build_uniform_sampling_fn(ids, random_seed=seed)(0, eval_clients))
 
 
 def run(
-  task: task_lib.Task, process: tff.learning.templates.LearningProcess, population: Population, config: Config
+  task: task_lib.Task,
+  process: tff.learning.templates.LearningProcess,
+  population: Population,
+  config: Config,
+  start: pretrained.Start | None = None,
+  description: checkpoint_lib.Description | None = None,
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves in `config.output_dir` what DESIGN of the suite promises.
 
@@ -80,6 +94,8 @@ def run(
     process: The learning process; its `next` takes one sequence of examples for each client.
     population: The clients.
     config: The rest.
+    start: Weights to begin with instead of the initial ones.
+    description: What the model is, so that the folder itself can be a later run's start.
 
   Returns:
     The content of `summary.json`.
@@ -92,10 +108,14 @@ def run(
     raise launch.UsageError(
       f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it'
     )
-  facts = dict(dataset_hash=population.dataset_hash, num_parameters=task.model.num_parameters)
+  facts = dict(
+    dataset_hash=population.dataset_hash,
+    num_parameters=task.model.num_parameters,
+    pretrained_sha256=start.loaded.content_hash if start else None,
+  )
   output.claim(config.output_dir, config.settings, facts)
   with runtime.local_runtime(config.output_dir / 'worker.log') as worker:
-    return asyncio.run(_Run(task, process, population, config, worker).until_done())
+    return asyncio.run(_Run(task, process, population, config, worker, start, description).until_done())
 
 
 class _Run:
@@ -108,9 +128,13 @@ class _Run:
     population: Population,
     config: Config,
     worker: runtime.LocalWorker,
+    start: pretrained.Start | None,
+    description: checkpoint_lib.Description | None,
   ):
     self._config = config
     self._worker = worker
+    self._pretrained = start
+    self._description = description
     self._num_clients_total = len(population.train.client_ids)
     self._num_parameters = task.model.num_parameters
     self._names = [variable.name for variable in task.model.variables]
@@ -147,9 +171,6 @@ class _Run:
         progress.show(round_number, rows[-1])
     finally:
       progress.close()
-    output.write_weights(
-      self._config.output_dir / 'model.safetensors', self._names, state.global_model_weights.trainable
-    )
     summary = self._summary(rows, time.monotonic() - started)
     output.write_json(self._config.output_dir / 'summary.json', summary)
     return summary
@@ -161,10 +182,15 @@ class _Run:
     if checkpoint is not None:
       rows = metrics.read(self._config.output_dir / 'metrics.csv')
       return checkpoint, [row for row in rows if row['round'] <= round_number]
+    if self._pretrained:
+      initial = self._process.get_model_weights(state)
+      weights = self._pretrained.replace(self._names, initial.trainable)
+      start = tff.learning.models.ModelWeights(weights, initial.non_trainable)
+      state = self._process.set_model_weights(state, start)
     rows: list[dict[str, Any]] = []
     metrics.start(self._config.output_dir / 'metrics.csv')
     await self._release(0, self._evaluation_columns(state), rows)
-    await self._checkpoints.save(state, 0)
+    await self._save(state, 0)
     return state, rows
 
   async def _advance(self, round_number: int, state: Any, rows: list[dict[str, Any]]) -> Any:
@@ -178,8 +204,18 @@ class _Run:
       columns |= self._evaluation_columns(result.state)
     await self._release(round_number, columns, rows)
     if last or round_number % config.rounds_per_checkpoint == 0:
-      await self._checkpoints.save(result.state, round_number)
+      await self._save(result.state, round_number)
     return result.state
+
+  async def _save(self, state: Any, round_number: int) -> None:
+    """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
+    weights, folder = state.global_model_weights.trainable, self._config.output_dir
+    if self._description:
+      by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
+      checkpoint_lib.save(folder, by_name, self._description, round_number)
+    else:
+      output.write_weights(folder / checkpoint_lib.MODEL_FILE, self._names, weights)
+    await self._checkpoints.save(state, round_number)
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
     measured = self._evaluate(state.global_model_weights.trainable, self._evaluation_ids)

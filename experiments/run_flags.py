@@ -8,12 +8,16 @@ from absl import flags
 from compression import adaptive
 from compression import update_codec
 from data import catalog as data_catalog
+from data import federated_text
+from experiments import algorithm_specs
 from experiments import codec_specs
 from experiments import device_specs
 from experiments import launch
+from experiments import pretrained
 from experiments import run
 from experiments import spec
 from models import catalog as models_catalog
+from models import checkpoint
 from models import model as model_lib
 from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
@@ -35,7 +39,11 @@ _MODEL = flags.DEFINE_string(
   'model', 'lstm', 'lstm or transformer, with size="tiny", "small" or "large", or any dimension as an argument.'
 )
 _ALGORITHM = flags.DEFINE_string(
-  'algorithm', 'fed_adam', 'fed_adam(client_lr=..., server_lr=..., ...) or fed_avg(client_lr=..., server_lr=...).'
+  'algorithm',
+  'fed_adam',
+  f'Who optimizes how: {", ".join(optimizers_catalog.ALGORITHMS)}; for example fed_prox(mu=0.01, client_lr=1, '
+  'clip_norm=0), where 0 is no clipping. client_schedule="cosine(rounds=1000, warmup=10)" and server_schedule change the '
+  f'learning rates over rounds: {", ".join(optimizers_catalog.SCHEDULES)}.',
 )
 _TRAINABLE = flags.DEFINE_string(
   'trainable',
@@ -59,6 +67,11 @@ _DOWNLOAD = flags.DEFINE_string(
   'identity',
   'How weights are encoded on their way down, as --upload; or select(vocabulary=1000, neurons=0.5, heads=0.5): clients '
   'ask for a part of the model and train that; instead of neurons and heads also blocks=2, so many residual blocks.',
+)
+_PRETRAINED = flags.DEFINE_string(
+  'pretrained',
+  None,
+  'Folder of a model to start from: the --output_dir of experiments.pretrain, of experiments.export or of a run.',
 )
 _MEASURE_DISTORTION = flags.DEFINE_bool(
   'measure_distortion', False, 'Fill the column upload_distortion; clients then decode what they encode.'
@@ -101,7 +114,7 @@ def language_model() -> Any:
 
 def algorithm() -> algorithms.Algorithm:
   """Builds what `--algorithm` names."""
-  return spec.build(_ALGORITHM.value, optimizers_catalog.ALGORITHMS, 'algorithm')
+  return algorithm_specs.build(_ALGORITHM.value)
 
 
 def devices() -> devices_lib.Devices:
@@ -116,7 +129,36 @@ def adapt(devices_built: devices_lib.Devices, model: model_lib.Model) -> model_l
     algorithms.check_selection(adapted, devices_built, communication().selection, _SEED.value)
   except ValueError as error:
     raise spec.SpecError(f'{_DOWNLOAD.value!r}: {error}') from error
+  try:
+    algorithm().check(adapted, communication(), devices_built)
+  except ValueError as error:
+    raise spec.SpecError(f'{_ALGORITHM.value!r}: {error}') from error
   return adapted
+
+
+def start(build_model: Any, devices_built: devices_lib.Devices) -> pretrained.Start | None:
+  """Reads what `--pretrained` names, found to fit the model and the devices; None without the flag."""
+  if not _PRETRAINED.value:
+    return None
+  loaded = pretrained.load(_PRETRAINED.value)
+  base = build_model(loaded.description.vocabulary_size)
+  adapted = adapt(devices_built, base)
+  return pretrained.start(loaded, base, adapted, devices_built.rebuilt(adapted, _SEED.value))
+
+
+def description(text: federated_text.FederatedText, start_built: pretrained.Start | None) -> checkpoint.Description:
+  """Says what the flags and the data set make of the model, once `start` is found to have the same vocabulary."""
+  described = checkpoint.Description(
+    model=_MODEL.value,
+    vocabulary_size=text.vocabulary_size,
+    sequence_length=text.sequence_length,
+    tokenizer=text.tokenizer.model,
+    trainable=_TRAINABLE.value,
+    devices=_DEVICES.value,
+  )
+  if start_built:
+    start_built.check_vocabulary(described, _DATASET.value)
+  return described
 
 
 def communication() -> algorithms.Communication:

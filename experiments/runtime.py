@@ -11,7 +11,6 @@ import contextlib
 import os
 import pathlib
 import socket
-import subprocess
 import sys
 import time
 
@@ -20,7 +19,7 @@ import tensorflow_federated as tff
 from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 
-from experiments import tied_process
+from experiments import worker_process
 
 _WORKER_BINARY = pathlib.Path(tff.__file__).with_name('data') / 'worker_binary'
 _START_SECONDS = 60.0
@@ -74,7 +73,10 @@ class ClosingExecutorFactory(tff.framework.ExecutorFactory):
 class LocalWorker:
   """A TFF worker process on this machine that ends when `stop` is called or the program ends, in whatever way.
 
-  Create and use it in one thread (in practice the main one): the worker also ends with the thread that created it.
+  Where the system allows it, no other process can reach the worker; where not, a line on stderr says so.
+
+  Create, restart and use it in one thread (in practice the main one): the worker also ends with the thread that started
+  it. Other threads may call `kill` and the methods that only ask.
   """
 
   def __init__(self, log_path: pathlib.Path, max_concurrent_calls: int | None = None):
@@ -93,39 +95,91 @@ class LocalWorker:
     if max_concurrent_calls is not None and max_concurrent_calls < 1:
       raise ValueError(f'max_concurrent_calls must be at least 1, not {max_concurrent_calls}')
     self._log_path = log_path
+    self._max_concurrent_calls = max_concurrent_calls
     self.executor_factory = ClosingExecutorFactory(self._build_executor)
-    with _reserved_port() as port:
-      self._process = _start_tied(_worker_command(port, max_concurrent_calls), log_path)
-      self._channel = grpc.insecure_channel(f'127.0.0.1:{port}', _CHANNEL_OPTIONS)
-      self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
-      try:
-        self._wait_until_ready()
-      except BaseException:
-        self.stop()
-        raise
+    self._start()
+    if self._process.exposed_because:
+      print(
+        f"warning: TFF's worker listens on port {self._process.address.rpartition(':')[2]} to all who reach this machine: "
+        f'no network namespace ({self._process.exposed_because})',
+        file=sys.stderr,
+      )
 
   @property
   def pid(self) -> int:
     """The process id of the worker."""
     return self._process.pid
 
+  @property
+  def is_isolated(self) -> bool:
+    """Whether this process alone can reach the worker."""
+    return not self._process.exposed_because
+
   def rss_bytes(self) -> int:
     """Returns the memory the worker holds now (resident set size); raises `RuntimeError` if it has ended."""
     return self._status_bytes('VmRSS')
 
   def peak_rss_bytes(self) -> int:
-    """Returns the most memory the worker has held since its start; raises `RuntimeError` if it has ended."""
+    """Returns the most memory the worker has held since its last start; raises `RuntimeError` if it has ended."""
     return self._status_bytes('VmHWM')
+
+  def is_alive(self) -> bool:
+    """Whether the worker runs and can be reached; it may hang nevertheless, see `responds`."""
+    return not self._process.ending()
+
+  def responds(self, timeout_seconds: float) -> bool:
+    """Asks the worker for a sign of life, which a busy worker gives within milliseconds; no computation is involved.
+
+    Args:
+      timeout_seconds: How long to wait for it. While 84 MB travel on a loaded machine it takes up to a second.
+
+    Returns:
+      Whether it came. At once `False` if the worker has ended, and after the time if its process hangs. A computation that
+      never ends looks like one that takes long: this cannot tell them apart.
+    """
+    if not self.is_alive():
+      return False
+    try:
+      self._ask_nothing(b'', timeout=timeout_seconds)
+    except grpc.RpcError as error:
+      # The worker knows no such method, which took a worker to find out.
+      return error.code() == grpc.StatusCode.UNIMPLEMENTED
+    return True
+
+  def kill(self) -> None:
+    """Ends the worker, so that the computation another thread waits for fails soon: the way out if it hangs."""
+    self._process.kill()
+
+  def restart(self) -> None:
+    """Replaces the worker, dead or alive, by a new one that runs the computations of the same execution context.
+
+    What the worker held is lost, so repeat the round from its start.
+
+    Raises:
+      RuntimeError: If the new worker ends, or does not answer within a minute.
+    """
+    self.stop()
+    self._start()
 
   def stop(self) -> None:
     """Ends the worker at once, and with it any computation that still runs; returns when it is gone."""
-    # The worker has nothing to save, and a busy or a stopped one would not heed a gentler signal.
-    self._process.kill()
-    self._process.wait()
+    self._process.stop()
     # Only now: a busy worker would keep these requests waiting, to a dead one they fail at once. A value that outlives
     # its executor is never sent to a worker again.
     self.executor_factory.close()
     self._channel.close()
+
+  def _start(self) -> None:
+    with _reserved_port() as port:
+      self._process = worker_process.start(_worker_command(port, self._max_concurrent_calls), port, self._log_path)
+      self._channel = grpc.insecure_channel(self._process.address, _CHANNEL_OPTIONS)
+      self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
+      self._ask_nothing = self._channel.unary_unary('/leanfed.Probe/AskNothing')
+      try:
+        self._wait_until_ready()
+      except BaseException:
+        self.stop()
+        raise
 
   def _build_executor(self, cardinalities: tff.framework.CardinalitiesType) -> tff.framework.RemoteExecutor:
     # TFF retries for ever when a worker cannot be reached. This check, which every retry passes, is what ends it.
@@ -145,10 +199,8 @@ class LocalWorker:
       time.sleep(_POLL_SECONDS)
 
   def _check_alive(self) -> None:
-    status = self._process.poll()
-    if status is not None:
-      reason = f'by signal {-status}' if status < 0 else f'with exit status {status}'
-      raise RuntimeError(f"TFF's worker ended {reason}; see {self._log_path}")
+    if ending := self._process.ending():
+      raise RuntimeError(f"TFF's {ending}; see {self._log_path}")
 
   def _status_bytes(self, field: str) -> int:
     self._check_alive()
@@ -187,22 +239,6 @@ def local_runtime(log_path: pathlib.Path, max_concurrent_calls: int | None = Non
 def _worker_command(port: int, max_concurrent_calls: int | None) -> list[str]:
   limit = len(os.sched_getaffinity(0)) if max_concurrent_calls is None else max_concurrent_calls
   return [str(_WORKER_BINARY), f'--port={port}', f'--max_concurrent_computation_calls={limit}']
-
-
-def _start_tied(command: list[str], log_path: pathlib.Path) -> subprocess.Popen[bytes]:
-  """Starts `command` so that it ends with this process, prints to its log and gets no signals from the terminal."""
-  launcher = [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid())]
-  with open(log_path, 'ab') as log:
-    return subprocess.Popen(
-      launcher + command,
-      stdin=subprocess.DEVNULL,
-      stdout=log,
-      stderr=subprocess.STDOUT,
-      # The lowest and flattest peak of memory of the settings tried, at no cost in time.
-      env=os.environ | {'MALLOC_ARENA_MAX': '1'},
-      # Ctrl-C in the terminal reaches this process alone, which then ends the worker in good order.
-      start_new_session=True,
-    )
 
 
 @contextlib.contextmanager

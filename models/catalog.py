@@ -1,9 +1,11 @@
 """The model catalogue: names in `--model` to builders. A new model is its file and one line here."""
 
+from models import conformer
 from models import lstm
 from models import transformer
 
 LANGUAGE_MODELS = {
+  'conformer': conformer.conformer,
   'lstm': lstm.lstm,
   'transformer': transformer.transformer,
 }

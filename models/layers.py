@@ -1,12 +1,19 @@
 """Layers shared by the models: plain functions of tensors, two-dimensional wherever a product is.
 
 A batch of sequences is [batch, length, width] between blocks; products run on [batch * length, width], because a
-batched product with a broadcast kernel is several times slower. A weight is a tensor or a `Weight`.
+batched product with a broadcast kernel is several times slower. A weight is a tensor or a `Weight`. A layer `x` that has
+variables comes with `x_variables`, which declares them, and finds them again by the name they share.
 """
+
+from collections.abc import Callable
+from collections.abc import Mapping
 
 import tensorflow as tf
 
+from models import model as model_lib
 from models import weight as weight_lib
+
+Named = Mapping[str, weight_lib.Value]
 
 _EPSILON = 1e-6  # Variance floor of layer normalization.
 
@@ -80,3 +87,84 @@ def causal_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, head_wi
   hidden = 1.0 - tf.linalg.band_part(tf.ones([length, length]), -1, 0)
   mixed = tf.matmul(tf.nn.softmax(scores - 1e9 * hidden), split(value))
   return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [-1, length, width])
+
+
+def embedded(table: weight_lib.Value, tokens: tf.Tensor) -> tf.Tensor:
+  """Looks up int32 `tokens` [batch, length] in a tied `table` [vocabulary, width] and adds their positions' code."""
+  length, width = tokens.shape[1], table.shape[1]
+  # The table is drawn with variance 1 / width for the output product; the input wants unit variance.
+  return weight_lib.of(table).rows(tokens) * width**0.5 + sinusoidal_positions(length, width)
+
+
+def norm_variables(name: str, width: int) -> list[model_lib.Variable]:
+  """Declares scale and bias of `norm`."""
+  return [
+    model_lib.Variable(f'{name}_scale', (width,), model_lib.ones),
+    model_lib.Variable(f'{name}_bias', (width,), model_lib.zeros),
+  ]
+
+
+def norm(weights: Named, name: str, x: tf.Tensor) -> tf.Tensor:
+  """Does `layer_norm` with the scale and bias of this name."""
+  return layer_norm(x, weights[f'{name}_scale'], weights[f'{name}_bias'])
+
+
+def projection_variables(
+  name: str, inputs: int, outputs: int, axis: str | None = None, count: int = 0, of_inputs: bool = False
+) -> list[model_lib.Variable]:
+  """Declares kernel and bias of `projection`.
+
+  Args:
+    name: Theirs, without `_kernel` and `_bias`.
+    inputs: Width of what comes in.
+    outputs: Width of what comes out.
+    axis: What their units are, if they have any.
+    count: Number of those units.
+    of_inputs: Whether the inputs consist of the units, rather than the outputs; the bias then has none.
+
+  Returns:
+    The two variables.
+  """
+  kernel_units, bias_units = None, None
+  if axis is not None:
+    kernel_units = model_lib.Units(axis, 0 if of_inputs else 1, count)
+    bias_units = None if of_inputs else model_lib.Units(axis, 0, count)
+  return [
+    model_lib.Variable(f'{name}_kernel', (inputs, outputs), model_lib.glorot_uniform, kernel_units),
+    model_lib.Variable(f'{name}_bias', (outputs,), model_lib.zeros, bias_units),
+  ]
+
+
+def projection(weights: Named, name: str, x: tf.Tensor) -> tf.Tensor:
+  """Does `dense` with the kernel and bias of this name."""
+  return dense(x, weights[f'{name}_kernel'], weights[f'{name}_bias'])
+
+
+def attention_variables(name: str, width: int, num_heads: int) -> list[model_lib.Variable]:
+  """Declares the variables of `attention`; a head's columns lie side by side."""
+  variables = norm_variables(f'{name}/norm', width)
+  for part in ('query', 'key', 'value'):
+    variables += projection_variables(f'{name}/{part}', width, width, 'heads', num_heads)
+  return variables + projection_variables(f'{name}/output', width, width, 'heads', num_heads, of_inputs=True)
+
+
+def attention(weights: Named, name: str, x: tf.Tensor, head_width: int) -> tf.Tensor:
+  """Normalizes `x` [batch, length, width] and lets each position attend to itself and those before it."""
+  y = norm(weights, f'{name}/norm', x)
+  query, key, value = (projection(weights, f'{name}/{part}', y) for part in ('query', 'key', 'value'))
+  return projection(weights, f'{name}/output', causal_attention(query, key, value, head_width))
+
+
+def mlp_variables(name: str, width: int, mlp_width: int) -> list[model_lib.Variable]:
+  """Declares the variables of `mlp`."""
+  return [
+    *norm_variables(f'{name}/norm', width),
+    *projection_variables(f'{name}/up', width, mlp_width, 'neurons', mlp_width),
+    *projection_variables(f'{name}/down', mlp_width, width, 'neurons', mlp_width, of_inputs=True),
+  ]
+
+
+def mlp(weights: Named, name: str, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+  """Normalizes `x` [batch, length, width] and passes each position through a hidden layer of this activation."""
+  y = norm(weights, f'{name}/norm', x)
+  return projection(weights, f'{name}/down', activation(projection(weights, f'{name}/up', y)))

@@ -7,14 +7,12 @@ whether normalization comes before or after; before trains without warm-up, whic
 """
 
 from collections.abc import Callable
-from collections.abc import Mapping
 
 import tensorflow as tf
 
 from models import layers
 from models import model as model_lib
 from models import sizes
-from models import weight as weight_lib
 
 SIZES = {
   'tiny': dict(width=128, mlp_width=512, num_layers=2, num_heads=4),
@@ -57,13 +55,13 @@ def transformer(
   head_width = dimensions['width'] // dimensions['num_heads']
 
   def build(vocabulary_size: int) -> model_lib.Model:
-    def apply(weights: Mapping[str, weight_lib.Value], tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-      x = _embed(weights['embedding/table'], tokens)
+    def apply(weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+      x = layers.embedded(weights['embedding/table'], tokens)
       index = 0
       while f'block_{index}/attention/norm_scale' in weights:
         x = _block(weights, index, x, head_width, dropout, seed)
         index += 1
-      x = layers.layer_norm(x, weights['head/norm_scale'], weights['head/norm_bias'])
+      x = layers.norm(weights, 'head/norm', x)
       return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
 
     return model_lib.Model(_variables(vocabulary_size, **dimensions), apply, skips_blocks=True)
@@ -78,82 +76,18 @@ def _variables(
   variables = [
     model_lib.Variable('embedding/table', (vocabulary_size, width), model_lib.normal(width**-0.5), vocabulary)
   ]
-  units = _block_units(mlp_width, num_heads)
   for index in range(num_layers):
-    shapes = {
-      'attention/norm_scale': (width,),
-      'attention/norm_bias': (width,),
-      'attention/query_kernel': (width, width),
-      'attention/query_bias': (width,),
-      'attention/key_kernel': (width, width),
-      'attention/key_bias': (width,),
-      'attention/value_kernel': (width, width),
-      'attention/value_bias': (width,),
-      'attention/output_kernel': (width, width),
-      'attention/output_bias': (width,),
-      'mlp/norm_scale': (width,),
-      'mlp/norm_bias': (width,),
-      'mlp/up_kernel': (width, mlp_width),
-      'mlp/up_bias': (mlp_width,),
-      'mlp/down_kernel': (mlp_width, width),
-      'mlp/down_bias': (width,),
-    }
-    variables += [
-      model_lib.Variable(f'block_{index}/{name}', shape, _initializer(name), units.get(name))
-      for name, shape in shapes.items()
-    ]
-  variables += [
-    model_lib.Variable('head/norm_scale', (width,), model_lib.ones),
-    model_lib.Variable('head/norm_bias', (width,), model_lib.zeros),
-    model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros, vocabulary),
-  ]
+    variables += layers.attention_variables(f'block_{index}/attention', width, num_heads)
+    variables += layers.mlp_variables(f'block_{index}/mlp', width, mlp_width)
+  variables += layers.norm_variables('head/norm', width)
+  variables.append(model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros, vocabulary))
   return tuple(variables)
 
 
-def _block_units(mlp_width: int, num_heads: int) -> dict[str, model_lib.Units]:
-  """Units by the names of one block's variables; a head's columns lie side by side."""
-  units = {
-    'attention/output_kernel': model_lib.Units('heads', 0, num_heads),
-    'mlp/up_kernel': model_lib.Units('neurons', 1, mlp_width),
-    'mlp/up_bias': model_lib.Units('neurons', 0, mlp_width),
-    'mlp/down_kernel': model_lib.Units('neurons', 0, mlp_width),
-  }
-  for name in ('query', 'key', 'value'):
-    units[f'attention/{name}_kernel'] = model_lib.Units('heads', 1, num_heads)
-    units[f'attention/{name}_bias'] = model_lib.Units('heads', 0, num_heads)
-  return units
-
-
-def _initializer(name: str) -> model_lib.Initializer:
-  if name.endswith('kernel'):
-    return model_lib.glorot_uniform
-  return model_lib.ones if name.endswith('scale') else model_lib.zeros
-
-
-def _embed(table: weight_lib.Value, tokens: tf.Tensor) -> tf.Tensor:
-  length, width = tokens.shape[1], table.shape[1]
-  # The table is drawn with variance 1 / width for the output product; the input wants unit variance.
-  return weight_lib.of(table).rows(tokens) * width**0.5 + layers.sinusoidal_positions(length, width)
-
-
 def _block(
-  weights: Mapping[str, weight_lib.Value],
-  index: int,
-  x: tf.Tensor,
-  head_width: int,
-  rate: float,
-  seed: tf.Tensor | None,
+  weights: layers.Named, index: int, x: tf.Tensor, head_width: int, rate: float, seed: tf.Tensor | None
 ) -> tf.Tensor:
-  def own(name: str) -> weight_lib.Value:
-    return weights[f'block_{index}/{name}']
-
-  def project(y: tf.Tensor, name: str) -> tf.Tensor:
-    return layers.dense(y, own(f'{name}_kernel'), own(f'{name}_bias'))
-
-  y = layers.layer_norm(x, own('attention/norm_scale'), own('attention/norm_bias'))
-  query, key, value = (project(y, f'attention/{name}') for name in ('query', 'key', 'value'))
-  y = project(layers.causal_attention(query, key, value, head_width), 'attention/output')
+  y = layers.attention(weights, f'block_{index}/attention', x, head_width)
   x += layers.dropout(y, rate, seed, 2 * index)
-  y = layers.layer_norm(x, own('mlp/norm_scale'), own('mlp/norm_bias'))
-  y = project(tf.nn.relu(project(y, 'mlp/up')), 'mlp/down')
+  y = layers.mlp(weights, f'block_{index}/mlp', x, tf.nn.relu)
   return x + layers.dropout(y, rate, seed, 2 * index + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 Gradient = Callable[[tf.Tensor], tf.Tensor]  # From the gradient of a use's output to that of the weight.
@@ -60,6 +61,18 @@ class Weight:
     self.tap(output, lambda d_output: tf.reduce_sum(tf.reshape(d_output * x, [-1, *self.shape]), 0))
     return output
 
+  def causal_convolution(self, x: tf.Tensor) -> tf.Tensor:
+    """Filters each channel of `x` [batch, length, width] over time by a weight [taps, width], the last tap being now.
+
+    A position takes in itself and the taps - 1 before it; before the first, `x` counts as zero.
+    """
+
+    @tf.custom_gradient
+    def convolution(x: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
+      return _filtered(x, taps), lambda d_y: (_filtered_backwards(d_y, taps), _sum_by_tap(x, d_y, taps.shape[0]))
+
+    return convolution(x, self.tensor)
+
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
     """Does `product` inside a loop, where nothing can be tapped.
 
@@ -88,6 +101,12 @@ class Frozen(Weight):
 
   def __init__(self, tensor: tf.Tensor):
     super().__init__(tf.identity(tensor))  # The gradient of a loop cannot capture an eager tensor.
+
+  def causal_convolution(self, x: tf.Tensor) -> tf.Tensor:
+    """See `Weight.causal_convolution`; the gradient is that with respect to `x` alone."""
+    output = _convolution_by_constant(x, self.tensor)
+    self.tap(output, lambda d_output: _sum_by_tap(x, d_output, self.shape[0]))
+    return output
 
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
     """See `Weight.loop_product`; the gradient is that with respect to `x` alone."""
@@ -156,3 +175,40 @@ def _product_with_constant(x: tf.Tensor, constant: tf.Tensor) -> tf.Tensor:
     return tf.matmul(x, constant), lambda d_output: tf.matmul(d_output, constant, transpose_b=True)
 
   return product(x)
+
+
+def _convolution_by_constant(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
+  @tf.custom_gradient
+  def convolution(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    return _filtered(x, taps), lambda d_output: _filtered_backwards(d_output, taps)
+
+  return convolution(x)
+
+
+def _filtered(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
+  """y[t] = sum over lags of x[t - lag] taps[-1 - lag], by channel."""
+  return _slid(tf.pad(x, [[0, 0], [taps.shape[0] - 1, 0], [0, 0]]), taps)
+
+
+def _filtered_backwards(d_y: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
+  """The gradient of `_filtered` with respect to `x`: the same, from the end of time to its beginning."""
+  return _slid(tf.pad(d_y, [[0, 0], [0, taps.shape[0] - 1], [0, 0]]), tf.reverse(taps, [0]))
+
+
+def _slid(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
+  """Slides `taps` over `x` [batch, length + taps - 1, width], wherever they lie within it."""
+  filters = taps[tf.newaxis, :, :, tf.newaxis]
+  return tf.squeeze(tf.nn.depthwise_conv2d(x[:, tf.newaxis], filters, [1, 1, 1, 1], 'VALID'), [1])
+
+
+def _sum_by_tap(x: tf.Tensor, d_y: tf.Tensor, num_taps: int) -> tf.Tensor:
+  """The gradient of `_filtered` with respect to the taps: by channel, a product over the batch, summed up by lag.
+
+  TensorFlow's own gradient of a depthwise convolution takes more than ten times as long for 31 taps and 30 positions.
+  """
+  width, times = x.shape[2], np.arange(x.shape[1])
+  products = tf.matmul(tf.transpose(d_y, [2, 1, 0]), tf.transpose(x, [2, 0, 1]))  # [width, time of d_y, time of x]
+  lags = times[:, np.newaxis] - times
+  taps = np.where((lags >= 0) & (lags < num_taps), num_taps - 1 - lags, -1)  # What is below 0 is left out.
+  by_pair = tf.transpose(tf.reshape(products, [width, taps.size]))
+  return tf.math.unsorted_segment_sum(by_pair, taps.reshape([-1]), num_taps)

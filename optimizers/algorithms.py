@@ -1,10 +1,10 @@
-"""Algorithms: which optimizer runs at the clients and which at the server, composed into a TFF learning process.
+"""An algorithm: which optimizer runs at the clients and which at the server, composed into a TFF learning process.
 
-FedAvg   McMahan et al. 2016 (arXiv 1602.05629): SGD at both ends, server learning rate 1
-FedAdam  Reddi et al. 2020 (arXiv 2003.00295): SGD at the clients, Adam on the averaged update at the server
+Those with a name are in `fed_opt` and `mime_lite`.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 
@@ -24,8 +24,11 @@ from optimizers import finalizer
 from optimizers import local_batches
 from optimizers import local_optimizer
 from optimizers import local_training
+from optimizers import optimizer_slots
+from optimizers import schedules
 from optimizers import select_process
 from optimizers import selection as selection_lib
+from optimizers import shared_state
 from optimizers import slice_download
 from optimizers import slice_source
 from optimizers import unit_keys
@@ -52,10 +55,17 @@ class Communication:
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-  """Which optimizer runs where; called with the rest of a run, it composes the learning process."""
+  """Which optimizer runs where; called with the rest of a run, it composes the learning process.
+
+  Attributes:
+    client_optimizer: Of the local steps.
+    server_optimizer: Of the step along the mean update.
+    server_schedule: Of its learning rate over rounds.
+  """
 
   client_optimizer: local_optimizer.LocalOptimizer
   server_optimizer: tff.learning.optimizers.Optimizer
+  server_schedule: schedules.Schedule = schedules.CONSTANT
 
   def __call__(
     self,
@@ -78,14 +88,11 @@ class Algorithm:
       The process.
 
     Raises:
-      ValueError: If the devices' policies or the selection do not fit the model or each other.
+      ValueError: If the devices' policies, the selection and the algorithm do not fit the model or each other.
     """
     model = task.model
-
-    @tff.tensorflow.computation
-    def initial_weights():
-      return tff.learning.models.ModelWeights(model.initial_weights(seed), ())
-
+    self.check(model, communication, devices)
+    initial_weights = self._build_initial_weights(model, devices.ever(model, seed), seed)
     weights_type = initial_weights.type_signature.result
     selection, rebuilds = communication.selection, _rebuilds(model, devices, seed)
     layouts = _layouts(model, devices, selection)
@@ -95,11 +102,11 @@ class Algorithm:
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources)
     )
-    server_step = finalizer.build_finalizer(self.server_optimizer, weights_type, devices.ever(model, seed))
+    server_step = self._build_finalizer(weights_type, devices.ever(model, seed))
     aggregation = partial_mean.PartialMeanFactory(
       communication.upload,
       communication.measure_distortion,
-      variables=model.variables,
+      variables=model.variables * (2 if self.client_optimizer.is_shared else 1),
       layouts=layouts if sliced_axes else (slices.WHOLE,),
       denominator=devices.denominator,
       units_per_key={axis: unit_keys.units_per_key(model, axis) for axis in sliced_axes} if selection else None,
@@ -107,10 +114,47 @@ class Algorithm:
     if sources:
       download = slice_download.SliceDownload(local, selection, sources, distributor)
       return select_process.compose(initial_weights, distributor, download, local, aggregation.create, server_step)
-    work = client_work.build_client_work(local)
+    work = client_work.build_client_work(local, distributor.next.type_signature.result.result.member)
     client_result = work.next.type_signature.result.result.member
     aggregator = aggregation.create(client_result.update, client_result.update_weight)
     return tff.learning.templates.compose_learning_process(initial_weights, distributor, work, aggregator, server_step)
+
+  def check(self, model: model_lib.Model, communication: Communication, devices: devices_lib.Devices) -> None:
+    """Raises `ValueError` if the algorithm cannot serve this communication or these devices.
+
+    Args:
+      model: The adapted one.
+      communication: How updates and weights travel.
+      devices: Which client trains which part.
+    """
+    if not self.client_optimizer.is_shared:
+      return
+    if communication.selection is not None or slices.largest_counts(devices.layouts(model)):
+      raise ValueError(
+        'mime_lite shares the optimizer state of whole variables: clients cannot hold a part of them; use another '
+        'algorithm, or neither select nor width'
+      )
+    if isinstance(communication.upload, update_codec.UpdateCodec) and communication.upload.concatenate:
+      raise ValueError('mime_lite sends gradients beside updates: leave out concat, which would give both one scale')
+
+  def _build_initial_weights(self, model: model_lib.Model, ever: Sequence[bool], seed: int) -> tff.Computation:
+    specs = [tf.TensorSpec(variable.shape) for variable in model.variables]
+
+    @tff.tensorflow.computation
+    def initial_weights():
+      client = self.client_optimizer
+      slots = optimizer_slots.initial(client.optimizer, specs, ever) if client.is_shared else ()
+      return tff.learning.models.ModelWeights(model.initial_weights(seed), slots)
+
+    return initial_weights
+
+  def _build_finalizer(
+    self, weights_type: tff.types.StructType, ever: Sequence[bool]
+  ) -> tff.learning.templates.FinalizerProcess:
+    step = finalizer.build_finalizer(self.server_optimizer, weights_type, ever, self.server_schedule)
+    return (
+      shared_state.build_finalizer(step, self.client_optimizer.optimizer) if self.client_optimizer.is_shared else step
+    )
 
 
 def check_selection(
@@ -149,63 +193,3 @@ def _rebuilds(model: model_lib.Model, devices: devices_lib.Devices, seed: int) -
     for index, variable in enumerate(model.variables)
     if variable.name in names
   }
-
-
-def fed_avg(client_lr: float = 3.0, server_lr: float = 1.0, clip_norm: float = 1.0) -> Algorithm:
-  """Configures federated averaging.
-
-  Args:
-    client_lr: Learning rate of the clients' SGD.
-    server_lr: Scales the averaged update.
-    clip_norm: Largest global norm of the gradient of a local step.
-
-  Returns:
-    The algorithm.
-
-  Raises:
-    ValueError: For a value that is not positive.
-  """
-  _check_positive(client_lr=client_lr, server_lr=server_lr, clip_norm=clip_norm)
-  return Algorithm(_clipped_sgd(client_lr, clip_norm), tff.learning.optimizers.build_sgdm(server_lr))
-
-
-def fed_adam(
-  client_lr: float = 3.0,
-  server_lr: float = 0.015,
-  beta_1: float = 0.9,
-  beta_2: float = 0.99,
-  epsilon: float = 1e-3,
-  clip_norm: float = 1.0,
-) -> Algorithm:
-  """Configures federated averaging with Adam at the server.
-
-  Args:
-    client_lr: Learning rate of the clients' SGD.
-    server_lr: Learning rate of the server's Adam.
-    beta_1: Decay of Adam's first moment, in [0, 1).
-    beta_2: Decay of Adam's second moment, in [0, 1).
-    epsilon: Added to the root of Adam's second moment; large values make it less adaptive.
-    clip_norm: Largest global norm of the gradient of a local step.
-
-  Returns:
-    The algorithm.
-
-  Raises:
-    ValueError: For a value out of range.
-  """
-  _check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon, clip_norm=clip_norm)
-  for name, value in dict(beta_1=beta_1, beta_2=beta_2).items():
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
-      raise ValueError(f'{name} must lie in [0, 1), not {value!r}')
-  server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-  return Algorithm(_clipped_sgd(client_lr, clip_norm), server_optimizer)
-
-
-def _clipped_sgd(learning_rate: float, clip_norm: float) -> local_optimizer.LocalOptimizer:
-  return local_optimizer.LocalOptimizer(tff.learning.optimizers.build_sgdm(learning_rate), clip_norm)
-
-
-def _check_positive(**values: float) -> None:
-  for name, value in values.items():
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < float('inf'):
-      raise ValueError(f'{name} must be a positive number, not {value!r}')

@@ -1,14 +1,29 @@
-"""The catalogues of algorithms (`--algorithm`) and policies (`--trainable`): names to builders.
+"""The catalogues of algorithms (`--algorithm`), their schedules and policies (`--trainable`): names to builders.
 
 A new one is its builder and one line here.
 """
 
-from optimizers import algorithms
+from optimizers import fed_opt
+from optimizers import mime_lite
 from optimizers import policies
+from optimizers import schedules
 
 ALGORITHMS = {
-  'fed_adam': algorithms.fed_adam,
-  'fed_avg': algorithms.fed_avg,
+  'fed_adam': fed_opt.fed_adam,
+  'fed_avg': fed_opt.fed_avg,
+  'fed_avgm': fed_opt.fed_avgm,
+  'fed_adagrad': fed_opt.fed_adagrad,
+  'fed_yogi': fed_opt.fed_yogi,
+  'fed_prox': fed_opt.fed_prox,
+  'mime_lite': mime_lite.mime_lite,
+}
+
+SCHEDULES = {
+  'constant': schedules.constant,
+  'linear': schedules.linear,
+  'cosine': schedules.cosine,
+  'exponential': schedules.exponential,
+  'inverse_sqrt': schedules.inverse_sqrt,
 }
 
 POLICIES = {

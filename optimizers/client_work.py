@@ -6,7 +6,6 @@ An update with a value that is not finite, and that of a client without examples
 import collections
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -15,25 +14,21 @@ from optimizers import federated_types
 from optimizers import local_training
 
 
-def build_client_work(local: local_training.LocalTraining) -> tff.learning.templates.ClientWorkProcess:
+def build_client_work(
+  local: local_training.LocalTraining, received_type: tff.types.StructType
+) -> tff.learning.templates.ClientWorkProcess:
   """Builds the client work `next(S@SERVER, {received}@CLIENTS, {example*}@CLIENTS)`.
 
   Args:
     local: How clients train.
+    received_type: `<weights, round_seed, round_number>` of `compression.broadcast`.
 
   Returns:
     A process whose client result is an update of `compression.partial_mean.update_type` and the number of examples
-    as its float32 weight. What it receives is `<weights, round_seed, round_number>` of `compression.broadcast`. Its
-    measurements are sums over clients, at the server: `num_clients`, `num_examples`, `dropped_updates`,
-    `trained_parameters` (int64) and the task's measures (float32).
+    as its float32 weight. An update holds the difference of the weights and, if the optimizer's state is shared, then
+    the gradient of each variable. Its measurements are sums over clients, at the server: `num_clients`, `num_examples`,
+    `dropped_updates`, `trained_parameters` (int64) and the task's measures (float32).
   """
-  received_type = tff.types.to_type(
-    collections.OrderedDict(
-      weights=tff.learning.models.ModelWeights(federated_types.weights(local.task.model), ()),
-      round_seed=tff.TensorType(np.int64, [2]),
-      round_number=np.int64,
-    )
-  )
   train = build_training(local, received_type)
   examples_type = federated_types.examples(local.task)
 
@@ -74,6 +69,7 @@ def build_training(local: local_training.LocalTraining, received_type: tff.types
         received['round_seed'],
         received['round_number'],
         received['units'] if has_units else {},
+        received['weights'].non_trainable,
       ),
       examples,
     )
@@ -85,8 +81,12 @@ def build_training(local: local_training.LocalTraining, received_type: tff.types
 
 
 def _update(done: local_training.Result, round_seed: tf.Tensor, is_sliced: bool) -> collections.OrderedDict[str, Any]:
+  parts = [part for part in (done.delta, done.gradient) if part]
   update = collections.OrderedDict(
-    delta=done.delta, trained=done.trained, client_seed=done.client_seed, shared_seed=round_seed
+    delta=sum(parts, ()),
+    trained=tf.tile(done.trained, [len(parts)]),
+    client_seed=done.client_seed,
+    shared_seed=round_seed,
   )
   if is_sliced:
     update.update(layout=done.layout, units=done.units)

@@ -41,6 +41,10 @@ class LocalBatches:
 
     return tf.data.Dataset.range(self.num_epochs).flat_map(lambda index: epoch(index).batch(self.batch_size))
 
+  def in_order(self, examples: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns batches of the same examples, once and not shuffled."""
+    return examples.take(self.max_examples).batch(self.batch_size)
+
 
 def client_key(examples: tf.data.Dataset) -> tf.Tensor:
   """Reads the client's key from its first example: int64 [], 0 when there is none (then nothing is drawn)."""

@@ -23,8 +23,10 @@ from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
 from optimizers import devices as devices_lib
+from optimizers import full_gradient
 from optimizers import local_batches
 from optimizers import local_optimizer
+from optimizers import optimizer_slots
 from optimizers import randomness
 from optimizers import trainable
 from optimizers import unit_keys
@@ -39,12 +41,14 @@ class Received(NamedTuple):
     round_number: int64 [], from 1.
     units: For each axis of which clients hold a part, the indices of the client's units, its own first: int32 [largest
       count]. If it holds some blocks only, `blocks` are theirs, ascending: int32 [number of blocks].
+    slots: Of the optimizer's state, for each variable, if the server shares it; else empty.
   """
 
   weights: tuple[tf.Tensor, ...]
   round_seed: tf.Tensor
   round_number: tf.Tensor
   units: Mapping[str, tf.Tensor]
+  slots: tuple[optimizer_slots.Slots, ...] = ()
 
 
 class Result(NamedTuple):
@@ -52,6 +56,7 @@ class Result(NamedTuple):
 
   Attributes:
     delta: float32, received minus trained weights, full shapes; zero for what was not trained.
+    gradient: Over all the client's data at the received weights, if the optimizer's state is shared; else empty.
     trained: bool [n].
     layout: int32 []: the client's tier.
     units: For each axis that a tier holds in part, the client's indices, padded by zeros: int32 [largest count].
@@ -61,6 +66,7 @@ class Result(NamedTuple):
   """
 
   delta: tuple[tf.Tensor, ...]
+  gradient: tuple[tf.Tensor, ...]
   trained: tf.Tensor
   layout: tf.Tensor
   units: collections.OrderedDict[str, tf.Tensor]
@@ -124,17 +130,19 @@ class LocalTraining:
     if 'vocabulary' in held.units:
       batches = batches.map(lambda batch: self.task.reindex(batch, held.positions('vocabulary')))
     task = dataclasses.replace(self.task, model=held.model)
-    trained_weights, measures, num_examples = _local_steps(
-      task, self.optimizer, batches, weights, held.take_flags(flags), seeds[randomness.Purpose.DROPOUT]
-    )
-    encoding_seed = seeds[randomness.Purpose.ENCODING]
-    return _Trained(held, flags, weights, trained_weights, measures, num_examples, encoding_seed)
+    dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
+    steps = _LocalSteps(task, self.optimizer, held.take_flags(flags), dropout_seed)
+    trained_weights, measures, num_examples = steps(batches, weights, received.round_number, received.slots)
+    gradient = ()
+    if self.optimizer.is_shared:
+      gradient = full_gradient.full_gradient(task, self.batches.in_order(examples), weights, flags, dropout_seed)
+    return _Trained(held, flags, weights, trained_weights, gradient, measures, num_examples, encoding_seed)
 
   def _result(self, tier: int, done: '_Trained') -> Result:
     held, measures, num_examples = done.held, done.measures, done.num_examples
     delta = held.put(tf.nest.map_structure(tf.subtract, done.received_weights, done.weights))
     flags = held.put_flags(done.flags)
-    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(x)) for x in [*delta, *measures.values()]])
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(x)) for x in [*delta, *done.gradient, *measures.values()]])
     sent = tf.logical_and(finite, num_examples > 0)
     trained = tf.logical_and(tf.stack([tf.convert_to_tensor(flag, tf.bool) for flag in flags]), sent)
     counts = collections.OrderedDict(
@@ -146,6 +154,7 @@ class LocalTraining:
     measures = collections.OrderedDict((name, tf.where(finite, value, 0.0)) for name, value in measures.items())
     return Result(
       delta=delta,
+      gradient=done.gradient,
       trained=trained,
       layout=tf.constant(tier),
       units=collections.OrderedDict(
@@ -165,6 +174,7 @@ class _Trained(NamedTuple):
   flags: Sequence[local_optimizer.Trained]
   received_weights: tuple[tf.Tensor, ...]
   weights: tuple[tf.Tensor, ...]
+  gradient: tuple[tf.Tensor, ...]
   measures: task_lib.Measures
   num_examples: tf.Tensor
   encoding_seed: tf.Tensor
@@ -202,36 +212,45 @@ class _Held:
     return tf.scatter_nd(indices[:, tf.newaxis], tf.range(tf.size(indices)), [unit_keys.num_units(self._whole, axis)])
 
 
-def _local_steps(
-  task: task_lib.Task,
-  optimizer: local_optimizer.LocalOptimizer,
-  batches: tf.data.Dataset,
-  weights: tuple[tf.Tensor, ...],
-  flags: Sequence[local_optimizer.Trained],
-  dropout_seed: tf.Tensor,
-) -> tuple[tuple[tf.Tensor, ...], task_lib.Measures, tf.Tensor]:
-  """Runs the local steps; returns all weights, the summed measures and the number of examples."""
-  chosen = [index for index, flag in enumerate(flags) if flag is not False]
-  chosen_flags = [flags[index] for index in chosen]
+@dataclasses.dataclass(frozen=True)
+class _LocalSteps:
+  """The local steps of a client of one tier, of its model."""
 
-  def merged(trained: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    by_index = dict(zip(chosen, trained, strict=True))
-    return tuple(by_index.get(index, weight) for index, weight in enumerate(weights))
+  task: task_lib.Task
+  optimizer: local_optimizer.LocalOptimizer
+  flags: Sequence[local_optimizer.Trained]
+  dropout_seed: tf.Tensor
 
-  def step(state: Any, batch: task_lib.Batch) -> Any:
-    trained, optimizer_states, measures, num_examples, index = state
-    seed = tf.random.experimental.stateless_fold_in(dropout_seed, index)
-    batch_measures, found = gradients.gradients(task, merged(trained), flags, batch, seed)
-    found = [found[index] for index in chosen]
-    optimizer_states, trained = optimizer.next(optimizer_states, trained, found, chosen_flags)
-    measures = tf.nest.map_structure(tf.add, measures, batch_measures)
-    batch_size = tf.shape(batch['client_key'], tf.int64)[0]
-    return trained, optimizer_states, measures, num_examples + batch_size, index + 1
+  def __call__(
+    self,
+    batches: tf.data.Dataset,
+    weights: tuple[tf.Tensor, ...],
+    round_number: tf.Tensor,
+    slots: Sequence[optimizer_slots.Slots],
+  ) -> tuple[tuple[tf.Tensor, ...], task_lib.Measures, tf.Tensor]:
+    """Runs the steps; returns all weights, the summed measures and the number of examples."""
+    chosen = [index for index, flag in enumerate(self.flags) if flag is not False]
+    chosen_flags = [self.flags[index] for index in chosen]
 
-  trained = tuple(weights[index] for index in chosen)
-  zero = tf.constant(0, tf.int64)
-  state = (trained, optimizer.initialize(trained), task_lib.zero_measures(), zero, zero)
-  for batch in iter(batches):  # An iterator: `Dataset.reduce` costs up to a quarter more time a step.
-    state = step(state, batch)
-  trained, _, measures, num_examples, _ = state
-  return merged(trained), measures, num_examples
+    def merged(trained: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+      by_index = dict(zip(chosen, trained, strict=True))
+      return tuple(by_index.get(index, weight) for index, weight in enumerate(weights))
+
+    def step(state: Any, batch: task_lib.Batch) -> Any:
+      trained, optimizer_states, measures, num_examples, index = state
+      seed = tf.random.experimental.stateless_fold_in(self.dropout_seed, index)
+      batch_measures, found = gradients.gradients(self.task, merged(trained), self.flags, batch, seed)
+      found = [found[index] for index in chosen]
+      optimizer_states, trained = self.optimizer.next(optimizer_states, trained, found, chosen_flags, received)
+      measures = tf.nest.map_structure(tf.add, measures, batch_measures)
+      batch_size = tf.shape(batch['client_key'], tf.int64)[0]
+      return trained, optimizer_states, measures, num_examples + batch_size, index + 1
+
+    received = tuple(weights[index] for index in chosen)
+    states = self.optimizer.initialize(received, round_number, [slots[index] for index in chosen] if slots else ())
+    zero = tf.constant(0, tf.int64)
+    state = (received, states, task_lib.zero_measures(), zero, zero)
+    for batch in iter(batches):  # An iterator: `Dataset.reduce` costs up to a quarter more time a step.
+      state = step(state, batch)
+    trained, _, measures, num_examples, _ = state
+    return merged(trained), measures, num_examples

@@ -17,6 +17,7 @@ import tensorflow_federated as tff
 from compression import partial_mean
 from compression import update_codec
 from optimizers import algorithms
+from optimizers import fed_opt
 from optimizers import local_batches
 from tests import tiny_task
 from tests.compression import conformance
@@ -93,7 +94,7 @@ def check_learns(row: Row) -> None:
   y = x @ [1.0, -2.0] + 0.5
   clients = [tiny_task.client(x[k], y[k], client_key=k) for k in range(2)]
   communication = algorithms.Communication(upload=row.update_codec())
-  algorithm = algorithms.fed_avg(client_lr=0.2)
+  algorithm = fed_opt.fed_avg(client_lr=0.2)
   process = algorithm(tiny_task.linear_task(), communication, local_batches.LocalBatches(), 1)
   state = process.initialize()
   for _ in range(30):

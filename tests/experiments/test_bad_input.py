@@ -41,7 +41,7 @@ def _refusal(capsys, **settings) -> str:
 @pytest.mark.parametrize(
   ('settings', 'expected'),
   [
-    ({'model': 'lsmt'}, "did you mean 'lstm'?); choose one of lstm, transformer"),
+    ({'model': 'lsmt'}, "did you mean 'lstm'?); choose one of conformer, lstm, transformer"),
     ({'model': 'lstm(widht=3)'}, "no argument 'widht' (did you mean 'width'?)"),
     ({'model': 'lstm(size="huge")'}, "size must be one of tiny, small, large, not 'huge'"),
     ({'model': 'lstm|transformer'}, 'choose one of'),
@@ -53,7 +53,7 @@ def _refusal(capsys, **settings) -> str:
     ({'upload': 'small_as(size=0)'}, 'size must be a whole number'),
     ({'download': 'uniform(8)'}, 'uniform(argument=value)'),
     ({'algorithm': 'fed_adam(client_lr=-1)'}, 'client_lr must be a positive number, not -1'),
-    ({'algorithm': 'sgd'}, 'choose one of fed_adam, fed_avg'),
+    ({'algorithm': 'sgd'}, 'choose one of fed_adam, fed_avg, '),
     ({'dataset': 'docstring'}, "did you mean 'docstrings'?"),
     ({'dataset': 'text(path="/nowhere/at/all")'}, '/nowhere/at/all'),
     ({'dataset': 'docstrings(min_tokens=-1)'}, 'min_tokens'),
@@ -87,7 +87,10 @@ def test_refuses(settings, expected, capsys, tmp_path):
     ({'trainable': 'lora(rank=0)'}, 'rank'),
     ({'trainable': 'head', 'devices': 'tiers(shares=[0.5, 0.4])'}, 'shares'),
     ({'trainable': 'suffix', 'devices': 'tiers(shares=[0.5, 0.5], blocks=[1, 99])'}, 'blocks=99, but the model has'),
-    ({'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5, 0.0])'}, 'fraction must lie in (0, 1]'),
+    (
+      {'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5, 0.0])'},
+      'fraction must lie in (0, 1]',
+    ),
     ({'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5])'}, 'fraction'),
   ],
 )

@@ -73,7 +73,7 @@ class CodecComparisonTest(parameterized.TestCase):
 
   def test_the_binary_prints_and_keeps_the_tables(self):
     self._run('a', 100.0)
-    process = self._compare(f'--runs={self.folder}')
+    process = self._compare('--what=codecs', f'--runs={self.folder}')
     self.assertEqual(process.returncode, 0, process.stderr)
     self.assertIn('| `identity` | 2.0 | 100.0 |', process.stdout)
     self.assertIn('| `identity` | 2.0 | 100.0 |', (self.folder / 'out' / 'codecs.md').read_text())
@@ -84,7 +84,7 @@ class CodecComparisonTest(parameterized.TestCase):
       ([f'--runs={self.folder}/nothing'], 'holds no finished run'),
       ([f'--run={self.folder}/nothing'], 'holds no finished run'),
     ):
-      process = self._compare(*arguments)
+      process = self._compare('--what=codecs', *arguments)
       self.assertEqual(process.returncode, 2)
       self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
       self.assertIn(expected, process.stderr)

@@ -1,5 +1,6 @@
 """The worker process ends with its program in every way a program can end, and keeps quiet, small and reachable till then."""
 
+from collections.abc import Callable
 from concurrent import futures
 import os
 import pathlib
@@ -56,9 +57,9 @@ with runtime.local_runtime(pathlib.Path(log_path)) as worker:
 _WORKER_CHATTER = ('tensorflow_federated/cc/', 'external/org_tensorflow')
 
 
-def _environment() -> dict[str, str]:
+def _environment(directory: pathlib.Path) -> dict[str, str]:
   # JAX, which TFF imports, lowers an unset log level for the program and so for its worker: this keeps the worker chatty.
-  return os.environ | {'PYTHONPATH': str(_ROOT), 'TF_CPP_MIN_LOG_LEVEL': '0'}
+  return os.environ | {'PYTHONPATH': str(_ROOT), 'TF_CPP_MIN_LOG_LEVEL': '0', 'TMPDIR': str(directory)}
 
 
 def _is_running(worker_pid: int) -> bool:
@@ -70,8 +71,12 @@ def _is_running(worker_pid: int) -> bool:
 
 
 def _ends_soon(worker_pid: int) -> bool:
+  return _happens_soon(lambda: not _is_running(worker_pid))
+
+
+def _happens_soon(condition: Callable[[], bool]) -> bool:
   deadline = time.monotonic() + 5
-  while _is_running(worker_pid):
+  while not condition():
     if time.monotonic() > deadline:
       return False
     time.sleep(0.05)
@@ -85,12 +90,14 @@ class Ending:
     program = directory / 'program.py'
     log = directory / f'{name}.log'
     stderr = directory / f'{name}.stderr'
+    temporary = directory / name
+    temporary.mkdir()
     with open(stderr, 'wb') as stderr_file:
       process = subprocess.Popen(
         [sys.executable, str(program), 'signal' if signal_number else name, str(log)],
         stdout=subprocess.PIPE,
         stderr=stderr_file,
-        env=_environment(),
+        env=_environment(temporary),
         start_new_session=True,
       )
     first_line = process.stdout.readline()
@@ -106,12 +113,19 @@ class Ending:
     self.log = log.read_text()
     self.exit_status = process.returncode
     self.worker_is_gone = _ends_soon(worker_pid)
+    self.socket_is_gone = _happens_soon(lambda: not list(temporary.glob('leanfed-*')))
 
 
 def _last_line_through_pipe(directory: pathlib.Path) -> str:
   command = f'"{sys.executable}" "{directory}/program.py" os_exit "{directory}/pipe.log" 2>&1 | tail -1'
   return subprocess.run(
-    command, shell=True, env=_environment(), timeout=_PROGRAM_SECONDS, stdout=subprocess.PIPE, text=True, check=True
+    command,
+    shell=True,
+    env=_environment(directory),
+    timeout=_PROGRAM_SECONDS,
+    stdout=subprocess.PIPE,
+    text=True,
+    check=True,
   ).stdout
 
 
@@ -143,6 +157,7 @@ class EndingTest(parameterized.TestCase):
     if exit_status < 0:  # Any other program may have ended before this could be seen.
       self.assertTrue(ending.worker_was_running)
     self.assertTrue(ending.worker_is_gone)
+    self.assertTrue(ending.socket_is_gone)
 
   @parameterized.parameters('normal', 'exception', 'os_exit', 'SIGINT', 'SIGTERM', 'SIGKILL')
   def test_worker_prints_to_its_log_only(self, name):

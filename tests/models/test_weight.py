@@ -11,6 +11,17 @@ _X = _RNG.normal(size=[5, 3]).astype(np.float32)
 _Y = _RNG.normal(size=[5, 4]).astype(np.float32)
 _W = _RNG.normal(size=[3, 4]).astype(np.float32)
 _SCALE = _RNG.normal(size=[4]).astype(np.float32)
+_SEQUENCES = _RNG.normal(size=[2, 5, 4]).astype(np.float32)
+
+
+def _filtered(x, taps):
+  """Each channel of [batch, length, width] filtered over time, position by position."""
+  y = np.zeros_like(x)
+  for t in range(x.shape[1]):
+    for lag in range(min(len(taps), t + 1)):
+      y[:, t] += x[:, t - lag] * taps[len(taps) - 1 - lag]
+  return y
+
 
 # Name, weight, use by a layer, the same in numpy.
 _USES = (
@@ -18,6 +29,18 @@ _USES = (
   ('transposed_product', _W, lambda w: w.transposed_product(tf.constant(_Y)), lambda w: _Y @ w.T),
   ('rows', _W, lambda w: w.rows(tf.constant([[2, 0, 2]])), lambda w: w[[[2, 0, 2]]]),
   ('scaled', _SCALE, lambda w: w.scaled(tf.constant(_Y)), lambda w: _Y * w),
+  (
+    'causal_convolution',
+    _W,
+    lambda w: w.causal_convolution(tf.constant(_SEQUENCES)),
+    lambda w: _filtered(_SEQUENCES, w),
+  ),
+  (
+    'causal_convolution_longer_than_the_sequence',
+    _W,
+    lambda w: w.causal_convolution(tf.constant(_SEQUENCES[:, :2])),
+    lambda w: _filtered(_SEQUENCES[:, :2], w),
+  ),
   ('loop_product', _W, lambda w: w.loop_product(tf.constant(_X)), lambda w: _X @ w),
   ('as_a_tensor', _SCALE, lambda w: tf.linalg.matvec(_Y, w), lambda w: _Y @ w),
   ('left_of_an_operator', _SCALE, lambda w: w * tf.constant(_Y), lambda w: w * _Y),
@@ -67,6 +90,30 @@ class WeightTest(parameterized.TestCase):
     with tf.compat.v1.Session(graph=graph) as session:
       tapped = session.run(tapped)
     np.testing.assert_allclose(tapped, _plain_gradient(value, use), rtol=1e-5, atol=1e-6)
+
+  @parameterized.named_parameters(
+    ('weight', lambda taps, tape: weight_lib.Weight(taps)),
+    ('frozen', lambda taps, tape: weight_lib.Frozen(taps)),
+    ('tapped', weight_lib.Tapped),
+  )
+  def test_a_causal_convolution_ends_at_its_position(self, make):
+    x, taps = tf.constant([[[1.0], [2.0], [3.0]]]), tf.constant([[10.0], [1.0]])
+    with tf.GradientTape(persistent=True) as tape:
+      tape.watch([x, taps])
+      weight = make(taps, tape)
+      y = weight.causal_convolution(x)
+      loss = tf.reduce_sum(y * [[[1.0], [2.0], [4.0]]])
+    np.testing.assert_array_equal(y, [[[1.0], [12.0], [23.0]]])
+    # y = [1, 2 + 10 * 1, 3 + 10 * 2], weighted 1, 2, 4.
+    np.testing.assert_array_equal(tape.gradient(loss, x), [[[1.0 + 2.0 * 10.0], [2.0 + 4.0 * 10.0], [4.0]]])
+    if isinstance(weight, weight_lib.Tapped):
+      d_taps = weight.gradient([tape.gradient(loss, output) for output, _ in weight.uses])
+    else:
+      d_taps = tape.gradient(loss, taps)
+    if isinstance(weight, weight_lib.Frozen) and not isinstance(weight, weight_lib.Tapped):
+      self.assertIsNone(d_taps)
+    else:
+      np.testing.assert_array_equal(d_taps, [[2.0 * 1.0 + 4.0 * 2.0], [1.0 + 2.0 * 2.0 + 4.0 * 3.0]])
 
   def test_several_uses_of_one_weight_add_up(self):
     uses = [

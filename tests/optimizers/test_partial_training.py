@@ -17,6 +17,7 @@ from models import task as task_lib
 from models import transformer
 from optimizers import algorithms
 from optimizers import devices as devices_lib
+from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
 from optimizers import policies
@@ -42,7 +43,7 @@ def _clients(num_clients=4, num_examples=6):
 
 def _process(devices, algorithm=None, communication=None, seed=1):
   task = language_task.build(devices.adapt(_MODEL), _LENGTH)
-  algorithm = algorithm or algorithms.fed_adam(client_lr=0.5, server_lr=0.1)
+  algorithm = algorithm or fed_opt.fed_adam(client_lr=0.5, server_lr=0.1)
   return task, algorithm(task, communication or algorithms.Communication(), _BATCHES, seed, devices)
 
 
@@ -153,7 +154,7 @@ class PartialTrainingTest(parameterized.TestCase):
     self.assertEqual(metrics[0]['client_work']['trained_parameters'], expected)
 
   def test_a_mean_over_all_dilutes_what_few_trained(self):
-    algorithm = algorithms.fed_avg(client_lr=0.5)
+    algorithm = fed_opt.fed_avg(client_lr=0.5)
     updates = {}
     for denominator in ('trained', 'all'):
       policy = policies.random(fraction=0.5, denominator=denominator)
@@ -179,7 +180,7 @@ class CostTest(parameterized.TestCase):
   def _products(self, policy):
     """Returns the shapes of all matrix products in a client's graph, those of branches and loops included."""
     task = language_task.build(policy.adapt(_MODEL), _LENGTH)
-    local = local_training.LocalTraining(task, algorithms.fed_avg().client_optimizer, _BATCHES, _alike(policy))
+    local = local_training.LocalTraining(task, fed_opt.fed_avg().client_optimizer, _BATCHES, _alike(policy))
     received = local_training.Received(
       tuple(tf.TensorSpec(variable.shape) for variable in task.model.variables),
       tf.TensorSpec([2], tf.int64),
@@ -218,7 +219,7 @@ class CostTest(parameterized.TestCase):
     weights = _MODEL.initial_weights(0)
     examples = _clients()[0]
     local = local_training.LocalTraining(
-      task, algorithms.fed_avg(client_lr=0.5, clip_norm=0.1).client_optimizer, local_batches.LocalBatches(100, 3)
+      task, fed_opt.fed_avg(client_lr=0.5, clip_norm=0.1).client_optimizer, local_batches.LocalBatches(100, 3)
     )
     received = local_training.Received(weights, tf.constant([1, 2], tf.int64), tf.constant(1, tf.int64), {})
     result = tf.function(local.__call__)(received, examples)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from optimizers import algorithms
+from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import randomness
 from optimizers import selection as selection_lib
@@ -44,7 +45,7 @@ def _updates(weights, neurons, x, y):
 
 @functools.cache
 def _process():
-  build = algorithms.fed_avg(client_lr=_RATE, clip_norm=1e6)
+  build = fed_opt.fed_avg(client_lr=_RATE, clip_norm=1e6)
   return build(_TASK, algorithms.Communication(selection=_SELECTION), _BATCHES, _SEED)
 
 

@@ -11,6 +11,7 @@ from models import language_task
 from models import lstm
 from optimizers import algorithms
 from optimizers import devices as devices_lib
+from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import policies
 from optimizers import randomness
@@ -33,7 +34,7 @@ _CLIENTS = (1, 2, 3)
 
 def _process(task, devices=devices_lib.ALIKE, **selected):
   selection = selection_lib.Selection(**selected) if selected else None
-  build = algorithms.fed_avg(client_lr=0.5)
+  build = fed_opt.fed_avg(client_lr=0.5)
   return build(task, algorithms.Communication(selection=selection), _BATCHES, _SEED, devices)
 
 

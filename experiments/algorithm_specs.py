@@ -1,0 +1,45 @@
+"""From the text of `--algorithm` to an algorithm; its schedules are specs within the spec.
+
+fed_adam(server_lr=0.03, server_schedule="cosine(rounds=1000, warmup=10)")
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+from experiments import spec
+from optimizers import algorithms
+from optimizers import catalog
+
+_SCHEDULES = ('client_schedule', 'server_schedule')
+
+
+def build(text: str) -> algorithms.Algorithm:
+  """Builds the algorithm that `text` names.
+
+  Args:
+    text: For example `fed_avg(client_lr=1)`.
+
+  Returns:
+    The algorithm.
+
+  Raises:
+    SpecError: For whatever cannot be built.
+  """
+  return spec.build(text, _ALGORITHMS, 'algorithm')
+
+
+def _with_schedules(builder: Callable[..., algorithms.Algorithm]) -> Callable[..., algorithms.Algorithm]:
+  """Lets a builder's schedules be given as text."""
+
+  @functools.wraps(builder)
+  def build_with_schedules(**arguments: Any) -> algorithms.Algorithm:
+    for name in _SCHEDULES:
+      if isinstance(arguments.get(name), str):
+        arguments[name] = spec.build(arguments[name], catalog.SCHEDULES, name)
+    return builder(**arguments)
+
+  return build_with_schedules
+
+
+_ALGORITHMS = {name: _with_schedules(builder) for name, builder in catalog.ALGORITHMS.items()}

@@ -1,0 +1,79 @@
+"""The flags of a binary, asked in a process of its own: two binaries that define one flag cannot share a process.
+
+python -m experiments.binary_flags BINARY < cells.json
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import importlib
+import json
+import subprocess
+import sys
+from typing import Any
+
+from absl import flags
+
+from experiments import launch
+from experiments import sweep_file
+
+_REFUSED = 2
+
+
+def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
+  """Returns for each run of a sweep the value of every flag of the binary but `output_dir`, defaults included.
+
+  Raises:
+    UsageError: For a flag that the binary does not have, a value that a flag does not take, and a binary that cannot be
+      imported. What specs say is not looked at.
+  """
+  process = subprocess.run(
+    [sys.executable, '-m', 'experiments.binary_flags', sweep.binary],
+    input=json.dumps([[cell.name, cell.flags] for cell in sweep.cells]),
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  last = process.stderr.strip().rpartition('\n')[2]
+  if process.returncode == _REFUSED:
+    raise launch.UsageError(last.removeprefix('error: '))
+  if process.returncode:
+    raise launch.UsageError(f'{__package__}.{sweep.binary} cannot be imported: {last}')
+  return json.loads(process.stdout.rpartition('\n')[2])
+
+
+def resolve(binary: str, known: Mapping[str, flags.Flag], cells: Sequence[tuple[str, Mapping[str, str]]]) -> list[dict]:
+  """Does what `settings` says, given the binary's flags by name and (name, flags) of each cell."""
+  return [
+    {name: flag.default for name, flag in known.items()}
+    | {name: _value(binary, known, cell, name, text) for name, text in texts.items()}
+    for cell, texts in cells
+  ]
+
+
+def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, text: str) -> Any:
+  if name not in known:
+    raise launch.UsageError(
+      f'{name!r} of run {cell!r} is no flag of {__package__}.{binary}{sweep_file.nearest(name, known)}; '
+      f'it has {", ".join(known)}'
+    )
+  try:
+    return known[name].parser.parse(text)
+  except ValueError as error:
+    raise launch.UsageError(f'{name}={text} of run {cell!r}: {error}') from error
+
+
+def main() -> None:
+  """Imports the binary, reads cells from stdin and prints their settings as one line of JSON."""
+  binary, cells = sys.argv[1], json.load(sys.stdin)
+  module = importlib.import_module(f'{__package__}.{binary}')
+  known = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
+  if 'output_dir' not in known:
+    raise launch.UsageError(
+      f'{__package__}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
+    )
+  rest = {name: flag for name, flag in sorted(known.items()) if name not in ('output_dir', 'version')}
+  print('\n' + json.dumps(resolve(binary, rest, cells), default=str), end='')
+
+
+if __name__ == '__main__':
+  launch.guarded(main, sys.argv[:1])

@@ -1,0 +1,74 @@
+"""Scores a language model on text in this process, without TFF: the same measures as a run's evaluation."""
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data import encoded_text
+from data import errors
+from data import source as source_lib
+from data import tokenizer as tokenizer_lib
+from experiments import metrics
+from experiments import pretrained
+from experiments import run
+from models import language_task
+from models import task as task_lib
+
+_BATCH_SIZE = 64  # Does not change the result, only memory and speed.
+
+
+class Evaluation:
+  """Scores weights of one task; the graph is built once."""
+
+  def __init__(self, task: task_lib.Task):
+    specs = tuple(tf.TensorSpec(variable.shape) for variable in task.model.variables)
+    tokens = task.example_spec['tokens']
+    self._measure = tf.function(
+      lambda weights, tokens: task.evaluate(weights, dict(tokens=tokens)),
+      input_signature=[specs, tf.TensorSpec([None, *tokens.shape], tokens.dtype)],
+    )
+
+  def __call__(self, weights: Sequence[tf.Tensor | np.ndarray], tokens: np.ndarray) -> dict[str, Any]:
+    """Returns `eval/loss`, `eval/accuracy` and `eval/perplexity` on tokens, int32 [n, sequence_length + 1]."""
+    weights = tuple(tf.convert_to_tensor(weight) for weight in weights)
+    sums = dict.fromkeys(task_lib.zero_measures(), 0.0)
+    for start in range(0, len(tokens), _BATCH_SIZE):
+      for name, value in self._measure(weights, tf.constant(tokens[start : start + _BATCH_SIZE])).items():
+        sums[name] += float(value)
+    return metrics.evaluation_columns(sums)
+
+
+def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_clients: int, seed: int) -> dict[str, Any]:
+  """Scores the model in a folder on held-out clients, whose text is cut by the model's own tokenizer.
+
+  Args:
+    folder: Of the model.
+    source: Whose held-out text counts.
+    eval_clients: How many clients; 0 for all. A run of the same seed evaluates on the same ones.
+    seed: Decides which clients.
+
+  Returns:
+    `eval/loss`, `eval/accuracy`, `eval/perplexity`, `num_clients`, `num_examples` and `model_sha256`.
+
+  Raises:
+    UsageError: If there is no sound model.
+    DataError: If the source is malformed or has no held-out text.
+  """
+  loaded = pretrained.load(folder)
+  model = pretrained.build_model(loaded.description)
+  weights = pretrained.weights_of(loaded, model)
+  text = encoded_text.encode(source, ['heldout'], tokenizer_lib.Tokenizer(loaded.description.tokenizer))
+  if not len(text.tokens):
+    raise errors.DataError(f'data set {source.name} has no heldout text: choose another --dataset')
+  ids = run.evaluation_ids(text.client_ids, eval_clients, seed)
+  tokens = text.of(ids)
+  task = language_task.build(model, source.sequence_length)
+  return {
+    **Evaluation(task)(weights, tokens),
+    'num_clients': len(ids),
+    'num_examples': len(tokens),
+    'model_sha256': loaded.content_hash,
+  }

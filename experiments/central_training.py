@@ -1,0 +1,282 @@
+"""Trains a language model centrally: Adam, warm-up and cosine decay, clipped gradients, in this process, without TFF's worker.
+
+The order of the examples is a function of (seed, epoch), dropout one of (seed, step), so that a training that was killed
+goes on from its last checkpoint to the same weights as one that was not.
+"""
+
+import collections
+from collections.abc import Callable
+from collections.abc import Mapping
+import csv
+import dataclasses
+import functools
+import hashlib
+import io
+import math
+import pathlib
+import time
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from experiments import central_evaluation
+from experiments import launch
+from experiments import metrics
+from experiments import output
+from experiments import step_progress
+from models import checkpoint
+from models import gradients
+from models import model as model_lib
+from models import task as task_lib
+
+COLUMNS = ('step', 'train/loss', 'eval/loss', 'eval/accuracy', 'eval/perplexity', 'seconds')
+_STATE_FILE = 'training.safetensors'
+_DROPOUT = 1  # Keeps the draws of dropout apart from those of the initial weights.
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """How long a training goes on, at which rate, and where it writes.
+
+  Attributes:
+    output_dir: Folder of the training; one that is already in it continues.
+    steps: Number of batches; 0 evaluates the initial model only.
+    batch_size: Examples in a batch.
+    learning_rate: Of Adam, at its highest.
+    warmup_steps: Steps over which the learning rate grows to that; over the rest it falls to 0 as a half cosine.
+    clip_norm: Largest global norm of a gradient.
+    steps_per_eval: Steps between evaluations; the first and the last model are evaluated in any case.
+    steps_per_checkpoint: Steps between checkpoints.
+    seed: Decides the initial weights, the order of the examples and dropout.
+    settings: Whatever else defines the training, for `config.json`; a folder is continued only with equal settings.
+  """
+
+  output_dir: pathlib.Path
+  steps: int = 1000
+  batch_size: int = 64
+  learning_rate: float = 1e-3
+  warmup_steps: int = 100
+  clip_norm: float = 1.0
+  steps_per_eval: int = 100
+  steps_per_checkpoint: int = 100
+  seed: int = 0
+  settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    for name in ('learning_rate', 'clip_norm'):
+      value = getattr(self, name)
+      if not 0.0 < value < math.inf:
+        raise launch.UsageError(f'--{name} must be a positive number, not {value}')
+
+
+class Examples(NamedTuple):
+  """int32 [n, sequence_length + 1] tokens to train on, and to evaluate on."""
+
+  training: np.ndarray
+  evaluation: np.ndarray
+
+  def content_hash(self) -> str:
+    """Returns a SHA-256 in hexadecimal."""
+    content = hashlib.sha256(self.training.tobytes())
+    content.update(self.evaluation.tobytes())
+    return content.hexdigest()
+
+
+class _State(NamedTuple):
+  """What a training is after `step` steps; the sums are those since the last row of metrics."""
+
+  step: int
+  weights: model_lib.Weights
+  optimizer_state: Any
+  loss_sum: float
+  weight_sum: float
+  seconds: float
+
+
+def train(
+  task: task_lib.Task, examples: Examples, description: checkpoint.Description, config: Config
+) -> dict[str, Any]:
+  """Trains, or continues training, and leaves metrics.csv, summary.json and the model in `config.output_dir`.
+
+  Args:
+    task: A task of `models.language_task`.
+    examples: At least one of both.
+    description: Of the model, to be saved with it.
+    config: The rest.
+
+  Returns:
+    The content of `summary.json`, and `steps_per_second`, None where no more than one step was left.
+
+  Raises:
+    UsageError: If the folder holds something else, or the training diverges.
+  """
+  facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters)
+  output.claim(config.output_dir, config.settings, facts)
+  training = _Training(task, examples, description, config)
+  steps_per_second = training.run()
+  summary = training.summary() | facts
+  output.write_json(config.output_dir / 'summary.json', summary)
+  return summary | dict(steps_per_second=steps_per_second)
+
+
+def batch_indices(num_examples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+  """Returns which examples step `step`, from 0, trains on, int64 [batch_size]; an epoch begins where the last one ends."""
+  epochs, places = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size), num_examples)
+  return np.concatenate(
+    [_order(num_examples, seed, int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
+  )
+
+
+@functools.lru_cache(maxsize=2)
+def _order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+  return np.random.default_rng([seed, epoch]).permutation(num_examples)
+
+
+class _Training:
+  """The parts of a training and the steps that advance it; all that changes is the state and the rows so far."""
+
+  def __init__(self, task: task_lib.Task, examples: Examples, description: checkpoint.Description, config: Config):
+    self._task, self._examples, self._description, self._config = task, examples, description, config
+    self._evaluate = central_evaluation.Evaluation(task)
+    self._optimizer = build_optimizer(config)
+    self._step = _build_step(task, self._optimizer, config)
+    self._state, self._rows = self._start()
+
+  def run(self) -> float | None:
+    """Takes all steps that are left; returns how many a second it took, without the first, which builds the graph."""
+    config, first = self._config, self._state.step
+    progress = step_progress.StepProgress(first, config.steps)
+    seconds = 0.0
+    try:
+      for step in range(first + 1, config.steps + 1):
+        before = self._state.seconds
+        measured = self._advance()
+        seconds += self._state.seconds - before if step > first + 1 else 0.0
+        is_last = step == config.steps
+        if is_last or step % config.steps_per_eval == 0:
+          self._evaluate_and_write()
+        if is_last or step % config.steps_per_checkpoint == 0:
+          self._save()
+        progress.show(step, measured, self._rows[-1]['eval/perplexity'], self._rows[-1]['step'] == step)
+    finally:
+      progress.close()
+    return (config.steps - first - 1) / seconds if seconds else None
+
+  def summary(self) -> dict[str, Any]:
+    """Returns what came of it."""
+    names = ('eval/loss', 'eval/accuracy', 'eval/perplexity')
+    return {
+      'steps': self._state.step,
+      'num_training_examples': len(self._examples.training),
+      'num_evaluation_examples': len(self._examples.evaluation),
+      **{name: self._rows[-1][name] for name in names},
+      'seconds': self._state.seconds,
+    }
+
+  def _start(self) -> tuple[_State, list[dict[str, Any]]]:
+    """Returns the checkpoint and the rows up to it, or the initial state and its evaluation as step 0."""
+    weights = self._task.model.initial_weights(self._config.seed)
+    specs = tf.nest.map_structure(lambda weight: tf.TensorSpec(weight.shape, weight.dtype), weights)
+    # Tensors from the first step on: a hyper-parameter that is a Python number would be computed with in double precision.
+    optimizer_state = tf.nest.map_structure(tf.convert_to_tensor, self._optimizer.initialize(specs))
+    state = _State(0, weights, optimizer_state, 0.0, 0.0, 0.0)
+    path = self._config.output_dir / _STATE_FILE
+    if path.exists():
+      state = _load(path, state)
+      rows = metrics.read(self._config.output_dir / 'metrics.csv')
+      return state, [row for row in rows if row['step'] <= state.step]
+    self._state, self._rows = state, []
+    self._evaluate_and_write()
+    self._save()
+    return self._state, self._rows
+
+  def _advance(self) -> float:
+    """Takes a step; returns the mean loss of its batch."""
+    started, state = time.monotonic(), self._state
+    tokens = self._examples.training
+    tokens = tokens[batch_indices(len(tokens), self._config.batch_size, self._config.seed, state.step)]
+    weights, optimizer_state, measures = self._step(
+      state.weights, state.optimizer_state, tf.constant(tokens), tf.constant(state.step, tf.int64)
+    )
+    loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
+    self._state = _State(
+      state.step + 1,
+      weights,
+      optimizer_state,
+      state.loss_sum + loss_sum,
+      state.weight_sum + weight_sum,
+      state.seconds + time.monotonic() - started,
+    )
+    if not math.isfinite(loss_sum):
+      raise launch.UsageError(
+        f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'
+      )
+    return loss_sum / weight_sum
+
+  def _evaluate_and_write(self) -> None:
+    state = self._state
+    row = collections.OrderedDict.fromkeys(COLUMNS, metrics.NOT_MEASURED)
+    row.update(self._evaluate(state.weights, self._examples.evaluation), step=state.step, seconds=state.seconds)
+    if state.weight_sum:
+      row['train/loss'] = state.loss_sum / state.weight_sum
+    self._rows.append(row)
+    self._state = state._replace(loss_sum=0.0, weight_sum=0.0)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(self._rows)
+    output.write_text(self._config.output_dir / 'metrics.csv', text.getvalue())
+
+  def _save(self) -> None:
+    """Writes the model and then the checkpoint, so that after a kill in between the steps are done again."""
+    folder = self._config.output_dir
+    names = [variable.name for variable in self._task.model.variables]
+    by_name = {name: weight.numpy() for name, weight in zip(names, self._state.weights, strict=True)}
+    checkpoint.save(folder, by_name, self._description, self._state.step)
+    leaves = tf.nest.flatten(self._state)
+    checkpoint.save_arrays(folder / _STATE_FILE, {str(index): np.array(leaf) for index, leaf in enumerate(leaves)}, {})
+
+
+def _load(path: pathlib.Path, like: _State) -> _State:
+  """Reads a state with the structure of `like`."""
+  try:
+    arrays, _ = checkpoint.load_arrays(path)
+  except ValueError as error:
+    raise launch.UsageError(f'{error}, or choose a new --output_dir') from error
+  leaves = [
+    tf.constant(arrays[str(index)]) if tf.is_tensor(leaf) else type(leaf)(arrays[str(index)])
+    for index, leaf in enumerate(tf.nest.flatten(like))
+  ]
+  return tf.nest.pack_sequence_as(like, leaves)
+
+
+def build_optimizer(config: Config) -> tff.learning.optimizers.Optimizer:
+  """Builds Adam with the learning rate of `config`."""
+  decay = tf.keras.optimizers.schedules.CosineDecay(
+    initial_learning_rate=0.0,
+    decay_steps=max(1, config.steps + 1 - config.warmup_steps),
+    warmup_target=config.learning_rate,
+    warmup_steps=config.warmup_steps,
+  )
+  adam = tff.learning.optimizers.build_adam(config.learning_rate)
+  return tff.learning.optimizers.schedule_learning_rate(adam, lambda step: decay(step + 1))
+
+
+def _build_step(
+  task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, config: Config
+) -> Callable[..., tuple[model_lib.Weights, Any, Mapping[str, tf.Tensor]]]:
+  """Builds the function of one step: from (weights, optimizer state, tokens, step) to the first two and measures."""
+
+  @tf.function
+  def step(weights, optimizer_state, tokens, index):
+    seed = tf.random.experimental.stateless_fold_in(tf.constant([config.seed, _DROPOUT], tf.int64), index)
+    trained = [True] * len(weights)
+    measures, found = gradients.gradients(task, weights, trained, dict(tokens=tokens), seed)
+    found, _ = tf.clip_by_global_norm(found, config.clip_norm)
+    optimizer_state, weights = optimizer.next(optimizer_state, weights, tuple(found))
+    return weights, optimizer_state, measures
+
+  return step

@@ -1,0 +1,129 @@
+"""The pictures of a comparison of runs, as PNG files."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import pathlib
+import textwrap
+from typing import Any
+
+from experiments import run_comparison
+
+# Told apart by people with any kind of colour vision (Okabe and Ito 2008), without the yellow that white swallows.
+_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000')
+_LINES = ('-', '--', ':', '-.')
+_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+_WIDTH, _HEIGHT, _LEGEND_LINE = 5.4, 3.6, 0.19  # Inches: a phone shows the picture at half its size.
+_LABEL_WIDTH = 64  # Characters of a line of the legend.
+_TITLES = {
+  'rounds': 'Perplexity against rounds',
+  'upload': 'Perplexity against megabytes uploaded',
+  'download': 'Perplexity against megabytes downloaded',
+  'pareto': 'Final perplexity against megabytes uploaded',
+}
+
+
+def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Draws all pictures into a folder.
+
+  Args:
+    groups: What is compared, in the order of colours and legends.
+    folder: Gets `rounds.png`, `upload.png`, `download.png` and `pareto.png`.
+
+  Returns:
+    The files by title.
+  """
+  import matplotlib  # Slow to import, and needed once, at the end.
+
+  matplotlib.use('Agg')
+  paths = {name: folder / f'{name}.png' for name in _TITLES}
+  _picture(groups, paths['rounds'], 'round', _by(lambda point: point.round))
+  _picture(groups, paths['upload'], 'MB uploaded by all clients so far', _by(_megabytes(run_comparison.upload_bytes)))
+  down = _megabytes(run_comparison.download_bytes)
+  _picture(groups, paths['download'], 'MB downloaded by all clients so far', _by(down))
+  _picture(groups, paths['pareto'], 'MB uploaded by all clients', _front)
+  return {title: paths[name] for name, title in _TITLES.items()}
+
+
+_Draw = Callable[[Any, Sequence[run_comparison.Group]], None]
+_Measure = Callable[[run_comparison.Point], float]
+
+
+def _picture(groups: Sequence[run_comparison.Group], path: pathlib.Path, xlabel: str, draw_on: _Draw) -> None:
+  from matplotlib import pyplot
+
+  labels = [textwrap.fill(group.label, _LABEL_WIDTH) for group in groups]
+  longest = max(len(line) for label in labels for line in label.splitlines())
+  columns = 1 if longest > _LABEL_WIDTH // 2 - 4 else 2
+  lines = sum(label.count('\n') + 1 for label in labels) / columns
+  figure, axes = pyplot.subplots(figsize=(_WIDTH, _HEIGHT + _LEGEND_LINE * lines), layout='constrained')
+  draw_on(axes, groups)
+  axes.set(xlabel=xlabel, ylabel='perplexity on held-out clients', yscale='log')
+  for axis in (axes.xaxis, axes.yaxis):
+    if axis.get_scale() == 'log':
+      axis.set_major_formatter(_formatter())
+      axis.set_minor_formatter(_formatter(minor_thresholds=(2, 0.5)))
+  axes.grid(alpha=0.3, which='both')
+  handles = axes.get_legend_handles_labels()[0]
+  figure.legend(handles[: len(groups)], labels, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
+  figure.savefig(path, dpi=150)
+  pyplot.close(figure)
+
+
+def _formatter(**options: Any) -> Any:
+  """Returns a formatter of a logarithmic axis that writes 200 where matplotlib would write 2 x 10^2."""
+  from matplotlib import ticker
+
+  class Plain(ticker.LogFormatter):
+    def __call__(self, value: float, position: int | None = None) -> str:
+      return f'{value:,g}' if super().__call__(value, position) else ''
+
+  return Plain(**options)
+
+
+def _megabytes(measure: _Measure) -> _Measure:
+  return lambda point: measure(point) / 1e6
+
+
+def _style(index: int) -> dict[str, Any]:
+  return {
+    'color': _COLOURS[index % len(_COLOURS)],
+    'linestyle': _LINES[index // len(_COLOURS) % len(_LINES)],
+    'marker': _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
+  }
+
+
+def _by(x: _Measure) -> _Draw:
+  """Returns what draws a line of means with a band from the lowest to the highest seed for each group."""
+
+  def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+    logarithmic = x(groups[0].runs[0].last) != groups[0].runs[0].last.round
+    for index, group in enumerate(groups):
+      places = [spread.mean for spread in group.curve(x)]
+      values = group.curve(run_comparison.perplexity)
+      # A logarithmic axis has no place for the initial model, for which nothing was sent.
+      shown = [(place, value) for place, value in zip(places, values, strict=True) if place > 0 or not logarithmic]
+      places, means = [place for place, _ in shown], [value.mean for _, value in shown]
+      style = _style(index)
+      axes.plot(places, means, markersize=3.5, linewidth=1.4, label=group.label, **style)
+      low, high = [value.low for _, value in shown], [value.high for _, value in shown]
+      axes.fill_between(places, low, high, color=style['color'], alpha=0.15, linewidth=0)
+    if logarithmic:
+      axes.set_xscale('log')
+
+  return draw_on
+
+
+def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+  """Draws a point for each group with a bar from the lowest to the highest seed, and the front as a line."""
+  front = []
+  on_front = run_comparison.pareto_front(groups)
+  for index, group in enumerate(groups):
+    sent = group.spread(run_comparison.upload_bytes).mean / 1e6
+    value = group.spread(run_comparison.perplexity)
+    style = _style(index) | {'linestyle': ''}
+    bar = [[value.mean - value.low], [value.high - value.mean]]
+    axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.label, **style)
+    if index in on_front:
+      front.append((sent, value.mean))
+  axes.plot(*zip(*sorted(front), strict=True), color='gray', linewidth=1, zorder=0, drawstyle='steps-post')
+  axes.set_xscale('log')

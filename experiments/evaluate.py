@@ -1,0 +1,57 @@
+"""Scores a model on any data set.
+
+Question: how well does a model of the suite predict text that it has not seen?
+
+    python -m experiments.evaluate --pretrained=runs/pretrained --dataset=docstrings
+
+The model cuts the held-out text by its own tokenizer, so every data set will do; perplexities of models with different
+tokenizers cannot be compared. Prints JSON and leaves it as evaluation.json in --output_dir, if one is given.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from data import catalog
+from experiments import central_evaluation
+from experiments import launch
+from experiments import output
+from experiments import spec
+
+_PRETRAINED = flags.DEFINE_string(
+  'pretrained', None, 'Folder of a model: the --output_dir of experiments.pretrain, of experiments.export or of a run.'
+)
+_DATASET = flags.DEFINE_string('dataset', 'docstrings', 'Whose held-out clients count, as for language_model.')
+_EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 0, 'How many of them, drawn once; 0 for all.', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides which; a run with this seed evaluates on the same.', lower_bound=0)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
+flags.DEFINE_bool('version', False, 'Print the version and exit.')
+
+
+def main() -> None:
+  """Scores what the flags name."""
+  if not _PRETRAINED.value:
+    raise launch.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
+  source = spec.build(_DATASET.value, catalog.DATASETS, 'dataset')
+  output_dir = _folder()
+  measured = central_evaluation.evaluate(_PRETRAINED.value, source, _EVAL_CLIENTS.value, _SEED.value)
+  result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)
+  print(json.dumps(result, indent=2))
+  if output_dir:
+    output.write_json(output_dir / 'evaluation.json', result)
+
+
+def _folder() -> pathlib.Path | None:
+  if not _OUTPUT_DIR.value:
+    return None
+  folder = pathlib.Path(_OUTPUT_DIR.value)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
+  return folder
+
+
+if __name__ == '__main__':
+  launch.launch(main)

@@ -1,0 +1,103 @@
+"""Trains a language model in one place, so that a federated training can start from it.
+
+Question: which perplexity on federated clients does a model reach that has never seen one?
+
+    python -m experiments.pretrain --model='transformer(size="small")' --output_dir=runs/pretrained
+    python -m experiments.language_model --model='transformer(size="small")' --pretrained=runs/pretrained \\
+      --output_dir=runs/warm
+
+Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
+as the federated run. Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command
+continues a training that was interrupted.
+"""
+
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from data import catalog as data_catalog
+from data import partitions
+from data import prepare
+from experiments import central_training
+from experiments import launch
+from experiments import pretraining_text
+from experiments import spec
+from models import catalog as models_catalog
+from models import checkpoint
+from models import language_task
+
+_DATASET = flags.DEFINE_string(
+  'dataset', 'docstrings', 'The data set of the federated run: its vocabulary, its held-out clients and its text.'
+)
+_CORPUS = flags.DEFINE_string(
+  'corpus', None, 'Other text to learn from, such as text(path=...) or lm1b(path=..., max_sentences=...).'
+)
+_MODEL = flags.DEFINE_string('model', 'lstm', 'The model, as for experiments.language_model.')
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', None, 'Folder for everything the training leaves. The same command continues it.'
+)
+_STEPS = flags.DEFINE_integer('steps', 2000, 'Batches; 0 only evaluates the initial model.', lower_bound=0)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 64, 'Examples in a batch.', lower_bound=1)
+_LEARNING_RATE = flags.DEFINE_float('learning_rate', 2e-3, "Adam's, at its highest.")
+_WARMUP_STEPS = flags.DEFINE_integer(
+  'warmup_steps', 100, 'Steps until then; afterwards it falls to 0 as a half cosine.', lower_bound=0
+)
+_CLIP_NORM = flags.DEFINE_float('clip_norm', 1.0, 'Largest global norm of a gradient.')
+_STEPS_PER_EVAL = flags.DEFINE_integer(
+  'steps_per_eval', 200, 'Steps between evaluations on held-out clients.', lower_bound=1
+)
+_STEPS_PER_CHECKPOINT = flags.DEFINE_integer('steps_per_checkpoint', 200, 'Steps between checkpoints.', lower_bound=1)
+_EVAL_CLIENTS = flags.DEFINE_integer(
+  'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0
+)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw.', lower_bound=0)
+flags.DEFINE_bool('version', False, 'Print the version and exit.')
+
+
+def main() -> None:
+  """Trains what the flags name."""
+  source = spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset')
+  corpus = spec.build(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
+  build_model, config = spec.build(_MODEL.value, models_catalog.LANGUAGE_MODELS, 'model'), _config()
+
+  text = prepare.prepare(source, partitions.natural())
+  task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
+  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
+  description = checkpoint.Description(_MODEL.value, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
+  summary = central_training.train(task, examples, description, config)
+
+  if summary['steps_per_second']:
+    print(f'{summary["steps_per_second"]:.2f} steps of {config.batch_size} examples a second')
+  print(f'perplexity on held-out clients {summary["eval/perplexity"]:.1f} after {summary["steps"]} steps')
+  print(
+    f'start a federated run from it by --dataset={_DATASET.value!r} --model={_MODEL.value!r} '
+    f'--pretrained={config.output_dir}'
+  )
+
+
+def _config() -> central_training.Config:
+  if not _OUTPUT_DIR.value:
+    raise launch.UsageError(
+      '--output_dir is missing: name the folder for this training, for example --output_dir=runs/pretrained'
+    )
+  return central_training.Config(
+    output_dir=pathlib.Path(_OUTPUT_DIR.value),
+    steps=_STEPS.value,
+    batch_size=_BATCH_SIZE.value,
+    learning_rate=_LEARNING_RATE.value,
+    warmup_steps=_WARMUP_STEPS.value,
+    clip_norm=_CLIP_NORM.value,
+    steps_per_eval=_STEPS_PER_EVAL.value,
+    steps_per_checkpoint=_STEPS_PER_CHECKPOINT.value,
+    seed=_SEED.value,
+    settings=_settings(),
+  )
+
+
+def _settings() -> dict[str, Any]:
+  return {flag.name: flag.value for flag in flags.FLAGS.get_flags_for_module(__name__) if flag.name != 'version'}
+
+
+if __name__ == '__main__':
+  launch.launch(main)

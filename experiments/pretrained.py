@@ -1,0 +1,165 @@
+"""What `--pretrained` names: a model in a folder, found, checked against the run, and made its start."""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from data import cache
+from experiments import device_specs
+from experiments import launch
+from experiments import spec
+from models import catalog
+from models import checkpoint
+from models import model as model_lib
+
+_CONFIG_FILE = 'config.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """The weights that a run starts from.
+
+  Attributes:
+    loaded: Where they come from; a variable of the run's model that is not among them keeps its initial value.
+  """
+
+  loaded: checkpoint.Checkpoint
+
+  def replace(self, names: Sequence[str], initial: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Returns the weights of the variables `names`, whose initial values are `initial`."""
+    weights = self.loaded.weights
+    return tuple(weights.get(name, value) for name, value in zip(names, initial, strict=True))
+
+  def check_vocabulary(self, description: checkpoint.Description, dataset: str) -> None:
+    """Raises `UsageError` unless the tokens are those of the run that is described, on the data set so named."""
+    own = self.loaded.description
+    if own.tokenizer_hash != description.tokenizer_hash:
+      raise launch.UsageError(
+        f'--pretrained={self.loaded.folder} has another vocabulary ({own.vocabulary_size} pieces, SHA-256 '
+        f'{own.tokenizer_hash[:12]}) than --dataset={dataset} ({description.vocabulary_size} pieces, '
+        f'{description.tokenizer_hash[:12]}): pre-train with this --dataset, and any --corpus'
+      )
+
+
+def load(folder: str | pathlib.Path) -> checkpoint.Checkpoint:
+  """Reads the model in `folder`; raises `UsageError` if there is no sound one."""
+  try:
+    return checkpoint.load(pathlib.Path(folder))
+  except (ValueError, OSError) as error:
+    raise launch.UsageError(f'--pretrained={folder}: {error}') from error
+
+
+def start(
+  loaded: checkpoint.Checkpoint,
+  base: model_lib.Model,
+  adapted: model_lib.Model,
+  rebuilt: frozenset[str],
+) -> Start:
+  """Makes a model the start of a run.
+
+  Args:
+    loaded: The model.
+    base: The model as `--model` names it; all its variables must be there.
+    adapted: What `--trainable` makes of it; its further variables may be there.
+    rebuilt: Names of the variables that clients draw from the seed instead of receiving them.
+
+  Returns:
+    The start.
+
+  Raises:
+    UsageError: If they do not fit, or clients would not receive all weights.
+  """
+  _check_variables(loaded, base, adapted)
+  if rebuilt:
+    raise launch.UsageError(
+      f'--pretrained={loaded.folder} cannot start a run with --trainable=frozen(...), whose clients draw frozen '
+      "weights from the seed: use suffix(blocks=...) or random(fraction=..., resample='never')"
+    )
+  return Start(loaded)
+
+
+def build_model(description: checkpoint.Description) -> model_lib.Model:
+  """Builds the model that a description names; raises `SpecError` if it does not name one."""
+  base = spec.build(description.model, catalog.LANGUAGE_MODELS, 'model')(description.vocabulary_size)
+  devices = device_specs.build(description.trainable, description.devices)
+  return device_specs.adapt(devices, base, 0, description.trainable)
+
+
+def weights_of(loaded: checkpoint.Checkpoint, model: model_lib.Model) -> tuple[np.ndarray, ...]:
+  """Returns the weights in the order of `model`; raises `UsageError` if they are not those of it."""
+  _check_variables(loaded, model, model)
+  return tuple(loaded.weights[variable.name] for variable in model.variables)
+
+
+def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoint.Checkpoint:
+  """Writes the newest model of a run into a folder of its own.
+
+  Args:
+    run: The `--output_dir` of a run, finished or not.
+    output_dir: New or empty, or a folder that holds just this model.
+
+  Returns:
+    The model.
+
+  Raises:
+    UsageError: If there is no sound model, or `output_dir` cannot be used.
+  """
+  run, output_dir = pathlib.Path(run), pathlib.Path(output_dir)
+  try:
+    loaded = checkpoint.load(run)
+    config = (run / _CONFIG_FILE).read_bytes()
+  except ValueError as error:
+    raise launch.UsageError(f'--run={run}: {error}') from error
+  except OSError as error:
+    raise launch.UsageError(f'--run={run}: cannot read {_CONFIG_FILE} ({error.strerror}): name a run') from error
+  try:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
+      raise launch.UsageError(f'{output_dir} holds other files: choose a new --output_dir')
+    checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
+    with cache.temporary(output_dir / _CONFIG_FILE) as unfinished:
+      unfinished.write_bytes(config)
+      cache.publish(unfinished, output_dir / _CONFIG_FILE)
+  except OSError as error:
+    raise launch.UsageError(
+      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
+    ) from error
+  return loaded
+
+
+def _holds(folder: pathlib.Path, loaded: checkpoint.Checkpoint) -> bool:
+  files = {checkpoint.MODEL_FILE, checkpoint.TOKENIZER_FILE, _CONFIG_FILE}
+  if not {path.name for path in folder.iterdir()} <= files:
+    return False
+  try:
+    return checkpoint.load(folder).content_hash == loaded.content_hash
+  except ValueError:
+    return False
+
+
+def _check_variables(loaded: checkpoint.Checkpoint, base: model_lib.Model, adapted: model_lib.Model) -> None:
+  """Raises `UsageError` unless the weights hold all variables of `base`, and none that `adapted` has not."""
+  shapes = {variable.name: variable.shape for variable in adapted.variables}
+  missing = [variable.name for variable in base.variables if variable.name not in loaded.weights]
+  surplus = [name for name in loaded.weights if name not in shapes]
+  misshapen = [name for name, value in loaded.weights.items() if shapes.get(name, value.shape) != value.shape]
+  problem = None
+  if misshapen:
+    name = misshapen[0]
+    problem = f'{name} has shape {list(loaded.weights[name].shape)}, not {list(shapes[name])}{_more(misshapen)}'
+  elif missing:
+    problem = f'it has no {missing[0]}{_more(missing)}'
+  elif surplus:
+    problem = f'this model has no {surplus[0]}{_more(surplus)}'
+  if problem:
+    description = loaded.description
+    raise launch.UsageError(
+      f'--pretrained={loaded.folder} holds another model: {problem}; it was trained with '
+      f'--model={description.model!r} --trainable={description.trainable!r}'
+    )
+
+
+def _more(names: Sequence[str]) -> str:
+  return f' (and {len(names) - 1} more)' if len(names) > 1 else ''

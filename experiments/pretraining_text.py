@@ -1,0 +1,40 @@
+"""The examples of a central training: text that no client of the federated run holds, in the sub-words of its data set."""
+
+import dataclasses
+
+from data import encoded_text
+from data import federated_text
+from data import source as source_lib
+from experiments import central_training
+from experiments import launch
+from experiments import run
+
+
+def examples(
+  text: federated_text.FederatedText, corpus: source_lib.TextSource | None, eval_clients: int, seed: int
+) -> central_training.Examples:
+  """Chooses what to learn from and what to evaluate on.
+
+  Args:
+    text: The data set of the federated run.
+    corpus: Other text to learn from, all of it that is not held out; the `pretrain` split of the data set if None.
+    eval_clients: Held-out clients to evaluate on; 0 for all. A run of the same seed evaluates on the same ones.
+    seed: Decides which clients.
+
+  Returns:
+    The tokens of both.
+
+  Raises:
+    UsageError: If there is nothing to learn from.
+    DataError: If there are no held-out clients, or the corpus is malformed.
+  """
+  if corpus is None:
+    training, wanted = text.tokens('pretrain'), 'the data set has no text for pre-training'
+  else:
+    corpus = dataclasses.replace(corpus, sequence_length=text.sequence_length)
+    training = encoded_text.encode(corpus, ['pretrain', 'train'], text.tokenizer).tokens
+    wanted = f'corpus {corpus.name} has no text that is not held out'
+  if not len(training):
+    raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
+  ids = run.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
+  return central_training.Examples(training, text.tokens('heldout', ids))

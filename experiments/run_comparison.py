@@ -1,0 +1,272 @@
+"""Runs, finished or not, gathered into groups that differ in more than the seed, and what can be said of a group."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import glob
+import itertools
+import json
+import math
+import pathlib
+import statistics
+from typing import Any
+from typing import NamedTuple
+
+from experiments import finished_runs
+from experiments import launch
+from experiments import metrics
+
+COLUMNS = (
+  'seeds', 'rounds', 'parameters', 'perplexity', 'min to max', 'accuracy', 'MB up per client-round',
+  'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
+)  # fmt: skip
+_DATA = 'data set'  # What stands beside the flags when runs of different data sets are compared.
+
+
+class Point(NamedTuple):
+  """An evaluation of a run: quality, and what had been sent by then by all clients; `client_rounds` counts updates."""
+
+  round: int
+  perplexity: float
+  accuracy: float
+  upload_bytes: int
+  download_bytes: int
+  client_rounds: int
+
+
+class Run(NamedTuple):
+  """A run as far as it got: `config.json` and its evaluations, of which there is at least one."""
+
+  folder: pathlib.Path
+  config: Mapping[str, Any]
+  points: Sequence[Point]
+  finished: bool
+
+  @property
+  def settings(self) -> Mapping[str, Any]:
+    """Every flag by name."""
+    return self.config['settings']
+
+  @property
+  def last(self) -> Point:
+    """The last evaluation."""
+    return self.points[-1]
+
+
+class Spread(NamedTuple):
+  """A measurement over seeds; `deviation` (sample standard deviation) is NaN where it does not exist."""
+
+  mean: float
+  deviation: float
+  low: float
+  high: float
+
+
+class Group(NamedTuple):
+  """Runs that differ in the seed only, by seed; `label` names what tells them from the other groups."""
+
+  label: str
+  runs: Sequence[Run]
+
+  @property
+  def finished(self) -> bool:
+    """Whether all runs did all their rounds."""
+    return all(run.finished for run in self.runs)
+
+  def spread(self, measure: Callable[[Point], float]) -> Spread:
+    """Returns a measurement of the last evaluations over seeds."""
+    return spread([measure(run.last) for run in self.runs])
+
+  def curve(self, measure: Callable[[Point], float]) -> list[Spread]:
+    """Returns a measurement over seeds at each round that all runs have evaluated, in order."""
+    by_round = [{point.round: measure(point) for point in run.points} for run in self.runs]
+    common = sorted(set.intersection(*(set(points) for points in by_round)))
+    return [spread([points[number] for points in by_round]) for number in common]
+
+
+def spread(values: Sequence[float]) -> Spread:
+  """Returns mean, deviation, minimum and maximum of at least one number, of which some may be infinite or NaN."""
+  exists = len(values) > 1 and all(map(math.isfinite, values))
+  deviation = statistics.stdev(values) if exists else math.nan
+  return Spread(sum(values) / len(values), deviation, min(values), max(values))
+
+
+def find(patterns: Sequence[str]) -> list[pathlib.Path]:
+  """Returns the folders of runs that the patterns match, each once; a pattern may also name the folder above runs.
+
+  Raises:
+    UsageError: If a pattern matches no run.
+  """
+  found: dict[pathlib.Path, pathlib.Path] = {}
+  for pattern in patterns:
+    matches = [pathlib.Path(path) for path in sorted(glob.glob(pattern))]
+    runs = _of_runs(matches) or _of_runs([path for match in matches for path in sorted(match.glob('*'))])
+    if not runs:
+      raise launch.UsageError(f"--runs={pattern} matches no run: name their folders, for example --runs='runs/x/*'")
+    for path in runs:
+      found.setdefault(path.resolve(), path)
+  return list(found.values())
+
+
+def _of_runs(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+  return [path for path in paths if (path / 'config.json').is_file()]
+
+
+def read(folder: pathlib.Path) -> Run | None:
+  """Reads a run; None if it has not been evaluated since it began to train.
+
+  Raises:
+    UsageError: If its files are not those of a run.
+  """
+  config = _read_json(folder / 'config.json')
+  settings = config.get('settings')
+  if not isinstance(settings, dict) or 'seed' not in settings:
+    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+  try:
+    rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
+    points = _points(rows)
+  except (KeyError, ValueError, TypeError) as error:
+    raise launch.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
+  rounds = _read_json(folder / 'summary.json').get('rounds') if (folder / 'summary.json').exists() else None
+  finished = rounds is not None and rounds == settings.get('rounds')
+  if not points or (points[-1].round == 0 and not finished):
+    return None
+  return Run(folder, config, points, finished)
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    content = json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise launch.UsageError(f'{path} cannot be read: leave {path.parent} out of --runs') from error
+  return content if isinstance(content, dict) else {}
+
+
+def _points(rows: Sequence[Mapping[str, Any]]) -> list[Point]:
+  points, client_rounds = [], 0
+  for row in rows:
+    client_rounds += row['num_clients'] or 0  # Not measured in round 0, where nobody trains.
+    if row['eval/perplexity'] != metrics.NOT_MEASURED:
+      sent = (int(row[f'{direction}_bytes_total']) for direction in ('upload', 'download'))
+      points.append(
+        Point(row['round'], float(row['eval/perplexity']), float(row['eval/accuracy']), *sent, client_rounds)
+      )
+  return points
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+  """Raises `UsageError` if runs have different data sets: their perplexities do not compare."""
+  for run in runs:
+    first, other = (one.config.get('dataset_hash') for one in (runs[0], run))
+    if first != other:
+      raise launch.UsageError(
+        f'{runs[0].folder} and {run.folder} have different data sets ({_short(first)}, {_short(other)}), so their '
+        'perplexities do not compare: name runs of one data set, or add --allow_different_data'
+      )
+
+
+def _short(dataset_hash: Any) -> str:
+  return str(dataset_hash)[:8]
+
+
+def groups(runs: Sequence[Run]) -> list[Group]:
+  """Gathers runs that differ in the seed only; most megabytes uploaded first.
+
+  Args:
+    runs: At least one.
+
+  Raises:
+    UsageError: If two runs have the same settings and the same seed.
+  """
+  gathered: dict[str, list[Run]] = {}
+  for run in runs:
+    gathered.setdefault(json.dumps(_compared(run), sort_keys=True), []).append(run)
+  members = [sorted(found, key=lambda run: run.settings['seed']) for found in gathered.values()]
+  for found in members:
+    for one, other in itertools.pairwise(found):
+      if one.settings['seed'] == other.settings['seed']:
+        raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
+  labels = _labels([_compared(found[0]) for found in members])
+  unsorted = [Group(label, found) for label, found in zip(labels, members, strict=True)]
+  return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
+
+
+def _compared(run: Run) -> dict[str, Any]:
+  """Returns what makes runs a group; a flag that an older version of the suite did not have counts as None."""
+  kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
+  return {_DATA: _short(run.config.get('dataset_hash'))} | {n: v for n, v in kept.items() if v is not None}
+
+
+def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+  names = list(dict.fromkeys(name for one in settings for name in one))
+  differing = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
+  if not differing:
+    return [str(settings[0].get('model', 'all runs'))]
+  if len(differing) == 1:
+    return [f'{one.get(differing[0])}' for one in settings]
+  return [', '.join(f'{name}={one[name]}' for name in differing if name in one) for one in settings]
+
+
+def pareto_front(found: Sequence[Group]) -> set[int]:
+  """Returns the indices of the groups that no other beats: less uploaded at no higher perplexity, or the reverse."""
+  means = [(group.spread(upload_bytes).mean, group.spread(perplexity).mean) for group in found]
+  return {
+    index
+    for index, (sent, value) in enumerate(means)
+    if not math.isnan(value)
+    and not any(
+      other_sent <= sent and other <= value and (other_sent, other) != (sent, value) for other_sent, other in means
+    )
+  }
+
+
+def perplexity(point: Point) -> float:
+  """Returns the perplexity."""
+  return point.perplexity
+
+
+def upload_bytes(point: Point) -> float:
+  """Returns what all clients had uploaded."""
+  return point.upload_bytes
+
+
+def download_bytes(point: Point) -> float:
+  """Returns what all clients had downloaded."""
+  return point.download_bytes
+
+
+def cells(found: Sequence[Group]) -> list[list[str]]:
+  """Returns the cells of `COLUMNS` for each group; what was not measured is empty."""
+  front, reference = pareto_front(found), found[0].spread(upload_bytes).mean
+  return [_cells(group, index in front, reference) for index, group in enumerate(found)]
+
+
+def _cells(group: Group, on_front: bool, reference: float) -> list[str]:
+  quality, sent = group.spread(perplexity), group.spread(upload_bytes).mean
+  per_client = [
+    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6 if point.client_rounds else math.nan).mean
+    for of in (upload_bytes, download_bytes)
+  ]
+  return [
+    ', '.join(str(run.settings['seed']) for run in group.runs),
+    _rounds(group),
+    ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
+    f'{quality.mean:,.1f}' + ('' if math.isnan(quality.deviation) else f' ± {quality.deviation:.1f}'),
+    f'{quality.low:,.1f} to {quality.high:,.1f}' if len(group.runs) > 1 else '',
+    _number(group.spread(lambda point: point.accuracy).mean, 3),
+    *(_number(value, 3) for value in per_client),
+    _number(sent / 1e6, 1),
+    _number(group.spread(download_bytes).mean / 1e6, 1),
+    f'{reference / sent:.1f}x' if sent else '',
+    'yes' if on_front else '',
+  ]
+
+
+def _rounds(group: Group) -> str:
+  done = sorted({run.last.round for run in group.runs})
+  reached = f'{done[0]}' if len(done) == 1 else f'{done[0]} to {done[-1]}'
+  return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
+
+
+def _number(value: float, digits: int) -> str:
+  return '' if math.isnan(value) else f'{value:,.{digits}f}'

@@ -1,0 +1,200 @@
+"""Sweep files: TOML that says which runs a sweep consists of.
+
+    binary = "language_model"       # The default.
+    [flags]                         # For every run.
+    rounds = 30
+    [grid]                          # Every combination of these values.
+    seed = [0, 1, 2]
+    [[runs]]                        # Each of these, in every combination of the grid.
+    name = "efficient"
+    upload = "uniform(bits=8)"
+
+The runs of this one are called `efficient-seed=0` and so on: the name, and the flags that the grid varies.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import difflib
+import hashlib
+import itertools
+import pathlib
+import re
+import tomllib
+from typing import Any
+from typing import NamedTuple
+
+from experiments import command_line
+from experiments import launch
+
+_KEYS = ('binary', 'flags', 'grid', 'runs')
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.,=+-]*')
+_RESERVED_NAMES = ('logs', 'status.md')  # What a sweep leaves beside the folders of its runs.
+_NAMELESS = 'run'
+_MAX_NAME = 150  # File systems take 255 bytes.
+
+
+class Cell(NamedTuple):
+  """One run of a sweep: the name of its folder, and its flags as text by name."""
+
+  name: str
+  flags: Mapping[str, str]
+
+
+class Sweep(NamedTuple):
+  """A sweep: the binary that all its runs use, and the runs, no two of one name."""
+
+  binary: str
+  cells: Sequence[Cell]
+
+
+def read(path: pathlib.Path, overrides: Sequence[str] = ()) -> Sweep:
+  """Reads a sweep file.
+
+  Args:
+    path: The file.
+    overrides: Each `flag=value`, for every run; a flag that the grid varies no longer varies.
+
+  Returns:
+    The sweep.
+
+  Raises:
+    UsageError: For a file that cannot be read, an unknown key, a value that is no flag value, an empty list, and two
+      runs of one name.
+  """
+  try:
+    content = tomllib.loads(path.read_text(encoding='utf-8'))
+  except OSError as error:
+    raise launch.UsageError(f'cannot read --sweep={path}: {error.strerror}; name a TOML file') from error
+  except ValueError as error:
+    raise launch.UsageError(f'{path} is not TOML: {error}') from error
+  for key in content:
+    if key not in _KEYS:
+      raise launch.UsageError(f'{path} has an unknown key {key!r}{nearest(key, _KEYS)}; it takes {", ".join(_KEYS)}')
+  fixed = dict(_override(text) for text in overrides)
+  flags = _texts(_table(content, 'flags', path), f'[flags] of {path}')
+  grid = {name: values for name, values in _grid(_table(content, 'grid', path), path).items() if name not in fixed}
+  runs = [(name, {**texts, **fixed}) for name, texts in _runs(content.get('runs', [{}]), path)]
+  _check_once(flags, grid, runs, fixed, path)
+  return Sweep(_binary(content, path), _named(_cells(flags, grid, runs), path))
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+  """Returns ' (did you mean ...?)' if one of the choices is much like the name, else nothing."""
+  matches = difflib.get_close_matches(name, list(choices), n=1)
+  return f' (did you mean {matches[0]!r}?)' if matches else ''
+
+
+def _binary(content: Mapping[str, Any], path: pathlib.Path) -> str:
+  binary = content.get('binary', 'language_model')
+  if not (isinstance(binary, str) and binary.isidentifier()):
+    raise launch.UsageError(f'binary of {path} is {binary!r}: name a binary such as "language_model"')
+  if not pathlib.Path(__file__).with_name(f'{binary}.py').exists():
+    raise launch.UsageError(f'binary of {path} is {binary!r}, but there is no experiments.{binary}')
+  return binary
+
+
+def _table(content: Mapping[str, Any], key: str, path: pathlib.Path) -> Mapping[str, Any]:
+  table = content.get(key, {})
+  if not isinstance(table, dict):
+    raise launch.UsageError(f'{key} of {path} is no table: write [{key}] and a line for each flag below it')
+  return table
+
+
+def _override(text: str) -> tuple[str, str]:
+  name, equals, value = text.partition('=')
+  if not (equals and name.isidentifier()):
+    raise launch.UsageError(f"--set={text} is not understood: write --set='flag=value'")
+  return name, value
+
+
+def _grid(table: Mapping[str, Any], path: pathlib.Path) -> dict[str, list[str]]:
+  for name, values in table.items():
+    if not isinstance(values, list):
+      raise launch.UsageError(f'{name} in [grid] of {path} is no list: write {name} = [...], or put it into [flags]')
+    if not values:
+      raise launch.UsageError(f'{name} in [grid] of {path} is an empty list: give it a value or take it out')
+  return {name: [_text(value, name, f'[grid] of {path}') for value in values] for name, values in table.items()}
+
+
+def _runs(tables: Any, path: pathlib.Path) -> list[tuple[str, dict[str, str]]]:
+  if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+    raise launch.UsageError(f'runs of {path} is no list of tables: write [[runs]], a name and a line for each flag')
+  if not tables:
+    raise launch.UsageError(f'runs of {path} is an empty list: write a [[runs]] or take it out')
+  found = []
+  for table in tables:
+    name = table.get('name', '') if table else ''
+    if table and not (isinstance(name, str) and _NAME.fullmatch(name)):
+      raise launch.UsageError(
+        f'a [[runs]] of {path} has the name {name!r}: give it one of letters, digits and the signs _.,=+- '
+      )
+    flags = {flag: value for flag, value in table.items() if flag != 'name'}
+    found.append((name, _texts(flags, f'run {name!r} of {path}')))
+  return found
+
+
+def _texts(table: Mapping[str, Any], where: str) -> dict[str, str]:
+  return {name: _text(value, name, where) for name, value in table.items()}
+
+
+def _text(value: Any, name: str, where: str) -> str:
+  if not isinstance(value, bool | int | float | str):
+    raise launch.UsageError(f'{name} in {where} is {value!r}: a flag takes text in quotes, a number, true or false')
+  return command_line.flag_text(value)
+
+
+def _check_once(
+  flags: Mapping[str, str],
+  grid: Mapping[str, Sequence[str]],
+  runs: Sequence[tuple[str, Mapping[str, str]]],
+  fixed: Mapping[str, str],
+  path: pathlib.Path,
+) -> None:
+  """Raises `UsageError` for a flag that the grid varies and another table sets, and for the folder of a run."""
+  tables = [('[flags]', flags), *((f'run {name!r}', texts) for name, texts in runs)]
+  for where, texts in [('--set', fixed), ('[grid]', grid), *tables]:
+    if 'output_dir' in texts:
+      raise launch.UsageError(f'output_dir in {where} of {path}: a sweep names the folders of its runs; take it out')
+  for where, texts in tables:
+    for name in texts:
+      if name in grid:
+        raise launch.UsageError(f'{path} varies {name} in [grid] and sets it in {where}: keep one of them')
+
+
+def _cells(
+  flags: Mapping[str, str], grid: Mapping[str, Sequence[str]], runs: Sequence[tuple[str, Mapping[str, str]]]
+) -> list[tuple[tuple[str, ...], Cell]]:
+  """Returns for each run what tells it from the others as written, and its cell, whose name may not be unique yet."""
+  found = []
+  for (name, texts), values in itertools.product(runs, itertools.product(*grid.values())):
+    chosen = dict(zip(grid, values, strict=True))
+    varied = [f'{flag}={value}' for flag, value in chosen.items() if len(grid[flag]) > 1]
+    written = tuple(part for part in (name, *varied) if part) or (_NAMELESS,)
+    found.append((written, Cell('-'.join(map(_file_name, written)), {**flags, **chosen, **texts})))
+  return found
+
+
+def _file_name(text: str) -> str:
+  """Leaves of a spec what any file system and shell takes as it is: `uniform-bits=8` of `uniform(bits=8)`."""
+  return re.sub(r'[^A-Za-z0-9_.,=+-]+', '-', re.sub(r'[\s"\']', '', text)).rstrip('-')
+
+
+def _named(cells: Sequence[tuple[tuple[str, ...], Cell]], path: pathlib.Path) -> list[Cell]:
+  """Makes names unique that differ only in signs that no file name has, or are too long; refuses equal ones."""
+  for index, (written, cell) in enumerate(cells):
+    if written in [other for other, _ in cells[:index]]:
+      raise launch.UsageError(f'{path} has two runs of the name {cell.name!r}: name each otherwise, list a value once')
+    if cell.name in _RESERVED_NAMES:
+      raise launch.UsageError(f'{path} has a run of the name {cell.name!r}, which a sweep needs itself: choose another')
+  names = [cell.name for _, cell in cells]
+  return [
+    cell
+    if names.count(cell.name) == 1 and len(cell.name) <= _MAX_NAME
+    else cell._replace(name=_digested(written, cell))
+    for written, cell in cells
+  ]
+
+
+def _digested(written: Sequence[str], cell: Cell) -> str:
+  return f'{cell.name[:_MAX_NAME]}-{hashlib.sha256(repr(written).encode()).hexdigest()[:6]}'

@@ -1,0 +1,240 @@
+"""Runs the cells of a sweep as processes, some at a time, and knows how far each of them is."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+from typing import NamedTuple
+
+import tqdm
+
+from experiments import launch
+from experiments import markdown_table
+from experiments import metrics
+from experiments import output
+from experiments import tied_process
+
+_POLL_SECONDS = 0.2
+_SECONDS_TO_END = 15.0
+_ERROR = re.compile(r'(error: |[\w.]*(Error|Exception|Interrupt)\b)')
+_MAX_NOTE = 200
+_HEADER = ('run', 'state', 'perplexity', 'MB up', 'minutes', 'note')
+
+
+class Job(NamedTuple):
+  """One run to make: its name, the command that makes or continues it, and the settings that a finished one recorded."""
+
+  name: str
+  command: Sequence[str]
+  settings: Mapping[str, Any]
+
+
+class _Process(NamedTuple):
+  job: Job
+  popen: subprocess.Popen
+  log_path: pathlib.Path
+  log_start: int
+
+
+class Runs:
+  """The runs of a sweep below one folder: a folder for each, their output in `logs/`, and `status.md`."""
+
+  def __init__(self, jobs: Sequence[Job], folder: pathlib.Path):
+    self.jobs = jobs
+    self._folder = folder
+    self._done = {job.name for job in jobs if is_finished(folder / job.name, job.settings)}
+    self._failed: dict[str, str] = {}
+    self._processes: list[_Process] = []
+
+  @property
+  def failed(self) -> Mapping[str, str]:
+    """The last line of error of each run that failed, by name."""
+    return self._failed
+
+  def make(self, parallel: int) -> None:
+    """Makes every run that is not finished, `parallel` at a time, and goes on past those that fail.
+
+    Whatever ends this call, the processes it started end with it.
+
+    Raises:
+      UsageError: If the folder cannot be used, or another sweep is at work in it.
+    """
+    waiting = [job for job in self.jobs if job.name not in self._done]
+    with _claimed(self._folder), _Bar(len(self.jobs), len(self.jobs) - len(waiting)) as bar:
+      try:
+        while waiting or self._processes:
+          while waiting and len(self._processes) < parallel:
+            self._processes.append(_start(waiting.pop(0), self._folder / 'logs'))
+            self._write_status()
+          bar.show(process.job.name for process in self._processes)
+          time.sleep(_POLL_SECONDS)
+          for process in [process for process in self._processes if process.popen.poll() is not None]:
+            self._end(process, bar)
+      finally:
+        _stop([process.popen for process in self._processes])
+        self._processes.clear()
+        self._write_status()
+
+  def table(self) -> str:
+    """Renders the state of every run as a Markdown table."""
+    return markdown_table.render(_HEADER, (self._row(job) for job in self.jobs))
+
+  def state(self, job: Job) -> str:
+    """Returns how far a run is: `done`, `failed`, `running`, `stopped after round 7` or `not begun`."""
+    if job.name in self._failed:
+      return 'failed'
+    if job.name in self._done:
+      return 'done'
+    if any(process.job.name == job.name for process in self._processes):
+      return 'running'
+    rows = _rows(self._folder / job.name)
+    return f'stopped after round {rows[-1]["round"]}' if rows else 'not begun'
+
+  def _end(self, process: _Process, bar: '_Bar') -> None:
+    self._processes.remove(process)
+    name = process.job.name
+    if process.popen.returncode:
+      self._failed[name] = _last_error(process)
+      bar.advance(f'{name} failed: {self._failed[name]}')
+    else:
+      self._done.add(name)
+      bar.advance(f'{name} is done')
+    self._write_status()
+
+  def _row(self, job: Job) -> list[str]:
+    rows = _rows(self._folder / job.name)
+    perplexities = [row['eval/perplexity'] for row in rows if row['eval/perplexity'] != metrics.NOT_MEASURED]
+    seconds = [row['round_seconds'] for row in rows if row['round_seconds'] != metrics.NOT_MEASURED]
+    return [
+      f'`{job.name}`',
+      self.state(job),
+      f'{perplexities[-1]:.1f}' if perplexities else '',
+      f'{rows[-1]["upload_bytes_total"] / 1e6:.1f}' if rows else '',
+      f'{sum(seconds) / 60:.1f}' if seconds else '',
+      self._failed.get(job.name, ''),
+    ]
+
+  def _write_status(self) -> None:
+    states = [self.state(job) for job in self.jobs]
+    summary = f'{states.count("done")} of {len(states)} runs done, {states.count("failed")} failed.'
+    text = f'# {self._folder.name}\n\n{summary} Minutes are those of rounds, without evaluations.\n\n{self.table()}\n'
+    output.write_text(self._folder / 'status.md', text)
+
+
+def is_finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
+  """Returns whether `folder` holds a run with these settings that has done all its rounds."""
+  try:
+    summary = json.loads((folder / 'summary.json').read_text())
+    recorded = json.loads((folder / 'config.json').read_text())['settings']
+    same = all(settings.get(name) == value for name, value in recorded.items() if name != 'output_dir')
+    new = [name for name in settings if name not in recorded and settings[name] is not None]
+    return same and not new and summary['rounds'] == recorded['rounds']
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return False
+
+
+def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """Returns the rows of a run's metrics; none if there are no such rows."""
+  try:
+    rows = metrics.read(folder / 'metrics.csv')
+  except (OSError, ValueError):
+    return []
+  return rows if rows and set(metrics.COLUMNS) <= set(rows[0]) else []
+
+
+@contextlib.contextmanager
+def _claimed(folder: pathlib.Path) -> Any:
+  """Keeps `folder` for this sweep while the block runs: two would make the same runs."""
+  try:
+    (folder / 'logs').mkdir(parents=True, exist_ok=True)
+    if (folder / 'config.json').exists():
+      raise launch.UsageError(f'{folder} is the folder of one run: choose another --output_dir for a sweep')
+    lock = (folder / 'logs' / '.lock').open('w')
+  except OSError as error:
+    raise launch.UsageError(
+      f'cannot use --output_dir={folder}: {error.strerror}; choose a folder you can write'
+    ) from error
+  with lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise launch.UsageError(f'another sweep is at work in {folder}: wait for it or choose another folder') from error
+    yield
+
+
+def _start(job: Job, logs: pathlib.Path) -> _Process:
+  """Starts a run that ends with this process, prints to its log and gets no signals from the terminal."""
+  path = logs / f'{job.name}.log'
+  with path.open('ab') as log:
+    popen = subprocess.Popen(
+      [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid()), *job.command],
+      stdin=subprocess.DEVNULL,
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      start_new_session=True,
+    )
+    return _Process(job, popen, path, log.tell())
+
+
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+  """Ends processes: gently, then not."""
+  for process in processes:
+    process.terminate()
+  deadline = time.monotonic() + _SECONDS_TO_END
+  for process in processes:
+    try:
+      process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+      process.kill()
+      process.wait()
+
+
+def _last_error(process: _Process) -> str:
+  with process.log_path.open('rb') as log:
+    log.seek(process.log_start)
+    lines = [line.strip() for line in log.read().decode(errors='replace').splitlines() if line.strip()]
+  code = process.popen.returncode
+  if code < 0:
+    return f'ended by signal {-code}'
+  errors = [line for line in lines if _ERROR.match(line)] or lines or [f'exit code {code}']
+  return errors[-1][:_MAX_NOTE]
+
+
+class _Bar:
+  """Progress over runs on stderr: a bar with the time left on a terminal, a line for each run anywhere else."""
+
+  def __init__(self, total: int, done: int):
+    self._total = total
+    self._count = done
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm.tqdm(total=total, initial=done, unit='run', dynamic_ncols=True)
+
+  def __enter__(self) -> '_Bar':
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    if self._bar is not None:
+      self._bar.close()
+
+  def show(self, running: Any) -> None:
+    """Shows the names of the runs that are being made."""
+    if self._bar is not None:
+      self._bar.set_postfix_str(', '.join(running))
+
+  def advance(self, message: str) -> None:
+    """Counts a run that has ended and says how."""
+    self._count += 1
+    if self._bar is not None:
+      self._bar.write(message, file=sys.stderr)
+      self._bar.update()
+    else:
+      print(f'{self._count}/{self._total} {message}', file=sys.stderr, flush=True)

@@ -1,0 +1,136 @@
+"""A server on this machine that ends with this process and, where the system allows it, is reached by this process alone."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import BinaryIO
+
+from experiments import isolation
+from experiments import tied_process
+
+_PYTHON = (sys.executable, '-I', '-S')
+_LONGEST_FOLDER_BYTES = 80  # The path of a Unix socket has at most 107.
+_PIPE_END_MILLISECONDS = 5000  # Measured: 5 to 20.
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerProcess:
+  """A running server; start one with `start`.
+
+  Attributes:
+    address: Where gRPC reaches the server.
+    exposed_because: Why others can reach the server too; empty if they cannot.
+  """
+
+  address: str
+  exposed_because: str
+  _process: subprocess.Popen[bytes]
+  _pipe_report: BinaryIO | None
+  _cleanup: contextlib.ExitStack
+
+  @property
+  def pid(self) -> int:
+    """The process id of the server."""
+    return self._process.pid
+
+  def ending(self) -> str:
+    """Returns how the server, or the pipe to it, ended, as in 'worker ended by signal 9'; empty while both run."""
+    status = self._process.poll()
+    if status is not None:
+      return f'worker ended by signal {-status}' if status < 0 else f'worker ended with exit status {status}'
+    if self._pipe_report and _pipe_has_ended(self._pipe_report):
+      return 'worker cannot be reached any more: the pipe to it ended'
+    return ''
+
+  def kill(self) -> None:
+    """Sends the server a signal that ends it; may be called by any thread, at any time."""
+    self._process.kill()
+
+  def stop(self) -> None:
+    """Ends the server and the pipe to it and removes the socket; returns when all are gone. Again is no error."""
+    self._cleanup.close()
+
+
+def start(command: list[str], port: int, log_path: pathlib.Path) -> WorkerProcess:
+  """Starts a server so that it ends with the thread that called this, and gets no signals from the terminal.
+
+  It is isolated if the system allows that: it then listens in a network namespace of its own, and the connections of this
+  process are forwarded to it through a Unix socket (see `isolation`).
+
+  Args:
+    command: Runs the server, in the foreground.
+    port: The TCP port it listens on, which must be free.
+    log_path: The file that everything it prints is appended to.
+
+  Returns:
+    The server, which may not listen yet.
+  """
+  command = [*_PYTHON, tied_process.__file__, str(os.getpid()), *command]
+  try:
+    return _start_isolated(command, port, log_path)
+  except OSError as error:
+    with contextlib.ExitStack() as cleanup:
+      process = _start_process(command, log_path, (), cleanup)
+      return WorkerProcess(f'127.0.0.1:{port}', str(error), process, None, cleanup.pop_all())
+
+
+def _start_isolated(command: list[str], port: int, log_path: pathlib.Path) -> WorkerProcess:
+  """Starts `command` behind a Unix socket of mode 0600 in a new directory of mode 0700; `OSError` if it cannot."""
+  with contextlib.ExitStack() as cleanup:
+    folder = tempfile.gettempdir()
+    directory = tempfile.mkdtemp(
+      prefix='leanfed-', dir=folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER_BYTES else '/tmp'
+    )
+    cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
+    report_end, pipe_end = os.pipe()
+    report = cleanup.enter_context(open(report_end, 'rb', buffering=0))
+    with open(pipe_end, 'wb'), socket.socket(socket.AF_UNIX) as listener:
+      path = os.path.join(directory, 'worker')
+      listener.bind(path)
+      os.chmod(path, 0o600)
+      listener.listen()
+      inherited = (listener.fileno(), pipe_end)
+      numbers = (os.getpid(), *inherited, port)
+      launcher = [*_PYTHON, isolation.__file__, *map(str, numbers)]
+      cleanup.callback(_pipe_has_ended, report, _PIPE_END_MILLISECONDS)
+      process = _start_process(launcher + command, log_path, inherited, cleanup)
+    outcome = report.readline().decode().strip()
+    if outcome != isolation.SUCCESS:
+      raise OSError(outcome or f'the launcher failed; see {log_path}')
+    return WorkerProcess(f'unix:{path}', '', process, report, cleanup.pop_all())
+
+
+def _start_process(
+  command: list[str], log_path: pathlib.Path, inherited: tuple[int, ...], cleanup: contextlib.ExitStack
+) -> subprocess.Popen[bytes]:
+  """Starts `command`, which inherits these file descriptors; `cleanup` will end it."""
+  with open(log_path, 'ab') as log:
+    process = subprocess.Popen(
+      command,
+      stdin=subprocess.DEVNULL,
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      pass_fds=inherited,
+      # The lowest and flattest peak of memory of the settings tried, at no cost in time.
+      env=os.environ | {'MALLOC_ARENA_MAX': '1'},
+      # Ctrl-C in the terminal reaches this process alone, which then ends the worker in good order.
+      start_new_session=True,
+    )
+  cleanup.callback(process.wait)
+  # The worker has nothing to save, and a busy or a stopped one would not heed a gentler signal.
+  cleanup.callback(process.kill)
+  return process
+
+
+def _pipe_has_ended(report: BinaryIO, timeout_milliseconds: int = 0) -> bool:
+  """Whether the process that keeps the other end of the report is gone, at the latest after this time."""
+  poll = select.poll()
+  poll.register(report, 0)  # No event but that all other ends are closed.
+  return bool(poll.poll(timeout_milliseconds))

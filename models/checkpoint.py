@@ -1,0 +1,151 @@
+"""A model on disk: a folder that says by itself what the model is and how its text is cut into tokens.
+
+model.safetensors   the weights by name, float32, with the description of the model as metadata
+tokenizer.model     the SentencePiece model that its tokens come from
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from data import cache
+
+MODEL_FILE = 'model.safetensors'
+TOKENIZER_FILE = 'tokenizer.model'
+
+_REMEDY = 'name the --output_dir of experiments.pretrain, experiments.export or a language_model run'
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What a model is, besides its weights.
+
+  Attributes:
+    model: The spec that `--model` takes.
+    vocabulary_size: Ids of tokens are below it.
+    sequence_length: Target positions of the examples that it was trained on.
+    tokenizer: A serialized SentencePiece model.
+    trainable: The spec that `--trainable` takes; it may have added variables.
+    devices: The spec that `--devices` takes; it may have, too.
+  """
+
+  model: str
+  vocabulary_size: int
+  sequence_length: int
+  tokenizer: bytes
+  trainable: str = 'all'
+  devices: str = 'alike'
+
+  @property
+  def tokenizer_hash(self) -> str:
+    """SHA-256 of the tokenizer, in hexadecimal."""
+    return hashlib.sha256(self.tokenizer).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """A model that was read.
+
+  Attributes:
+    folder: From where.
+    weights: float32 arrays by the name of their variable.
+    description: What they are the weights of.
+    steps: Training steps so far; rounds, if the training was federated.
+    content_hash: SHA-256 of all of that, in hexadecimal.
+  """
+
+  folder: pathlib.Path
+  weights: Mapping[str, np.ndarray]
+  description: Description
+  steps: int
+  content_hash: str
+
+
+def save(folder: pathlib.Path, weights: Mapping[str, np.ndarray], description: Description, steps: int) -> None:
+  """Writes a model into an existing folder; each file is there whole or not at all, a model that was there is replaced."""
+  metadata = {
+    name: str(value) for name, value in dataclasses.asdict(description).items() if name != 'tokenizer'
+  } | dict(tokenizer_sha256=description.tokenizer_hash, steps=str(steps))
+  # The tokenizer first: it is the same whenever a model of a run is replaced.
+  _write(folder / TOKENIZER_FILE, description.tokenizer)
+  save_arrays(folder / MODEL_FILE, weights, metadata)
+
+
+def load(folder: pathlib.Path) -> Checkpoint:
+  """Reads the model in a folder.
+
+  Args:
+    folder: Where `save` put it.
+
+  Returns:
+    The model.
+
+  Raises:
+    ValueError: With one line that names the file and a remedy, if there is no sound model.
+  """
+  path = folder / MODEL_FILE
+  if not path.is_file():
+    raise ValueError(f'{str(folder)!r} holds no {MODEL_FILE}: {_REMEDY}')
+  weights, metadata = load_arrays(path)
+  for name, value in weights.items():
+    if value.dtype != np.float32 or not np.isfinite(value).all():
+      raise ValueError(f'{str(path)!r}: {name} is not finite float32 numbers: make it again or {_REMEDY}')
+  try:
+    tokenizer = (folder / TOKENIZER_FILE).read_bytes()
+    description = Description(
+      model=metadata['model'],
+      vocabulary_size=int(metadata['vocabulary_size']),
+      sequence_length=int(metadata['sequence_length']),
+      tokenizer=tokenizer,
+      trainable=metadata['trainable'],
+      devices=metadata['devices'],
+    )
+    expected, steps = metadata['tokenizer_sha256'], int(metadata['steps'])
+  except OSError as error:
+    raise ValueError(f'cannot read {TOKENIZER_FILE} in {str(folder)!r} ({error.strerror}): {_REMEDY}') from error
+  except (KeyError, ValueError) as error:
+    raise ValueError(f'{str(path)!r} does not say what its model is: {_REMEDY}') from error
+  if description.tokenizer_hash != expected:
+    raise ValueError(f'{TOKENIZER_FILE} in {str(folder)!r} is not the one of {MODEL_FILE} beside it: copy both again')
+  return Checkpoint(folder, weights, description, steps, _content_hash(weights, metadata))
+
+
+def _content_hash(weights: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+  """Hashes what the file says; its bytes depend on the order in which safetensors happens to write the metadata."""
+  content = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+  for name, value in sorted(weights.items()):
+    content.update(json.dumps([name, value.shape]).encode())
+    content.update(value.astype('<f4', copy=False).tobytes())
+  return content.hexdigest()
+
+
+def save_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+  """Writes arrays by name as safetensors: a reader, or a restart after a kill, sees the old file or the new one."""
+  contiguous = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
+  _write(path, safetensors_numpy.save(contiguous, dict(metadata)))
+
+
+def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """Reads what `save_arrays` wrote: the arrays by name and the metadata.
+
+  Raises:
+    ValueError: With one line that names the file and a remedy, if it is truncated or something else.
+  """
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+  except (safetensors.SafetensorError, OSError, TypeError) as error:
+    reason = ' '.join(str(error).split())
+    raise ValueError(f'{str(path)!r} is truncated or no safetensors file ({reason}): copy or make it again') from error
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  with cache.temporary(path) as unfinished:
+    unfinished.write_bytes(content)
+    cache.publish(unfinished, path)

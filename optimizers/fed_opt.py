@@ -1,0 +1,207 @@
+"""Averaging algorithms: clients take SGD steps, the server takes the mean of their updates for a gradient.
+
+fed_avg      McMahan et al. 2016 (arXiv 1602.05629): SGD at the server, of learning rate 1
+fed_avgm     Hsu et al. 2019 (arXiv 1909.06335): SGD with momentum
+fed_adagrad, fed_adam, fed_yogi    Reddi et al. 2020 (arXiv 2003.00295)
+fed_prox     Li et al. 2018 (arXiv 1812.06127): clients are pulled back to the weights they received
+
+The server's optimizers are TFF's. All algorithms take these arguments: `client_lr`, the learning rate of the clients'
+SGD; `server_lr`, that of the server's optimizer; `clip_norm`, the largest global norm of the gradient of a local step, 0
+for no clipping; `client_schedule` and `server_schedule`, by which the learning rates change from round to round. They
+return an `algorithms.Algorithm`, and raise `ValueError` for a value out of range.
+"""
+
+import tensorflow_federated as tff
+
+from optimizers import algorithms
+from optimizers import argument_checks
+from optimizers import local_optimizer
+from optimizers import schedules
+
+
+def fed_avg(
+  client_lr: float = 3.0,
+  server_lr: float = 1.0,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures federated averaging; `server_lr` scales the averaged update."""
+  argument_checks.check_positive(server_lr=server_lr)
+  return _fed_opt(tff.learning.optimizers.build_sgdm(server_lr), client_lr, clip_norm, client_schedule, server_schedule)
+
+
+def fed_avgm(
+  client_lr: float = 3.0,
+  server_lr: float = 1.0,
+  momentum: float = 0.9,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures federated averaging with momentum at the server: v <- momentum v + update, w <- w - server_lr v.
+
+  Args:
+    client_lr: See the module.
+    server_lr: See the module; a constant update ends up 1 / (1 - momentum) times as strong.
+    momentum: In [0, 1).
+    clip_norm: See the module.
+    client_schedule: See the module.
+    server_schedule: See the module.
+
+  Returns:
+    The algorithm.
+  """
+  argument_checks.check_positive(server_lr=server_lr)
+  argument_checks.check_below_one(momentum=momentum)
+  server_optimizer = tff.learning.optimizers.build_sgdm(server_lr, momentum=momentum)
+  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
+
+
+def fed_adagrad(
+  client_lr: float = 3.0,
+  server_lr: float = 0.03,
+  initial_accumulator: float = 0.0,
+  epsilon: float = 1e-6,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures federated averaging with Adagrad at the server.
+
+  Args:
+    client_lr: See the module.
+    server_lr: See the module.
+    initial_accumulator: Sum of squares to begin with.
+    epsilon: Added to the sum of squares under the root.
+    clip_norm: See the module.
+    client_schedule: See the module.
+    server_schedule: See the module.
+
+  Returns:
+    The algorithm.
+  """
+  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
+  argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
+  server_optimizer = tff.learning.optimizers.build_adagrad(server_lr, initial_accumulator, epsilon)
+  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
+
+
+def fed_adam(
+  client_lr: float = 3.0,
+  server_lr: float = 0.015,
+  beta_1: float = 0.9,
+  beta_2: float = 0.99,
+  epsilon: float = 1e-3,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures federated averaging with Adam at the server.
+
+  Args:
+    client_lr: See the module.
+    server_lr: See the module.
+    beta_1: Decay of the first moment, in [0, 1).
+    beta_2: Decay of the second moment, in [0, 1).
+    epsilon: Added to the root of the second moment; large values make it less adaptive.
+    clip_norm: See the module.
+    client_schedule: See the module.
+    server_schedule: See the module.
+
+  Returns:
+    The algorithm.
+  """
+  server_optimizer = _adam(server_lr, beta_1, beta_2, epsilon)
+  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
+
+
+def fed_yogi(
+  client_lr: float = 3.0,
+  server_lr: float = 0.015,
+  beta_1: float = 0.9,
+  beta_2: float = 0.99,
+  epsilon: float = 1e-3,
+  initial_accumulator: float = 1e-6,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures federated averaging with Yogi at the server: Adam whose second moment moves by steps of one size.
+
+  Args:
+    client_lr: See the module.
+    server_lr: See the module.
+    beta_1: Decay of the first moment, in [0, 1).
+    beta_2: Decay of the second moment, in [0, 1).
+    epsilon: Added to the root of the second moment; large values make it less adaptive.
+    initial_accumulator: Second moment to begin with.
+    clip_norm: See the module.
+    client_schedule: See the module.
+    server_schedule: See the module.
+
+  Returns:
+    The algorithm.
+  """
+  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
+  argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
+  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  server_optimizer = tff.learning.optimizers.build_yogi(server_lr, beta_1, beta_2, epsilon, initial_accumulator)
+  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
+
+
+def fed_prox(
+  mu: float = 0.01,
+  client_lr: float = 3.0,
+  server_lr: float = 0.015,
+  beta_1: float = 0.9,
+  beta_2: float = 0.99,
+  epsilon: float = 1e-3,
+  clip_norm: float = 1.0,
+  client_schedule: schedules.Schedule = schedules.CONSTANT,
+  server_schedule: schedules.Schedule = schedules.CONSTANT,
+) -> algorithms.Algorithm:
+  """Configures `fed_adam` whose clients minimize loss + mu / 2 |w - received|^2.
+
+  Args:
+    mu: Strength of the pull, not negative; 0 is `fed_adam` itself.
+    client_lr: See the module.
+    server_lr: See the module.
+    beta_1: See `fed_adam`.
+    beta_2: See `fed_adam`.
+    epsilon: See `fed_adam`.
+    clip_norm: See the module; the gradient that is clipped has the pull in it.
+    client_schedule: See the module.
+    server_schedule: See the module.
+
+  Returns:
+    The algorithm.
+  """
+  argument_checks.check_not_negative(mu=mu)
+  server_optimizer = _adam(server_lr, beta_1, beta_2, epsilon)
+  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule, float(mu))
+
+
+def _adam(server_lr: float, beta_1: float, beta_2: float, epsilon: float) -> tff.learning.optimizers.Optimizer:
+  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
+  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  return tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+def _fed_opt(
+  server_optimizer: tff.learning.optimizers.Optimizer,
+  client_lr: float,
+  clip_norm: float,
+  client_schedule: schedules.Schedule,
+  server_schedule: schedules.Schedule,
+  proximal: float = 0.0,
+) -> algorithms.Algorithm:
+  argument_checks.check_positive(client_lr=client_lr)
+  schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
+  client_optimizer = local_optimizer.LocalOptimizer(
+    tff.learning.optimizers.build_sgdm(client_lr),
+    argument_checks.clip_norm_or_infinity(clip_norm),
+    proximal,
+    client_schedule,
+  )
+  return algorithms.Algorithm(client_optimizer, server_optimizer, server_schedule)

@@ -1,0 +1,46 @@
+"""The slots of an optimizer: the tensors of its state that a variable has of its own, apart from the hyper-parameters.
+
+Adagrad's preconditioner is a slot, and so is the accumulator of a momentum. A state that travels does so as its slots:
+the hyper-parameters are part of both ends' graphs.
+"""
+
+import collections
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+Slots = Mapping[str, tf.Tensor] | tuple[()]  # By name; () for a variable that no client ever trains.
+
+
+def of_state(optimizer: tff.learning.optimizers.Optimizer, state: Any) -> Slots:
+  """Returns the slots of one variable's state."""
+  hparams = optimizer.get_hparams(state)
+  return collections.OrderedDict((name, value) for name, value in state.items() if name not in hparams)
+
+
+def initial(
+  optimizer: tff.learning.optimizers.Optimizer, specs: Sequence[tf.TensorSpec], trainable: Sequence[bool]
+) -> tuple[Slots, ...]:
+  """Returns the slots of each variable before the first step.
+
+  Args:
+    optimizer: Any.
+    specs: Of the variables.
+    trainable: For each, whether clients ever train it.
+
+  Returns:
+    The slots.
+  """
+  return tuple(
+    of_state(optimizer, optimizer.initialize(spec)) if ever else () for spec, ever in zip(specs, trainable, strict=True)
+  )
+
+
+def step(optimizer: tff.learning.optimizers.Optimizer, slots: Slots, gradient: tf.Tensor) -> Slots:
+  """Returns a variable's slots after a step along `gradient`; the weight plays no part."""
+  state = collections.OrderedDict(optimizer.initialize(tf.TensorSpec.from_tensor(gradient)), **slots)
+  next_state, _ = optimizer.next(state, tf.zeros_like(gradient), gradient)
+  return of_state(optimizer, next_state)

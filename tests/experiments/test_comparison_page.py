@@ -1,0 +1,106 @@
+"""The page of a comparison: whole in one file, well-formed, honest about what is unfinished, and deaf to markup."""
+
+import base64
+import html.parser
+import pathlib
+import re
+
+import pytest
+
+from experiments import comparison_page
+from experiments import comparison_plots
+from experiments import run_comparison
+
+_VOID = ('meta', 'img', 'link', 'br', 'wbr')
+
+
+class _Reader(html.parser.HTMLParser):
+  """Collects text, attributes and tags; fails on a tag that closes another."""
+
+  def __init__(self, page):
+    super().__init__()
+    self.open, self.tags, self.addresses, self.words = [], [], [], []
+    self.feed(page)
+    assert self.open == []
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append(tag)
+    self.addresses += [value for name, value in attrs if name in ('src', 'href', 'srcset', 'action')]
+    assert not any(name.startswith('on') for name, _ in attrs)
+    if tag not in _VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.words.append(data)
+
+
+def _run(folder, perplexities, seed=0, sent=1_000_000, finished=True, **settings):
+  points = [
+    run_comparison.Point(number, value, 0.1, sent * number, 2 * sent * number, 5 * number)
+    for number, value in enumerate(perplexities)
+  ]
+  settings = {'model': 'lstm', 'upload': 'identity', 'rounds': 2, 'seed': seed, 'output_dir': folder} | settings
+  config = {
+    'settings': settings, 'dataset_hash': 'feed1234', 'num_parameters': 7, 'packages': {'numpy': '1.25.2'}, 'git_commit': 'c0de',
+  }  # fmt: skip
+  return run_comparison.Run(pathlib.Path(folder), config, points, finished)
+
+
+@pytest.fixture(name='pictures')
+def _pictures(tmp_path):
+  (tmp_path / 'a.png').write_bytes(b'\x89PNG picture')
+  return {'A picture': tmp_path / 'a.png'}
+
+
+def test_holds_everything_that_repeats_a_run(pictures):
+  runs = [
+    _run('runs/a0', [9.0, 5.0]),
+    _run('runs/a1', [9.0, 7.0], seed=1),
+    _run('runs/b', [9.0, 4.0], upload='clip|sign', pretrained=None, measure_distortion=True),
+  ]
+  page = comparison_page.render(run_comparison.groups(runs), pictures)
+  reader = _Reader(page)
+  text = ''.join(reader.words)
+  assert 'for seed in 0 1; do\n  python -m experiments.language_model --model=lstm --upload=identity --rounds=2' in text
+  assert (
+    "  python -m experiments.language_model --model=lstm '--upload=clip|sign' --rounds=2 --measure_distortion=true "
+    '--seed=$seed --output_dir=runs/repeated/' in text
+  )
+  for fact in ('feed1234', 'c0de', 'numpy 1.25.2', 'runs/a0, runs/a1', '6.0 ± 1.4'):
+    assert fact in text
+  assert 'unfinished' not in text
+  assert reader.addresses == ['data:image/png;base64,' + base64.b64encode(b'\x89PNG picture').decode()]
+  assert 'script' not in reader.tags and 'link' not in reader.tags
+  assert not re.search(r'url\(|@import|https?:', page)
+
+
+def test_text_of_runs_is_never_markup(pictures):
+  evil = '<script>alert("x")</script><img src=x onerror=y>&\'"'
+  runs = [_run(f'runs/{evil}', [9.0, 5.0]), _run('b', [9.0, 4.0], upload=evil)]
+  runs[0].config['git_commit'] = evil
+  runs[1].config['packages'][evil] = evil
+  page = comparison_page.render(run_comparison.groups(runs), {evil: pictures['A picture']}, [evil])
+  reader = _Reader(page)
+  assert 'script' not in reader.tags and reader.tags.count('img') == 1
+  assert ''.join(reader.words).count(evil) >= 6
+
+
+def test_says_what_does_not_compare(pictures):
+  runs = [_run('a', [9.0, 5.0]), _run('b', [9.0, 4.0], upload='sign', finished=False)]
+  runs[1].config['dataset_hash'] = 'other'
+  text = ''.join(_Reader(comparison_page.render(run_comparison.groups(runs), pictures, ['c: left out'])).words)
+  assert 'These runs have different data sets: their perplexities do not compare.' in text
+  assert 'Some runs are unfinished' in text and '1 of 2, unfinished' in text
+  assert 'c: left out' in text
+
+
+def test_draws_every_picture_of_any_number_of_groups(tmp_path):
+  runs = [_run(f'{n}', [500.0, 90.0 + n], sent=10**n, upload=f'{"long " * 5 * n}{n}') for n in range(9)]
+  runs.append(_run('diverged', [500.0, float('inf')], upload='sign'))
+  runs.append(_run('nothing sent', [500.0, 400.0], sent=0, upload='none'))
+  paths = comparison_plots.draw(run_comparison.groups(runs), tmp_path)
+  assert sorted(path.name for path in paths.values()) == ['download.png', 'pareto.png', 'rounds.png', 'upload.png']
+  assert all(path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' for path in paths.values())

@@ -1,0 +1,187 @@
+"""The comparison of runs: who is a group, what is said of it, and which runs do not go together."""
+
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from experiments import launch
+from experiments import metrics
+from experiments import run_comparison
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_EVALUATIONS = ((0, 400.0), (2, 200.0), (4, 100.0))
+
+
+def write_run(folder, evaluations=_EVALUATIONS, megabytes=1.0, finished=True, dataset_hash='abcdef0123', **settings):
+  """Leaves what a run does; `evaluations` are (round, perplexity), and 5 clients a round upload `megabytes` together."""
+  folder.mkdir(parents=True)
+  settings = {'model': 'lstm', 'upload': 'identity', 'rounds': 4, 'seed': 0, 'output_dir': str(folder)} | settings
+  config = {'settings': settings, 'num_parameters': 1234, 'packages': {'tensorflow': '2'}, 'git_commit': 'c0ffee'}
+  (folder / 'config.json').write_text(json.dumps(config | {'dataset_hash': dataset_hash}))
+  lines = [','.join(metrics.COLUMNS)]
+  for number in range(evaluations[-1][0] + 1):
+    total = round(number * megabytes * 1e6)
+    row = {'round': number, 'upload_bytes_total': total, 'download_bytes_total': 4 * total}
+    row |= {'num_clients': 5} if number else {}
+    row |= {'eval/perplexity': dict(evaluations)[number], 'eval/accuracy': 0.25} if number in dict(evaluations) else {}
+    lines.append(','.join(str(row.get(name, '')) for name in metrics.COLUMNS))
+  (folder / 'metrics.csv').write_text('\n'.join(lines) + '\n')
+  if finished:
+    (folder / 'summary.json').write_text(json.dumps({'rounds': evaluations[-1][0]}))
+  return folder
+
+
+def _groups(*folders):
+  return run_comparison.groups([run_comparison.read(folder) for folder in folders])
+
+
+def _ends(value):
+  return (*_EVALUATIONS[:2], (4, value))
+
+
+def test_seeds_make_a_group_and_what_differs_its_label(tmp_path):
+  first, second = _groups(
+    write_run(tmp_path / 'c', _ends(130.0), megabytes=0.25, upload='uniform(bits=8)'),
+    write_run(tmp_path / 'b', _ends(110.0), seed=1, rounds_per_checkpoint=3),
+    write_run(tmp_path / 'a', _ends(100.0)),
+  )
+  assert (first.label, second.label) == ('identity', 'uniform(bits=8)')
+  assert [run.folder.name for run in first.runs] == ['a', 'b']
+  # Mean 105, sample deviation sqrt(25 + 25); 4 rounds x 1 MB; 20 updates; 4 MB against 1 MB.
+  assert run_comparison.cells([first, second]) == [
+    ['0, 1', '4', '1,234', '105.0 ± 7.1', '100.0 to 110.0', '0.250', '0.200', '0.800', '4.0', '16.0', '1.0x', 'yes'],
+    ['0', '4', '1,234', '130.0', '', '0.250', '0.050', '0.200', '1.0', '4.0', '4.0x', 'yes'],
+  ]
+
+
+def test_labels_name_flags_when_several_differ(tmp_path):
+  groups = _groups(
+    write_run(tmp_path / 'a', model='lstm', trainable='all'),
+    write_run(tmp_path / 'b', model='transformer', trainable='all', pretrained=None),
+    write_run(tmp_path / 'c', model='transformer', trainable='head', pretrained='x'),
+  )
+  assert {group.label for group in groups} == {
+    'model=lstm, trainable=all',
+    'model=transformer, trainable=all',
+    'model=transformer, trainable=head, pretrained=x',
+  }
+  assert [group.label for group in _groups(tmp_path / 'a')] == ['lstm']
+
+
+def test_curves_have_the_rounds_that_all_seeds_share(tmp_path):
+  (group,) = _groups(
+    write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 500.0), (1, 9.0), (2, 300.0)), finished=False, seed=1)
+  )
+  assert not group.finished
+  curve = group.curve(run_comparison.perplexity)
+  assert [(point.mean, point.low, point.high) for point in curve] == [(450.0, 400.0, 500.0), (250.0, 200.0, 300.0)]
+  assert run_comparison.cells([group])[0][1] == '2 to 4 of 4, unfinished'
+
+
+@pytest.mark.parametrize(
+  ('points', 'front'),
+  [
+    ([(8, 100), (4, 100), (2, 120)], [1, 2]),  # The same quality for more bytes is beaten.
+    ([(8, 90), (4, 100), (4, 110)], [0, 1]),
+    ([(4, 100), (4, 100)], [0, 1]),  # Neither beats the other.
+    ([(8, math.inf), (4, math.nan)], [0]),
+    ([(8, 1), (4, math.inf)], [0, 1]),
+  ],
+)
+def test_pareto_front(points, front):
+  runs = [
+    run_comparison.Run(pathlib.Path('x'), {}, [run_comparison.Point(1, value, 0.0, sent, 0, 1)], True)
+    for sent, value in points
+  ]
+  groups = [run_comparison.Group(str(index), [run]) for index, run in enumerate(runs)]
+  assert sorted(run_comparison.pareto_front(groups)) == front
+
+
+def test_diverged_runs_do_not_break_the_table(tmp_path):
+  (group,) = _groups(write_run(tmp_path / 'a', _ends(math.inf)), write_run(tmp_path / 'b', seed=1))
+  assert run_comparison.cells([group])[0][3:5] == ['inf', '100.0 to inf']
+
+
+def test_a_run_counts_once_by_whatever_name(tmp_path):
+  write_run(tmp_path / 'runs' / 'a')
+  write_run(tmp_path / 'runs' / 'b', seed=1)
+  (tmp_path / 'runs' / 'logs').mkdir()
+  (tmp_path / 'link').symlink_to(tmp_path / 'runs' / 'a')
+  found = run_comparison.find([f'{tmp_path}/runs/*', f'{tmp_path}/runs', f'{tmp_path}/link'])
+  assert [path.name for path in found] == ['a', 'b']
+
+
+def test_two_runs_of_one_seed_are_refused(tmp_path):
+  with pytest.raises(launch.UsageError, match='have the same settings and seed: name one of them'):
+    _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b'))
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'expected'),
+  [
+    ('config.json', '{"settings": ', 'config.json cannot be read'),
+    ('config.json', '[]', 'config.json is not the config of a run'),
+    ('config.json', '{"settings": {}}', 'config.json is not the config of a run'),
+    ('metrics.csv', 'a,b\n1,2\n', 'metrics.csv holds no metrics of a run'),
+    ('metrics.csv', 'round,num_clients,eval/perplexity\n0,,many\n', 'metrics.csv holds no metrics of a run'),
+    ('summary.json', '?', 'summary.json cannot be read'),
+  ],
+)
+def test_files_that_are_not_of_a_run_are_refused(name, content, expected, tmp_path):
+  write_run(tmp_path / 'a')
+  (tmp_path / 'a' / name).write_text(content)
+  with pytest.raises(launch.UsageError, match=expected):
+    run_comparison.read(tmp_path / 'a')
+
+
+def test_a_run_without_an_evaluation_of_training_is_none(tmp_path):
+  assert run_comparison.read(write_run(tmp_path / 'a', ((0, 400.0),), finished=False)) is None
+  assert run_comparison.read(write_run(tmp_path / 'b', ((0, 400.0),), rounds=0)).last.perplexity == 400.0
+  (tmp_path / 'a' / 'metrics.csv').unlink()
+  assert run_comparison.read(tmp_path / 'a') is None
+
+
+def _compare(tmp_path, *arguments):
+  command = [sys.executable, '-m', 'experiments.compare', f'--output_dir={tmp_path}/out', *arguments]
+  return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_binary_leaves_a_table_pictures_and_a_page(tmp_path):
+  write_run(tmp_path / 'a')
+  write_run(tmp_path / 'b', _ends(120.0), megabytes=0.5, upload='clip|sign')
+  write_run(tmp_path / 'c', ((0, 400.0),), finished=False, seed=3)
+  process = _compare(tmp_path, f'--runs={tmp_path}/[abc]')
+  assert process.returncode == 0, process.stderr
+  assert '| `clip\\|sign` | 0 | 4 | 1,234 | 120.0 |' in process.stdout
+  assert f'{tmp_path}/c has not been evaluated since it began to train: left out' in process.stderr
+  assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
+    'comparison.md', 'download.png', 'index.html', 'pareto.png', 'rounds.png', 'upload.png',
+  ]  # fmt: skip
+  assert (tmp_path / 'out' / 'comparison.md').read_text() in process.stdout
+
+
+def test_the_binary_refuses_in_one_line(tmp_path):
+  write_run(tmp_path / 'a')
+  write_run(tmp_path / 'b', dataset_hash='9876543210')
+  write_run(tmp_path / 'c', ((0, 400.0),), finished=False)
+  for arguments, expected in (
+    (
+      [f'--runs={tmp_path}/[ab]'],
+      'have different data sets (abcdef01, 98765432), so their perplexities do not compare',
+    ),
+    ([f'--runs={tmp_path}/nothing'], 'matches no run'),
+    ([f'--runs={tmp_path}/c'], 'has no evaluation yet'),
+    (['--run=x'], 'name their folders'),
+  ):
+    process = _compare(tmp_path, *arguments)
+    assert process.returncode == 2
+    assert expected in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+  process = _compare(tmp_path, f'--runs={tmp_path}/[ab]', '--allow_different_data')
+  assert process.returncode == 0, process.stderr
+  assert '`abcdef01`' in process.stdout and '`98765432`' in process.stdout

@@ -24,6 +24,7 @@ from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
+from optimizers import optimizer_slots
 from optimizers import trainable
 
 _SEED = 0
@@ -147,10 +148,12 @@ class ClientRound:
 
   def optimizer_bytes(self) -> int:
     """Returns the size of the local optimizer's state: of all variables that may be trained."""
-    variables = [v for v, flag in zip(self.task.model.variables, self._known_flags(), strict=True) if flag is not False]
+    specs = [tf.TensorSpec(variable.shape) for variable in self.task.model.variables]
     with tf.Graph().as_default():
-      states = self.local.optimizer.initialize([tf.TensorSpec(variable.shape) for variable in variables])
-      tensors = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(states)]
+      slots = optimizer_slots.initial(
+        self.local.optimizer.optimizer, specs, [flag is not False for flag in self._known_flags()]
+      )
+      tensors = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(slots)]
     return sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)
 
   def _known_flags(self) -> list[bool | None]:

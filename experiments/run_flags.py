@@ -36,7 +36,9 @@ _PARTITION = flags.DEFINE_string(
   'Who holds which training example: natural, iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).',
 )
 _MODEL = flags.DEFINE_string(
-  'model', 'lstm', 'lstm or transformer, with size="tiny", "small" or "large", or any dimension as an argument.'
+  'model',
+  'lstm',
+  'lstm, transformer or conformer, with size="tiny", "small" or "large", or any dimension as an argument.',
 )
 _ALGORITHM = flags.DEFINE_string(
   'algorithm',

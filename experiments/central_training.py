@@ -26,7 +26,7 @@ from experiments import central_evaluation
 from experiments import launch
 from experiments import metrics
 from experiments import output
-from experiments import step_progress
+from experiments import progress as progress_lib
 from models import checkpoint
 from models import gradients
 from models import model as model_lib
@@ -148,7 +148,7 @@ class _Training:
   def run(self) -> float | None:
     """Takes all steps that are left; returns how many a second it took, without the first, which builds the graph."""
     config, first = self._config, self._state.step
-    progress = step_progress.StepProgress(first, config.steps)
+    progress = progress_lib.Progress('step', first, config.steps)
     seconds = 0.0
     try:
       for step in range(first + 1, config.steps + 1):
@@ -160,7 +160,8 @@ class _Training:
           self._evaluate_and_write()
         if is_last or step % config.steps_per_checkpoint == 0:
           self._save()
-        progress.show(step, measured, self._rows[-1]['eval/perplexity'], self._rows[-1]['step'] == step)
+        state = f'loss {measured:.2f}, held-out perplexity {self._rows[-1]["eval/perplexity"]:.1f}'
+        progress.show(step, state, self._rows[-1]['step'] == step)
     finally:
       progress.close()
     return (config.steps - first - 1) / seconds if seconds else None

@@ -20,6 +20,7 @@ from experiments import client_cost_report
 from experiments import client_process
 from experiments import client_round
 from experiments import launch
+from experiments import output
 
 _MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model.')
 _POLICIES = flags.DEFINE_string(
@@ -82,10 +83,7 @@ def _folder() -> pathlib.Path:
   if not _OUTPUT_DIR.value:
     raise launch.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
   folder = pathlib.Path(_OUTPUT_DIR.value)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
+  output.make(folder)
   return folder
 
 

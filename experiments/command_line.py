@@ -10,10 +10,14 @@ def flag_text(value: Any) -> str:
   return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def flag_texts(settings: Mapping[str, Any]) -> list[str]:
+  """Returns flags as a command or a flag file gives them; those that are None are left out."""
+  return [f'--{name}={flag_text(value)}' for name, value in settings.items() if value is not None]
+
+
 def arguments(binary: str, settings: Mapping[str, Any]) -> list[str]:
   """Returns what follows `python` to run `experiments.<binary>`; flags that are None are left out."""
-  named = [f'--{name}={flag_text(value)}' for name, value in settings.items() if value is not None]
-  return ['-m', f'{__package__}.{binary}', *named]
+  return ['-m', f'{__package__}.{binary}', *flag_texts(settings)]
 
 
 def shell(binary: str, settings: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from experiments import comparison_page
 from experiments import comparison_plots
 from experiments import launch
 from experiments import markdown_table
+from experiments import output
 from experiments import policy_comparison
 from experiments import run_comparison
 
@@ -47,7 +48,7 @@ def main() -> None:
   if _WHAT.value == 'runs':
     _compare_runs(output_dir)
     return
-  _make(output_dir)
+  output.make(output_dir)
   picture = output_dir / f'{_WHAT.value}.png'
   tables = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
   (output_dir / f'{_WHAT.value}.md').write_text('\n\n'.join(tables) + '\n')
@@ -68,7 +69,7 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _ALLOW_DIFFERENT_DATA.value:
     run_comparison.check_same_data(runs)
   groups = run_comparison.groups(runs)
-  _make(output_dir)
+  output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
   rows = zip(groups, run_comparison.cells(groups), strict=True)
@@ -110,13 +111,6 @@ def _folder() -> pathlib.Path:
   if len(_RUNS.value) > 1:
     raise launch.UsageError(f'--what={_WHAT.value} takes one folder above runs: name --runs once')
   return pathlib.Path(_RUNS.value[0])
-
-
-def _make(folder: pathlib.Path) -> None:
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
 
 
 if __name__ == '__main__':

@@ -36,10 +36,9 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
 
   matplotlib.use('Agg')
   paths = {name: folder / f'{name}.png' for name in _TITLES}
-  _picture(groups, paths['rounds'], 'round', _by(lambda point: point.round))
-  _picture(groups, paths['upload'], 'MB uploaded by all clients so far', _by(_megabytes(run_comparison.upload_bytes)))
-  down = _megabytes(run_comparison.download_bytes)
-  _picture(groups, paths['download'], 'MB downloaded by all clients so far', _by(down))
+  _picture(groups, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
+  _picture(groups, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
+  _picture(groups, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes))
   _picture(groups, paths['pareto'], 'MB uploaded by all clients', _front)
   return {title: paths[name] for name, title in _TITLES.items()}
 
@@ -80,8 +79,8 @@ def _formatter(**options: Any) -> Any:
   return Plain(**options)
 
 
-def _megabytes(measure: _Measure) -> _Measure:
-  return lambda point: measure(point) / 1e6
+def _sent(measure: _Measure) -> _Draw:
+  return _by(lambda point: measure(point) / 1e6, logarithmic=True)
 
 
 def _style(index: int) -> dict[str, Any]:
@@ -92,11 +91,10 @@ def _style(index: int) -> dict[str, Any]:
   }
 
 
-def _by(x: _Measure) -> _Draw:
+def _by(x: _Measure, logarithmic: bool) -> _Draw:
   """Returns what draws a line of means with a band from the lowest to the highest seed for each group."""
 
   def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
-    logarithmic = x(groups[0].runs[0].last) != groups[0].runs[0].last.round
     for index, group in enumerate(groups):
       places = [spread.mean for spread in group.curve(x)]
       values = group.curve(run_comparison.perplexity)

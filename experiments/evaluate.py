@@ -46,10 +46,7 @@ def _folder() -> pathlib.Path | None:
   if not _OUTPUT_DIR.value:
     return None
   folder = pathlib.Path(_OUTPUT_DIR.value)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise launch.UsageError(f'cannot use --output_dir={folder}: {error.strerror}; choose another folder') from error
+  output.make(folder)
   return folder
 
 

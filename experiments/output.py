@@ -1,21 +1,37 @@
 """The files that say what a run is and what came of it: `config.json`, `run.flags`, `summary.json`."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
+import contextlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import subprocess
 from typing import Any
 
-import numpy as np
-from safetensors import numpy as safetensors_numpy
-
+from data import cache
+from experiments import command_line
 from experiments import launch
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 _FREE_TO_CHANGE = ('output_dir', 'rounds')  # A finished run may go on for more rounds; a folder may be moved.
+
+
+@contextlib.contextmanager
+def usable(output_dir: pathlib.Path) -> Iterator[None]:
+  """Raises `UsageError` with a remedy if the system refuses what the block does in a folder."""
+  try:
+    yield
+  except OSError as error:
+    raise launch.UsageError(
+      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
+    ) from error
+
+
+def make(output_dir: pathlib.Path) -> None:
+  """Makes a folder unless it is there; raises `UsageError` if it cannot."""
+  with usable(output_dir):
+    output_dir.mkdir(parents=True, exist_ok=True)
 
 
 def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -32,16 +48,11 @@ def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[
     UsageError: If the folder cannot be written, holds something else, or a run with other settings.
   """
   config = dict(settings=dict(settings), **facts, packages=_versions(), git_commit=_git_commit())
-  try:
-    output_dir.mkdir(parents=True, exist_ok=True)
+  with usable(output_dir):
+    make(output_dir)
     _check_same_run(output_dir, settings, facts)
     write_json(output_dir / 'config.json', config)
-    lines = [f'--{name}={_flag_text(value)}' for name, value in settings.items() if value is not None]
-    write_text(output_dir / 'run.flags', '\n'.join(lines) + '\n')
-  except OSError as error:
-    raise launch.UsageError(
-      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
-    ) from error
+    write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
 
 
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -68,27 +79,11 @@ def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
   write_text(path, json.dumps(value, indent=2) + '\n')
 
 
-def write_weights(path: pathlib.Path, names: Sequence[str], weights: Sequence[np.ndarray]) -> None:
-  """Writes the weights of a model by name as safetensors, whole or not at all."""
-  _write_bytes(path, safetensors_numpy.save(dict(zip(names, map(np.asarray, weights), strict=True))))
-
-
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes `text` as `write_json` does."""
-  _write_bytes(path, text.encode())
-
-
-def _write_bytes(path: pathlib.Path, content: bytes) -> None:
-  unfinished = path.with_name(path.name + '.unfinished')
-  with unfinished.open('wb') as file:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-  unfinished.replace(path)
-
-
-def _flag_text(value: Any) -> str:
-  return str(value).lower() if isinstance(value, bool) else str(value)
+  with cache.temporary(path) as unfinished:
+    unfinished.write_text(text, encoding='utf-8')
+    cache.publish(unfinished, path)
 
 
 def _versions() -> dict[str, str]:

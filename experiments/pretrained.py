@@ -6,9 +6,9 @@ import pathlib
 
 import numpy as np
 
-from data import cache
 from experiments import device_specs
 from experiments import launch
+from experiments import output
 from experiments import spec
 from models import catalog
 from models import checkpoint
@@ -109,23 +109,17 @@ def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoin
   run, output_dir = pathlib.Path(run), pathlib.Path(output_dir)
   try:
     loaded = checkpoint.load(run)
-    config = (run / _CONFIG_FILE).read_bytes()
+    config = (run / _CONFIG_FILE).read_text()
   except ValueError as error:
     raise launch.UsageError(f'--run={run}: {error}') from error
   except OSError as error:
     raise launch.UsageError(f'--run={run}: cannot read {_CONFIG_FILE} ({error.strerror}): name a run') from error
-  try:
-    output_dir.mkdir(parents=True, exist_ok=True)
+  with output.usable(output_dir):
+    output.make(output_dir)
     if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
       raise launch.UsageError(f'{output_dir} holds other files: choose a new --output_dir')
     checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
-    with cache.temporary(output_dir / _CONFIG_FILE) as unfinished:
-      unfinished.write_bytes(config)
-      cache.publish(unfinished, output_dir / _CONFIG_FILE)
-  except OSError as error:
-    raise launch.UsageError(
-      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
-    ) from error
+    output.write_text(output_dir / _CONFIG_FILE, config)
   return loaded
 
 

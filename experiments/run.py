@@ -164,11 +164,12 @@ class _Run:
     started = time.monotonic()
     state, rows = await self._start()
     first_round = rows[-1]['round']
-    progress = progress_lib.Progress(first_round, self._config.rounds)
+    progress = progress_lib.Progress('round', first_round, self._config.rounds)
     try:
       for round_number in range(first_round + 1, self._config.rounds + 1):
         state = await self._advance(round_number, state, rows)
-        progress.show(round_number, rows[-1])
+        evaluated = rows[-1]['eval/perplexity'] != metrics.NOT_MEASURED
+        progress.show(round_number, progress_lib.of_rounds(rows), evaluated)
     finally:
       progress.close()
     summary = self._summary(rows, time.monotonic() - started)
@@ -210,11 +211,11 @@ class _Run:
   async def _save(self, state: Any, round_number: int) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
     weights, folder = state.global_model_weights.trainable, self._config.output_dir
+    by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
     if self._description:
-      by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
       checkpoint_lib.save(folder, by_name, self._description, round_number)
     else:
-      output.write_weights(folder / checkpoint_lib.MODEL_FILE, self._names, weights)
+      checkpoint_lib.save_arrays(folder / checkpoint_lib.MODEL_FILE, by_name, {})
     await self._checkpoints.save(state, round_number)
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:

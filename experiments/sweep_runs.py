@@ -153,15 +153,11 @@ def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def _claimed(folder: pathlib.Path) -> Any:
   """Keeps `folder` for this sweep while the block runs: two would make the same runs."""
-  try:
+  with output.usable(folder):
     (folder / 'logs').mkdir(parents=True, exist_ok=True)
     if (folder / 'config.json').exists():
       raise launch.UsageError(f'{folder} is the folder of one run: choose another --output_dir for a sweep')
     lock = (folder / 'logs' / '.lock').open('w')
-  except OSError as error:
-    raise launch.UsageError(
-      f'cannot use --output_dir={folder}: {error.strerror}; choose a folder you can write'
-    ) from error
   with lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

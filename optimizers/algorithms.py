@@ -92,7 +92,8 @@ class Algorithm:
     """
     model = task.model
     self.check(model, communication, devices)
-    initial_weights = self._build_initial_weights(model, devices.ever(model, seed), seed)
+    ever = devices.ever(model, seed)
+    initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
     selection, rebuilds = communication.selection, _rebuilds(model, devices, seed)
     layouts = _layouts(model, devices, selection)
@@ -102,7 +103,7 @@ class Algorithm:
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources)
     )
-    server_step = self._build_finalizer(weights_type, devices.ever(model, seed))
+    server_step = self._build_finalizer(weights_type, ever)
     aggregation = partial_mean.PartialMeanFactory(
       communication.upload,
       communication.measure_distortion,

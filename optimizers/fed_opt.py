@@ -11,6 +11,8 @@ for no clipping; `client_schedule` and `server_schedule`, by which the learning 
 return an `algorithms.Algorithm`, and raise `ValueError` for a value out of range.
 """
 
+import dataclasses
+
 import tensorflow_federated as tff
 
 from optimizers import algorithms
@@ -112,7 +114,9 @@ def fed_adam(
   Returns:
     The algorithm.
   """
-  server_optimizer = _adam(server_lr, beta_1, beta_2, epsilon)
+  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
+  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
 
@@ -178,14 +182,8 @@ def fed_prox(
     The algorithm.
   """
   argument_checks.check_not_negative(mu=mu)
-  server_optimizer = _adam(server_lr, beta_1, beta_2, epsilon)
-  return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule, float(mu))
-
-
-def _adam(server_lr: float, beta_1: float, beta_2: float, epsilon: float) -> tff.learning.optimizers.Optimizer:
-  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
-  return tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+  adam = fed_adam(client_lr, server_lr, beta_1, beta_2, epsilon, clip_norm, client_schedule, server_schedule)
+  return dataclasses.replace(adam, client_optimizer=dataclasses.replace(adam.client_optimizer, proximal=float(mu)))
 
 
 def _fed_opt(
@@ -194,14 +192,12 @@ def _fed_opt(
   clip_norm: float,
   client_schedule: schedules.Schedule,
   server_schedule: schedules.Schedule,
-  proximal: float = 0.0,
 ) -> algorithms.Algorithm:
   argument_checks.check_positive(client_lr=client_lr)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   client_optimizer = local_optimizer.LocalOptimizer(
     tff.learning.optimizers.build_sgdm(client_lr),
     argument_checks.clip_norm_or_infinity(clip_norm),
-    proximal,
-    client_schedule,
+    schedule=client_schedule,
   )
   return algorithms.Algorithm(client_optimizer, server_optimizer, server_schedule)

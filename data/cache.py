@@ -10,7 +10,7 @@ import sys
 from data import errors
 
 _LOCK = 'prepare.lock'
-_PART = '.part'
+PART = '.part'  # Ends the name of a file that is being written.
 
 
 def default_dir() -> pathlib.Path:
@@ -41,7 +41,7 @@ def exclusive(cache_dir: pathlib.Path) -> Iterator[None]:
     except BlockingIOError:
       print(f'waiting for another program that prepares data in {cache_dir}', file=sys.stderr, flush=True)
       fcntl.flock(lock, fcntl.LOCK_EX)
-    for left_over in cache_dir.glob(f'*{_PART}'):
+    for left_over in cache_dir.glob(f'*{PART}'):
       left_over.unlink()
     yield
 
@@ -49,7 +49,7 @@ def exclusive(cache_dir: pathlib.Path) -> Iterator[None]:
 @contextlib.contextmanager
 def temporary(final: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields an unused path beside `final` that is deleted when the block ends, unless it was published."""
-  path = final.with_name(final.name + _PART)
+  path = final.with_name(final.name + PART)
   try:
     yield path
   finally:

@@ -66,6 +66,13 @@ class FederatedText:
     )
     return tff.simulation.datasets.load_and_parse_sql_client_data(str(self.database), spec, split)
 
+  def unreadable(self, client_ids: Iterable[str]) -> list[str]:
+    """Returns those of the clients whose examples cannot be read whole; DataError if the database cannot be opened."""
+    with contextlib.closing(self._connect()) as connection:
+      return [
+        client_id for client_id in client_ids if not store.is_readable(connection, self.sequence_length + 1, client_id)
+      ]
+
   def client_name(self, client_id: str) -> str:
     """Returns the name of a client, which may hold any character; raises DataError if the id is unknown."""
     with contextlib.closing(self._connect()) as connection:
@@ -75,10 +82,18 @@ class FederatedText:
     return client_key.decode_name(found[0])
 
   def tokens(self, split: str, client_ids: Iterable[str] | None = None) -> np.ndarray:
-    """Returns int32 [n, sequence_length + 1]: the examples of the given clients, or of all, client by client."""
-    client_ids = self.client_ids(split) if client_ids is None else client_ids
+    """Returns int32 [n, sequence_length + 1]: the examples of the given clients, or of all, client by client.
+
+    Clients whose examples cannot be read are left out.
+    """
+    client_ids = self.client_ids(split) if client_ids is None else list(client_ids)
     with contextlib.closing(self._connect()) as connection:
-      return store.read_tokens(connection, split, self.sequence_length + 1, client_ids)
+      try:
+        return store.read_tokens(connection, split, self.sequence_length + 1, client_ids)
+      except store.UNREADABLE:
+        unreadable = set(self.unreadable(client_ids))
+        readable = [client_id for client_id in client_ids if client_id not in unreadable]
+        return store.read_tokens(connection, split, self.sequence_length + 1, readable)
 
   def _connect(self) -> sqlite3.Connection:
     try:

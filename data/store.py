@@ -25,6 +25,8 @@ CREATE INDEX examples_by_client ON examples (client_id, split_name);
 CREATE INDEX metadata_by_split ON client_metadata (split_name, client_id);
 """
 _ROWS_PER_PARSE = 20_000
+# What reading a damaged example raises; the last when TensorFlow puts bytes that are no text into its message.
+UNREADABLE = (sqlite3.Error, tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
 class Writer:
@@ -106,6 +108,19 @@ def read_tokens(connection: sqlite3.Connection, split: str, length: int, client_
     batch = tf.io.parse_example(protos[start : start + _ROWS_PER_PARSE], features)
     parsed.append(batch['tokens'].numpy().astype(np.int32))
   return np.concatenate(parsed)
+
+
+def is_readable(connection: sqlite3.Connection, length: int, client_id: str) -> bool:
+  """Whether all examples of a client, in any split, are there and have this length and a key."""
+  features = {'tokens': tf.io.FixedLenFeature([length], tf.int64), 'client_key': tf.io.FixedLenFeature([], tf.int64)}
+  query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ?'
+  try:
+    protos = [proto for (proto,) in connection.execute(query, (client_id,))]
+    if protos:
+      tf.io.parse_example(protos, features)
+  except UNREADABLE:
+    return False
+  return True
 
 
 def _serialize(tokens: np.ndarray, key: int) -> bytes:

@@ -47,7 +47,7 @@ def train(source, config: run.Config):
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   upload = update_codec.UpdateCodec(codec.Codec([MaxScaled()]))
   process = fed_opt.fed_adam()(task, algorithms.Communication(upload), local_batches.LocalBatches(), config.seed)
-  population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
+  population = run.Population.of(text)
   return run.run(task, process, population, config)
 
 

@@ -28,7 +28,7 @@ def train(source: source_lib.TextSource, config: run.Config) -> dict[str, Any]:
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   communication = algorithms.Communication(upload=update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=4)])))
   process = fed_opt.fed_adam()(task, communication, local_batches.LocalBatches(batch_size=16), config.seed)
-  population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
+  population = run.Population.of(text)
   return run.run(task, process, population, config)
 
 

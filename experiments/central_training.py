@@ -114,11 +114,11 @@ def train(
     UsageError: If the folder holds something else, or the training diverges.
   """
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters)
-  output.claim(config.output_dir, config.settings, facts)
-  training = _Training(task, examples, description, config)
-  steps_per_second = training.run()
-  summary = training.summary() | facts
-  output.write_json(config.output_dir / 'summary.json', summary)
+  with output.claimed(config.output_dir, config.settings, facts):
+    training = _Training(task, examples, description, config)
+    steps_per_second = training.run()
+    summary = training.summary() | facts
+    output.write_json(config.output_dir / 'summary.json', summary)
   return summary | dict(steps_per_second=steps_per_second)
 
 

@@ -34,7 +34,7 @@ def main() -> None:
   description = run_flags.description(text, start)
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
-  population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
+  population = run.Population.of(text)
   process = algorithm(task, communication, batches, config.seed, devices)
   summary = run.run(task, process, population, config, start, description)
 

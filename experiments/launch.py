@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import logging as python_logging
+import signal
 import sys
 
 from absl import app
@@ -19,14 +21,28 @@ class UsageError(ValueError):
   """Something the user asked for that cannot be done; the message is one line naming the remedy."""
 
 
+class RunEnded(RuntimeError):
+  """What ended a run from outside, after it saved what it had; the message is one line."""
+
+
+class Stopped(BaseException):
+  """SIGTERM or SIGINT came; whatever was being computed is abandoned. No `Exception`, so that nobody swallows it."""
+
+  def __init__(self, signal_number: int):
+    super().__init__(signal.Signals(signal_number).name)
+    self.exit_code = 128 + signal_number  # What a shell reports for a program that a signal ended.
+
+
 def launch(main: Callable[[], None]) -> None:
-  """Parses the flags, runs `main` and exits: 0 when it returns, 2 after one line on stderr for bad input.
+  """Parses the flags, runs `main` and exits: 0 when it returns, 2 after one line on stderr for bad input, 1 if it ended early.
 
   Args:
-    main: Raises `UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input.
+    main: Raises `UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `RunEnded` for an early end.
   """
   # TFF reports progress of its own through absl; the suite has a progress bar.
   logging.set_verbosity(logging.ERROR)
+  # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
+  python_logging.getLogger('grpc').setLevel(python_logging.CRITICAL)
   app.run(lambda argv: guarded(main, argv), flags_parser=_parse)
 
 
@@ -52,11 +68,20 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
     main()
   except (UsageError, spec.SpecError, errors.DataError) as error:
     _refuse(str(error))
+  except RunEnded as error:
+    _end(str(error), 1)
+  except Stopped as stop:
+    print(f'stopped by {stop}; the same command goes on from the last checkpoint', file=sys.stderr)
+    sys.exit(stop.exit_code)
   except KeyboardInterrupt:
     print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
     sys.exit(_INTERRUPTED)
 
 
 def _refuse(message: str) -> None:
+  _end(message, 2)
+
+
+def _end(message: str, exit_code: int) -> None:
   print('error: ' + ' '.join(message.split()), file=sys.stderr)
-  sys.exit(2)
+  sys.exit(exit_code)

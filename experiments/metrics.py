@@ -33,6 +33,7 @@ COLUMNS = (
   'round_seconds',
   'worker_rss_bytes',
 )
+HEADER = ','.join(COLUMNS) + '\n'  # TFF's release manager keeps the order of columns that it finds.
 NOT_MEASURED = ''
 
 Row = collections.OrderedDict
@@ -85,15 +86,13 @@ def row(columns: Mapping[str, Any]) -> Row:
   return collections.OrderedDict((name, columns.get(name, NOT_MEASURED)) for name in COLUMNS[1:])
 
 
-def start(path: pathlib.Path) -> None:
-  """Writes an empty `metrics.csv`: TFF's release manager keeps the order of columns that it finds."""
-  path.write_text(','.join(COLUMNS) + '\n')
-
-
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Reads a `metrics.csv`: a list of rows, each from column to int, float or `NOT_MEASURED`."""
+  """Reads a `metrics.csv`: a list of rows, each from column to int, float or `NOT_MEASURED`; ValueError if it is none."""
   with path.open(newline='') as file:
-    return [{name: _number(cell) for name, cell in line.items()} for line in csv.DictReader(file)]
+    rows = list(csv.DictReader(file))
+  if any(None in row or None in row.values() for row in rows):
+    raise ValueError(f'{path} has rows of unequal length')
+  return [{name: _number(cell) for name, cell in row.items()} for row in rows]
 
 
 def _number(cell: str) -> int | float | str:

@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import fcntl
 import importlib.metadata
 import json
+import os
 import pathlib
 import subprocess
 from typing import Any
+
+import tensorflow as tf
 
 from data import cache
 from experiments import command_line
@@ -15,6 +19,19 @@ from experiments import launch
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 _FREE_TO_CHANGE = ('output_dir', 'rounds')  # A finished run may go on for more rounds; a folder may be moved.
+
+_BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
+
+
+@contextlib.contextmanager
+def saving(output_dir: pathlib.Path) -> Iterator[None]:
+  """Raises `RunEnded` with a remedy if the disk refuses what the block, later in a run, writes into its folder."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise launch.RunEnded(
+      f'cannot write to {output_dir} any more: {error}; mend that, and the same command goes on from the last checkpoint'
+    ) from error
 
 
 @contextlib.contextmanager
@@ -34,10 +51,11 @@ def make(output_dir: pathlib.Path) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
 
 
-def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-  """Makes `output_dir` the folder of this run, or checks that it already is.
+@contextlib.contextmanager
+def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
+  """Makes `output_dir` the folder of this run, or checks that it already is, and keeps it from others inside the block.
 
-  Writes `config.json` and `run.flags`.
+  Writes `config.json` and `run.flags`; removes what a killed process left unfinished.
 
   Args:
     output_dir: Created if need be.
@@ -45,20 +63,38 @@ def claim(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[
     facts: What else decides the result: the data-set hash, the number of parameters.
 
   Raises:
-    UsageError: If the folder cannot be written, holds something else, or a run with other settings.
+    UsageError: If the folder cannot be written, holds something else, or a run with other settings, or another process
+      has claimed it.
   """
   config = dict(settings=dict(settings), **facts, packages=_versions(), git_commit=_git_commit())
-  with usable(output_dir):
-    make(output_dir)
-    _check_same_run(output_dir, settings, facts)
-    write_json(output_dir / 'config.json', config)
-    write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
+  with contextlib.ExitStack() as held:
+    with usable(output_dir):
+      make(output_dir)
+      descriptor = os.open(output_dir, os.O_RDONLY)
+      held.callback(os.close, descriptor)
+      _lock(descriptor, output_dir)
+      _check_same_run(output_dir, settings, facts)
+      for left_over in [*output_dir.glob(f'*{cache.PART}'), *output_dir.glob('metrics.csv_temp*')]:
+        left_over.unlink()
+      write_json(output_dir / 'config.json', config)
+      write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
+    yield
+
+
+def _lock(descriptor: int, output_dir: pathlib.Path) -> None:
+  """Locks an open folder until it is closed, at the latest when this process ends."""
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    raise launch.UsageError(
+      f'another process writes to {output_dir} now: wait for it, or choose a new --output_dir'
+    ) from error
 
 
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
   path = output_dir / 'config.json'
   if not path.exists():
-    if any(not entry.name.startswith(('worker.log', '.')) for entry in output_dir.iterdir()):
+    if any(not entry.name.startswith(_BEFORE_CONFIG) for entry in output_dir.iterdir()):
       raise launch.UsageError(f'{output_dir} holds other files and no run: choose a new --output_dir')
     return
   try:

@@ -1,9 +1,7 @@
-"""The run loop: rounds, evaluations, checkpoints and everything a run leaves in its folder.
-
-Usable from a script of one's own; see the README.
-"""
+"""The run loop: rounds, evaluations and checkpoints, whatever happens to the worker. Usable from a script; see the README."""
 
 import asyncio
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import pathlib
@@ -14,17 +12,21 @@ from typing import Any
 import numpy as np
 import tensorflow_federated as tff
 
+from data import errors
+from data import federated_text
+from experiments import attempts
+from experiments import checkpoints
 from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import pretrained
 from experiments import progress as progress_lib
+from experiments import records
 from experiments import runtime
+from experiments import supervision
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation
-
-_CHECKPOINTS_KEPT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +62,18 @@ class Population:
     train: Clients that train.
     evaluation: Clients that only evaluate.
     dataset_hash: Names the content of both.
+    find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
   """
 
   train: tff.simulation.datasets.ClientData
   evaluation: tff.simulation.datasets.ClientData
   dataset_hash: str
+  find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
+
+  @classmethod
+  def of(cls, text: federated_text.FederatedText) -> 'Population':
+    """Returns the clients of a prepared data set."""
+    return cls(text.clients('train'), text.clients('heldout'), text.dataset_hash, text.unreadable)
 
   def evaluation_ids(self, config: Config) -> list[str]:
     """Returns the ids that every evaluation of the run uses."""
@@ -102,6 +111,8 @@ def run(
 
   Raises:
     UsageError: If the folder holds something else, or a round wants more clients than there are.
+    RunEnded: If the worker is lost again and again, too many clients' data cannot be read, or the disk is full.
+    Stopped: If SIGTERM or SIGINT came. As after `RunEnded`, what was reached is saved.
   """
   num_clients = len(population.train.client_ids)
   if config.clients_per_round > num_clients:
@@ -113,13 +124,17 @@ def run(
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
   )
-  output.claim(config.output_dir, config.settings, facts)
-  with runtime.local_runtime(config.output_dir / 'worker.log') as worker:
-    return asyncio.run(_Run(task, process, population, config, worker, start, description).until_done())
+  with (
+    output.claimed(config.output_dir, config.settings, facts),
+    runtime.local_runtime(config.output_dir / 'worker.log') as worker,
+  ):
+    supervisor = supervision.Supervisor(worker)
+    with supervisor.handling_signals():
+      return asyncio.run(_Run(task, process, population, config, worker, supervisor, start, description).until_done())
 
 
 class _Run:
-  """The parts of a run and the steps that advance it; all that changes is the state and the rows so far."""
+  """The parts of a run and the steps that advance it; all that changes is the state and the records."""
 
   def __init__(
     self,
@@ -128,17 +143,18 @@ class _Run:
     population: Population,
     config: Config,
     worker: runtime.LocalWorker,
+    supervisor: supervision.Supervisor,
     start: pretrained.Start | None,
     description: checkpoint_lib.Description | None,
   ):
     self._config = config
+    self._population = population
     self._worker = worker
+    self._supervisor = supervisor
     self._pretrained = start
     self._description = description
-    self._num_clients_total = len(population.train.client_ids)
     self._num_parameters = task.model.num_parameters
     self._names = [variable.name for variable in task.model.variables]
-    self._dataset_hash = population.dataset_hash
     self._process = tff.simulation.compose_dataset_computation_with_learning_process(
       population.train.dataset_computation, process
     )
@@ -147,103 +163,107 @@ class _Run:
     )
     self._evaluation_ids = population.evaluation_ids(config)
     self._draw = tff.simulation.build_uniform_sampling_fn(sorted(population.train.client_ids), random_seed=config.seed)
-    self._checkpoints = tff.program.FileProgramStateManager(
-      str(config.output_dir / 'checkpoints'), prefix='round_', keep_total=_CHECKPOINTS_KEPT, keep_first=False
-    )
-    self._releases = tff.program.GroupingReleaseManager(
-      [
-        tff.program.CSVFileReleaseManager(
-          str(config.output_dir / 'metrics.csv'), tff.program.CSVSaveMode.WRITE, key_fieldname='round'
-        ),
-        tff.program.TensorBoardReleaseManager(str(config.output_dir)),
-      ]
-    )
+    self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
+    self._records = records.Records(config.output_dir)
+    self._saved_round = -1
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
     started = time.monotonic()
-    state, rows = await self._start()
-    first_round = rows[-1]['round']
-    progress = progress_lib.Progress('round', first_round, self._config.rounds)
+    state = await self._start()
+    progress = progress_lib.Progress('round', self._records.round_number, self._config.rounds)
     try:
-      for round_number in range(first_round + 1, self._config.rounds + 1):
-        state = await self._advance(round_number, state, rows)
-        evaluated = rows[-1]['eval/perplexity'] != metrics.NOT_MEASURED
-        progress.show(round_number, progress_lib.of_rounds(rows), evaluated)
+      for round_number in range(self._records.round_number + 1, self._config.rounds + 1):
+        state = await self._advance(round_number, state)
+        row = self._records.rows[-1]
+        evaluated = row['eval/perplexity'] != metrics.NOT_MEASURED
+        progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
+    except (launch.Stopped, launch.RunEnded, errors.DataError):
+      await self._save(state)
+      raise
     finally:
       progress.close()
-    summary = self._summary(rows, time.monotonic() - started)
+    summary = self._summary(time.monotonic() - started)
     output.write_json(self._config.output_dir / 'summary.json', summary)
     return summary
 
-  async def _start(self) -> tuple[Any, list[dict[str, Any]]]:
-    """Returns the newest checkpoint and the rows up to it, or the initial state and its evaluation as round 0."""
-    state = self._process.initialize()
-    checkpoint, round_number = await self._checkpoints.load_latest(state)
+  async def _start(self) -> Any:
+    """Returns the newest checkpoint, or the initial state, whose evaluation becomes round 0."""
+    state = self._on_clients(lambda _: self._initial_state(), ()).result
+    checkpoint = await self._checkpoints.load_latest(state)
     if checkpoint is not None:
-      rows = metrics.read(self._config.output_dir / 'metrics.csv')
-      return checkpoint, [row for row in rows if row['round'] <= round_number]
-    if self._pretrained:
-      initial = self._process.get_model_weights(state)
-      weights = self._pretrained.replace(self._names, initial.trainable)
-      start = tff.learning.models.ModelWeights(weights, initial.non_trainable)
-      state = self._process.set_model_weights(state, start)
-    rows: list[dict[str, Any]] = []
-    metrics.start(self._config.output_dir / 'metrics.csv')
-    await self._release(0, self._evaluation_columns(state), rows)
-    await self._save(state, 0)
-    return state, rows
+      state, self._saved_round = checkpoint
+      self._records.resume(self._saved_round)
+      return state
+    self._records.begin()
+    await self._record(0, self._evaluation_columns(state))
+    await self._save(state)
+    return state
 
-  async def _advance(self, round_number: int, state: Any, rows: list[dict[str, Any]]) -> Any:
-    """Runs one round, releases its row and returns the state after it."""
+  def _initial_state(self) -> Any:
+    state = self._process.initialize()
+    if not self._pretrained:
+      return state
+    initial = self._process.get_model_weights(state)
+    weights = self._pretrained.replace(self._names, initial.trainable)
+    start = tff.learning.models.ModelWeights(weights, initial.non_trainable)
+    return self._process.set_model_weights(state, start)
+
+  async def _advance(self, round_number: int, state: Any) -> Any:
+    """Runs one round, records its row and returns the state after it."""
     config, last = self._config, round_number == self._config.rounds
     started = time.monotonic()
-    result = self._process.next(state, self._draw(round_number, config.clients_per_round))
-    columns = metrics.training_columns(result.metrics, self._num_parameters)
+    trained = self._on_clients(
+      lambda ids: self._process.next(state, ids), self._draw(round_number, config.clients_per_round)
+    )
+    columns = metrics.training_columns(trained.result.metrics, self._num_parameters)
+    columns |= dict(skipped_clients=trained.num_skipped, round_retries=trained.num_retries)
     columns['round_seconds'] = time.monotonic() - started
     if last or round_number % config.rounds_per_eval == 0:
-      columns |= self._evaluation_columns(result.state)
-    await self._release(round_number, columns, rows)
+      columns |= self._evaluation_columns(trained.result.state)
+    await self._record(round_number, columns)
     if last or round_number % config.rounds_per_checkpoint == 0:
-      await self._save(result.state, round_number)
-    return result.state
-
-  async def _save(self, state: Any, round_number: int) -> None:
-    """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
-    weights, folder = state.global_model_weights.trainable, self._config.output_dir
-    by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
-    if self._description:
-      checkpoint_lib.save(folder, by_name, self._description, round_number)
-    else:
-      checkpoint_lib.save_arrays(folder / checkpoint_lib.MODEL_FILE, by_name, {})
-    await self._checkpoints.save(state, round_number)
+      await self._save(trained.result.state)
+    return trained.result.state
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
-    measured = self._evaluate(state.global_model_weights.trainable, self._evaluation_ids)
-    return metrics.evaluation_columns(measured)
+    weights = state.global_model_weights.trainable
+    evaluated = self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids)
+    return metrics.evaluation_columns(evaluated.result)
 
-  async def _release(self, round_number: int, columns: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    for direction in ('upload', 'download'):
-      before = rows[-1][f'{direction}_bytes_total'] if rows else 0
-      columns[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
+  def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> attempts.Outcome[Any]:
+    return attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)
+
+  async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
     columns['worker_rss_bytes'] = self._worker.rss_bytes()
-    row = metrics.row(columns)
-    await self._releases.release(row, round_number)
-    rows.append({'round': round_number, **row})
+    with output.saving(self._config.output_dir):
+      await self._records.add(round_number, columns)
 
-  def _summary(self, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    evaluated = next(row for row in reversed(rows) if row['eval/loss'] != metrics.NOT_MEASURED)
+  async def _save(self, state: Any) -> None:
+    """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
+    round_number = self._records.round_number
+    if round_number == self._saved_round:
+      return
+    weights, folder = state.global_model_weights.trainable, self._config.output_dir
+    by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
+    with output.saving(folder):
+      if self._description:
+        checkpoint_lib.save(folder, by_name, self._description, round_number)
+      else:
+        checkpoint_lib.save_arrays(folder / checkpoint_lib.MODEL_FILE, by_name, {})
+      await self._checkpoints.save(state, round_number)
+    self._saved_round = round_number
+
+  def _summary(self, seconds: float) -> dict[str, Any]:
     return {
-      'rounds': rows[-1]['round'],
+      'rounds': self._records.round_number,
       'num_parameters': self._num_parameters,
-      'num_clients_total': self._num_clients_total,
-      **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
-      **{name: rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
-      'dropped_updates': sum(row['dropped_updates'] for row in rows[1:]),
+      'num_clients_total': len(self._population.train.client_ids),
+      **self._records.summary(),
       'seconds': seconds,
       'peak_rss_bytes': {
         'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         'worker': self._worker.peak_rss_bytes(),
       },
-      'dataset_hash': self._dataset_hash,
+      'dataset_hash': self._population.dataset_hash,
     }

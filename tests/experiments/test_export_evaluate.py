@@ -88,7 +88,7 @@ def _federated(text, trained: pathlib.Path, folder: pathlib.Path) -> dict:
   task = language_task.build(adapted, text.sequence_length)
   batches = local_batches.LocalBatches(batch_size=4)
   process = optimizers_catalog.ALGORITHMS['fed_avg']()(task, algorithms.Communication(), batches, 0, devices)
-  population = run.Population(text.clients('train'), text.clients('heldout'), text.dataset_hash)
+  population = run.Population.of(text)
   start = pretrained.start(pretrained.load(trained), base, adapted, frozenset())
   description = checkpoint.Description(
     _MODEL, text.vocabulary_size, text.sequence_length, text.tokenizer.model, trainable=_LORA

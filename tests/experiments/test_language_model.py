@@ -1,70 +1,31 @@
-"""The language-model binary from the outside: what it leaves, how it goes on after a kill, and what it refuses."""
+"""The language-model binary from the outside: what it leaves, and how it goes on."""
 
-import csv
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from experiments import metrics
-
-_ROOT = pathlib.Path(__file__).parents[2]
-_NOT_REPEATABLE = ('round_seconds', 'worker_rss_bytes', 'round_retries')
+from tests import language_model_runs as runs
 
 
 @pytest.fixture(scope='module')
 def text(tmp_path_factory) -> pathlib.Path:
-  """Twenty clients, among them one without a sentence, one of a single word and one of unknown characters."""
-  folder = tmp_path_factory.mktemp('text')
-  for client in range(20):
-    (folder / f"client {client} 'quoted'").mkdir()
-    lines = [f'The cat number {client} sat on mat {n % 7} and looked at bird {n % 5}.' for n in range(12)]
-    (folder / f"client {client} 'quoted'" / 'a.txt').write_text('\n'.join(lines))
-  for name, content in (('empty', ''), ('single', 'cat'), ('unknown', '\u4e00\u4e01\u4e02')):
-    (folder / name).mkdir()
-    (folder / name / 'a.txt').write_text(content)
-  return folder
+  return runs.write_text(tmp_path_factory.mktemp('text'))
 
 
 @pytest.fixture(scope='module')
 def environment(tmp_path_factory) -> dict[str, str]:
-  return os.environ | {'LEANFED_CACHE': str(tmp_path_factory.mktemp('cache'))}
-
-
-def _command(text: pathlib.Path, output_dir: pathlib.Path, **flags) -> list[str]:
-  settings = {
-    'dataset': f'text(path={str(text)!r}, vocabulary=60)',
-    'model': 'lstm(width=8, num_cells=8)',
-    'upload': 'uniform(bits=8)',
-    'rounds': 4,
-    'clients_per_round': 5,
-    'rounds_per_eval': 2,
-    'rounds_per_checkpoint': 2,
-    'output_dir': output_dir,
-  } | flags
-  arguments = [f'--{name}={value}' for name, value in settings.items()]
-  return [sys.executable, '-m', 'experiments.language_model', *arguments]
-
-
-def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-  return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-
-def _repeatable(output_dir: pathlib.Path) -> list[dict[str, str]]:
-  with (output_dir / 'metrics.csv').open(newline='') as file:
-    return [{k: v for k, v in row.items() if k not in _NOT_REPEATABLE} for row in csv.DictReader(file)]
+  return runs.environment(tmp_path_factory.mktemp('cache'))
 
 
 @pytest.fixture(scope='module')
 def finished(text, environment, tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess[str]]:
   """A run of four rounds that nothing disturbed."""
   output_dir = tmp_path_factory.mktemp('runs') / 'finished'
-  return output_dir, _run(_command(text, output_dir), environment)
+  return output_dir, runs.finish(runs.command(text, output_dir), environment)
 
 
 def test_leaves_what_is_promised(finished):
@@ -121,37 +82,22 @@ def test_the_recorded_flags_repeat_the_run(finished, environment, tmp_path):
   again = tmp_path / 'again'
   flags = (finished[0] / 'run.flags').read_text().replace(str(finished[0]), str(again))
   (tmp_path / 'run.flags').write_text(flags)
-  process = _run([sys.executable, '-m', 'experiments.language_model', f'--flagfile={tmp_path}/run.flags'], environment)
+  process = runs.finish(
+    [sys.executable, '-m', 'experiments.language_model', f'--flagfile={tmp_path}/run.flags'], environment
+  )
   assert process.returncode == 0, process.stderr
-  assert _repeatable(again) == _repeatable(finished[0])
-
-
-@pytest.mark.parametrize('rows_before_kill', [1, 4])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(rows_before_kill, finished, text, environment, tmp_path):
-  output_dir = tmp_path / 'killed'
-  command = _command(text, output_dir)
-  process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  csv_file, deadline = output_dir / 'metrics.csv', time.monotonic() + 120
-  while time.monotonic() < deadline and process.poll() is None:
-    if csv_file.exists() and csv_file.read_text().count('\n') > rows_before_kill:
-      break
-    time.sleep(0.01)
-  process.send_signal(signal.SIGKILL)
-  process.wait()
-  resumed = _run(command, environment)
-  assert resumed.returncode == 0, resumed.stderr
-  assert _repeatable(output_dir) == _repeatable(finished[0])
+  assert runs.repeatable(again) == runs.repeatable(finished[0])
 
 
 def test_a_finished_run_can_go_on_for_more_rounds(finished, text, environment, tmp_path):
   output_dir = tmp_path / 'longer'
-  assert _run(_command(text, output_dir, rounds=2), environment).returncode == 0
-  assert _run(_command(text, output_dir, rounds=4), environment).returncode == 0
-  assert _repeatable(output_dir) == _repeatable(finished[0])
+  assert runs.finish(runs.command(text, output_dir, rounds=2), environment).returncode == 0
+  assert runs.finish(runs.command(text, output_dir, rounds=4), environment).returncode == 0
+  assert runs.repeatable(output_dir) == runs.repeatable(finished[0])
 
 
 def test_zero_rounds_evaluate_the_initial_model(text, environment, tmp_path):
-  process = _run(_command(text, tmp_path / 'zero', rounds=0), environment)
+  process = runs.finish(runs.command(text, tmp_path / 'zero', rounds=0), environment)
   assert process.returncode == 0, process.stderr
   summary = json.loads((tmp_path / 'zero' / 'summary.json').read_text())
   assert summary['rounds'] == 0

@@ -57,7 +57,7 @@ class MetricsTest(parameterized.TestCase):
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     path = pathlib.Path(folder.name, 'metrics.csv')
-    metrics.start(path)
+    path.write_text(metrics.HEADER)
     self.assertEqual(metrics.read(path), [])
     cells = dict.fromkeys(metrics.COLUMNS, '') | {
       'round': '3',

@@ -1,0 +1,72 @@
+"""A round that a lost worker or a client's unreadable data does not end: begun again, without that client."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Generic
+from typing import NamedTuple
+from typing import TypeVar
+
+from experiments import launch
+from experiments import supervision
+
+_T = TypeVar('_T')
+MAX_LOST_WORKERS = 3
+MAX_SKIPPED_FRACTION = 0.25
+
+
+class Outcome(NamedTuple, Generic[_T]):
+  """What came of a computation on clients.
+
+  Attributes:
+    result: What it returned.
+    num_skipped: Clients whose data could not be read.
+    num_retries: How often it began again because the worker was lost.
+  """
+
+  result: _T
+  num_skipped: int
+  num_retries: int
+
+
+def on_clients(
+  supervisor: supervision.Supervisor,
+  compute: Callable[[list[str]], _T],
+  client_ids: Sequence[str],
+  find_unreadable: Callable[[Sequence[str]], list[str]],
+) -> Outcome[_T]:
+  """Returns what `compute` returns for the clients whose data can be read.
+
+  Args:
+    supervisor: Of the worker that computes.
+    compute: Computes from its start; called again after a failure.
+    client_ids: The clients.
+    find_unreadable: Returns those of them whose data cannot be read; called after a failure only.
+
+  Returns:
+    The outcome.
+
+  Raises:
+    RunEnded: If the worker was lost `MAX_LOST_WORKERS` times, or the data of more than `MAX_SKIPPED_FRACTION` of the
+      clients cannot be read.
+    Stopped: If a signal came.
+    Exception: What `compute` raises while the worker is well and the clients' data can be read.
+  """
+  readable, num_lost = list(client_ids), 0
+  while True:
+    try:
+      result = supervisor.attempt(lambda: compute(readable))
+      return Outcome(result, len(client_ids) - len(readable), num_lost)
+    except Exception as failure:  # Only clients whose data cannot be read excuse it.
+      unreadable = set(find_unreadable(readable))
+      if isinstance(failure, supervision.WorkerLost):
+        num_lost += 1
+      elif not unreadable:
+        raise
+      if num_lost == MAX_LOST_WORKERS:
+        raise launch.RunEnded(f'gave up after {num_lost} lost workers, the last one so: {failure}') from failure
+      readable = [client_id for client_id in readable if client_id not in unreadable]
+      if len(client_ids) - len(readable) > MAX_SKIPPED_FRACTION * len(client_ids):
+        raise launch.RunEnded(
+          f'the data of {len(client_ids) - len(readable)} of {len(client_ids)} clients cannot be read, for example of '
+          f'{min(unreadable)}: delete the prepared data set, which is then made anew'
+        ) from failure

@@ -1,0 +1,74 @@
+"""What a run writes down as it goes: a row of `metrics.csv` and TensorBoard events for each round."""
+
+import pathlib
+from typing import Any
+
+import tensorflow_federated as tff
+
+from experiments import launch
+from experiments import metrics
+from experiments import output
+
+
+class Records:
+  """The rows of a run so far, in memory and on disk.
+
+  TFF's manager replaces the whole file by a longer one, so that a kill leaves the old rows or the new ones.
+  """
+
+  def __init__(self, output_dir: pathlib.Path):
+    """Takes the run's folder; `begin` or `resume` comes next."""
+    self._folder = output_dir
+    self.rows: list[dict[str, Any]] = []
+
+  @property
+  def round_number(self) -> int:
+    """The last round that has a row."""
+    return self.rows[-1]['round']
+
+  def begin(self) -> None:
+    """Starts with no row."""
+    output.write_text(self._csv, metrics.HEADER)
+    self._open()
+
+  def resume(self, round_number: int) -> None:
+    """Goes on after `round_number`; raises `UsageError` if the rows up to it are not there."""
+    try:
+      rows = metrics.read(self._csv)
+      self.rows = [row for row in rows if row['round'] <= round_number]
+      whole = [row['round'] for row in self.rows] == list(range(round_number + 1))
+    except (OSError, KeyError, TypeError, ValueError):
+      whole = False
+    if not whole:
+      raise launch.UsageError(
+        f'{self._csv} has not all rows up to round {round_number}, from which the run would go on: put the file back as '
+        'it was, or choose a new --output_dir'
+      )
+    self._open()
+
+  async def add(self, round_number: int, columns: dict[str, Any]) -> None:
+    """Writes the row of a round, with the bytes of all rounds until now, in place of rows of that round or later ones."""
+    for direction in ('upload', 'download'):
+      before = self.rows[-1][f'{direction}_bytes_total'] if self.rows else 0
+      columns[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
+    row = metrics.row(columns)
+    await self._releases.release(row, round_number)
+    self.rows.append({'round': round_number, **row})
+
+  def summary(self) -> dict[str, Any]:
+    """Returns what the rows come to: the part of `summary.json` that they decide."""
+    evaluated = next(row for row in reversed(self.rows) if row['eval/loss'] != metrics.NOT_MEASURED)
+    return {
+      **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
+      **{name: self.rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
+      'dropped_updates': sum(row['dropped_updates'] for row in self.rows[1:]),
+    }
+
+  @property
+  def _csv(self) -> pathlib.Path:
+    return self._folder / 'metrics.csv'
+
+  def _open(self) -> None:
+    csv = tff.program.CSVFileReleaseManager(str(self._csv), tff.program.CSVSaveMode.WRITE, key_fieldname='round')
+    events = tff.program.TensorBoardReleaseManager(str(self._folder))
+    self._releases = tff.program.GroupingReleaseManager([csv, events])

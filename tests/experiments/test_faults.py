@@ -1,0 +1,187 @@
+"""Whatever happens to a run from outside, nothing is lost and it ends with a clear word, or goes on."""
+
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+
+import pytest
+
+from experiments import metrics
+from tests import language_model_runs as runs
+
+
+@pytest.fixture(scope='module')
+def text(tmp_path_factory) -> pathlib.Path:
+  return runs.write_text(tmp_path_factory.mktemp('text'))
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory) -> dict[str, str]:
+  return runs.environment(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='module')
+def finished(text, environment, tmp_path_factory) -> pathlib.Path:
+  """A run of four rounds that nothing disturbed."""
+  output_dir = tmp_path_factory.mktemp('runs') / 'finished'
+  process = runs.finish(runs.command(text, output_dir), environment)
+  assert process.returncode == 0, process.stderr
+  return output_dir
+
+
+def _retries(output_dir: pathlib.Path) -> int:
+  return sum(row['round_retries'] for row in metrics.read(output_dir / 'metrics.csv')[1:])
+
+
+def test_a_killed_worker_is_replaced_and_its_round_repeated(finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'run'
+  with runs.running(runs.command(text, output_dir), environment) as process:
+    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 0, process), process.stderr.read()
+    os.kill(runs.worker_pids(process.pid)[0], signal.SIGKILL)
+    assert process.wait(timeout=200) == 0, process.stderr.read()
+  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+  assert _retries(output_dir) == 1
+
+
+def test_workers_that_die_again_and_again_end_the_run_with_what_it_had(finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'run'
+  command = runs.command(text, output_dir, rounds_per_checkpoint=4)
+
+  def kill_all(process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+      for pid in runs.worker_pids(process.pid):
+        os.kill(pid, signal.SIGKILL)
+      time.sleep(0.5)
+
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
+    threading.Thread(target=kill_all, args=(process,), daemon=True).start()
+    assert process.wait(timeout=200) == 1
+    assert 'error: ' in (stderr := process.stderr.read()) and 'Traceback' not in stderr, stderr
+  assert (output_dir / 'checkpoints' / f'round_{runs.num_rounds(output_dir)}' / 'SHA256').exists()
+  resumed = runs.finish(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_what_there_is_and_ends_within_ten_seconds(number, finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'run'
+  command = runs.command(text, output_dir, rounds_per_checkpoint=4)
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
+    process.send_signal(number)
+    assert process.wait(timeout=10) == 128 + number
+    stderr = process.stderr.read()
+  assert f'stopped by {number.name}; the same command goes on' in stderr and 'Traceback' not in stderr, stderr
+  reached = runs.num_rounds(output_dir)
+  assert (output_dir / 'checkpoints' / f'round_{reached}' / 'SHA256').exists()
+  resumed = runs.finish(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+
+
+def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
+  command = runs.command(text, tmp_path / 'run', rounds=10_000)
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: (tmp_path / 'run' / 'config.json').exists(), process), process.stderr.read()
+    second = runs.finish(command, environment)
+  assert second.returncode == 2
+  assert 'another process writes to' in second.stderr
+
+
+def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(finished, text, environment, tmp_path):
+  output_dir = shutil.copytree(finished, tmp_path / 'run')
+  data = next((output_dir / 'checkpoints' / 'round_4').rglob('variables.data*'))
+  data.write_bytes(data.read_bytes()[:-20])
+  process = runs.finish(runs.command(text, output_dir), environment)
+  assert process.returncode == 0, process.stderr
+  assert 'the checkpoint of round 4' in process.stderr and 'is damaged: using the one before' in process.stderr
+  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+
+
+@pytest.mark.parametrize('damage', ['torn', 'missing', 'a row lost'])
+def test_damaged_metrics_are_refused(damage, finished, text, environment, tmp_path):
+  output_dir = shutil.copytree(finished, tmp_path / 'run')
+  path = output_dir / 'metrics.csv'
+  lines = path.read_text().splitlines(keepends=True)
+  if damage == 'missing':
+    path.unlink()
+  else:
+    path.write_text(''.join(lines)[:-100] if damage == 'torn' else ''.join(lines[:2] + lines[3:]))
+  process = runs.finish(runs.command(text, output_dir, rounds=5), environment)
+  assert process.returncode == 2
+  assert 'has not all rows up to round 4' in process.stderr and 'Traceback' not in process.stderr
+
+
+def _damage(cache: pathlib.Path, num_clients: int) -> None:
+  """Overwrites an example of that many training clients."""
+  database = next(cache.glob('*.sqlite'))
+  with sqlite3.connect(database) as connection:
+    query = "SELECT DISTINCT client_id FROM examples WHERE split_name = 'train' ORDER BY client_id"
+    for (client_id,) in connection.execute(query).fetchmany(num_clients):
+      connection.execute(
+        "UPDATE examples SET serialized_example_proto = x'ff00' WHERE rowid ="
+        ' (SELECT min(rowid) FROM examples WHERE client_id = ?)',
+        (client_id,),
+      )
+
+
+@pytest.mark.parametrize(('num_clients', 'exit_code'), [(1, 0), (12, 1)])
+def test_clients_that_cannot_be_read_are_skipped_and_counted(
+  num_clients, exit_code, finished, text, environment, tmp_path
+):
+  cache, output_dir = tmp_path / 'cache', tmp_path / 'run'
+  shutil.copytree(environment['LEANFED_CACHE'], cache)
+  command = runs.command(text, output_dir, clients_per_round=15)
+  _damage(cache, num_clients)
+  process = runs.finish(command, runs.environment(cache))
+  assert process.returncode == exit_code, process.stderr
+  if exit_code:
+    assert 'of 15 clients cannot be read' in process.stderr and 'Traceback' not in process.stderr, process.stderr
+    return
+  rows = metrics.read(output_dir / 'metrics.csv')[1:]
+  assert {row['num_clients'] + row['skipped_clients'] for row in rows} == {15}
+  assert sum(row['skipped_clients'] for row in rows) > 0
+
+
+# $1 is where the disk is mounted, $2 where the run's folder is put in the end, the rest the command.
+_ON_A_SMALL_DISK = """
+disk=$1 after=$2; shift 2
+mount -t tmpfs -o size=20m tmpfs "$disk" || exit 77
+(until [ "$(wc -l < "$disk/run/metrics.csv")" -ge 4 ]; do sleep 0.05; done; cat /dev/zero > "$disk/filler") 2>/dev/null &
+"$@"; code=$?
+rm "$disk/filler"; cp -r "$disk/run" "$after"; exit $code
+"""
+
+
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(finished, text, environment, tmp_path):
+  disk, after = tmp_path / 'disk', tmp_path / 'after'
+  disk.mkdir()
+  command = runs.command(text, disk / 'run', rounds=40)
+  script = [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    '--mount',
+    'sh',
+    '-c',
+    _ON_A_SMALL_DISK,
+    'sh',
+    str(disk),
+    str(after),
+  ]
+  process = runs.finish([*script, *command], environment)
+  if process.returncode == 77 or 'unshare' in process.stderr:
+    pytest.skip('the system allows no mount in a namespace')
+  assert process.returncode == 1, process.stderr
+  assert 'cannot write to' in process.stderr and 'Traceback' not in process.stderr, process.stderr
+  resumed = runs.finish(runs.command(text, after, rounds=40), environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert runs.num_rounds(after) == 40
+  assert runs.repeatable(after)[:5] == runs.repeatable(finished)

@@ -1,0 +1,114 @@
+"""A run that was killed with SIGKILL, at whatever instant, ends as one that was not."""
+
+import os
+import pathlib
+import random
+import signal
+import time
+
+import pytest
+import safetensors.numpy
+
+from tests import language_model_runs as runs
+
+_STRESS = bool(os.environ.get('LEANFED_STRESS'))
+_MODEL = 'model.safetensors'
+_KINDS = {
+  # State of the aggregator (the codec that clients vote on), of the schedule and of the server's optimizer.
+  'adaptive': dict(upload='rate_distortion', algorithm='fed_yogi(server_schedule="cosine(rounds=4)")'),
+  # State that clients share, and a part of the model drawn anew for each client.
+  'mime': dict(upload='uniform(bits=4)', algorithm='mime_lite(base="momentum")', trainable='random(fraction=0.5)'),
+}
+
+
+@pytest.fixture(scope='module')
+def text(tmp_path_factory) -> pathlib.Path:
+  return runs.write_text(tmp_path_factory.mktemp('text'))
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory) -> dict[str, str]:
+  return runs.environment(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='module')
+def reference(text, environment, tmp_path_factory):
+  """Returns a function from a kind of run to the folder of one that nothing disturbed."""
+  folders = {}
+
+  def of(kind: str) -> pathlib.Path:
+    if kind not in folders:
+      folders[kind] = tmp_path_factory.mktemp('reference') / kind
+      process = runs.finish(runs.command(text, folders[kind], rounds_per_checkpoint=1, **_KINDS[kind]), environment)
+      assert process.returncode == 0, process.stderr
+    return folders[kind]
+
+  return of
+
+
+def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
+  assert runs.repeatable(output_dir) == runs.repeatable(reference)
+  found, expected = (safetensors.numpy.load_file(folder / _MODEL) for folder in (output_dir, reference))
+  assert {name: array.tobytes() for name, array in found.items()} == {
+    name: array.tobytes() for name, array in expected.items()
+  }
+  unfinished = [path.name for path in output_dir.rglob('*') if '_temp' in path.name or path.name.endswith('.part')]
+  assert not unfinished
+
+
+def _is_saving(output_dir: pathlib.Path, round_number: int) -> bool:
+  checkpoints = output_dir / 'checkpoints'
+  return checkpoints.exists() and any(
+    path.name.startswith(f'round_{round_number}_temp') for path in checkpoints.iterdir()
+  )
+
+
+_INSTANTS = {
+  'round': lambda folder: runs.num_rounds(folder) >= 1,
+  'checkpoint': lambda folder: _is_saving(folder, 2),
+  'evaluation': lambda folder: (
+    runs.num_rounds(folder) >= 3
+  ),  # After a row comes a checkpoint, then a round and an evaluation.
+}
+
+
+@pytest.mark.parametrize(
+  ('instant', 'kind'), [('round', 'adaptive'), ('checkpoint', 'adaptive'), ('evaluation', 'mime')]
+)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(instant, kind, reference, text, environment, tmp_path):
+  output_dir = tmp_path / 'killed'
+  command = runs.command(text, output_dir, rounds_per_checkpoint=1, **_KINDS[kind])
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: _INSTANTS[instant](output_dir), process), process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+  assert runs.num_rounds(output_dir) < 4
+  resumed = runs.finish(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  _assert_same(output_dir, reference(kind))
+
+
+@pytest.mark.skipif(not _STRESS, reason='two hundred kills take about an hour')
+@pytest.mark.parametrize('kind', _KINDS)
+@pytest.mark.parametrize('series', range(10))
+def test_killed_again_and_again(kind, series, reference, text, environment, tmp_path):
+  draw = random.Random(f'{kind} {series}')
+  num_kills = 0
+  while num_kills < 10:
+    output_dir = tmp_path / f'after {num_kills} kills'
+    command = runs.command(text, output_dir, rounds_per_checkpoint=1, **_KINDS[kind])
+    num_kills += _kill_until_done(command, environment, draw, 10 - num_kills)
+    resumed = runs.finish(command, environment)
+    assert resumed.returncode == 0, resumed.stderr
+    _assert_same(output_dir, reference(kind))
+
+
+def _kill_until_done(command: list[str], environment: dict[str, str], draw: random.Random, max_kills: int) -> int:
+  """Starts a run and kills it at a random instant, again and again, until it ends by itself; returns the number of kills."""
+  for num_kills in range(max_kills):
+    with runs.running(command, environment) as process:
+      assert runs.wait_for(lambda: runs.worker_pids(process.pid), process), process.stderr.read()
+      instant = time.monotonic() + draw.uniform(0, 10)
+      if not runs.wait_for(lambda: time.monotonic() > instant, process):
+        return num_kills
+      process.send_signal(signal.SIGKILL)
+  return max_kills

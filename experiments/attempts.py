@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import sys
 from typing import Generic
 from typing import NamedTuple
 from typing import TypeVar
@@ -60,6 +61,7 @@ def on_clients(
       unreadable = set(find_unreadable(readable))
       if isinstance(failure, supervision.WorkerLost):
         num_lost += 1
+        print(f"TFF's worker was lost ({failure}): beginning again with a new one", file=sys.stderr)
       elif not unreadable:
         raise
       if num_lost == MAX_LOST_WORKERS:
@@ -70,3 +72,5 @@ def on_clients(
           f'the data of {len(client_ids) - len(readable)} of {len(client_ids)} clients cannot be read, for example of '
           f'{min(unreadable)}: delete the prepared data set, which is then made anew'
         ) from failure
+      if unreadable:
+        print(f'skipping clients whose data cannot be read: {", ".join(sorted(unreadable))}', file=sys.stderr)

@@ -166,6 +166,7 @@ class _Run:
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
+    self._num_retries = 0  # Since the last row.
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
@@ -217,7 +218,7 @@ class _Run:
       lambda ids: self._process.next(state, ids), self._draw(round_number, config.clients_per_round)
     )
     columns = metrics.training_columns(trained.result.metrics, self._num_parameters)
-    columns |= dict(skipped_clients=trained.num_skipped, round_retries=trained.num_retries)
+    columns['skipped_clients'] = trained.num_skipped
     columns['round_seconds'] = time.monotonic() - started
     if last or round_number % config.rounds_per_eval == 0:
       columns |= self._evaluation_columns(trained.result.state)
@@ -232,10 +233,13 @@ class _Run:
     return metrics.evaluation_columns(evaluated.result)
 
   def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> attempts.Outcome[Any]:
-    return attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)
+    outcome = attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)
+    self._num_retries += outcome.num_retries
+    return outcome
 
   async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
-    columns['worker_rss_bytes'] = self._worker.rss_bytes()
+    columns |= dict(worker_rss_bytes=self._worker.rss_bytes(), round_retries=self._num_retries)
+    self._num_retries = 0
     with output.saving(self._config.output_dir):
       await self._records.add(round_number, columns)
 

@@ -72,7 +72,7 @@ class Supervisor:
         self._worker.restart()
       except RuntimeError as reason:
         raise launch.RunEnded(str(reason)) from error
-      raise WorkerLost(str(error)) from error
+      raise WorkerLost(str(error).partition('\n')[0]) from error
     finally:
       self._is_computing = False
 

@@ -35,7 +35,7 @@ def fed_avg(
 
 def fed_avgm(
   client_lr: float = 3.0,
-  server_lr: float = 1.0,
+  server_lr: float = 0.1,
   momentum: float = 0.9,
   clip_norm: float = 1.0,
   client_schedule: schedules.Schedule = schedules.CONSTANT,

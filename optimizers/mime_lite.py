@@ -20,7 +20,7 @@ _BASES = ('adagrad', 'momentum')
 
 def mime_lite(
   base: str = 'adagrad',
-  client_lr: float = 0.3,
+  client_lr: float = 0.1,
   server_lr: float = 1.0,
   momentum: float = 0.9,
   initial_accumulator: float = 0.0,

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Iterable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import pathlib
@@ -84,16 +85,19 @@ class FederatedText:
   def tokens(self, split: str, client_ids: Iterable[str] | None = None) -> np.ndarray:
     """Returns int32 [n, sequence_length + 1]: the examples of the given clients, or of all, client by client.
 
-    Clients whose examples cannot be read are left out.
+    Examples that cannot be read are left out.
     """
-    client_ids = self.client_ids(split) if client_ids is None else list(client_ids)
+    client_ids = self.client_ids(split) if client_ids is None else client_ids
     with contextlib.closing(self._connect()) as connection:
-      try:
-        return store.read_tokens(connection, split, self.sequence_length + 1, client_ids)
-      except store.UNREADABLE:
-        unreadable = set(self.unreadable(client_ids))
-        readable = [client_id for client_id in client_ids if client_id not in unreadable]
-        return store.read_tokens(connection, split, self.sequence_length + 1, readable)
+      return store.read_tokens(connection, split, self.sequence_length + 1, client_ids)
+
+  def token_batches(self, split: str) -> Iterator[np.ndarray]:
+    """Yields int32 [n, sequence_length + 1]: all examples of a split, some thousand at a time, in no promised order.
+
+    Examples that cannot be read are left out.
+    """
+    with contextlib.closing(self._connect()) as connection:
+      yield from store.read_token_batches(connection, split, self.sequence_length + 1)
 
   def _connect(self) -> sqlite3.Connection:
     try:

@@ -1,6 +1,7 @@
 """The prepared data set on disk: an SQLite file in the layout of TFF's SqlClientData, with an index and metadata."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import hashlib
 import pathlib
@@ -26,7 +27,7 @@ CREATE INDEX metadata_by_split ON client_metadata (split_name, client_id);
 """
 _ROWS_PER_PARSE = 20_000
 # What reading a damaged example raises; the last when TensorFlow puts bytes that are no text into its message.
-UNREADABLE = (sqlite3.Error, tf.errors.InvalidArgumentError, UnicodeDecodeError)
+_UNREADABLE = (sqlite3.Error, tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
 class Writer:
@@ -102,11 +103,9 @@ def read_tokens(connection: sqlite3.Connection, split: str, length: int, client_
   """Returns the examples of the clients, in their order, as int32 [n, length]."""
   query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ? AND split_name = ? ORDER BY rowid'
   protos = [proto for client_id in client_ids for (proto,) in connection.execute(query, (client_id, split))]
-  features = {'tokens': tf.io.FixedLenFeature([length], tf.int64)}
   parsed = [np.zeros([0, length], np.int32)]
   for start in range(0, len(protos), _ROWS_PER_PARSE):
-    batch = tf.io.parse_example(protos[start : start + _ROWS_PER_PARSE], features)
-    parsed.append(batch['tokens'].numpy().astype(np.int32))
+    parsed.append(_parse(protos[start : start + _ROWS_PER_PARSE], length))
   return np.concatenate(parsed)
 
 
@@ -118,9 +117,26 @@ def is_readable(connection: sqlite3.Connection, length: int, client_id: str) -> 
     protos = [proto for (proto,) in connection.execute(query, (client_id,))]
     if protos:
       tf.io.parse_example(protos, features)
-  except UNREADABLE:
+  except _UNREADABLE:
     return False
   return True
+
+
+def read_token_batches(connection: sqlite3.Connection, split: str, length: int) -> Iterator[np.ndarray]:
+  """Yields the examples of a split, int32 [some thousand, length], in the order of the file."""
+  rows = connection.execute('SELECT serialized_example_proto FROM examples WHERE split_name = ?', (split,))
+  while batch := rows.fetchmany(_ROWS_PER_PARSE):
+    yield _parse([proto for (proto,) in batch], length)
+
+
+def _parse(protos: list[bytes], length: int) -> np.ndarray:
+  """Returns the tokens of all examples that can be read, int32 [n, length]."""
+  try:
+    parsed = tf.io.parse_example(protos, {'tokens': tf.io.FixedLenFeature([length], tf.int64)})
+  except _UNREADABLE:
+    halves = (protos[: len(protos) // 2], protos[len(protos) // 2 :]) if len(protos) > 1 else ()
+    return np.concatenate([np.zeros([0, length], np.int32), *(_parse(half, length) for half in halves)])
+  return parsed['tokens'].numpy().astype(np.int32)
 
 
 def _serialize(tokens: np.ndarray, key: int) -> bytes:

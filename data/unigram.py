@@ -1,5 +1,7 @@
 """The perplexity of guessing every token by its frequency alone: what a language model has to beat."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from data import errors
@@ -7,13 +9,17 @@ from data import errors
 _PAD = 0
 
 
-def unigram_perplexity(train_tokens: np.ndarray, evaluation_tokens: np.ndarray, vocabulary_size: int) -> float:
-  """Returns the perplexity on `evaluation_tokens` of add-one smoothed token frequencies of `train_tokens`.
+def unigram_perplexity(
+  train_batches: Iterable[np.ndarray], evaluation_tokens: np.ndarray, vocabulary_size: int
+) -> float:
+  """Returns the perplexity on `evaluation_tokens` of add-one smoothed token frequencies of `train_batches`.
 
-  Both are integers [n, sequence_length + 1]; only targets count: not the first column, not padding (0).
-  Raises DataError if there is no target to evaluate.
+  The former, and each of the latter, are integers [n, sequence_length + 1]; only targets count: not the first column,
+  not padding (0). Raises DataError if there is no target to evaluate.
   """
-  train_counts = _count_targets(train_tokens, vocabulary_size)
+  train_counts = np.zeros([vocabulary_size], np.int64)
+  for tokens in train_batches:
+    train_counts += _count_targets(tokens, vocabulary_size)
   evaluation_counts = _count_targets(evaluation_tokens, vocabulary_size)
   if not evaluation_counts.sum():
     raise errors.DataError('no token to evaluate: the evaluation data is empty; choose data with more text')

@@ -3,11 +3,14 @@
     python -m experiments.benchmark --what=training
     python -m experiments.benchmark --what=codecs
     python -m experiments.benchmark --what=select
+    python -m experiments.benchmark --what=scale --output_dir=runs/scale
 
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
 `training` runs rounds of the same Keras models, then a tiny model for 200 rounds, and prints the slope of both
 processes' memory. `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
+`scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
+the cache (a few minutes, half a gigabyte), and then `--memory_rounds` rounds of 50 clients for the slope of memory.
 """
 
 import pathlib
@@ -16,16 +19,21 @@ import tempfile
 from absl import flags
 
 from experiments import benchmark_codecs
+from experiments import benchmark_scale
 from experiments import benchmark_select
 from experiments import benchmark_training
 from experiments import launch
+from experiments import memory_slope
+from experiments import output
 from experiments import runtime
 
-_WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select'], 'What to measure.')
+_WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select', 'scale'], 'What to measure.')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Measured turns of each contender, after one to warm up.', lower_bound=1)
 _MEMORY_ROUNDS = flags.DEFINE_integer(
-  'memory_rounds', 200, 'Rounds of the memory measurement of `training`; 0 leaves it out.', lower_bound=0
+  'memory_rounds', 200, 'Rounds of the memory measurement of `training` and `scale`; 0 leaves it out.', lower_bound=0
 )
+_POPULATION = flags.DEFINE_integer('population', 340_000, 'Training clients of `scale`.', lower_bound=50)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture of `scale`; none is drawn without.')
 
 
 def main() -> None:
@@ -39,10 +47,27 @@ def main() -> None:
         benchmark_codecs.compare_with_tff(_REPEATS.value)
       elif _WHAT.value == 'select':
         benchmark_select.print_table(_REPEATS.value)
+      elif _WHAT.value == 'scale':
+        _measure_scale(worker)
       else:
         benchmark_training.compare_speed(folder, _REPEATS.value)
         if _MEMORY_ROUNDS.value:
           benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
+
+
+def _measure_scale(worker: runtime.LocalWorker) -> None:
+  folder = pathlib.Path(_OUTPUT_DIR.value) if _OUTPUT_DIR.value else None
+  if folder:
+    output.make(folder)
+  simulation = benchmark_scale.Simulation(benchmark_scale.prepared_population(_POPULATION.value))
+  rows = benchmark_scale.measure_all(simulation, [worker], _REPEATS.value)
+  benchmark_scale.print_table(simulation, rows)
+  if folder:
+    benchmark_scale.plot(rows, folder / 'scale.png')
+  if _MEMORY_ROUNDS.value:
+    memory_slope.print_slopes(
+      lambda: simulation.advance(benchmark_scale.MEMORY_CLIENTS), [worker], _MEMORY_ROUNDS.value
+    )
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -16,6 +15,7 @@ from compression import uniform
 from compression import update_codec
 from data import store
 from experiments import keras_workloads
+from experiments import memory_slope
 from experiments import runtime
 from models import keras_bridge
 from models import language_task
@@ -55,14 +55,7 @@ def measure_memory(folder: pathlib.Path, worker: runtime.LocalWorker, rounds: in
   clients = _clients(folder / 'memory.sqlite', 16)
   task = language_task.build(lstm.lstm(width=16, num_cells=16)(keras_workloads.VOCABULARY_SIZE), _LENGTH)
   advance = _suite_round(task, clients, update_codec.UpdateCodec())
-  main, samples = psutil.Process(), []
-  for _ in range(rounds):
-    advance()
-    samples.append((main.memory_info().rss / 1e6, worker.rss_bytes() / 1e6))
-  settled = np.array(samples[rounds // 4 :])  # The first rounds fill caches.
-  for name, column in zip(('this process', 'worker'), settled.T, strict=True):
-    slope = np.polyfit(np.arange(len(column)), column, 1)[0] * 100
-    print(f'memory of {name}: {column[-1]:.0f} MB after {rounds} rounds, slope {slope:+.2f} MB per 100 rounds')
+  memory_slope.print_slopes(advance, [worker], rounds)
 
 
 def _clients(database: pathlib.Path, num_examples: int) -> tff.simulation.datasets.ClientData:

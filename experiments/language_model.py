@@ -39,7 +39,7 @@ def main() -> None:
   summary = run.run(task, process, population, config, start, description)
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))
-  unigram_perplexity = unigram.unigram_perplexity(text.tokens('train'), evaluation_tokens, text.vocabulary_size)
+  unigram_perplexity = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', unigram_perplexity)
   print(report.table(summary, unigram_perplexity))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')

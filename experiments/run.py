@@ -16,6 +16,7 @@ from data import errors
 from data import federated_text
 from experiments import attempts
 from experiments import checkpoints
+from experiments import concurrency
 from experiments import launch
 from experiments import metrics
 from experiments import output
@@ -124,9 +125,10 @@ def run(
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
   )
+  at_once = concurrency.of_this_machine(task.model.num_parameters, config.clients_per_round)
   with (
     output.claimed(config.output_dir, config.settings, facts),
-    runtime.local_runtime(config.output_dir / 'worker.log') as worker,
+    runtime.local_runtime(config.output_dir / 'worker.log', at_once) as worker,
   ):
     supervisor = supervision.Supervisor(worker)
     with supervisor.handling_signals():

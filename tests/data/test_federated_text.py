@@ -57,6 +57,11 @@ def test_odd_clients_have_the_examples_they_should(text: federated_text.Federate
   assert len(text.tokens('train')) == sum(counts.values())
 
 
+def test_batches_hold_the_examples_of_all_clients(text: federated_text.FederatedText):
+  rows = [row for batch in text.token_batches('train') for row in batch.tolist()]
+  assert sorted(rows) == sorted(text.tokens('train').tolist())
+
+
 def test_tf_data_gives_the_same_tokens_and_the_key(text: federated_text.FederatedText):
   clients = text.clients('train')
   assert clients.client_ids == text.client_ids('train')

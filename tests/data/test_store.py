@@ -35,6 +35,15 @@ def test_reads_back_what_was_written(tmp_path: pathlib.Path):
     assert store.read_tokens(connection, 'heldout', 2, [b]).shape == (0, 2)
 
 
+def test_reads_a_whole_split_in_batches(tmp_path: pathlib.Path, monkeypatch):
+  _write(tmp_path / 'x.sqlite', _ROWS)
+  monkeypatch.setattr(store, '_ROWS_PER_PARSE', 2)
+  with contextlib.closing(store.connect(tmp_path / 'x.sqlite')) as connection:
+    batches = [batch.tolist() for batch in store.read_token_batches(connection, 'train', 2)]
+    assert batches == [[[1, 5], [1, 6]], [[1, 7]]]
+    assert list(store.read_token_batches(connection, 'pretrain', 2)) == []
+
+
 def test_a_client_is_found_by_an_index(tmp_path: pathlib.Path):
   _write(tmp_path / 'x.sqlite', _ROWS)
   query = "SELECT serialized_example_proto FROM examples WHERE client_id = 'a' and split_name ='train'"

@@ -1,6 +1,8 @@
 """A prepared data set reads the same through NumPy, tf.data and a TFF worker, whatever its clients are called."""
 
 import pathlib
+import shutil
+import sqlite3
 import tempfile
 
 from hypothesis import given
@@ -124,3 +126,29 @@ def test_any_clients_and_texts_survive(rows: list[tuple[str, str]]):
       np.testing.assert_array_equal(
         np.array(text.tokenizer.decode(tokens))[whole], np.array(expected)[whole] if expected else []
       )
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    "x'ff00'",
+    "''",
+    'substr(serialized_example_proto, 1, 10)',
+    'CAST(serialized_example_proto || serialized_example_proto AS BLOB)',
+  ],
+)
+def test_damaged_examples_are_told_and_left_out(
+  damage: str, text: federated_text.FederatedText, tmp_path: pathlib.Path
+):
+  database = tmp_path / 'damaged.sqlite'
+  shutil.copy(text.database, database)
+  client = client_key.derive(_NAMES[0]).client_id
+  with sqlite3.connect(database) as connection:
+    where = "rowid = (SELECT min(rowid) FROM examples WHERE client_id = ? AND split_name = 'train')"
+    connection.execute(f'UPDATE examples SET serialized_example_proto = {damage} WHERE {where}', (client,))
+  damaged = federated_text.FederatedText.open(database)
+  assert text.unreadable(text.client_ids('train')) == []
+  assert damaged.unreadable(damaged.client_ids('train')) == [client]
+  assert len(damaged.tokens('train')) == len(text.tokens('train')) - 1
+  np.testing.assert_array_equal(damaged.tokens('train', [client]), text.tokens('train', [client])[1:])
+  assert sum(map(len, damaged.token_batches('train'))) == len(text.tokens('train')) - 1

@@ -42,8 +42,9 @@ def update_type(
     layouts: What clients may hold.
 
   Returns:
-    `<delta=delta_type, trained=bool[n], client_seed=int64[2], shared_seed=int64[2]>`: the difference, which of its n
-    variables the client trained (the others do not travel), and the seeds of `Stage.encode`. If some layout slices, also
+    `<delta=delta_type, trained=bool[n], client_seed=int64[2], shared_seed=int64[2], answers=bool>`: the difference, which
+    of its n variables the client trained (the others do not travel), the seeds of `Stage.encode`, and whether the client
+    answers at all; one that does not has trained nothing and has weight 0. If some layout slices, also
     `layout=int32`, which of them the client has, and `units`: for each axis that one slices, by name, int32 [largest
     count], of which the first are the client's; the difference is then still of full shape, and what lies outside of the
     client's units does not matter.
@@ -53,6 +54,7 @@ def update_type(
     trained=tff.types.TensorType(np.bool_, [len(delta_type)]),
     client_seed=tff.types.TensorType(np.int64, [2]),
     shared_seed=tff.types.TensorType(np.int64, [2]),
+    answers=tff.types.TensorType(np.bool_),
   )
   if counts := slices.largest_counts(layouts):
     members['layout'] = tff.types.TensorType(np.int32)
@@ -79,7 +81,8 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
   otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side information of the stages, the presence
   bitmap, a vote, and of sub-models the layout, a byte if there are several, and the units that clients chose) +
   `upload_bytes_weights`, and `upload_bytes_per_client_max`; with `measure_distortion` also the float32
-  `upload_distortion`: sum of squared errors over sum of squared values, of what was sent.
+  `upload_distortion`: sum of squared errors over sum of squared values, of what was sent. Of a client that does not
+  answer, only the units that it chose count: it had asked for them before.
   """
 
   def __init__(
@@ -188,7 +191,10 @@ def _build_encode(parts: _Parts, value_type: tff.types.Type, measure_distortion:
     )
     claim = parts.sub_models.claim(layout, sent['keys'], units)
     values, side = update_codec_lib.num_bytes(update_codec_lib.Sent(_payloads(sent), sent['bitmap']))
-    side += codec_lib.num_bytes([claim.layout, *claim.keys.values(), sent['vote']])
+    side += codec_lib.num_bytes([claim.layout, sent['vote']])
+    num_bytes = dict(values=values, side=side, weights=codec_lib.num_bytes(weight))
+    num_bytes = {column: tf.where(update['answers'], count, 0) for column, count in num_bytes.items()}
+    num_bytes['side'] += codec_lib.num_bytes(list(claim.keys.values()))
     return collections.OrderedDict(
       payloads=sent['payloads'],
       bitmap=sent['bitmap'],
@@ -198,7 +204,7 @@ def _build_encode(parts: _Parts, value_type: tff.types.Type, measure_distortion:
       weight=weight,
       uncounted=counted_sum.uncounted(
         shared=dict(seed=update['shared_seed'], parameter=parameter),
-        num_bytes=dict(values=values, side=side, weights=codec_lib.num_bytes(weight)),
+        num_bytes=num_bytes,
         squares=sent['squares'],
         units=claim.known,
       ),
@@ -234,7 +240,7 @@ def _encode_slices(
     payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
     bitmap=sent.bitmap,
     vote=vote,
-    keys=parts.sub_models.pack(layout, indices, trained),
+    keys=parts.sub_models.pack(layout, indices, tf.logical_or(trained, tf.logical_not(update['answers']))),
     squares=update_codec.squared_error(tensors, sent, specs, shared_seed) if measure_distortion else tf.zeros([2]),
   )
 

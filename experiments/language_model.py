@@ -28,6 +28,7 @@ def main() -> None:
   source, partition = run_flags.dataset()
   build_model, algorithm, devices = run_flags.language_model(), run_flags.algorithm(), run_flags.devices()
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
+  client_dropout = run_flags.client_dropout()
   start = run_flags.start(build_model, devices)
 
   text = prepare.prepare(source, partition)
@@ -35,7 +36,7 @@ def main() -> None:
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
   population = run.Population.of(text)
-  process = algorithm(task, communication, batches, config.seed, devices)
+  process = algorithm(task, communication, batches, config.seed, devices, client_dropout)
   summary = run.run(task, process, population, config, start, description)
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))

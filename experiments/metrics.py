@@ -47,7 +47,8 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
     num_parameters: Of the model.
 
   Returns:
-    Columns by name; a mean over nothing is `NOT_MEASURED`.
+    Columns by name; a mean over nothing is `NOT_MEASURED`. `num_clients` counts all that received the model, and
+    `trained_fraction` is a mean over them: a client that vanished, like one without examples, trained 0.
   """
   work, upload = measured['client_work'], measured['aggregator']
   return {

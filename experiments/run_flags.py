@@ -21,6 +21,7 @@ from models import checkpoint
 from models import model as model_lib
 from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
+from optimizers import client_dropout as client_dropout_lib
 from optimizers import devices as devices_lib
 from optimizers import local_batches
 from optimizers import selection
@@ -57,6 +58,11 @@ _DEVICES = flags.DEFINE_string(
   'alike',
   'Whether clients differ: alike, or tiers(shares=[0.5, 0.5], ...) with an argument of --trainable for each tier, such '
   'as fraction=[0.2, 0.6].',
+)
+_CLIENT_DROPOUT = flags.DEFINE_string(
+  'client_dropout',
+  'none',
+  'Which clients vanish once they have received the model: none, or bernoulli(rate=0.1), each with this probability.',
 )
 _UPLOAD = flags.DEFINE_string(
   'upload',
@@ -122,6 +128,11 @@ def algorithm() -> algorithms.Algorithm:
 def devices() -> devices_lib.Devices:
   """Builds what `--trainable` and `--devices` name."""
   return device_specs.build(_TRAINABLE.value, _DEVICES.value)
+
+
+def client_dropout() -> client_dropout_lib.ClientDropout:
+  """Builds what `--client_dropout` names."""
+  return spec.build(_CLIENT_DROPOUT.value, optimizers_catalog.CLIENT_DROPOUTS, 'client_dropout')
 
 
 def adapt(devices_built: devices_lib.Devices, model: model_lib.Model) -> model_lib.Model:

@@ -18,6 +18,7 @@ from compression import slices
 from compression import update_codec
 from models import model as model_lib
 from models import task as task_lib
+from optimizers import client_dropout as client_dropout_lib
 from optimizers import client_work
 from optimizers import devices as devices_lib
 from optimizers import finalizer
@@ -74,6 +75,7 @@ class Algorithm:
     batches: local_batches.LocalBatches,
     seed: int,
     devices: devices_lib.Devices = devices_lib.ALIKE,
+    client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE,
   ) -> tff.learning.templates.LearningProcess:
     """Composes the four slots of a TFF learning process.
 
@@ -83,6 +85,7 @@ class Algorithm:
       batches: How a client goes through its examples.
       seed: Decides the initial weights and every draw.
       devices: Which client trains which part; by default every client all of it.
+      client_dropout: Which clients vanish in a round; by default nobody.
 
     Returns:
       The process.
@@ -98,7 +101,7 @@ class Algorithm:
     selection, rebuilds = communication.selection, _rebuilds(model, devices, seed)
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
-    local = local_training.LocalTraining(task, self.client_optimizer, batches, devices, layouts, seed)
+    local = local_training.LocalTraining(task, self.client_optimizer, batches, devices, layouts, seed, client_dropout)
     sources = slice_source.build(model, layouts, selection, rebuilds)
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources)

@@ -1,8 +1,9 @@
-"""The catalogues of algorithms (`--algorithm`), their schedules and policies (`--trainable`): names to builders.
+"""The catalogues of algorithms (`--algorithm`), their schedules, policies (`--trainable`) and `--client_dropout`.
 
-A new one is its builder and one line here.
+They map names to builders; a new one is its builder and one line here.
 """
 
+from optimizers import client_dropout
 from optimizers import fed_opt
 from optimizers import mime_lite
 from optimizers import policies
@@ -36,4 +37,9 @@ POLICIES = {
   'bias': policies.bias,
   'head': policies.head,
   'width': policies.width,
+}
+
+CLIENT_DROPOUTS = {
+  'none': client_dropout.none,
+  'bernoulli': client_dropout.bernoulli,
 }

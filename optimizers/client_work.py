@@ -1,6 +1,7 @@
 """What clients do in a round, as the client-work slot of a TFF learning process.
 
-An update with a value that is not finite, and that of a client without examples, does not travel at all.
+An update with a value that is not finite, and that of a client without examples, does not travel at all: the client
+sends its weight and that nothing is present. One that vanished, see `client_dropout`, sends not even that.
 """
 
 import collections
@@ -87,6 +88,7 @@ def _update(done: local_training.Result, round_seed: tf.Tensor, is_sliced: bool)
     trained=tf.tile(done.trained, [len(parts)]),
     client_seed=done.client_seed,
     shared_seed=round_seed,
+    answers=done.answers,
   )
   if is_sliced:
     update.update(layout=done.layout, units=done.units)

@@ -22,6 +22,7 @@ from models import gradients
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
+from optimizers import client_dropout as client_dropout_lib
 from optimizers import devices as devices_lib
 from optimizers import full_gradient
 from optimizers import local_batches
@@ -63,6 +64,7 @@ class Result(NamedTuple):
     client_seed: int64[2], for encoding.
     weight: float32 []: the number of examples; 0 if the update must not travel.
     measures: int64 counts and the task's float32 measures, which add up over clients.
+    answers: bool []: whether the client is still there to send anything.
   """
 
   delta: tuple[tf.Tensor, ...]
@@ -73,6 +75,7 @@ class Result(NamedTuple):
   client_seed: tf.Tensor
   weight: tf.Tensor
   measures: collections.OrderedDict[str, tf.Tensor]
+  answers: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,7 @@ class LocalTraining:
     devices: Which client trains which part.
     layouts: For each tier, how many units of each axis its clients hold.
     seed: Of the run.
+    client_dropout: Which clients vanish once they have received the model: they train like those without examples.
   """
 
   task: task_lib.Task
@@ -94,25 +98,30 @@ class LocalTraining:
   devices: devices_lib.Devices = devices_lib.ALIKE
   layouts: tuple[slices.Layout, ...] = (slices.WHOLE,)
   seed: int = 0
+  client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE
 
   def __call__(self, received: Received, examples: tf.data.Dataset) -> Result:
     """Does one client's round on its examples, unbatched."""
     client_key = local_batches.client_key(examples)
+    answers = tf.logical_not(self.client_dropout.vanishes(received.round_seed, client_key))
+    examples = examples.take(tf.where(answers, tf.constant(-1, tf.int64), 0))  # All of them, or none.
     tiers = [
       tf.function(functools.partial(self._of_tier, index), experimental_attributes={'_noinline': True})
       for index in range(len(self.layouts))
     ]
     if len(tiers) == 1:
-      return tiers[0](received, examples, client_key)
-    branches = [lambda tier=tier: tier(received, examples, client_key) for tier in tiers]
+      return tiers[0](received, examples, client_key, answers)
+    branches = [lambda tier=tier: tier(received, examples, client_key, answers) for tier in tiers]
     return tf.switch_case(self.devices.tier(client_key), branches)
 
   def trained_weights(self, received: Received, examples: tf.data.Dataset) -> tuple[tf.Tensor, ...]:
     """Does the local steps of a client of the first tier; returns the weights it then holds, instead of its update."""
     return self._train(0, received, examples, local_batches.client_key(examples)).weights
 
-  def _of_tier(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> Result:
-    return self._result(tier, self._train(tier, received, examples, client_key))
+  def _of_tier(
+    self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor, answers: tf.Tensor
+  ) -> Result:
+    return self._result(tier, self._train(tier, received, examples, client_key), answers)
 
   def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_Trained':
     model, layout = self.task.model, self.layouts[tier]
@@ -138,7 +147,7 @@ class LocalTraining:
       gradient = full_gradient.full_gradient(task, self.batches.in_order(examples), weights, flags, dropout_seed)
     return _Trained(held, flags, weights, trained_weights, gradient, measures, num_examples, encoding_seed)
 
-  def _result(self, tier: int, done: '_Trained') -> Result:
+  def _result(self, tier: int, done: '_Trained', answers: tf.Tensor) -> Result:
     held, measures, num_examples = done.held, done.measures, done.num_examples
     delta = held.put(tf.nest.map_structure(tf.subtract, done.received_weights, done.weights))
     flags = held.put_flags(done.flags)
@@ -164,6 +173,7 @@ class LocalTraining:
       client_seed=done.encoding_seed,
       weight=tf.where(sent, tf.cast(num_examples, tf.float32), 0.0),
       measures=collections.OrderedDict(**counts, **measures),
+      answers=answers,
     )
 
 

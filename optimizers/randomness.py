@@ -17,6 +17,7 @@ class Purpose(enum.IntEnum):
   ENCODING = 3
   TRAINABLE = 4
   SELECTION = 5
+  CLIENT_DROPOUT = 6
 
 
 def client_seed(round_seed: tf.Tensor, client_key: tf.Tensor, purpose: Purpose) -> tf.Tensor:

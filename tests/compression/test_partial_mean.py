@@ -30,7 +30,11 @@ def _update(kernel, bias, scalar, trained, client_seed=1):
     trained=np.array(trained),
     client_seed=np.array([client_seed, 0], np.int64),
     shared_seed=np.array([0, 0], np.int64),
+    answers=True,
   )
+
+
+_LIVE = _update(1, 2, 3, _ALL)
 
 
 def _run(process, updates, weights):
@@ -87,6 +91,18 @@ class PartialMeanExecutionTest(parameterized.TestCase):
     output = _run(_process(), [_update(1, 2, 3, _ALL)], [0.0])
     np.testing.assert_array_equal(output.result['trained'], [False] * 3)
     np.testing.assert_array_equal(output.result['delta'][0], np.zeros([2, 3]))
+
+  def test_a_client_that_does_not_answer_costs_nothing(self):
+    gone = _update(5, 6, 7, [False] * 3) | dict(answers=False)
+    for stages in ([], [uniform.Uniform(4)]):
+      process = _process(*stages)
+      alone, output = (_run(process, each, [1.0, 0.0][: len(each)]) for each in ([_LIVE], [_LIVE, gone]))
+      self.assertEqual(output.measurements, alone.measurements)
+      for one, two in zip(output.result['delta'], alone.result['delta'], strict=True):
+        np.testing.assert_array_equal(one, two)
+      silent = _run(process, [gone, gone], [0.0, 0.0])
+      self.assertFalse(any(silent.measurements.values()))
+      np.testing.assert_array_equal(silent.result['delta'][0], np.zeros([2, 3]))
 
   def test_counts_full_precision(self):
     measured = _run(_process(), [_update(1, 2, 3, _ALL), _update(5, 6, 7, _ALL)], [1.0, 3.0]).measurements

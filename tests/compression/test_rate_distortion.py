@@ -21,7 +21,11 @@ _TYPE = partial_mean.update_type(tff.types.to_type(((np.float32, (_SIZE,)),)))
 def _update(seed=0, trained=True):
   delta = np.random.default_rng(seed).normal(size=_SIZE).astype(np.float32)
   return collections.OrderedDict(
-    delta=(delta,), trained=np.array([trained]), client_seed=np.array([seed, 1]), shared_seed=np.array([0, 0])
+    delta=(delta,),
+    trained=np.array([trained]),
+    client_seed=np.array([seed, 1]),
+    shared_seed=np.array([0, 0]),
+    answers=True,
   )
 
 

@@ -52,6 +52,7 @@ def _client(layout, units, trained, seed=0):
     trained=np.array(trained),
     client_seed=np.array([seed, 1], np.int64),
     shared_seed=np.array([7, 8], np.int64),
+    answers=True,
     layout=np.int32(layout),
     # What is beyond the client's own units does not count, be it out of range.
     units=collections.OrderedDict(

@@ -206,6 +206,7 @@ class EqualSumsTest(parameterized.TestCase):
       trained=np.array([True, False]),
       client_seed=np.array([1, 0], np.int64),
       shared_seed=np.array([0, 0], np.int64),
+      answers=True,
     )
     output = process.next(process.initialize(), [update], [np.float32(1)])
     # 8 x 8 bits in 3 words; or 8 floats.

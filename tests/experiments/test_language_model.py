@@ -96,6 +96,25 @@ def test_a_finished_run_can_go_on_for_more_rounds(finished, text, environment, t
   assert runs.repeatable(output_dir) == runs.repeatable(finished[0])
 
 
+def test_clients_that_vanish_receive_and_do_not_send(finished, text, environment, tmp_path):
+  output_dir = tmp_path / 'vanishing'
+  dropout = 'bernoulli(rate=0.5)'
+  process = runs.finish(runs.command(text, output_dir, rounds=3, client_dropout=dropout), environment)
+  assert process.returncode == 0, process.stderr
+  assert json.loads((output_dir / 'config.json').read_text())['settings']['client_dropout'] == dropout
+  num_answers = []
+  for row, undisturbed in zip(
+    metrics.read(output_dir / 'metrics.csv')[1:], metrics.read(finished[0] / 'metrics.csv')[1:4], strict=True
+  ):
+    for column in ('num_clients', 'download_bytes'):
+      assert row[column] == undisturbed[column]
+    num_answers.append(round(5 * row['trained_fraction']))
+    assert row['upload_bytes'] == num_answers[-1] * undisturbed['upload_bytes_per_client_max']
+    assert row['upload_bytes_weights'] == 4 * num_answers[-1]
+    assert row['dropped_updates'] == 0
+  assert 0 < sum(num_answers) < 15
+
+
 def test_zero_rounds_evaluate_the_initial_model(text, environment, tmp_path):
   process = runs.finish(runs.command(text, tmp_path / 'zero', rounds=0), environment)
   assert process.returncode == 0, process.stderr

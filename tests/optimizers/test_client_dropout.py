@@ -1,0 +1,241 @@
+"""Clients that vanish after the download: who they are, what they cost, and that nothing else is left of them."""
+
+import functools
+import math
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from compression import codec as codec_lib
+from compression import rate_distortion
+from compression import uniform
+from compression import update_codec
+from experiments import metrics as metrics_lib
+from optimizers import algorithms
+from optimizers import catalog
+from optimizers import client_dropout
+from optimizers import devices as devices_lib
+from optimizers import fed_opt
+from optimizers import local_batches
+from optimizers import local_training
+from optimizers import mime_lite
+from optimizers import policies
+from optimizers import selection as selection_lib
+from tests import tiny_language
+from tests import tiny_task
+from tests.optimizers import plain_fed_avg
+
+_SEED = 3
+_TASK = tiny_task.linear_task()
+_HALF = client_dropout.bernoulli(rate=0.5)
+_PLAIN = algorithms.Communication()
+_WHOLE = local_batches.LocalBatches(batch_size=1000)  # Whole-client batches, so that shuffling does not matter.
+_KEYS = tuple(range(1, 9))
+
+
+def _round_seed(round_number):
+  return tf.random.experimental.stateless_fold_in(
+    tf.constant([_SEED, 0], tf.int64), tf.constant(round_number, tf.int64)
+  )
+
+
+def _vanishes(client_key, round_number=1, dropout=_HALF):
+  return bool(dropout.vanishes(_round_seed(round_number), tf.constant(client_key, tf.int64)))
+
+
+def _remaining(round_number=1, keys=_KEYS):
+  return [key for key in keys if not _vanishes(key, round_number)]
+
+
+def _examples(client_key):
+  """Twice as many as those of the client before, so that the number of all examples says which clients trained."""
+  rng = np.random.default_rng(client_key)
+  return rng.normal(size=[2**client_key, 2]), rng.normal(size=2**client_key)
+
+
+def _datasets(keys=_KEYS):
+  return [tiny_task.client(*_examples(key), client_key=key) for key in keys]
+
+
+@functools.cache
+def _process(algorithm, dropout=_HALF, communication=_PLAIN, batches=_WHOLE):
+  return algorithm(_TASK, communication, batches, _SEED, client_dropout=dropout)
+
+
+_FED_AVG = fed_opt.fed_avg(client_lr=0.1, server_lr=0.7, clip_norm=1e6)
+_FED_ADAM = fed_opt.fed_adam(client_lr=0.1, server_lr=0.05)
+
+
+def _assert_equal(one, two, **tolerance):
+  tf.nest.map_structure(functools.partial(np.testing.assert_allclose, **tolerance), one, two)
+
+
+class DrawTest(parameterized.TestCase):
+  def test_is_as_frequent_as_its_rate(self):
+    keys, rate = tf.range(4000, dtype=tf.int64) * 7919, 0.3
+    vanishes = functools.partial(client_dropout.bernoulli(rate).vanishes, _round_seed(1))
+    drawn = tf.function(lambda: tf.map_fn(vanishes, keys, fn_output_signature=tf.bool))()
+    self.assertLess(abs(np.mean(drawn) - rate), 4 * math.sqrt(rate * (1 - rate) / 4000))
+
+  def test_is_drawn_anew_each_round_and_for_each_client(self):
+    self.assertNotIn(len(_remaining(1)), (0, len(_KEYS)))
+    self.assertNotEqual(_remaining(1), _remaining(2))
+
+  def test_nobody_vanishes_by_default(self):
+    self.assertEqual(catalog.CLIENT_DROPOUTS['none'](), catalog.CLIENT_DROPOUTS['bernoulli'](rate=0))
+    self.assertFalse(any(_vanishes(key, dropout=client_dropout.none()) for key in range(100)))
+
+  @parameterized.parameters(-0.1, 1, 1.0, 2, float('nan'), True, '0.1', None)
+  def test_refuses(self, rate):
+    with self.assertRaisesRegex(ValueError, r'rate must lie in \[0, 1\), not '):
+      client_dropout.bernoulli(rate)
+
+  @parameterized.named_parameters(('fed_avg', _FED_AVG, 1), ('mime_lite', mime_lite.mime_lite(), 2))
+  def test_a_client_that_vanished_reads_no_example_but_its_key(self, algorithm, num_passes):
+    read = []
+
+    def note(example):
+      with tf.control_dependencies([tf.py_function(lambda: read.append(1), [], [])]):
+        return tf.nest.map_structure(tf.identity, example)
+
+    local = local_training.LocalTraining(_TASK, algorithm.client_optimizer, _WHOLE, seed=_SEED, client_dropout=_HALF)
+    train = tf.function(local.__call__)
+    weights = _TASK.model.initial_weights(0)
+    slots = tuple(dict(preconditioner=tf.ones_like(weight)) for weight in weights) if num_passes > 1 else ()
+    received = local_training.Received(weights, _round_seed(1), tf.constant(1, tf.int64), {}, slots)
+    for key in _KEYS[:4]:
+      read.clear()
+      result = train(received, tiny_task.client(*_examples(key), key).map(note))
+      self.assertEqual(bool(result.answers), not _vanishes(key))
+      self.assertLen(read, 1 if _vanishes(key) else 1 + num_passes * 2**key)
+
+
+@pytest.mark.usefixtures('worker')
+class RoundsTest(parameterized.TestCase):
+  def test_rounds_are_those_of_the_remaining_clients(self):
+    process = _process(_FED_AVG)
+    state = process.initialize()
+    w, b = (np.asarray(weight, np.float64) for weight in state.global_model_weights.trainable)
+    for round_number in (1, 2, 3):
+      remaining = _remaining(round_number)
+      state, metrics = process.next(state, _datasets())
+      dw, db = plain_fed_avg.mean_update(w, b, [[_examples(key)] for key in remaining], 0.1)
+      residuals = [x @ w + b - y for x, y in map(_examples, remaining)]
+      w, b = w - 0.7 * dw, b - 0.7 * db
+      np.testing.assert_allclose(state.global_model_weights.trainable[0], w, rtol=1e-4, atol=1e-6)
+      np.testing.assert_allclose(state.global_model_weights.trainable[1], b, rtol=1e-4, atol=1e-6)
+      # 3 floats each way; up also a bit for each of 2 variables in a byte, and the weight.
+      self.assertEqual(metrics['distributor']['download_bytes'], 8 * 12)
+      upload = metrics['aggregator']
+      self.assertEqual(upload['upload_bytes'], len(remaining) * 17)
+      self.assertEqual(upload['upload_bytes_values'], len(remaining) * 12)
+      self.assertEqual(upload['upload_bytes_side'], len(remaining))
+      self.assertEqual(upload['upload_bytes_weights'], len(remaining) * 4)
+      self.assertEqual(upload['upload_bytes_per_client_max'], 17)
+      work = metrics['client_work']
+      self.assertEqual(work['num_clients'], 8)
+      self.assertEqual(work['num_examples'], sum(2**key for key in remaining))
+      self.assertEqual(work['dropped_updates'], 0)
+      self.assertEqual(work['trained_parameters'], len(remaining) * 3)
+      np.testing.assert_allclose(work['loss_sum'], sum(0.5 * np.sum(each**2) for each in residuals), rtol=1e-4)
+      columns = metrics_lib.training_columns(metrics, num_parameters=3)
+      self.assertEqual(columns['trained_fraction'], len(remaining) / 8)
+
+  @parameterized.named_parameters(('in_reverse', _KEYS[::-1]), ('without_some', _KEYS[::2]), ('twice', _KEYS * 2))
+  def test_who_vanishes_does_not_depend_on_the_others(self, keys):
+    process = _process(_FED_AVG)
+    metrics = process.next(process.initialize(), _datasets(keys)).metrics
+    self.assertEqual(metrics['client_work']['num_examples'], sum(2**key for key in _remaining(keys=keys)))
+
+  def test_a_rate_at_which_nobody_vanishes_changes_no_bit(self):
+    batches = local_batches.LocalBatches(batch_size=3, num_epochs=2)
+    communication = algorithms.Communication(update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(4)])))
+    plain, *results = (
+      self._two_rounds(_FED_ADAM(_TASK, communication, batches, _SEED, **arguments))
+      for arguments in ({}, *(dict(client_dropout=client_dropout.bernoulli(rate)) for rate in (0.0, 1e-9)))
+    )
+    for result in results:
+      tf.nest.map_structure(np.testing.assert_array_equal, result, plain)
+
+  def _two_rounds(self, process):
+    state = process.initialize()
+    for _ in range(2):
+      state, metrics = process.next(state, _datasets(_KEYS[:3]))
+    return state, metrics
+
+  @parameterized.named_parameters(('fed_adam', _FED_ADAM), ('mime_lite', mime_lite.mime_lite(base='momentum')))
+  def test_a_round_in_which_everyone_vanished_changes_nothing(self, algorithm):
+    adaptive = algorithms.Communication(rate_distortion.RateDistortion(), measure_distortion=True)
+    process = _process(algorithm, communication=adaptive)
+    before = process.next(process.initialize(), _datasets(_remaining(1))).state  # From here on there is momentum.
+    gone = sorted(set(_KEYS).difference(_remaining(2)))
+    after, metrics = process.next(before, _datasets(gone))
+    for name in ('global_model_weights', 'aggregator', 'finalizer'):
+      tf.nest.map_structure(np.testing.assert_array_equal, getattr(before, name), getattr(after, name))
+    columns = metrics_lib.training_columns(metrics, num_parameters=3)
+    self.assertEqual((columns['num_clients'], columns['num_examples']), (len(gone), 0))
+    self.assertEqual((columns['upload_bytes'], columns['upload_bytes_per_client_max']), (0, 0))
+    self.assertGreater(columns['download_bytes'], 0)
+    self.assertEqual((columns['train/loss'], columns['trained_fraction']), ('', 0.0))
+
+  def test_a_client_that_vanished_cannot_spoil_a_round(self):
+    (gone, *_) = sorted(set(_KEYS).difference(_remaining()))
+    process = _process(_FED_AVG)
+    metrics = process.next(process.initialize(), [tiny_task.client([[np.inf, 0.0]], [1.0], gone)]).metrics
+    self.assertEqual(metrics['client_work']['dropped_updates'], 0)
+    self.assertEqual(metrics['client_work']['num_examples'], 0)
+
+
+def _language_process(devices=devices_lib.ALIKE, **selected):
+  selection = selection_lib.Selection(**selected) if selected else None
+  algorithm = fed_opt.fed_avg(client_lr=0.5)
+  batches = local_batches.LocalBatches(batch_size=3)
+  return algorithm(tiny_language.task(), algorithms.Communication(selection=selection), batches, _SEED, devices, _HALF)
+
+
+@pytest.mark.usefixtures('worker')
+class CombinationsTest(parameterized.TestCase):
+  def _rounds(self, process, client):
+    """Returns the metrics of a round with all clients and of one with the remaining ones, which train the same."""
+    state = process.initialize()
+    everyone, rest = (process.next(state, [client(key) for key in keys]) for keys in (_KEYS, _remaining()))
+    weights = (each.state.global_model_weights for each in (everyone, rest))
+    _assert_equal(*weights, rtol=1e-5, atol=1e-6)
+    self.assertFalse(
+      np.array_equal(rest.state.global_model_weights.trainable[0], state.global_model_weights.trainable[0])
+    )
+    for name, value in everyone.metrics['client_work'].items():
+      if name != 'num_clients':
+        np.testing.assert_allclose(value, rest.metrics['client_work'][name], rtol=1e-5)
+    self.assertEqual(everyone.metrics['client_work']['num_clients'], len(_KEYS))
+    return everyone.metrics, rest.metrics
+
+  def test_select_counts_slices_and_keys_of_clients_that_vanished(self):
+    process = _language_process(vocabulary=16, neurons=0.5, heads=0.5)
+    everyone, rest = self._rounds(process, tiny_language.client)
+    # As counted by hand in `test_select_process`: 892 values; 16 of 32 rows in 10 bytes, 1 of 2 heads in 1 byte, 2 of 4
+    # keys of neurons in 1 byte; and of those that answer, 20 presence bits and the weight.
+    num_rest = len(_remaining())
+    self.assertEqual(everyone['distributor']['download_bytes'], 8 * 4 * 892)
+    self.assertEqual(everyone['aggregator']['upload_bytes_values'], num_rest * 4 * 892)
+    self.assertEqual(everyone['aggregator']['upload_bytes_side'], 8 * 12 + num_rest * 3)
+    self.assertEqual(everyone['aggregator']['upload_bytes_weights'], num_rest * 4)
+    self.assertEqual(rest['aggregator']['upload_bytes_side'], num_rest * 15)
+
+  @parameterized.named_parameters(
+    ('random', devices_lib.Devices((policies.random(fraction=0.5),))),
+    ('random_over_all', devices_lib.Devices((policies.random(fraction=0.5, denominator='all'),))),
+    ('tiers', devices_lib.Devices((policies.head(), policies.all_()), (0.5, 0.5))),
+    ('tiers_of_sub_models', devices_lib.Devices((policies.width(fraction=0.25), policies.all_()), (0.5, 0.5))),
+  )
+  def test_parts(self, devices):
+    everyone, rest = self._rounds(_language_process(devices), tiny_language.client)
+    self.assertEqual(everyone['aggregator'], rest['aggregator'])
+    self.assertGreater(everyone['distributor']['download_bytes'], rest['distributor']['download_bytes'])
+
+  def test_mime_lite(self):
+    everyone, rest = self._rounds(_process(mime_lite.mime_lite(client_lr=0.2)), lambda key: _datasets([key])[0])
+    self.assertEqual(everyone['aggregator'], rest['aggregator'])
+    self.assertEqual(everyone['distributor']['download_bytes'], 8 * 24)  # 3 weights and as many values of the state.

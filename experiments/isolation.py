@@ -1,11 +1,12 @@
-"""Runs a server in a network namespace of its own, where one process alone can reach it: through a Unix socket.
+"""Runs a server in a network namespace of its own, where one process or user can reach it: through a Unix socket.
 
     python -I -S isolation.py CLIENT_PID LISTENER_FD REPORT_FD PORT COMMAND [ARGUMENT ...]
 
-The command replaces this process; a child, the *pipe*, forwards what process CLIENT_PID sends to the Unix socket
-LISTENER_FD to the command's TCP port. One line goes to REPORT_FD: `isolated`, or why the system does not allow it, whereupon
-the command does not start. The pipe keeps REPORT_FD open; when the command ends, in whatever way, the pipe removes the
-socket and its directory and ends too. Standard library only: this file starts in milliseconds, by its path.
+The command replaces this process; a child, the *pipe*, forwards what process CLIENT_PID (0: any process of the same user)
+sends to the Unix socket LISTENER_FD to the command's TCP port. One line goes to REPORT_FD: `isolated`, or why the system does
+not allow it, whereupon the command does not start. The pipe keeps REPORT_FD open; when the command ends, in whatever way, the
+pipe removes the socket, for one process also its directory, and ends too. Standard library only: this file starts in
+milliseconds, by its path.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ import sys
 import threading
 
 SUCCESS = 'isolated'
+ANY_OF_THIS_USER = 0  # Stands for the id of a process.
 
 _CLONE_NEWUSER = 0x10000000  # From <linux/sched.h>.
 _CLONE_NEWNET = 0x40000000
@@ -65,7 +67,7 @@ def forward(listener: socket.socket, port: int, client_pid: int, command_end: in
   Args:
     listener: The Unix socket that clients connect to.
     port: The port. While nobody listens there, clients are accepted and at once hung up on.
-    client_pid: The one process that is served; the connections of all others are closed.
+    client_pid: The one process that is served, or `ANY_OF_THIS_USER`; the connections of all others are closed.
     command_end: A file descriptor whose end of file says that the server is gone.
   """
   while True:
@@ -78,8 +80,7 @@ def forward(listener: socket.socket, port: int, client_pid: int, command_end: in
 
 def _serve(client: socket.socket, port: int, client_pid: int) -> None:
   with client, contextlib.suppress(ConnectionError):
-    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
-    if struct.unpack('3i', credentials)[0] != client_pid:
+    if not _is_served(client, client_pid):
       return
     with socket.create_connection(('127.0.0.1', port)) as server:
       server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -87,6 +88,12 @@ def _serve(client: socket.socket, port: int, client_pid: int) -> None:
       answers.start()
       _copy(client, server)
       answers.join()
+
+
+def _is_served(client: socket.socket, client_pid: int) -> bool:
+  credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+  pid, user, _ = struct.unpack('3i', credentials)
+  return user == os.geteuid() if client_pid == ANY_OF_THIS_USER else pid == client_pid
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
@@ -100,11 +107,12 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
       side.shutdown(socket.SHUT_RDWR)
 
 
-def _remove(socket_path: str) -> None:
-  """Removes the socket and its directory, unless another has done so."""
+def _remove(socket_path: str, with_directory: bool) -> None:
+  """Removes the socket, and the directory if asked to, unless another has done so."""
   with contextlib.suppress(OSError):
     os.unlink(socket_path)
-    os.rmdir(os.path.dirname(socket_path))
+    if with_directory:
+      os.rmdir(os.path.dirname(socket_path))
 
 
 def main(arguments: list[str]) -> None:
@@ -123,7 +131,7 @@ def main(arguments: list[str]) -> None:
   if os.fork() == 0:
     os.close(lifeline)
     forward(listener, int(port), int(client_pid), command_end)
-    _remove(listener.getsockname())
+    _remove(listener.getsockname(), with_directory=int(client_pid) != ANY_OF_THIS_USER)
     os._exit(0)  # Threads may still wait for a client.
   os.write(report, f'{SUCCESS}\n'.encode())
   os.set_inheritable(lifeline, True)

@@ -80,11 +80,12 @@ def perplexity(loss: float | str) -> float | str:
 
 
 def row(columns: Mapping[str, Any]) -> Row:
-  """Returns all columns but `round`, the key, in order; those without a measurement are empty."""
+  """Returns all columns but `round`, the key, in order; those that are missing or `None` are `NOT_MEASURED`."""
   unknown = set(columns) - set(COLUMNS)
   if unknown:
     raise KeyError(f'no such column of metrics.csv: {sorted(unknown)}')
-  return collections.OrderedDict((name, columns.get(name, NOT_MEASURED)) for name in COLUMNS[1:])
+  values = {name: value for name, value in columns.items() if value is not None}
+  return collections.OrderedDict((name, values.get(name, NOT_MEASURED)) for name in COLUMNS[1:])
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from experiments import command_line
 from experiments import launch
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
-_FREE_TO_CHANGE = ('output_dir', 'rounds')  # A finished run may go on for more rounds; a folder may be moved.
+# A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.
+_FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
 

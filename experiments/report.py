@@ -15,6 +15,7 @@ def table(summary: Mapping[str, Any], unigram_perplexity: float) -> str:
     unigram_perplexity: Of the tokens that the evaluation used, under a unigram model of the training tokens.
   """
   peak = summary['peak_rss_bytes']
+  in_worker = 'not measured' if peak['worker'] is None else f'{peak["worker"] / 1e9:.2f} GB'
   lines = [
     ('rounds', f'{summary["rounds"]}'),
     ('model parameters', f'{summary["num_parameters"]:,}'),
@@ -26,7 +27,7 @@ def table(summary: Mapping[str, Any], unigram_perplexity: float) -> str:
     ('downloaded', f'{summary["download_bytes_total"] / 1e6:.1f} MB'),
     ('updates dropped', f'{summary["dropped_updates"]}'),
     ('minutes', f'{summary["seconds"] / 60:.1f}'),
-    ('peak memory', f'{peak["main"] / 1e9:.2f} GB here, {peak["worker"] / 1e9:.2f} GB in the worker'),
+    ('peak memory', f'{peak["main"] / 1e9:.2f} GB here, {in_worker} in the worker'),
   ]
   width = max(len(name) for name, _ in lines)
   rows = [f'| {name:<{width}} | {value} |' for name, value in lines]

@@ -16,7 +16,6 @@ from data import errors
 from data import federated_text
 from experiments import attempts
 from experiments import checkpoints
-from experiments import concurrency
 from experiments import launch
 from experiments import metrics
 from experiments import output
@@ -24,6 +23,7 @@ from experiments import pretrained
 from experiments import progress as progress_lib
 from experiments import records
 from experiments import runtime
+from experiments import runtime_specs
 from experiments import supervision
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
@@ -43,6 +43,7 @@ class Config:
     eval_clients: Held-out clients that every evaluation uses; 0 for all.
     seed: Decides which clients are drawn.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
+    start_runtime: Where the run computes; see `runtime_specs`.
   """
 
   output_dir: pathlib.Path
@@ -53,6 +54,7 @@ class Config:
   eval_clients: int = 100
   seed: int = 0
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  start_runtime: runtime_specs.Start = runtime_specs.start_local
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +66,19 @@ class Population:
     evaluation: Clients that only evaluate.
     dataset_hash: Names the content of both.
     find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
+    database: The file that workers read both from, see `data.store`; None if they are not read from a file.
   """
 
   train: tff.simulation.datasets.ClientData
   evaluation: tff.simulation.datasets.ClientData
   dataset_hash: str
   find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
+  database: pathlib.Path | None = None
 
   @classmethod
   def of(cls, text: federated_text.FederatedText) -> 'Population':
     """Returns the clients of a prepared data set."""
-    return cls(text.clients('train'), text.clients('heldout'), text.dataset_hash, text.unreadable)
+    return cls(text.clients('train'), text.clients('heldout'), text.dataset_hash, text.unreadable, text.database)
 
   def evaluation_ids(self, config: Config) -> list[str]:
     """Returns the ids that every evaluation of the run uses."""
@@ -111,7 +115,8 @@ def run(
     The content of `summary.json`.
 
   Raises:
-    UsageError: If the folder holds something else, or a round wants more clients than there are.
+    UsageError: If the folder holds something else, a round wants more clients than there are, or the workers cannot
+      run this process or do not have this data.
     RunEnded: If the worker is lost again and again, too many clients' data cannot be read, or the disk is full.
     Stopped: If SIGTERM or SIGINT came. As after `RunEnded`, what was reached is saved.
   """
@@ -125,11 +130,12 @@ def run(
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
   )
-  at_once = concurrency.of_this_machine(task.model.num_parameters, config.clients_per_round)
-  with (
-    output.claimed(config.output_dir, config.settings, facts),
-    runtime.local_runtime(config.output_dir / 'worker.log', at_once) as worker,
-  ):
+  start_runtime = config.start_runtime(
+    config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
+  )
+  with output.claimed(config.output_dir, config.settings, facts), start_runtime as worker:
+    if population.database:
+      worker.check_data(population.database, population.dataset_hash)
     supervisor = supervision.Supervisor(worker)
     with supervisor.handling_signals():
       return asyncio.run(_Run(task, process, population, config, worker, supervisor, start, description).until_done())
@@ -144,7 +150,7 @@ class _Run:
     process: tff.learning.templates.LearningProcess,
     population: Population,
     config: Config,
-    worker: runtime.LocalWorker,
+    worker: runtime.Runtime,
     supervisor: supervision.Supervisor,
     start: pretrained.Start | None,
     description: checkpoint_lib.Description | None,
@@ -163,6 +169,8 @@ class _Run:
     self._evaluate = tff.simulation.compose_dataset_computation_with_computation(
       population.evaluation.dataset_computation, evaluation.build_evaluation(task)
     )
+    for computation in (self._process.next, self._evaluate):
+      worker.check(computation)
     self._evaluation_ids = population.evaluation_ids(config)
     self._draw = tff.simulation.build_uniform_sampling_fn(sorted(population.train.client_ids), random_seed=config.seed)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')

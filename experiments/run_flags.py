@@ -15,6 +15,7 @@ from experiments import device_specs
 from experiments import launch
 from experiments import pretrained
 from experiments import run
+from experiments import runtime_specs
 from experiments import spec
 from models import catalog as models_catalog
 from models import checkpoint
@@ -86,6 +87,18 @@ _MEASURE_DISTORTION = flags.DEFINE_bool(
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', None, 'Folder for everything the run leaves. The same command continues a run that was interrupted.'
+)
+_RUNTIME = flags.DEFINE_string(
+  'runtime',
+  'local',
+  'Where to compute: local, or remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers '
+  'that experiments.worker offers on other machines; may change when a run continues.',
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+  'deterministic',
+  False,
+  'Add up clients in eight fixed groups, so that the result is the same to the last bit with any number of workers. Slower; '
+  'one worker repeats itself in any case.',
 )
 _ROUNDS = flags.DEFINE_integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
 _CLIENTS = flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round.', lower_bound=1)
@@ -216,6 +229,7 @@ def config() -> run.Config:
     eval_clients=_EVAL_CLIENTS.value,
     seed=_SEED.value,
     settings=settings(),
+    start_runtime=runtime_specs.build(_RUNTIME.value, _DETERMINISTIC.value),
   )
 
 

@@ -1,11 +1,9 @@
-"""TFF's runtime for one program: a worker process that never outlives it, and the execution context that talks to it.
+"""TFF's runtime for one program: a worker process that never outlives it.
 
 TFF's default context starts the same worker, but lets it run on after the program (with the inherited stdout, so that
-`program | tail` never ends). Private imports of TFF live in this file only.
+`program | tail` never ends).
 """
 
-import collections
-from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import os
@@ -13,61 +11,42 @@ import pathlib
 import socket
 import sys
 import time
+from typing import Protocol
 
-import grpc
 import tensorflow_federated as tff
-from tensorflow_federated.python.core.backends.native import compiler
-from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 
+from experiments import execution
+from experiments import worker_connection
 from experiments import worker_process
 
 _WORKER_BINARY = pathlib.Path(tff.__file__).with_name('data') / 'worker_binary'
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_EXECUTORS_KEPT = 10  # TFF's own number.
-_MAX_MESSAGE_BYTES = 2**31 - 1  # Protocol buffers end here too.
-_CHANNEL_OPTIONS = [
-  ('grpc.max_receive_message_length', _MAX_MESSAGE_BYTES),
-  ('grpc.max_send_message_length', _MAX_MESSAGE_BYTES),
-  # The worker is on this machine: a proxy named in the environment could not reach it.
-  ('grpc.enable_http_proxy', 0),
-  # gRPC would wait a second before it tries again to reach a worker that is still starting.
-  ('grpc.initial_reconnect_backoff_ms', 100),
-  ('grpc.min_reconnect_backoff_ms', 100),
-]
 
 
-class ClosingExecutorFactory(tff.framework.ExecutorFactory):
-  """Keeps an executor for each of the last few numbers of clients and closes every executor it drops.
+class Runtime(Protocol):
+  """What a run asks of the workers that compute for it; `LocalWorker` and `remote_runtime.RemoteWorkers` give it."""
 
-  TFF's `ResourceManagingExecutorFactory` drops without closing: when the number of clients varies over more than ten
-  values, the worker keeps about three copies of a computation's arguments and results for each round, for good.
-  """
+  def rss_bytes(self) -> int | None:
+    """Returns the memory the workers hold now (resident set size); `None` if it is not measured."""
 
-  def __init__(self, build_executor: Callable[[tff.framework.CardinalitiesType], tff.framework.RemoteExecutor]):
-    self._build_executor = build_executor
-    self._executors: collections.OrderedDict[frozenset, tff.framework.RemoteExecutor] = collections.OrderedDict()
+  def peak_rss_bytes(self) -> int | None:
+    """Returns the most memory they have held; `None` if it is not measured."""
 
-  def create_executor(self, cardinalities: tff.framework.CardinalitiesType) -> tff.framework.RemoteExecutor:
-    """Returns the executor for these numbers of clients, which stays valid until ten others have been asked for."""
-    key = frozenset(cardinalities.items())
-    if key not in self._executors:
-      self._executors[key] = self._build_executor(cardinalities)
-    self._executors.move_to_end(key)
-    while len(self._executors) > _EXECUTORS_KEPT:
-      self._executors.popitem(last=False)[1].close()
-    return self._executors[key]
+  def responds(self, timeout_seconds: float) -> bool:
+    """Whether every worker in use gives a sign of life within this time."""
 
-  def clean_up_executor(self, cardinalities: tff.framework.CardinalitiesType) -> None:
-    """Closes the executor for these numbers of clients, if there is one."""
-    executor = self._executors.pop(frozenset(cardinalities.items()), None)
-    if executor is not None:
-      executor.close()
+  def kill(self) -> None:
+    """Makes the computation that another thread waits for fail soon."""
 
-  def close(self) -> None:
-    """Closes all executors."""
-    while self._executors:
-      self._executors.popitem()[1].close()
+  def restart(self) -> None:
+    """Makes computing possible again after a failure; raises `RuntimeError` if it cannot."""
+
+  def check(self, computation: tff.Computation) -> None:
+    """Raises `launch.UsageError` if the workers cannot run this computation, whatever its arguments."""
+
+  def check_data(self, database: pathlib.Path, dataset_hash: str) -> None:
+    """Raises `launch.UsageError` if a worker finds no data set, or another one, at this path."""
 
 
 class LocalWorker:
@@ -79,7 +58,7 @@ class LocalWorker:
   it. Other threads may call `kill` and the methods that only ask.
   """
 
-  def __init__(self, log_path: pathlib.Path, max_concurrent_calls: int | None = None):
+  def __init__(self, log_path: pathlib.Path, max_concurrent_calls: int | None = None, num_groups: int | None = None):
     """Starts a worker and waits until it answers.
 
     Args:
@@ -87,6 +66,7 @@ class LocalWorker:
       max_concurrent_calls: How many calls of one computation (how many clients, for the work of a client) the worker
         runs at a time; as many as this process has processors if `None`. All at once, as TFF would have it, made
         rounds up to three times longer on two processors and the worker's memory larger.
+      num_groups: If given, computations will be split into so many groups of clients: see `local_runtime`.
 
     Raises:
       RuntimeError: If the worker ends, or does not answer within a minute.
@@ -96,7 +76,8 @@ class LocalWorker:
       raise ValueError(f'max_concurrent_calls must be at least 1, not {max_concurrent_calls}')
     self._log_path = log_path
     self._max_concurrent_calls = max_concurrent_calls
-    self.executor_factory = ClosingExecutorFactory(self._build_executor)
+    self._num_groups = num_groups
+    self.executor_factory = worker_connection.ClosingExecutorFactory(self._build_executor)
     self._start()
     if self._process.exposed_because:
       print(
@@ -137,14 +118,7 @@ class LocalWorker:
       Whether it came. At once `False` if the worker has ended, and after the time if its process hangs. A computation that
       never ends looks like one that takes long: this cannot tell them apart.
     """
-    if not self.is_alive():
-      return False
-    try:
-      self._ask_nothing(b'', timeout=timeout_seconds)
-    except grpc.RpcError as error:
-      # The worker knows no such method, which took a worker to find out.
-      return error.code() == grpc.StatusCode.UNIMPLEMENTED
-    return True
+    return self.is_alive() and worker_connection.answers(self._channel, timeout_seconds)
 
   def kill(self) -> None:
     """Ends the worker, so that the computation another thread waits for fails soon: the way out if it hangs."""
@@ -169,12 +143,19 @@ class LocalWorker:
     self.executor_factory.close()
     self._channel.close()
 
+  def check(self, computation: tff.Computation) -> None:
+    """Accepts every computation, but with groups only one that can be split; see `Runtime`."""
+    if self._num_groups:
+      execution.check_mergeable(computation)
+
+  def check_data(self, database: pathlib.Path, dataset_hash: str) -> None:
+    """Has nothing to compare: the worker reads the very file that the program has opened; see `Runtime`."""
+
   def _start(self) -> None:
-    with _reserved_port() as port:
-      self._process = worker_process.start(_worker_command(port, self._max_concurrent_calls), port, self._log_path)
-      self._channel = grpc.insecure_channel(self._process.address, _CHANNEL_OPTIONS)
+    with reserved_port() as port:
+      self._process = worker_process.start(worker_command(port, self._max_concurrent_calls), port, self._log_path)
+      self._channel = worker_connection.connect(self._process.address)
       self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
-      self._ask_nothing = self._channel.unary_unary('/leanfed.Probe/AskNothing')
       try:
         self._wait_until_ready()
       except BaseException:
@@ -184,11 +165,7 @@ class LocalWorker:
   def _build_executor(self, cardinalities: tff.framework.CardinalitiesType) -> tff.framework.RemoteExecutor:
     # TFF retries for ever when a worker cannot be reached. This check, which every retry passes, is what ends it.
     self._check_alive()
-    # By TFF's default up to 19 finished values, each of which may be a whole model, wait in the worker for a twentieth:
-    # 190 MB instead of 85 MB with a state of 10 MB.
-    executor = tff.framework.RemoteExecutor(self._stub, dispose_batch_size=1)
-    executor.set_cardinalities({tff.CLIENTS: 0} | cardinalities)
-    return executor
+    return worker_connection.build_executor(self._stub, cardinalities)
 
   def _wait_until_ready(self) -> None:
     deadline = time.monotonic() + _START_SECONDS
@@ -211,38 +188,35 @@ class LocalWorker:
     raise RuntimeError(f"TFF's worker is ending; see {self._log_path}")
 
 
-def build_execution_context(worker: LocalWorker) -> tff.framework.SyncExecutionContext:
-  """Returns a context that runs TFF computations on `worker`, compiled and converted as TFF's own default does."""
-  return tff.framework.SyncExecutionContext(
-    executor_fn=worker.executor_factory,
-    compiler_fn=compiler.desugar_and_transform_to_native,
-    transform_args=tensorflow_computation.transform_args,
-    transform_result=tensorflow_computation.transform_result,
-  )
-
-
 @contextlib.contextmanager
-def local_runtime(log_path: pathlib.Path, max_concurrent_calls: int | None = None) -> Iterator[LocalWorker]:
+def local_runtime(
+  log_path: pathlib.Path, max_concurrent_calls: int | None = None, num_groups: int | None = None
+) -> Iterator[LocalWorker]:
   """Runs this thread's TFF computations on a `LocalWorker` (see there for the arguments), which ends with the block.
 
   The worker's context stays TFF's default after the block, so that a computation called there raises a `RuntimeError`
-  and does not start a worker that nobody ends. TFF keeps a default context for each thread: others are not affected.
+  and does not start a worker that nobody ends. TFF keeps a default context for each thread: others are not affected. With
+  `num_groups` the clients are computed one group after the other, see `execution.build_spread_context`.
   """
-  worker = LocalWorker(log_path, max_concurrent_calls)
+  worker = LocalWorker(log_path, max_concurrent_calls, num_groups)
   try:
-    tff.framework.set_default_context(build_execution_context(worker))
+    context = execution.build_execution_context(worker.executor_factory)
+    if num_groups:
+      context = execution.build_spread_context([execution.InOwnThread(context)], num_groups)
+    tff.framework.set_default_context(context)
     yield worker
   finally:
     worker.stop()
 
 
-def _worker_command(port: int, max_concurrent_calls: int | None) -> list[str]:
+def worker_command(port: int, max_concurrent_calls: int | None) -> list[str]:
+  """Returns what runs TFF's worker in the foreground, listening on a TCP port; see `LocalWorker` for the limit."""
   limit = len(os.sched_getaffinity(0)) if max_concurrent_calls is None else max_concurrent_calls
   return [str(_WORKER_BINARY), f'--port={port}', f'--max_concurrent_computation_calls={limit}']
 
 
 @contextlib.contextmanager
-def _reserved_port() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
   """Yields a free port that no program can take by chance inside the block; gRPC alone may bind to it, as it shares ports.
 
   Without the reservation two workers started at once could get one port: gRPC would share it between them, silently.

@@ -25,7 +25,7 @@ class Supervisor:
   """Makes the calls of one thread on its worker, one at a time."""
 
   def __init__(
-    self, worker: runtime.LocalWorker, probe_seconds: float = _PROBE_SECONDS, hang_seconds: float = _HANG_SECONDS
+    self, worker: runtime.Runtime, probe_seconds: float = _PROBE_SECONDS, hang_seconds: float = _HANG_SECONDS
   ):
     """Takes the worker, the time between two looks at it, and the time it has to answer, both in seconds."""
     self._worker = worker

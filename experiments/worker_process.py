@@ -1,4 +1,7 @@
-"""A server on this machine that ends with this process and, where the system allows it, is reached by this process alone."""
+"""A server on this machine that ends with this process and is reached by this process, or by this user, alone.
+
+Where the system does not allow that, `start` starts it nevertheless, and says so; `offer` does not.
+"""
 
 import contextlib
 import dataclasses
@@ -18,6 +21,10 @@ from experiments import tied_process
 _PYTHON = (sys.executable, '-I', '-S')
 _LONGEST_FOLDER_BYTES = 80  # The path of a Unix socket has at most 107.
 _PIPE_END_MILLISECONDS = 5000  # Measured: 5 to 20.
+
+
+class NotIsolatedError(OSError):
+  """The system does not allow to isolate a process; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,38 +79,66 @@ def start(command: list[str], port: int, log_path: pathlib.Path) -> WorkerProces
   Returns:
     The server, which may not listen yet.
   """
-  command = [*_PYTHON, tied_process.__file__, str(os.getpid()), *command]
+  command = _tied(command)
   try:
-    return _start_isolated(command, port, log_path)
+    folder = tempfile.gettempdir()
+    folder = folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER_BYTES else '/tmp'
+    path = os.path.join(tempfile.mkdtemp(prefix='leanfed-', dir=folder), 'worker')
+    return _start_isolated(command, port, log_path, path, is_private=True)
   except OSError as error:
     with contextlib.ExitStack() as cleanup:
       process = _start_process(command, log_path, (), cleanup)
       return WorkerProcess(f'127.0.0.1:{port}', str(error), process, None, cleanup.pop_all())
 
 
-def _start_isolated(command: list[str], port: int, log_path: pathlib.Path) -> WorkerProcess:
-  """Starts `command` behind a Unix socket of mode 0600 in a new directory of mode 0700; `OSError` if it cannot."""
+def offer(command: list[str], port: int, log_path: pathlib.Path, socket_path: str) -> WorkerProcess:
+  """Starts a server as `start` does, which any process of this user reaches through a Unix socket of mode 0600.
+
+  Args:
+    command: Runs the server, in the foreground.
+    port: The TCP port it listens on, which must be free.
+    log_path: The file that everything it prints is appended to.
+    socket_path: Of the socket, which must not exist; at most 107 bytes.
+
+  Returns:
+    The server, which may not listen yet.
+
+  Raises:
+    NotIsolatedError: If the system does not allow to isolate it; nothing runs then.
+    OSError: If the socket or the log cannot be made.
+  """
+  return _start_isolated(_tied(command), port, log_path, socket_path, is_private=False)
+
+
+def _tied(command: list[str]) -> list[str]:
+  return [*_PYTHON, tied_process.__file__, str(os.getpid()), *command]
+
+
+def _start_isolated(
+  command: list[str], port: int, log_path: pathlib.Path, path: str, is_private: bool
+) -> WorkerProcess:
+  """Starts `command` behind a new Unix socket of mode 0600; `OSError` if it cannot.
+
+  A private one is for this process alone, and its directory goes with it.
+  """
   with contextlib.ExitStack() as cleanup:
-    folder = tempfile.gettempdir()
-    directory = tempfile.mkdtemp(
-      prefix='leanfed-', dir=folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER_BYTES else '/tmp'
-    )
-    cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
+    if is_private:
+      cleanup.callback(shutil.rmtree, os.path.dirname(path), ignore_errors=True)
     report_end, pipe_end = os.pipe()
     report = cleanup.enter_context(open(report_end, 'rb', buffering=0))
     with open(pipe_end, 'wb'), socket.socket(socket.AF_UNIX) as listener:
-      path = os.path.join(directory, 'worker')
       listener.bind(path)
+      cleanup.callback(pathlib.Path(path).unlink, missing_ok=True)
       os.chmod(path, 0o600)
-      listener.listen()
+      listener.listen()  # Until here nobody could connect.
       inherited = (listener.fileno(), pipe_end)
-      numbers = (os.getpid(), *inherited, port)
+      numbers = (os.getpid() if is_private else isolation.ANY_OF_THIS_USER, *inherited, port)
       launcher = [*_PYTHON, isolation.__file__, *map(str, numbers)]
       cleanup.callback(_pipe_has_ended, report, _PIPE_END_MILLISECONDS)
       process = _start_process(launcher + command, log_path, inherited, cleanup)
     outcome = report.readline().decode().strip()
     if outcome != isolation.SUCCESS:
-      raise OSError(outcome or f'the launcher failed; see {log_path}')
+      raise NotIsolatedError(outcome or f'the launcher failed; see {log_path}')
     return WorkerProcess(f'unix:{path}', '', process, report, cleanup.pop_all())
 
 

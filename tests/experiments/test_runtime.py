@@ -205,7 +205,7 @@ class StartTest(parameterized.TestCase):
   )
   def test_one_line_for_a_worker_that(self, command, message):
     log_path = _temporary_directory(self) / 'worker.log'
-    self.enter_context(mock.patch.object(runtime, '_worker_command', return_value=command))
+    self.enter_context(mock.patch.object(runtime, 'worker_command', return_value=command))
     self.enter_context(mock.patch.object(runtime, '_START_SECONDS', 0.5 if command[0] == 'sleep' else 60.0))
     with self.assertRaisesRegex(RuntimeError, message):
       runtime.LocalWorker(log_path)
@@ -215,7 +215,7 @@ class StartTest(parameterized.TestCase):
       runtime.LocalWorker(pathlib.Path('/dev/null'), max_concurrent_calls=0)
 
   def test_reserved_port_is_taken_for_all_others(self):
-    with runtime._reserved_port() as port, runtime._reserved_port() as other_port:
+    with runtime.reserved_port() as port, runtime.reserved_port() as other_port:
       self.assertNotEqual(port, other_port)
       with socket.socket() as stranger, self.assertRaises(OSError):
         stranger.bind(('127.0.0.1', port))

@@ -1,0 +1,79 @@
+"""One TFF worker that some other program runs, reached through a Unix socket: every way to lose it ends in an error."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import tensorflow_federated as tff
+
+from experiments import execution
+from experiments import worker_connection
+
+_DISPOSE_SECONDS = 10.0
+_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+class WorkerError(RuntimeError, grpc.RpcError):
+  """A worker is gone, or could not do what it was asked to."""
+
+
+class RemoteWorker:
+  """A connection to a worker, and the execution context that computes on it.
+
+  Attributes:
+    address: Of the worker: `unix:` and the path of a socket.
+    context: Computes on this worker, in a thread of its own; for TFF's mergeable context.
+  """
+
+  def __init__(self, address: str):
+    """Connects; whether anybody listens, `answers` tells."""
+    self.address = address
+    self._channel = worker_connection.connect(address)
+    channel = grpc.intercept_channel(self._channel, _FailAtOnce(address))
+    self._stub = tff.framework.RemoteExecutorGrpcStub(channel)
+    self._executors = worker_connection.ClosingExecutorFactory(
+      lambda cardinalities: worker_connection.build_executor(self._stub, cardinalities)
+    )
+    self._context = execution.build_execution_context(self._executors)
+    self.context = execution.InOwnThread(self._context)
+
+  def answers(self, timeout_seconds: float) -> bool:
+    """Whether the worker gives a sign of life within this time; see `worker_connection.answers`."""
+    return worker_connection.answers(self._channel, timeout_seconds)
+
+  def invoke(self, computation: tff.Computation, *arguments: Any) -> Any:
+    """Runs a computation on this worker alone; raises `WorkerError` if it fails."""
+    with tff.framework.get_context_stack().install(self._context):
+      return computation(*arguments)
+
+  def hang_up(self) -> None:
+    """Makes every computation that waits for the worker, and every later one, raise `WorkerError` at once.
+
+    Any thread may call it, again too.
+    """
+    self._channel.close()
+
+  def dispose(self) -> None:
+    """Frees what this connection left in the worker, which should answer, and then hangs up."""
+    self._executors.close()
+    self.hang_up()
+
+
+class _FailAtOnce(grpc.UnaryUnaryClientInterceptor):
+  """Turns the failure of a request into a `WorkerError`; TFF repeats a request to a worker that is gone for ever."""
+
+  def __init__(self, address: str):
+    self._address = address
+
+  def intercept_unary_unary(
+    self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+  ) -> Any:
+    if 'Dispose' in client_call_details.method:
+      client_call_details = client_call_details._replace(timeout=_DISPOSE_SECONDS)
+    outcome = continuation(client_call_details, request)
+    error = outcome.exception()
+    if error is None:
+      return outcome
+    is_lost = isinstance(error, ValueError) or error.code() in _LOST  # The former of a closed channel.
+    details = error.details() if isinstance(error, grpc.Call) else str(error)
+    raise WorkerError(f'worker {self._address} {"is gone" if is_lost else "failed"}: {details}')

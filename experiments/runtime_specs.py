@@ -1,0 +1,84 @@
+"""The catalogue behind `--runtime`: where a run computes."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import functools
+import pathlib
+
+from experiments import concurrency
+from experiments import remote_runtime
+from experiments import runtime
+from experiments import spec
+
+_PREFIX = 'unix:'
+_GROUPS = 8
+
+# From the file that a local worker prints to, the parameters of the model and the clients of a round, to the runtime for
+# the length of a `with` block. The keyword argument `num_groups` splits the clients, see `execution.build_spread_context`.
+Start = Callable[..., contextlib.AbstractContextManager[runtime.Runtime]]
+
+
+@contextlib.contextmanager
+def start_local(
+  log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
+) -> Iterator[runtime.LocalWorker]:
+  """Computes in a worker on this machine, which runs as many clients at a time as memory and processors allow."""
+  at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
+  with runtime.local_runtime(log_path, at_once, num_groups) as worker:
+    yield worker
+
+
+def build(text: str, deterministic: bool) -> Start:
+  """Builds what a spec such as `remote(workers=["unix:a.sock"])` names.
+
+  Args:
+    text: The spec.
+    deterministic: Whether sums over clients must not depend on the number of workers, not even in their last bit.
+
+  Returns:
+    What starts the runtime.
+
+  Raises:
+    SpecError: For a bad spec.
+  """
+  start = spec.build(text, RUNTIMES, 'runtime')
+  return functools.partial(start, num_groups=_GROUPS) if deterministic else start
+
+
+def local() -> Start:
+  """Computes on this machine, in a worker that the run starts and ends."""
+  return start_local
+
+
+def remote(workers: Sequence[str]) -> Start:
+  """Spreads clients over workers that `experiments.worker` offers.
+
+  Args:
+    workers: For each worker `unix:` and the path of a socket here, which ssh carries to its machine.
+
+  Returns:
+    What connects to them.
+
+  Raises:
+    ValueError: If there are none, or they are not distinct Unix sockets.
+  """
+  if not isinstance(workers, list | tuple) or not workers:
+    raise ValueError(f'workers must be a list of sockets such as ["unix:a.sock", "unix:b.sock"], not {workers!r}')
+  for address in workers:
+    if not isinstance(address, str) or not address.startswith(_PREFIX) or address == _PREFIX:
+      raise ValueError(
+        f'a worker is reached through a Unix socket such as "unix:a.sock", not {address!r}: let ssh -N -L carry one here'
+      )
+  if len({_path(address) for address in workers}) < len(workers):
+    raise ValueError(f'workers must differ from each other, and {list(workers)} do not')
+  addresses = [f'{_PREFIX}{_path(address)}' for address in workers]
+  return lambda *_, num_groups=None: remote_runtime.remote_runtime(addresses, num_groups)
+
+
+def _path(address: str) -> pathlib.Path:
+  return pathlib.Path(address.removeprefix(_PREFIX)).absolute()
+
+
+RUNTIMES = {'local': local, 'remote': remote}

@@ -1,0 +1,232 @@
+"""Several workers compute what one does; those that die or hang are done without; what does not fit is refused."""
+
+import contextlib
+import io
+import os
+import pathlib
+import signal
+import sqlite3
+import tempfile
+import threading
+import time
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from experiments import launch
+from experiments import remote_runtime
+from experiments import runtime
+from experiments import runtime_specs
+from experiments import spec
+from experiments import worker
+from optimizers import algorithms
+from optimizers import fed_opt
+from optimizers import local_batches
+from tests import tiny_task
+
+
+@tff.federated_computation(tff.FederatedType(np.int32, tff.CLIENTS))
+def _total(values):
+  return tff.federated_sum(values)
+
+
+@tff.tensorflow.computation(np.int64)
+def _count(steps):
+  return tf.while_loop(lambda i: i < steps, lambda i: [i + 1], [tf.constant(0, tf.int64)])[0]
+
+
+@tff.federated_computation(tff.FederatedType(np.int64, tff.CLIENTS))
+def _slow_total(steps):
+  return tff.federated_sum(tff.federated_map(_count, steps))
+
+
+@tff.tensorflow.computation(np.str_, np.str_)
+def _meet(own, other):
+  with tf.control_dependencies([tf.io.write_file(own, '')]):
+    met = tf.while_loop(
+      lambda tries, met: (tries < 10**6) & ~met,
+      lambda tries, met: [tries + 1, tf.size(tf.io.matching_files(other)) > 0],
+      [tf.constant(0), tf.constant(False)],
+    )[1]
+  return tf.cast(met, tf.int32)
+
+
+@tff.federated_computation(tff.FederatedType((np.str_, np.str_), tff.CLIENTS))
+def _meeting(paths):
+  return tff.federated_sum(tff.federated_map(_meet, paths))
+
+
+@tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+def _deviations(values):
+  deviation = tff.tensorflow.computation(lambda value, mean: tf.abs(value - mean))
+  mean = tff.federated_broadcast(tff.federated_mean(values))
+  return tff.federated_mean(tff.federated_map(deviation, (values, mean)))
+
+
+def _round(process: tff.learning.templates.LearningProcess) -> list[np.ndarray]:
+  clients = [
+    tiny_task.client([[key, 1.0], [2.0, -key], [0.5, key]][: 1 + key % 3], [1.0, -1.0, key][: 1 + key % 3], key)
+    for key in range(5)
+  ]
+  output = process.next(process.initialize(), clients)
+  measured = tf.nest.flatten([output.metrics['aggregator'], output.metrics['client_work']])
+  return [*output.state.global_model_weights.trainable, *measured]
+
+
+@tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+def _float_total(values):
+  return tff.federated_sum(values)
+
+
+class _TestCase(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.directory = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+
+  def start(self, count: int) -> None:
+    self.processes = []
+    for number in range(count):
+      self.processes.append(worker.start(str(self.directory / f'{number}.sock')))
+      self.addCleanup(self.processes[-1].stop)
+
+  def connect(self) -> remote_runtime.RemoteWorkers:
+    return self.enter_context(remote_runtime.remote_runtime([process.address for process in self.processes]))
+
+
+class SpreadTest(_TestCase):
+  def test_a_round_is_that_of_one_local_worker(self):
+    task = tiny_task.linear_task()
+    process = fed_opt.fed_avg()(task, algorithms.Communication(), local_batches.LocalBatches(2, 1, 100), seed=0)
+    with runtime.local_runtime(self.directory / 'worker.log'):
+      expected = _round(process)
+    self.start(2)
+    self.connect().check(process.next)
+    for value, wanted in zip(_round(process), expected, strict=True):
+      np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
+
+  def test_groups_give_the_same_bits_with_any_number_of_workers(self):
+    values = list(np.random.default_rng(0).standard_normal(100).astype(np.float32))
+    with runtime.local_runtime(self.directory / 'worker.log'):
+      without_groups = _float_total(values)
+    with runtime.local_runtime(self.directory / 'worker.log', num_groups=8) as local:
+      local.check(_float_total)
+      with self.assertRaisesRegex(launch.UsageError, 'cannot be split between workers or groups'):
+        local.check(_deviations)
+      expected = _float_total(values)
+    np.testing.assert_allclose(expected, without_groups, rtol=1e-5)
+    self.start(3)
+    for count in (1, 2, 3):
+      addresses = [process.address for process in self.processes[:count]]
+      with remote_runtime.remote_runtime(addresses, num_groups=8):
+        self.assertEqual(_float_total(values).tobytes(), expected.tobytes())
+
+  def test_workers_compute_at_the_same_time(self):
+    self.start(2)
+    self.connect()
+    # Each client waits until the other has begun, which no order of one after the other can satisfy.
+    begun = [str(self.directory / name) for name in ('first', 'second')]
+    self.assertEqual(_meeting([(begun[0], begun[1]), (begun[1], begun[0])]), 2)
+
+
+class FaultTest(_TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(mock.patch.object(remote_runtime, '_ANSWER_SECONDS', 3.0))
+    self.start(2)
+    self.workers = self.connect()
+    self.assertEqual(_total([1, 2, 4]), 7)
+    self.assertTrue(self.workers.responds(20))
+
+  def restart(self) -> str:
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+      self.workers.restart()
+    return stderr.getvalue()
+
+  def test_dead_worker_is_dropped_and_the_round_repeated(self):
+    self.processes[0].kill()
+    with self.assertRaisesRegex(RuntimeError, 'worker unix:.*0.sock is gone'):
+      _total([1, 2, 4])
+    self.assertFalse(self.workers.responds(20))
+    self.assertRegex(self.restart(), '^warning: worker unix:.*0.sock is gone; the run goes on with 1 of 2 workers\n$')
+    self.assertEqual(_total([1, 2, 4]), 7)
+    self.assertTrue(self.workers.responds(20))
+    self.processes[1].kill()
+    with self.assertRaisesRegex(RuntimeError, 'no worker is left'):
+      self.restart()
+
+  def test_hung_worker_is_dropped_and_the_round_repeated(self):
+    os.kill(self.processes[1].pid, signal.SIGSTOP)
+    responses = []
+
+    def supervise():
+      responses.append(self.workers.responds(3.0))
+      self.workers.kill()
+
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    started = time.monotonic()
+    with self.assertRaisesRegex(RuntimeError, 'worker unix:.*1.sock is gone'):
+      _total([1, 2, 4])
+    supervisor.join()
+    self.assertEqual(responses, [False])
+    self.assertRegex(self.restart(), '^warning: worker unix:.*1.sock is gone; the run goes on with 1 of 2 workers\n$')
+    self.assertEqual(_total([1, 2, 4]), 7)
+    self.assertLess(time.monotonic() - started, 40)
+
+  def test_endless_computation_can_be_given_up(self):
+    timer = threading.Timer(1.0, self.workers.kill)
+    timer.start()
+    with self.assertRaisesRegex(RuntimeError, 'is gone'):
+      _slow_total([2**62, 2**62])
+    timer.join()
+
+  def test_computation_after_the_end_is_an_error(self):
+    self.workers.stop()
+    with self.assertRaisesRegex(RuntimeError, 'is gone'):
+      _total([1, 2, 4])
+
+
+class CheckTest(_TestCase):
+  def test_refuses_what_does_not_fit(self):
+    self.start(1)
+    workers = self.connect()
+    with self.assertRaisesRegex(launch.UsageError, 'made of an earlier aggregate of the same round.*--runtime=local'):
+      workers.check(_deviations)
+    path = self.directory / 'a[1].sqlite'
+    with self.assertRaisesRegex(launch.UsageError, r'0\.sock finds nothing at .*sqlite: copy the file from here'):
+      workers.check_data(path, 'abc')
+    self.assertFalse(path.exists())
+    path.write_text('nonsense')
+    with self.assertRaisesRegex(launch.UsageError, 'finds no data set at'):
+      workers.check_data(path, 'abc')
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+      connection.execute('CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL)')
+      connection.execute("INSERT INTO meta VALUES ('dataset_hash', 'abc')")
+      connection.commit()
+    workers.check_data(path, 'abc')
+    with self.assertRaisesRegex(launch.UsageError, 'another data set .its hash starts with abc, here with xyz'):
+      workers.check_data(path, 'xyz')
+
+  def test_refuses_a_worker_that_is_not_there(self):
+    with self.assertRaisesRegex(launch.UsageError, 'no worker answers at unix:.*none.sock: run python -m'):
+      remote_runtime.RemoteWorkers([f'unix:{self.directory}/none.sock'])
+
+  @parameterized.parameters(
+    ('remote(workers=[])', 'must be a list of sockets'),
+    ('remote(workers="unix:a.sock")', 'must be a list of sockets'),
+    ('remote(workers=["host:8000"])', 'Unix socket such as "unix:a.sock", not \'host:8000\''),
+    ('remote(workers=["unix:a.sock", "unix:./a.sock"])', 'must differ'),
+    ('remot', "did you mean 'remote'"),
+  )
+  def test_refuses_spec(self, text, message):
+    with self.assertRaisesRegex(spec.SpecError, message):
+      runtime_specs.build(text, deterministic=False)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import safetensors.numpy
+
 ROOT = pathlib.Path(__file__).parents[1]
 NOT_REPEATABLE = ('round_seconds', 'worker_rss_bytes', 'round_retries')
 
@@ -84,6 +86,12 @@ def repeatable(output_dir: pathlib.Path) -> list[dict[str, str]]:
   """Returns the rows of `metrics.csv` without the columns that differ from run to run."""
   with (output_dir / 'metrics.csv').open(newline='') as file:
     return [{k: v for k, v in row.items() if k not in NOT_REPEATABLE} for row in csv.DictReader(file)]
+
+
+def weights(output_dir: pathlib.Path) -> dict[str, bytes]:
+  """Returns the bits of the model's weights, by name."""
+  loaded = safetensors.numpy.load_file(output_dir / 'model.safetensors')
+  return {name: array.tobytes() for name, array in loaded.items()}
 
 
 def worker_pids(pid: int) -> list[int]:

@@ -1,11 +1,13 @@
 """Whatever happens to a run from outside, nothing is lost and it ends with a clear word, or goes on."""
 
+import contextlib
 import os
 import pathlib
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 
@@ -67,6 +69,29 @@ def test_workers_that_die_again_and_again_end_the_run_with_what_it_had(finished,
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
   assert runs.repeatable(output_dir) == runs.repeatable(finished)
+
+
+def test_a_remote_worker_that_dies_changes_no_bit(text, environment, tmp_path):
+  local, output_dir = tmp_path / 'local', tmp_path / 'remote'
+  process = runs.finish(runs.command(text, local, deterministic=True), environment)
+  assert process.returncode == 0, process.stderr
+  sockets = [str(tmp_path / f'{name}.sock') for name in 'ab']
+  with contextlib.ExitStack() as started:
+    offers = [
+      started.enter_context(runs.running([sys.executable, '-m', 'experiments.worker', f'--socket={path}'], environment))
+      for path in sockets
+    ]
+    for offer, path in zip(offers, sockets, strict=True):
+      assert runs.wait_for(lambda path=path: pathlib.Path(path).exists(), offer), offer.stderr.read()
+    spec = f'remote(workers={[f"unix:{path}" for path in sockets]})'
+    command = runs.command(text, output_dir, deterministic=True, runtime=spec)
+    process = started.enter_context(runs.running(command, environment))
+    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
+    os.kill(runs.worker_pids(offers[0].pid)[0], signal.SIGKILL)
+    assert process.wait(timeout=200) == 0, process.stderr.read()
+    assert 'the run goes on with 1 of 2 workers' in process.stderr.read()
+  assert runs.repeatable(output_dir) == runs.repeatable(local)
+  assert runs.weights(output_dir) == runs.weights(local)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

@@ -48,26 +48,28 @@ def main() -> None:
       elif _WHAT.value == 'select':
         benchmark_select.print_table(_REPEATS.value)
       elif _WHAT.value == 'scale':
-        _measure_scale(worker)
+        _measure_scale(folder, worker)
       else:
         benchmark_training.compare_speed(folder, _REPEATS.value)
         if _MEMORY_ROUNDS.value:
           benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
 
 
-def _measure_scale(worker: runtime.LocalWorker) -> None:
-  folder = pathlib.Path(_OUTPUT_DIR.value) if _OUTPUT_DIR.value else None
-  if folder:
-    output.make(folder)
-  simulation = benchmark_scale.Simulation(benchmark_scale.prepared_population(_POPULATION.value))
-  rows = benchmark_scale.measure_all(simulation, [worker], _REPEATS.value)
-  benchmark_scale.print_table(simulation, rows)
-  if folder:
-    benchmark_scale.plot(rows, folder / 'scale.png')
+def _measure_scale(folder: pathlib.Path, local_worker: runtime.LocalWorker) -> None:
+  text = benchmark_scale.prepared_population(_POPULATION.value)
+  simulation = benchmark_scale.Simulation(text)
+  print(f'{simulation.num_clients:,} clients, {simulation.num_parameters:,} parameters', flush=True)
+  rows = benchmark_scale.measure_sizes(simulation, local_worker.pid, _REPEATS.value)
+  benchmark_scale.print_table(rows)
+  benchmark_scale.print_line(rows)
+  if _OUTPUT_DIR.value:
+    output.make(pathlib.Path(_OUTPUT_DIR.value))
+    benchmark_scale.plot(rows, pathlib.Path(_OUTPUT_DIR.value, 'scale.png'))
   if _MEMORY_ROUNDS.value:
     memory_slope.print_slopes(
-      lambda: simulation.advance(benchmark_scale.MEMORY_CLIENTS), [worker], _MEMORY_ROUNDS.value
+      lambda: simulation.advance(benchmark_scale.MEMORY_CLIENTS), [local_worker], _MEMORY_ROUNDS.value
     )
+  benchmark_scale.print_table(benchmark_scale.measure_workers(text, folder, _REPEATS.value))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """The measurements behind `--what=scale`: rounds of more and more clients of a large generated population, and memory."""
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import pathlib
 import statistics
@@ -18,7 +19,8 @@ from data import partitions
 from data import prepare
 from data import stackoverflow
 from experiments import markdown_table
-from experiments import runtime
+from experiments import remote_runtime
+from experiments import worker
 from models import language_task
 from models import lstm
 from optimizers import algorithms
@@ -27,6 +29,7 @@ from optimizers import local_batches
 
 CLIENTS_PER_ROUND = (10, 50, 200, 800)
 MEMORY_CLIENTS = 50  # Of each round of the memory measurement.
+SPREAD_CLIENTS = 50  # Of each round that one and two workers share.
 _VOCABULARY, _LENGTH, _BATCH_SIZE = 2000, 20, 16
 _HEADER = (
   'workers',
@@ -114,14 +117,12 @@ def prepared_population(num_clients: int, cache_dir: pathlib.Path | None = None)
   return prepare.prepare(source, partitions.natural(), cache_dir)
 
 
-def measure(
-  simulation: Simulation, workers: Sequence[runtime.LocalWorker], clients_per_round: int, repeats: int
-) -> Row:
+def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_round: int, repeats: int) -> Row:
   """Measures `repeats` rounds after one to warm up.
 
   Args:
     simulation: Advances in the runtime that is entered.
-    workers: All worker processes of that runtime.
+    worker_pids: The process ids of all workers of that runtime, which are on this machine.
     clients_per_round: Clients of each round.
     repeats: At least 1.
 
@@ -134,30 +135,49 @@ def measure(
     simulation.advance(clients_per_round)
     seconds.append(time.perf_counter() - started)
   return Row(
-    workers=len(workers),
+    workers=len(worker_pids),
     clients_per_round=clients_per_round,
     seconds=tuple(seconds[1:]),
     main_bytes=psutil.Process().memory_info().rss,
-    worker_bytes=sum(worker.rss_bytes() for worker in workers),
-    worker_peak_bytes=sum(worker.peak_rss_bytes() for worker in workers),
+    worker_bytes=sum(psutil.Process(pid).memory_info().rss for pid in worker_pids),
+    worker_peak_bytes=sum(map(_peak_bytes, worker_pids)),
   )
 
 
-def measure_all(simulation: Simulation, workers: Sequence[runtime.LocalWorker], repeats: int) -> list[Row]:
+def _peak_bytes(pid: int) -> int:
+  lines = pathlib.Path(f'/proc/{pid}/status').read_text().splitlines()
+  return 1024 * next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
+
+
+def measure_sizes(simulation: Simulation, worker_pid: int, repeats: int) -> list[Row]:
   """Measures rounds of each size of `CLIENTS_PER_ROUND` that the population has clients for, the smallest first."""
   sizes = [size for size in CLIENTS_PER_ROUND if size <= simulation.num_clients]
-  return [measure(simulation, workers, size, repeats) for size in sizes]
+  return [measure(simulation, [worker_pid], size, repeats) for size in sizes]
 
 
-def print_table(simulation: Simulation, rows: Sequence[Row]) -> None:
-  """Prints a line for each row and the straight line through the medians."""
-  print(
-    f'{simulation.num_clients:,} clients, {simulation.num_parameters:,} parameters, {len(rows[0].seconds)} rounds a line'
-  )
+def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, repeats: int) -> list[Row]:
+  """Measures rounds of `SPREAD_CLIENTS` with one and with two workers behind Unix sockets in a folder."""
+  rows = []
+  for num_workers in (1, 2):
+    with contextlib.ExitStack() as ended:
+      processes = [worker.start(str(folder / f'{index}.sock')) for index in range(num_workers)]
+      for process in processes:
+        ended.callback(process.stop)
+      ended.enter_context(remote_runtime.remote_runtime([process.address for process in processes]))
+      rows.append(measure(Simulation(text), [process.pid for process in processes], SPREAD_CLIENTS, repeats))
+  return rows
+
+
+def print_table(rows: Sequence[Row]) -> None:
+  """Prints a line for each row."""
+  print(f'{len(rows[0].seconds)} rounds a line')
   print(markdown_table.render(_HEADER, [row.cells() for row in rows]), flush=True)
-  if len(rows) > 1:
-    slope, start = line(rows)
-    print(f'least squares: {start:.2f} s a round and {1e3 * slope:.1f} ms a client')
+
+
+def print_line(rows: Sequence[Row]) -> None:
+  """Prints the straight line through the medians of at least two rows."""
+  slope, start = line(rows)
+  print(f'least squares: {start:.2f} s a round and {1e3 * slope:.1f} ms a client', flush=True)
 
 
 def line(rows: Sequence[Row]) -> tuple[float, float]:

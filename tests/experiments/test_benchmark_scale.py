@@ -17,19 +17,28 @@ def test_measures_each_size_that_the_population_allows(text, worker, tmp_path: p
   monkeypatch.setattr(benchmark_scale, 'CLIENTS_PER_ROUND', (2, 5, 61))
   simulation = benchmark_scale.Simulation(text)
   assert simulation.num_parameters <= 500_000
-  rows = benchmark_scale.measure_all(simulation, [worker], repeats=2)
+  rows = benchmark_scale.measure_sizes(simulation, worker.pid, repeats=2)
   assert [row.clients_per_round for row in rows] == [2, 5]
   for row in rows:
     assert row.workers == 1
     assert len(row.seconds) == 2
     assert 10**7 < row.worker_bytes <= row.worker_peak_bytes
-  benchmark_scale.print_table(simulation, rows)
+  benchmark_scale.print_table(rows)
+  benchmark_scale.print_line(rows)
   benchmark_scale.plot(rows, tmp_path / 'scale.png')
   memory_slope.print_slopes(lambda: simulation.advance(2), [worker], rounds=2)
   printed = capsys.readouterr().out
   assert '| 1 | 2 |' in printed and '| 1 | 5 |' in printed
   assert 'memory of worker' in printed
+  assert 'least squares' in printed
   assert (tmp_path / 'scale.png').stat().st_size > 1000
+
+
+def test_measures_one_and_two_workers(text, tmp_path: pathlib.Path, monkeypatch):
+  monkeypatch.setattr(benchmark_scale, 'SPREAD_CLIENTS', 4)
+  rows = benchmark_scale.measure_workers(text, tmp_path, repeats=1)
+  assert [(row.workers, row.clients_per_round) for row in rows] == [(1, 4), (2, 4)]
+  assert rows[1].worker_bytes > 1.5 * rows[0].worker_bytes
 
 
 def _row(clients: int, *seconds: float) -> benchmark_scale.Row:

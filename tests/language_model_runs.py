@@ -72,7 +72,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], se
   while time.monotonic() < deadline and process.poll() is None:
     if condition():
       return True
-    time.sleep(0.01)
+    time.sleep(0.005)
   return False
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import math
 import pathlib
 import textwrap
 from typing import Any
@@ -13,6 +14,7 @@ _COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#
 _LINES = ('-', '--', ':', '-.')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _WIDTH, _HEIGHT, _LEGEND_LINE = 5.4, 3.6, 0.19  # Inches: a phone shows the picture at half its size.
+_WIDE = 20.0  # From here on, 1, 2 and 5 are the only numbers of a decade.
 _LABEL_WIDTH = 64  # Characters of a line of the legend.
 _TITLES = {
   'rounds': 'Perplexity against rounds',
@@ -59,13 +61,25 @@ def _picture(groups: Sequence[run_comparison.Group], path: pathlib.Path, xlabel:
   axes.set(xlabel=xlabel, ylabel='perplexity on held-out clients', yscale='log')
   for axis in (axes.xaxis, axes.yaxis):
     if axis.get_scale() == 'log':
-      axis.set_major_formatter(_formatter())
-      axis.set_minor_formatter(_formatter(minor_thresholds=(2, 0.5)))
+      _label(axis)
   axes.grid(alpha=0.3, which='both')
   handles = axes.get_legend_handles_labels()[0]
   figure.legend(handles[: len(groups)], labels, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
   figure.savefig(path, dpi=150)
   pyplot.close(figure)
+
+
+def _label(axis: Any) -> None:
+  """Gives a logarithmic axis as many numbers as have room beside each other."""
+  from matplotlib import ticker
+
+  low, high = axis.get_view_interval()
+  axis.set_major_formatter(_formatter())
+  if high > _WIDE * low:
+    axis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0)))
+    axis.set_minor_formatter(_formatter(minor_thresholds=(math.inf, math.inf)))
+  else:
+    axis.set_minor_formatter(_formatter(minor_thresholds=(2, 0.5)))
 
 
 def _formatter(**options: Any) -> Any:

@@ -41,8 +41,8 @@ def build_spread_context(
 
   Args:
     contexts: Where the groups are computed; if there are more groups, one after the other.
-    num_groups: Into how many groups, of equal size, the clients are split; one for each context if `None`. The sums over
-      clients, to the last bit, depend on it and not on the number of contexts.
+    num_groups: Into how many groups, of equal size, the clients are split; one for each context if `None`. With one
+      context they are merged in their order, with several in the order in which they are finished.
   """
   return tff.framework.MergeableCompExecutionContext(
     contexts, compiler_fn=compile_to_mergeable, num_subrounds=num_groups

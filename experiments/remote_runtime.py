@@ -35,7 +35,8 @@ class RemoteWorkers:
 
     Args:
       addresses: For each worker `unix:` and the path of its socket.
-      num_groups: Into how many groups the clients are split, whatever the number of workers; one for each if `None`.
+      num_groups: If given, one worker computes so many groups of clients in turn, the others stand by for it, and sums are
+        the same to the last bit whichever worker it is; if `None`, all workers share the clients.
 
     Raises:
       UsageError: If one of them does not answer.
@@ -147,7 +148,9 @@ class RemoteWorkers:
         raise launch.UsageError(_no_data(worker.address, path, others))
 
   def _compute_on_workers(self) -> None:
-    contexts = [worker.context for worker in self._workers]
+    # TFF merges groups in the order in which workers finish them: to have them in order, one worker computes them all.
+    workers = self._workers[:1] if self._num_groups else self._workers
+    contexts = [worker.context for worker in workers]
     tff.framework.set_default_context(execution.build_spread_context(contexts, self._num_groups))
 
 

@@ -97,8 +97,8 @@ _RUNTIME = flags.DEFINE_string(
 _DETERMINISTIC = flags.DEFINE_bool(
   'deterministic',
   False,
-  'Add up clients in eight fixed groups, so that the result is the same to the last bit with any number of workers. Slower; '
-  'one worker repeats itself in any case.',
+  'Add up clients in eight fixed groups, in order, so that the result is the same to the last bit here and on any remote '
+  'worker; of several workers one computes, the others stand by. One worker repeats itself in any case.',
 )
 _ROUNDS = flags.DEFINE_integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
 _CLIENTS = flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round.', lower_bound=1)

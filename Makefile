@@ -18,11 +18,11 @@ run: setup
 test: setup
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
-	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile tests
+	$(PYTHON_IN_VENV) -m pytest -n 2 --max-worker-restart=0 --dist loadfile tests
 
 # The long form of the laws that codecs keep, and two hundred kills.
 stress: setup
-	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile tests/compression tests/optimizers tests/experiments/test_spec.py tests/experiments/test_resume.py
+	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -o faulthandler_timeout=3600 tests/compression tests/optimizers tests/experiments/test_spec.py tests/experiments/test_resume.py
 
 benchmark: setup
 	$(PYTHON_IN_VENV) -m experiments.benchmark --what=training

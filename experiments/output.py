@@ -11,8 +11,6 @@ import pathlib
 import subprocess
 from typing import Any
 
-import tensorflow as tf
-
 from data import cache
 from experiments import command_line
 from experiments import launch
@@ -22,17 +20,6 @@ _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', '
 _FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
-
-
-@contextlib.contextmanager
-def saving(output_dir: pathlib.Path) -> Iterator[None]:
-  """Raises `RunEnded` with a remedy if the disk refuses what the block, later in a run, writes into its folder."""
-  try:
-    yield
-  except (OSError, tf.errors.OpError) as error:
-    raise launch.RunEnded(
-      f'cannot write to {output_dir} any more: {error}; mend that, and the same command goes on from the last checkpoint'
-    ) from error
 
 
 @contextlib.contextmanager
@@ -53,6 +40,29 @@ def make(output_dir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
+def exclusive(output_dir: pathlib.Path, refusal: str) -> Iterator[None]:
+  """Makes a folder unless it is there, and keeps it from other processes inside the block, or until this one is killed.
+
+  Args:
+    output_dir: The folder.
+    refusal: How to tell that another process has it.
+
+  Raises:
+    UsageError: If another process has it, or it cannot be made.
+  """
+  with contextlib.ExitStack() as held:
+    with usable(output_dir):
+      make(output_dir)
+      descriptor = os.open(output_dir, os.O_RDONLY)
+      held.callback(os.close, descriptor)
+      try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError as error:
+        raise launch.UsageError(f'{refusal}: wait for it, or choose a new --output_dir') from error
+    yield
+
+
+@contextlib.contextmanager
 def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
   """Makes `output_dir` the folder of this run, or checks that it already is, and keeps it from others inside the block.
 
@@ -69,27 +79,14 @@ def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mappin
   """
   config = dict(settings=dict(settings), **facts, packages=_versions(), git_commit=_git_commit())
   with contextlib.ExitStack() as held:
+    held.enter_context(exclusive(output_dir, f'another process writes to {output_dir}'))
     with usable(output_dir):
-      make(output_dir)
-      descriptor = os.open(output_dir, os.O_RDONLY)
-      held.callback(os.close, descriptor)
-      _lock(descriptor, output_dir)
       _check_same_run(output_dir, settings, facts)
       for left_over in [*output_dir.glob(f'*{cache.PART}'), *output_dir.glob('metrics.csv_temp*')]:
         left_over.unlink()
       write_json(output_dir / 'config.json', config)
       write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
     yield
-
-
-def _lock(descriptor: int, output_dir: pathlib.Path) -> None:
-  """Locks an open folder until it is closed, at the latest when this process ends."""
-  try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    raise launch.UsageError(
-      f'another process writes to {output_dir} now: wait for it, or choose a new --output_dir'
-    ) from error
 
 
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -1,8 +1,11 @@
 """What a run writes down as it goes: a row of `metrics.csv` and TensorBoard events for each round."""
 
+from collections.abc import Iterator
+import contextlib
 import pathlib
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import launch
@@ -72,3 +75,14 @@ class Records:
     csv = tff.program.CSVFileReleaseManager(str(self._csv), tff.program.CSVSaveMode.WRITE, key_fieldname='round')
     events = tff.program.TensorBoardReleaseManager(str(self._folder))
     self._releases = tff.program.GroupingReleaseManager([csv, events])
+
+
+@contextlib.contextmanager
+def saving(output_dir: pathlib.Path) -> Iterator[None]:
+  """Raises `RunEnded` with a remedy if the disk refuses what the block, later in a run, writes into its folder."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise launch.RunEnded(
+      f'cannot write to {output_dir} any more: {error}; mend that, and the same command goes on from the last checkpoint'
+    ) from error

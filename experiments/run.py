@@ -200,7 +200,7 @@ class _Run:
 
   async def _start(self) -> Any:
     """Returns the newest checkpoint, or the initial state, whose evaluation becomes round 0."""
-    state = self._on_clients(lambda _: self._initial_state(), ()).result
+    state = self._of_worker(self._initial_state)
     checkpoint = await self._checkpoints.load_latest(state)
     if checkpoint is not None:
       state, self._saved_round = checkpoint
@@ -247,10 +247,14 @@ class _Run:
     self._num_retries += outcome.num_retries
     return outcome
 
+  def _of_worker(self, ask: Callable[[], Any]) -> Any:
+    """Returns what `ask` returns, which needs the worker and no client."""
+    return self._on_clients(lambda _: ask(), ()).result
+
   async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
-    columns |= dict(worker_rss_bytes=self._worker.rss_bytes(), round_retries=self._num_retries)
-    self._num_retries = 0
-    with output.saving(self._config.output_dir):
+    columns['worker_rss_bytes'] = self._of_worker(self._worker.rss_bytes)
+    columns['round_retries'], self._num_retries = self._num_retries, 0
+    with records.saving(self._config.output_dir):
       await self._records.add(round_number, columns)
 
   async def _save(self, state: Any) -> None:
@@ -260,7 +264,7 @@ class _Run:
       return
     weights, folder = state.global_model_weights.trainable, self._config.output_dir
     by_name = {name: np.asarray(weight) for name, weight in zip(self._names, weights, strict=True)}
-    with output.saving(folder):
+    with records.saving(folder):
       if self._description:
         checkpoint_lib.save(folder, by_name, self._description, round_number)
       else:
@@ -277,7 +281,7 @@ class _Run:
       'seconds': seconds,
       'peak_rss_bytes': {
         'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        'worker': self._worker.peak_rss_bytes(),
+        'worker': self._of_worker(self._worker.peak_rss_bytes),
       },
       'dataset_hash': self._population.dataset_hash,
     }

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -153,16 +152,10 @@ def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def _claimed(folder: pathlib.Path) -> Any:
   """Keeps `folder` for this sweep while the block runs: two would make the same runs."""
-  with output.usable(folder):
-    (folder / 'logs').mkdir(parents=True, exist_ok=True)
+  with output.exclusive(folder, f'another sweep is at work in {folder}'):
     if (folder / 'config.json').exists():
       raise launch.UsageError(f'{folder} is the folder of one run: choose another --output_dir for a sweep')
-    lock = (folder / 'logs' / '.lock').open('w')
-  with lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise launch.UsageError(f'another sweep is at work in {folder}: wait for it or choose another folder') from error
+    output.make(folder / 'logs')
     yield
 
 

@@ -18,16 +18,6 @@ from tests import language_model_runs as runs
 
 
 @pytest.fixture(scope='module')
-def text(tmp_path_factory) -> pathlib.Path:
-  return runs.write_text(tmp_path_factory.mktemp('text'))
-
-
-@pytest.fixture(scope='module')
-def environment(tmp_path_factory) -> dict[str, str]:
-  return runs.environment(tmp_path_factory.mktemp('cache'))
-
-
-@pytest.fixture(scope='module')
 def finished(text, environment, tmp_path_factory) -> pathlib.Path:
   """A run of four rounds that nothing disturbed."""
   output_dir = tmp_path_factory.mktemp('runs') / 'finished'

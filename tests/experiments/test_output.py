@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from experiments import launch
 from experiments import output
+from experiments import records
 
 _SETTINGS = dict(model='lstm', output_dir='x', rounds=3, seed=None, plain=True)
 _FACTS = dict(dataset_hash='abc', num_parameters=7)
@@ -95,5 +96,5 @@ class OutputTest(parameterized.TestCase):
     OSError(28, 'No space left on device'), tf.errors.ResourceExhaustedError(None, None, 'full')
   )
   def test_a_disk_that_refuses_ends_the_run(self, error):
-    with self.assertRaisesRegex(launch.RunEnded, 'goes on from the last checkpoint'), output.saving(self.folder):
+    with self.assertRaisesRegex(launch.RunEnded, 'goes on from the last checkpoint'), records.saving(self.folder):
       raise error

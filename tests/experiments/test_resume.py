@@ -20,16 +20,6 @@ _KINDS = {
 
 
 @pytest.fixture(scope='module')
-def text(tmp_path_factory) -> pathlib.Path:
-  return runs.write_text(tmp_path_factory.mktemp('text'))
-
-
-@pytest.fixture(scope='module')
-def environment(tmp_path_factory) -> dict[str, str]:
-  return runs.environment(tmp_path_factory.mktemp('cache'))
-
-
-@pytest.fixture(scope='module')
 def reference(text, environment, tmp_path_factory):
   """Returns a function from a kind of run to the folder of one that nothing disturbed."""
   folders = {}

@@ -21,6 +21,7 @@ from absl.testing import parameterized
 from experiments import launch
 from experiments import worker
 from experiments import worker_connection
+from tests import language_model_runs
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -78,7 +79,11 @@ class MainTest(_TestCase):
     def wait_and_end():
       while not stdout.getvalue():
         time.sleep(0.1)
-      end()
+      try:
+        end()
+      except Exception:
+        os.kill(os.getpid(), signal.SIGINT)  # Nothing else would end it.
+        raise
 
     for number in (signal.SIGINT, signal.SIGTERM):
       self.addCleanup(signal.signal, number, signal.getsignal(number))
@@ -94,11 +99,7 @@ class MainTest(_TestCase):
 
   def test_says_so_when_the_worker_dies(self):
     def kill_worker():
-      (pid,) = (
-        int(path.parent.name)
-        for path in pathlib.Path('/proc').glob('[0-9]*/status')
-        if f'\nPPid:\t{os.getpid()}\n' in path.read_text() and 'worker_binary' in path.read_text()
-      )
+      (pid,) = language_model_runs.worker_pids(os.getpid())
       os.kill(pid, signal.SIGKILL)
 
     with self.assertRaises(SystemExit) as ending:

@@ -1,6 +1,5 @@
 """A worker that died or hangs is told from one that is busy, and can be replaced."""
 
-from collections.abc import Callable
 import os
 import pathlib
 import signal
@@ -14,15 +13,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import runtime
-
-
-def _happens_soon(condition: Callable[[], bool], seconds: float = 10) -> bool:
-  deadline = time.monotonic() + seconds
-  while not condition():
-    if time.monotonic() > deadline:
-      return False
-    time.sleep(0.02)
-  return True
+from tests import isolated_server
 
 
 def _is_in_state(pid: int, state: str) -> bool:
@@ -48,14 +39,14 @@ class FaultTest(absltest.TestCase):
   def test_dead_worker_does_not_respond(self):
     self.assertTrue(self.worker.responds(timeout_seconds=20))
     self.worker.kill()
-    self.assertTrue(_happens_soon(lambda: not self.worker.is_alive(), seconds=1))
+    self.assertTrue(isolated_server.happens_soon(lambda: not self.worker.is_alive(), seconds=1))
     started = time.monotonic()
     self.assertFalse(self.worker.responds(timeout_seconds=20))
     self.assertLess(time.monotonic() - started, 1)
 
   def test_hung_worker_does_not_respond(self):
     os.kill(self.worker.pid, signal.SIGSTOP)
-    self.assertTrue(_happens_soon(lambda: _is_in_state(self.worker.pid, 'T')))
+    self.assertTrue(isolated_server.happens_soon(lambda: _is_in_state(self.worker.pid, 'T')))
     self.assertTrue(self.worker.is_alive())
     self.assertFalse(self.worker.responds(timeout_seconds=0.3))
     os.kill(self.worker.pid, signal.SIGCONT)

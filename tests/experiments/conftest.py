@@ -1,0 +1,17 @@
+"""Fixtures of the tests that start the language-model binary: small text, and an environment with a cache of its own."""
+
+import pathlib
+
+import pytest
+
+from tests import language_model_runs
+
+
+@pytest.fixture(scope='module')
+def text(tmp_path_factory) -> pathlib.Path:
+  return language_model_runs.write_text(tmp_path_factory.mktemp('text'))
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory) -> dict[str, str]:
+  return language_model_runs.environment(tmp_path_factory.mktemp('cache'))

@@ -1,6 +1,7 @@
 """Generates a population of any size in the SQLite layout of TFF's Stack Overflow, to try out what large ones cost."""
 
 from collections.abc import Iterator
+import contextlib
 import pathlib
 import sqlite3
 
@@ -13,7 +14,7 @@ from data import errors
 from data import progress
 
 _FORMAT = 1  # of the generated file
-_HELDOUT_FRACTION = 10  # a tenth as many held-out clients, as in TFF's file
+_TRAIN_CLIENTS_PER_HELDOUT_CLIENT = 10  # about as in TFF's file
 _TAIL_EXPONENT = 1.3  # P(a client has at least k sentences) = 1 / k^1.3: 3.1 on average below the maximum
 _MAX_SENTENCES = 100
 _MIN_WORDS, _MAX_WORDS = 3, 17
@@ -56,29 +57,30 @@ def write(database: pathlib.Path, num_clients: int, seed: int = 0) -> None:
   """
   arguments.require_integer('num_clients', num_clients, 1, 10_000_000)
   arguments.require_integer('seed', seed, 0, 2**32 - 1)
-  sizes = {'train': num_clients, 'heldout': max(1, num_clients // _HELDOUT_FRACTION)}
+  sizes = {'train': num_clients, 'heldout': max(1, num_clients // _TRAIN_CLIENTS_PER_HELDOUT_CLIENT)}
   try:
     with cache.temporary(database) as unfinished:
       unfinished.unlink(missing_ok=True)
-      with progress.bar('generating a population', sum(sizes.values()), 'client') as report:
-        connection = sqlite3.connect(unfinished)
-        try:
-          connection.execute('PRAGMA journal_mode = OFF')
-          connection.execute('PRAGMA synchronous = OFF')
-          connection.executescript(_SCHEMA)
-          for split, clients, counts, protos in _draws(sizes, np.random.default_rng(seed)):
-            owners = np.repeat(clients, counts).tolist()
-            rows = ((split, owner, proto) for owner, proto in zip(owners, protos, strict=True))
-            connection.executemany('INSERT INTO examples VALUES (?, ?, ?)', rows)
-            metadata = zip(clients, [split] * len(clients), counts.tolist(), strict=True)
-            connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', metadata)
-            report(len(clients))
-          connection.commit()
-        finally:
-          connection.close()
+      with contextlib.closing(sqlite3.connect(unfinished)) as connection:
+        _fill(connection, sizes, seed)
       cache.publish(unfinished, database)
   except (OSError, sqlite3.Error) as error:
     raise errors.DataError(f'cannot write {str(database)!r} ({error}): free space or choose another folder') from None
+
+
+def _fill(connection: sqlite3.Connection, sizes: dict[str, int], seed: int) -> None:
+  connection.execute('PRAGMA journal_mode = OFF')
+  connection.execute('PRAGMA synchronous = OFF')
+  connection.executescript(_SCHEMA)
+  with progress.bar('generating a population', sum(sizes.values()), 'client') as report:
+    for split, clients, counts, protos in _draws(sizes, np.random.default_rng(seed)):
+      owners = np.repeat(clients, counts).tolist()
+      rows = ((split, owner, proto) for owner, proto in zip(owners, protos, strict=True))
+      connection.executemany('INSERT INTO examples VALUES (?, ?, ?)', rows)
+      metadata = zip(clients, [split] * len(clients), counts.tolist(), strict=True)
+      connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', metadata)
+      report(len(clients))
+  connection.commit()
 
 
 _Draw = tuple[str, list[str], np.ndarray, Iterator[bytes]]

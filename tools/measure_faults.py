@@ -115,6 +115,7 @@ class Faults:
 def main() -> None:
   """Injects each kind of fault as often as the command line says, three times by default."""
   repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+  random.seed(0)
   with tempfile.TemporaryDirectory() as folder:
     print(markdown_table.render(_HEADER, list(Faults(pathlib.Path(folder)).inject(repeats))))
 

@@ -27,6 +27,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import progress as progress_lib
+from experiments import records
 from models import checkpoint
 from models import gradients
 from models import model as model_lib
@@ -187,8 +188,7 @@ class _Training:
     path = self._config.output_dir / _STATE_FILE
     if path.exists():
       state = _load(path, state)
-      rows = metrics.read(self._config.output_dir / 'metrics.csv')
-      return state, [row for row in rows if row['step'] <= state.step]
+      return state, _rows(self._config.output_dir / 'metrics.csv', state.step)
     self._state, self._rows = state, []
     self._evaluate_and_write()
     self._save()
@@ -229,16 +229,29 @@ class _Training:
     writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
     writer.writeheader()
     writer.writerows(self._rows)
-    output.write_text(self._config.output_dir / 'metrics.csv', text.getvalue())
+    with records.saving(self._config.output_dir):
+      output.write_text(self._config.output_dir / 'metrics.csv', text.getvalue())
 
   def _save(self) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the steps are done again."""
     folder = self._config.output_dir
     names = [variable.name for variable in self._task.model.variables]
     by_name = {name: weight.numpy() for name, weight in zip(names, self._state.weights, strict=True)}
-    checkpoint.save(folder, by_name, self._description, self._state.step)
-    leaves = tf.nest.flatten(self._state)
-    checkpoint.save_arrays(folder / _STATE_FILE, {str(index): np.array(leaf) for index, leaf in enumerate(leaves)}, {})
+    leaves = {str(index): np.array(leaf) for index, leaf in enumerate(tf.nest.flatten(self._state))}
+    with records.saving(folder):
+      checkpoint.save(folder, by_name, self._description, self._state.step)
+      checkpoint.save_arrays(folder / _STATE_FILE, leaves, {})
+
+
+def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
+  """Reads the rows up to a step."""
+  try:
+    rows = [row for row in metrics.read(path) if row['step'] <= last_step]
+  except (OSError, KeyError, TypeError, ValueError):
+    rows = []
+  if not rows:
+    raise launch.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
+  return rows
 
 
 def _load(path: pathlib.Path, like: _State) -> _State:

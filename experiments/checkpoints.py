@@ -56,7 +56,10 @@ class Checkpoints:
       return False  # A kill came before the checksum.
     if recorded == _checksum(folder):
       return True
-    print(f'the checkpoint of round {round_number} in {self._folder} is damaged: using the one before', file=sys.stderr)
+    print(
+      f'the checkpoint of round {round_number} in {self._folder} is damaged: looking for the one before',
+      file=sys.stderr,
+    )
     return False
 
   def _of(self, round_number: int) -> pathlib.Path:

@@ -80,7 +80,8 @@ def available_bytes(root: pathlib.Path = pathlib.Path('/')) -> int:
 
 def _left_in_groups(root: pathlib.Path) -> Iterator[int]:
   """Yields what is left below each memory limit of the control groups, of version 2 and of version 1."""
-  for line in (root / 'proc/self/cgroup').read_text().splitlines():
+  groups = root / 'proc/self/cgroup'  # Not there in a kernel without control groups.
+  for line in groups.read_text().splitlines() if groups.exists() else ():
     _, controllers, group = line.split(':', 2)
     if not controllers:
       top, names = root / 'sys/fs/cgroup', ('memory.max', 'memory.current', 'inactive_file')

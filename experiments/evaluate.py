@@ -24,7 +24,7 @@ _PRETRAINED = flags.DEFINE_string(
 )
 _DATASET = flags.DEFINE_string('dataset', 'docstrings', 'Whose held-out clients count, as for language_model.')
 _EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 0, 'How many of them, drawn once; 0 for all.', lower_bound=0)
-_SEED = flags.DEFINE_integer('seed', 0, 'Decides which; a run with this seed evaluates on the same.', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides which; a run with this seed evaluates on the same.', 0, 2**32 - 1)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 

@@ -11,7 +11,7 @@ from experiments import launch
 from experiments import metrics
 
 # Not what is compared: names of one run, and what does not change a measurement.
-MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint')
+MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
 
 
 class FinishedRun(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import logging as python_logging
+import os
 import signal
 import sys
 
@@ -57,7 +58,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:
-    _refuse(str(error))
+    _refuse(error)
 
 
 def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
@@ -67,21 +68,28 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
   try:
     main()
   except (UsageError, spec.SpecError, errors.DataError) as error:
-    _refuse(str(error))
+    _refuse(error)
   except RunEnded as error:
-    _end(str(error), 1)
+    _leave(f'error: {_line(error)}', 1)
   except Stopped as stop:
-    print(f'stopped by {stop}; the same command goes on from the last checkpoint', file=sys.stderr)
-    sys.exit(stop.exit_code)
+    _leave(f'stopped by {stop}; the same command goes on from the last checkpoint', stop.exit_code)
   except KeyboardInterrupt:
     print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
     sys.exit(_INTERRUPTED)
 
 
-def _refuse(message: str) -> None:
-  _end(message, 2)
+def _refuse(message: object) -> None:
+  print(f'error: {_line(message)}', file=sys.stderr)
+  sys.exit(2)
 
 
-def _end(message: str, exit_code: int) -> None:
-  print('error: ' + ' '.join(message.split()), file=sys.stderr)
-  sys.exit(exit_code)
+def _leave(message: str, exit_code: int) -> None:
+  """Ends this process at once: threads of TFF that are still inside gRPC would make Python's own way out abort."""
+  print(message, file=sys.stderr)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(exit_code)
+
+
+def _line(message: object) -> str:
+  return ' '.join(str(message).split())

@@ -51,7 +51,7 @@ _STEPS_PER_CHECKPOINT = flags.DEFINE_integer('steps_per_checkpoint', 200, 'Steps
 _EVAL_CLIENTS = flags.DEFINE_integer(
   'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw.', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw.', 0, 2**32 - 1)
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 

@@ -30,7 +30,13 @@ class Records:
     return self.rows[-1]['round']
 
   def begin(self) -> None:
-    """Starts with no row."""
+    """Starts with no row; raises `UsageError` if there are rows of rounds, whose states then are gone."""
+    last = max(self._rounds_on_disk(), default=0)
+    if last > 0:
+      raise launch.UsageError(
+        f'{self._csv} has rows up to round {last}, but no checkpoint is sound: put the checkpoints back, or choose a new '
+        '--output_dir'
+      )
     output.write_text(self._csv, metrics.HEADER)
     self._open()
 
@@ -66,6 +72,12 @@ class Records:
       **{name: self.rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
       'dropped_updates': sum(row['dropped_updates'] for row in self.rows[1:]),
     }
+
+  def _rounds_on_disk(self) -> list[int]:
+    try:
+      return [row['round'] for row in metrics.read(self._csv)]
+    except (OSError, KeyError, TypeError, ValueError):
+      return []
 
   @property
   def _csv(self) -> pathlib.Path:

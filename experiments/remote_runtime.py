@@ -21,6 +21,7 @@ from experiments import launch
 from experiments import remote_worker
 
 _ANSWER_SECONDS = 10.0
+_FREE_SECONDS = 3.0  # So that a signal ends a run within ten.
 _HASH_QUERY = "SELECT value FROM meta WHERE key = 'dataset_hash'"
 
 
@@ -71,13 +72,8 @@ class RemoteWorkers:
     return all(_answers(self._workers, timeout_seconds))
 
   def kill(self) -> None:
-    """Hangs up on the workers that do not answer, or on all if all do: the computation under way fails soon."""
-    silent = [
-      worker
-      for worker, answers in zip(self._workers, _answers(self._workers, _ANSWER_SECONDS), strict=True)
-      if not answers
-    ]
-    for worker in silent or self._workers:
+    """Hangs up on all workers: the computation under way fails soon."""
+    for worker in self._workers:
       worker.hang_up()
 
   def restart(self) -> None:
@@ -94,24 +90,19 @@ class RemoteWorkers:
     answers = _answers(after, _ANSWER_SECONDS)
     self._workers = [worker for worker, is_there in zip(after, answers, strict=True) if is_there]
     for old, new, is_there in zip(before, after, answers, strict=True):
-      if is_there:
-        old.dispose()
-        continue
-      old.hang_up()
-      new.hang_up()
-      left = f'{len(self._workers)} of {len(before)} workers'
-      print(f'warning: worker {old.address} is gone; the run goes on with {left}', file=sys.stderr)
+      old.dispose(_FREE_SECONDS if is_there else 0.0)
+      if not is_there:
+        new.hang_up()
+        left = f'{len(self._workers)} of {len(before)} workers'
+        print(f'warning: worker {old.address} is gone; the run goes on with {left}', file=sys.stderr)
     if not self._workers:
       raise RuntimeError('no worker is left')
     self._compute_on_workers()
 
   def stop(self) -> None:
     """Hangs up on all workers, which go on waiting for other runs; again is no error."""
-    for worker, answers in zip(self._workers, _answers(self._workers, _ANSWER_SECONDS), strict=True):
-      if answers:
-        worker.dispose()
-      else:
-        worker.hang_up()
+    for worker in self._workers:
+      worker.dispose(_FREE_SECONDS)
 
   def check(self, computation: tff.Computation) -> None:
     """Tries whether the computation can be spread over workers.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import pathlib
 import resource
@@ -133,9 +134,11 @@ def run(
   start_runtime = config.start_runtime(
     config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
   )
-  with output.claimed(config.output_dir, config.settings, facts), start_runtime as worker:
-    if population.database:
-      worker.check_data(population.database, population.dataset_hash)
+  with output.claimed(config.output_dir, config.settings, facts), contextlib.ExitStack() as ended:
+    with supervision.starting():
+      worker = ended.enter_context(start_runtime)
+      if population.database:
+        worker.check_data(population.database, population.dataset_hash)
     supervisor = supervision.Supervisor(worker)
     with supervisor.handling_signals():
       return asyncio.run(_Run(task, process, population, config, worker, supervisor, start, description).until_done())
@@ -176,7 +179,8 @@ class _Run:
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
-    self._num_retries = 0  # Since the last row.
+    self._seconds_before = 0.0  # Of the rounds that were done when this process began.
+    self._num_retries = self._num_skipped = 0  # Since the last row.
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
@@ -186,6 +190,8 @@ class _Run:
     try:
       for round_number in range(self._records.round_number + 1, self._config.rounds + 1):
         state = await self._advance(round_number, state)
+        if round_number == self._config.rounds or round_number % self._config.rounds_per_checkpoint == 0:
+          await self._save(state)
         row = self._records.rows[-1]
         evaluated = row['eval/perplexity'] != metrics.NOT_MEASURED
         progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
@@ -205,6 +211,7 @@ class _Run:
     if checkpoint is not None:
       state, self._saved_round = checkpoint
       self._records.resume(self._saved_round)
+      self._seconds_before = sum(row['round_seconds'] for row in self._records.rows[1:])
       return state
     self._records.begin()
     await self._record(0, self._evaluation_columns(state))
@@ -222,38 +229,36 @@ class _Run:
 
   async def _advance(self, round_number: int, state: Any) -> Any:
     """Runs one round, records its row and returns the state after it."""
-    config, last = self._config, round_number == self._config.rounds
+    config = self._config
     started = time.monotonic()
     trained = self._on_clients(
       lambda ids: self._process.next(state, ids), self._draw(round_number, config.clients_per_round)
     )
-    columns = metrics.training_columns(trained.result.metrics, self._num_parameters)
-    columns['skipped_clients'] = trained.num_skipped
+    columns = metrics.training_columns(trained.metrics, self._num_parameters)
     columns['round_seconds'] = time.monotonic() - started
-    if last or round_number % config.rounds_per_eval == 0:
-      columns |= self._evaluation_columns(trained.result.state)
+    if round_number == config.rounds or round_number % config.rounds_per_eval == 0:
+      columns |= self._evaluation_columns(trained.state)
     await self._record(round_number, columns)
-    if last or round_number % config.rounds_per_checkpoint == 0:
-      await self._save(trained.result.state)
-    return trained.result.state
+    return trained.state
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
     weights = state.global_model_weights.trainable
-    evaluated = self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids)
-    return metrics.evaluation_columns(evaluated.result)
+    return metrics.evaluation_columns(self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids))
 
-  def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> attempts.Outcome[Any]:
+  def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> Any:
     outcome = attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)
     self._num_retries += outcome.num_retries
-    return outcome
+    self._num_skipped += outcome.num_skipped
+    return outcome.result
 
   def _of_worker(self, ask: Callable[[], Any]) -> Any:
     """Returns what `ask` returns, which needs the worker and no client."""
-    return self._on_clients(lambda _: ask(), ()).result
+    return self._on_clients(lambda _: ask(), ())
 
   async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
     columns['worker_rss_bytes'] = self._of_worker(self._worker.rss_bytes)
-    columns['round_retries'], self._num_retries = self._num_retries, 0
+    columns |= dict(round_retries=self._num_retries, skipped_clients=self._num_skipped)
+    self._num_retries = self._num_skipped = 0
     with records.saving(self._config.output_dir):
       await self._records.add(round_number, columns)
 
@@ -278,7 +283,7 @@ class _Run:
       'num_parameters': self._num_parameters,
       'num_clients_total': len(self._population.train.client_ids),
       **self._records.summary(),
-      'seconds': seconds,
+      'seconds': seconds + self._seconds_before,
       'peak_rss_bytes': {
         'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         'worker': self._of_worker(self._worker.peak_rss_bytes),

@@ -109,7 +109,7 @@ _LOCAL_EPOCHS = flags.DEFINE_integer(
 _MAX_EXAMPLES = flags.DEFINE_integer(
   'max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw of the run.', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw of the run.', 0, 2**32 - 1)
 _ROUNDS_PER_EVAL = flags.DEFINE_integer(
   'rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1
 )

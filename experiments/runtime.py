@@ -155,7 +155,7 @@ class LocalWorker:
     with reserved_port() as port:
       self._process = worker_process.start(worker_command(port, self._max_concurrent_calls), port, self._log_path)
       self._channel = worker_connection.connect(self._process.address)
-      self._stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
+      self._stub = worker_connection.Stub(self._channel)
       try:
         self._wait_until_ready()
       except BaseException:

@@ -62,7 +62,7 @@ def remote(workers: Sequence[str]) -> Start:
     What connects to them.
 
   Raises:
-    ValueError: If there are none, or they are not distinct Unix sockets.
+    ValueError: If there are none, or they are not distinct Unix sockets that exist.
   """
   if not isinstance(workers, list | tuple) or not workers:
     raise ValueError(f'workers must be a list of sockets such as ["unix:a.sock", "unix:b.sock"], not {workers!r}')
@@ -73,6 +73,9 @@ def remote(workers: Sequence[str]) -> Start:
       )
   if len({_path(address) for address in workers}) < len(workers):
     raise ValueError(f'workers must differ from each other, and {list(workers)} do not')
+  for path in map(_path, workers):
+    if not path.is_socket():
+      raise ValueError(f'there is no socket at {path}: carry one of experiments.worker here with ssh -N -L')
   addresses = [f'{_PREFIX}{_path(address)}' for address in workers]
   return lambda *_, num_groups=None: remote_runtime.remote_runtime(addresses, num_groups)
 

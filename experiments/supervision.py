@@ -21,6 +21,15 @@ class WorkerLost(RuntimeError):
   """The worker died or hung; a new one is ready, and what was computed must begin again from its start."""
 
 
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+  """Raises `RunEnded` for a worker that cannot be had, or is lost, inside the block."""
+  try:
+    yield
+  except (RuntimeError, OSError) as error:
+    raise launch.RunEnded(str(error)) from error
+
+
 class Supervisor:
   """Makes the calls of one thread on its worker, one at a time."""
 

@@ -2,6 +2,8 @@
 
 import collections
 from collections.abc import Callable
+import contextlib
+from typing import Any
 
 import grpc
 import tensorflow_federated as tff
@@ -53,6 +55,24 @@ class ClosingExecutorFactory(tff.framework.ExecutorFactory):
       self._executors.popitem()[1].close()
 
 
+class Stub(tff.framework.RemoteExecutorGrpcStub):
+  """TFF's requests to a worker. A worker that is gone holds nothing, so that asking it to let go of something never fails."""
+
+  def dispose(self, request: Any) -> None:
+    """Lets go of values; TFF asks for it whenever Python collects one, even at the end of the program."""
+    with contextlib.suppress(grpc.RpcError, ValueError):
+      super().dispose(request)
+
+  def dispose_executor(self, request: Any) -> None:
+    """Lets go of an executor and all its values."""
+    with contextlib.suppress(grpc.RpcError, ValueError):
+      super().dispose_executor(request)
+
+  def move_to(self, channel: grpc.Channel) -> None:
+    """Sends all later requests through another channel, also those of executors that were made before."""
+    super().__init__(channel)
+
+
 def connect(address: str) -> grpc.Channel:
   """Returns a channel to a worker, which need not listen yet; no size of message is too much for it."""
   return grpc.insecure_channel(address, _CHANNEL_OPTIONS)
@@ -78,9 +98,7 @@ def answers(channel: grpc.Channel, timeout_seconds: float) -> bool:
   return True
 
 
-def build_executor(
-  stub: tff.framework.RemoteExecutorStub, cardinalities: tff.framework.CardinalitiesType
-) -> tff.framework.RemoteExecutor:
+def build_executor(stub: Stub, cardinalities: tff.framework.CardinalitiesType) -> tff.framework.RemoteExecutor:
   """Returns an executor in the worker for these numbers of clients, 0 if none is given."""
   # By TFF's default up to 19 finished values, each of which may be a whole model, wait in the worker for a twentieth:
   # 190 MB instead of 85 MB with a state of 10 MB.

@@ -85,7 +85,7 @@ def start(command: list[str], port: int, log_path: pathlib.Path) -> WorkerProces
     folder = folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER_BYTES else '/tmp'
     path = os.path.join(tempfile.mkdtemp(prefix='leanfed-', dir=folder), 'worker')
     return _start_isolated(command, port, log_path, path, is_private=True)
-  except OSError as error:
+  except NotIsolatedError as error:
     with contextlib.ExitStack() as cleanup:
       process = _start_process(command, log_path, (), cleanup)
       return WorkerProcess(f'127.0.0.1:{port}', str(error), process, None, cleanup.pop_all())

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+_LARGEST = 1_000_000
+
 
 def chosen(sizes: Mapping[str, Mapping[str, int]], size: str, overrides: Mapping[str, int | None]) -> dict[str, Any]:
   """Returns the dimensions of a named size with the overrides that are not None put in.
@@ -13,17 +15,17 @@ def chosen(sizes: Mapping[str, Mapping[str, int]], size: str, overrides: Mapping
     overrides: Dimensions given by the user.
 
   Returns:
-    Dimensions by name, each a positive int.
+    Dimensions by name, each an int from 1 to 1,000,000.
 
   Raises:
-    ValueError: For an unknown size or a dimension below 1.
+    ValueError: For an unknown size or a dimension out of range.
   """
   if size not in sizes:
     raise ValueError(f'size must be one of {", ".join(sizes)}, not {size!r}')
   dimensions = dict(sizes[size]) | {name: value for name, value in overrides.items() if value is not None}
   for name, value in dimensions.items():
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-      raise ValueError(f'{name} must be a whole number of at least 1, not {value!r}')
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
+      raise ValueError(f'{name} must be a whole number from 1 to {_LARGEST:,}, not {value!r}')
   return dimensions
 
 

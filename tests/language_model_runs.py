@@ -103,5 +103,5 @@ def worker_pids(pid: int) -> list[int]:
 def _command_line(pid: str) -> bytes:
   try:
     return pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
-  except FileNotFoundError:
+  except OSError:  # It has ended.
     return b''

@@ -2,6 +2,7 @@
 
 import pathlib
 import threading
+import time
 
 import pytest
 
@@ -51,11 +52,14 @@ def test_one_at_a_time_holds_the_lock(tmp_path: pathlib.Path, capsys):
   with cache.exclusive(tmp_path):
     thread = threading.Thread(target=wait_for_it)
     thread.start()
-    thread.join(0.3)
+    deadline, said = time.monotonic() + 20, ''
+    while 'waiting for another program' not in said and time.monotonic() < deadline:
+      said += capsys.readouterr().err
+      time.sleep(0.01)
     order.append('first')
-  thread.join(10)
+  thread.join(20)
   assert order == ['first', 'second']
-  assert 'waiting for another program' in capsys.readouterr().err
+  assert 'waiting for another program' in said
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path):

@@ -67,7 +67,7 @@ class CheckpointsTest(parameterized.TestCase):
     state, round_number = self._load_latest()
     self.assertEqual(round_number, 10)
     self.assertEqual(state['weights'][0][0, 0], 10)
-    self.assertRegex(self.stderr.getvalue(), 'round 20 .* is damaged: using the one before')
+    self.assertRegex(self.stderr.getvalue(), 'round 20 .* is damaged: looking for the one before')
     self.assertEqual([path.name for path in self.folder.iterdir()], ['round_10'])
 
   def test_what_a_kill_left_is_swept_in_silence(self):

@@ -119,8 +119,8 @@ class SpreadTest(_TestCase):
       expected = _float_total(values)
     np.testing.assert_allclose(expected, without_groups, rtol=1e-5)
     self.start(3)
-    for count in (1, 2, 3):
-      addresses = [process.address for process in self.processes[:count]]
+    first, second, third = (process.address for process in self.processes)
+    for addresses in ([first], [second, first], [third, second, first]):
       with remote_runtime.remote_runtime(addresses, num_groups=8):
         self.assertEqual(_float_total(values).tobytes(), expected.tobytes())
 
@@ -184,6 +184,19 @@ class FaultTest(_TestCase):
       _slow_total([2**62, 2**62])
     timer.join()
 
+  def test_what_a_killed_computation_left_in_the_workers_is_freed(self):
+    freed = []
+    dispose = tff.framework.RemoteExecutorGrpcStub.dispose_executor
+
+    def note(stub, request):
+      dispose(stub, request)
+      freed.append(request.executor.id)
+
+    self.workers.kill()
+    with mock.patch.object(tff.framework.RemoteExecutorGrpcStub, 'dispose_executor', note):
+      self.workers.stop()
+    self.assertGreaterEqual(len(freed), 2)  # At least one of each worker.
+
   def test_computation_after_the_end_is_an_error(self):
     self.workers.stop()
     with self.assertRaisesRegex(RuntimeError, 'is gone'):
@@ -221,6 +234,7 @@ class CheckTest(_TestCase):
     ('remote(workers="unix:a.sock")', 'must be a list of sockets'),
     ('remote(workers=["host:8000"])', 'Unix socket such as "unix:a.sock", not \'host:8000\''),
     ('remote(workers=["unix:a.sock", "unix:./a.sock"])', 'must differ'),
+    ('remote(workers=["unix:/no/such.sock"])', 'there is no socket at /no/such.sock: carry one'),
     ('remot', "did you mean 'remote'"),
   )
   def test_refuses_spec(self, text, message):

@@ -10,10 +10,11 @@ import pytest
 
 from tests import language_model_runs as runs
 
+_ROUNDS = 12  # So many that a test which looks now and then finds a run still under way.
 _STRESS = bool(os.environ.get('LEANFED_STRESS'))
 _KINDS = {
   # State of the aggregator (the codec that clients vote on), of the schedule and of the server's optimizer.
-  'adaptive': dict(upload='rate_distortion', algorithm='fed_yogi(server_schedule="cosine(rounds=4)")'),
+  'adaptive': dict(upload='rate_distortion', algorithm='fed_yogi(server_schedule="cosine(rounds=12)")'),
   # State that clients share, and a part of the model drawn anew for each client.
   'mime': dict(upload='uniform(bits=4)', algorithm='mime_lite(base="momentum")', trainable='random(fraction=0.5)'),
 }
@@ -27,7 +28,9 @@ def reference(text, environment, tmp_path_factory):
   def of(kind: str) -> pathlib.Path:
     if kind not in folders:
       folders[kind] = tmp_path_factory.mktemp('reference') / kind
-      process = runs.finish(runs.command(text, folders[kind], rounds_per_checkpoint=1, **_KINDS[kind]), environment)
+      process = runs.finish(
+        runs.command(text, folders[kind], rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind]), environment
+      )
       assert process.returncode == 0, process.stderr
     return folders[kind]
 
@@ -59,11 +62,11 @@ _INSTANTS = {
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(instant, kind, reference, text, environment, tmp_path):
   output_dir = tmp_path / 'killed'
-  command = runs.command(text, output_dir, rounds_per_checkpoint=1, **_KINDS[kind])
+  command = runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind])
   with runs.running(command, environment) as process:
     assert runs.wait_for(lambda: _INSTANTS[instant](output_dir), process), process.stderr.read()
     process.send_signal(signal.SIGKILL)
-  assert runs.num_rounds(output_dir) < 4
+  assert runs.num_rounds(output_dir) < _ROUNDS
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
   _assert_same(output_dir, reference(kind))
@@ -77,7 +80,7 @@ def test_killed_again_and_again(kind, series, reference, text, environment, tmp_
   num_kills = 0
   while num_kills < 10:
     output_dir = tmp_path / f'after {num_kills} kills'
-    command = runs.command(text, output_dir, rounds_per_checkpoint=1, **_KINDS[kind])
+    command = runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind])
     num_kills += _kill_until_done(command, environment, draw, 10 - num_kills)
     resumed = runs.finish(command, environment)
     assert resumed.returncode == 0, resumed.stderr

@@ -39,10 +39,10 @@ class FaultTest(absltest.TestCase):
   def test_dead_worker_does_not_respond(self):
     self.assertTrue(self.worker.responds(timeout_seconds=20))
     self.worker.kill()
-    self.assertTrue(isolated_server.happens_soon(lambda: not self.worker.is_alive(), seconds=1))
+    self.assertTrue(isolated_server.happens_soon(lambda: not self.worker.is_alive()))
     started = time.monotonic()
     self.assertFalse(self.worker.responds(timeout_seconds=20))
-    self.assertLess(time.monotonic() - started, 1)
+    self.assertLess(time.monotonic() - started, 10)
 
   def test_hung_worker_does_not_respond(self):
     os.kill(self.worker.pid, signal.SIGSTOP)

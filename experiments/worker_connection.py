@@ -75,7 +75,10 @@ class Stub(tff.framework.RemoteExecutorGrpcStub):
 
 def connect(address: str) -> grpc.Channel:
   """Returns a channel to a worker, which need not listen yet; no size of message is too much for it."""
-  return grpc.insecure_channel(address, _CHANNEL_OPTIONS)
+  channel = grpc.insecure_channel(address, _CHANNEL_OPTIONS)
+  # TFF's stub would have a thread watch it, which prints a traceback if the channel is closed at the wrong moment.
+  channel.subscribe = lambda callback, try_to_connect=False: None
+  return channel
 
 
 def answers(channel: grpc.Channel, timeout_seconds: float) -> bool:

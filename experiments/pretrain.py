@@ -41,7 +41,10 @@ _STEPS = flags.DEFINE_integer('steps', 2000, 'Batches; 0 only evaluates the init
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 64, 'Examples in a batch.', lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float('learning_rate', 2e-3, "Adam's, at its highest.")
 _WARMUP_STEPS = flags.DEFINE_integer(
-  'warmup_steps', 100, 'Steps until then; afterwards it falls to 0 as a half cosine.', lower_bound=0
+  'warmup_steps',
+  100,
+  'Steps in which the learning rate rises from 0; then it falls back to 0 as a half cosine.',
+  lower_bound=0,
 )
 _CLIP_NORM = flags.DEFINE_float('clip_norm', 1.0, 'Largest global norm of a gradient.')
 _STEPS_PER_EVAL = flags.DEFINE_integer(

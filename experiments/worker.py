@@ -4,7 +4,7 @@
 
 No network port is opened: whoever may open the socket, a file of mode 0600, may use the worker, and that is this user and
 those that log in as this user by ssh. The line it prints says how. The data set must be at the same path as on the machine
-of the run. What the worker says goes to a file beside the socket. Ctrl-C ends it and leaves nothing else.
+of the run. What the worker says goes to SOCKET.log. Ctrl-C ends it and leaves only that file.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The model catalogue: names in `--model` to builders. A new model is its file and one line here."""
 
+from models import bert
 from models import conformer
 from models import lstm
 from models import transformer
@@ -8,4 +9,10 @@ LANGUAGE_MODELS = {
   'conformer': conformer.conformer,
   'lstm': lstm.lstm,
   'transformer': transformer.transformer,
+}
+
+ENCODERS = {
+  'albert': bert.albert,
+  'bert': bert.bert,
+  'distilbert': bert.distilbert,
 }

@@ -73,7 +73,7 @@ def save(folder: pathlib.Path, weights: Mapping[str, np.ndarray], description: D
     name: str(value) for name, value in dataclasses.asdict(description).items() if name != 'tokenizer'
   } | dict(tokenizer_sha256=description.tokenizer_hash, steps=str(steps))
   # The tokenizer first: it is the same whenever a model of a run is replaced.
-  _write(folder / TOKENIZER_FILE, description.tokenizer)
+  write(folder / TOKENIZER_FILE, description.tokenizer)
   save_arrays(folder / MODEL_FILE, weights, metadata)
 
 
@@ -128,7 +128,7 @@ def _content_hash(weights: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 def save_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
   """Writes arrays by name as safetensors: a reader, or a restart after a kill, sees the old file or the new one."""
   contiguous = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
-  _write(path, safetensors_numpy.save(contiguous, dict(metadata)))
+  write(path, safetensors_numpy.save(contiguous, dict(metadata)))
 
 
 def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -145,7 +145,8 @@ def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, st
     raise ValueError(f'{str(path)!r} is truncated or no safetensors file ({reason}): copy or make it again') from error
 
 
-def _write(path: pathlib.Path, content: bytes) -> None:
+def write(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file that is there whole or not at all."""
   with cache.temporary(path) as unfinished:
     unfinished.write_bytes(content)
     cache.publish(unfinished, path)

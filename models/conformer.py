@@ -61,9 +61,7 @@ def conformer(
   )
   dimensions = sizes.chosen(SIZES, size, overrides)
   sizes.check_dropout(dropout)
-  if dimensions['width'] % dimensions['num_heads']:
-    raise ValueError(f'num_heads={dimensions["num_heads"]} must divide width={dimensions["width"]}')
-  head_width = dimensions['width'] // dimensions['num_heads']
+  head_width = sizes.head_width(dimensions['width'], dimensions['num_heads'])
 
   def build(vocabulary_size: int) -> model_lib.Model:
     def apply(weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:

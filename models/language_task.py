@@ -27,11 +27,11 @@ def build(model: model_lib.Model, sequence_length: int) -> task_lib.Task:
     ),
     inputs=lambda batch: batch['tokens'][:, :-1],
     measure=lambda logits, batch: token_measures(logits, batch['tokens'][:, 1:]),
-    reindex=_reindex,
+    reindex=reindexed,
   )
 
 
-def _reindex(batch: task_lib.Batch, positions: tf.Tensor) -> task_lib.Batch:
+def reindexed(batch: task_lib.Batch, positions: tf.Tensor) -> task_lib.Batch:
   """Renumbers tokens; one that is gone becomes padding: it is not predicted, and a gap where it is an input."""
   return collections.OrderedDict(batch, tokens=tf.gather(positions, batch['tokens']))
 

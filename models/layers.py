@@ -34,10 +34,10 @@ def tied_logits(x: tf.Tensor, table: weight_lib.Value, bias: weight_lib.Value) -
   return tf.reshape(logits, [-1, x.shape[1], table.shape[0]])
 
 
-def layer_norm(x: tf.Tensor, scale: weight_lib.Value, bias: weight_lib.Value) -> tf.Tensor:
+def layer_norm(x: tf.Tensor, scale: weight_lib.Value, bias: weight_lib.Value, epsilon: float = _EPSILON) -> tf.Tensor:
   """Normalizes the last axis of `x` to zero mean and unit variance, then scales and shifts it."""
   mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-  return weight_lib.of(scale).scaled((x - mean) * tf.math.rsqrt(variance + _EPSILON)) + bias
+  return weight_lib.of(scale).scaled((x - mean) * tf.math.rsqrt(variance + epsilon)) + bias
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, purpose: int) -> tf.Tensor:
@@ -65,14 +65,24 @@ def sinusoidal_positions(length: int, width: int) -> tf.Tensor:
   return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)[:, :width]
 
 
-def causal_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, head_width: int) -> tf.Tensor:
-  """Scaled dot-product attention of each position to itself and those before it.
+def dot_product_attention(
+  query: tf.Tensor,
+  key: tf.Tensor,
+  value: tf.Tensor,
+  head_width: int,
+  hidden: tf.Tensor | None,
+  drop: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> tf.Tensor:
+  """Scaled dot-product attention of each position to the others and itself.
 
   Args:
     query: float32 [batch, length, width]; `key` and `value` likewise.
     key: See `query`.
     value: See `query`.
     head_width: Divides width.
+    hidden: float32, broadcast to [batch, heads, length, length]: 1 where the first position does not see the second,
+      else 0. None hides nothing.
+    drop: Applied to the weights of the mixture [batch, heads, length, length].
 
   Returns:
     float32 [batch, length, width]: the heads side by side.
@@ -84,8 +94,9 @@ def causal_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, head_wi
     return tf.transpose(tf.reshape(x, [-1, length, num_heads, head_width]), [0, 2, 1, 3])
 
   scores = tf.matmul(split(query), split(key), transpose_b=True) * head_width**-0.5
-  hidden = 1.0 - tf.linalg.band_part(tf.ones([length, length]), -1, 0)
-  mixed = tf.matmul(tf.nn.softmax(scores - 1e9 * hidden), split(value))
+  if hidden is not None:
+    scores -= 1e9 * hidden
+  mixed = tf.matmul(drop(tf.nn.softmax(scores)), split(value))
   return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [-1, length, width])
 
 
@@ -104,9 +115,9 @@ def norm_variables(name: str, width: int) -> list[model_lib.Variable]:
   ]
 
 
-def norm(weights: Named, name: str, x: tf.Tensor) -> tf.Tensor:
+def norm(weights: Named, name: str, x: tf.Tensor, epsilon: float = _EPSILON) -> tf.Tensor:
   """Does `layer_norm` with the scale and bias of this name."""
-  return layer_norm(x, weights[f'{name}_scale'], weights[f'{name}_bias'])
+  return layer_norm(x, weights[f'{name}_scale'], weights[f'{name}_bias'], epsilon)
 
 
 def projection_variables(
@@ -141,22 +152,35 @@ def projection(weights: Named, name: str, x: tf.Tensor) -> tf.Tensor:
 
 
 def attention_variables(name: str, width: int, num_heads: int) -> list[model_lib.Variable]:
-  """Declares the variables of `attention`; a head's columns lie side by side."""
+  """Declares the variables of `attention`, or of `self_attention` and a `norm`; a head's columns lie side by side."""
   variables = norm_variables(f'{name}/norm', width)
   for part in ('query', 'key', 'value'):
     variables += projection_variables(f'{name}/{part}', width, width, 'heads', num_heads)
   return variables + projection_variables(f'{name}/output', width, width, 'heads', num_heads, of_inputs=True)
 
 
+def self_attention(
+  weights: Named,
+  name: str,
+  x: tf.Tensor,
+  head_width: int,
+  hidden: tf.Tensor | None,
+  drop: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> tf.Tensor:
+  """Lets the positions of `x` [batch, length, width] attend to each other; see `dot_product_attention`."""
+  query, key, value = (projection(weights, f'{name}/{part}', x) for part in ('query', 'key', 'value'))
+  mixed = dot_product_attention(query, key, value, head_width, hidden, drop)
+  return projection(weights, f'{name}/output', mixed)
+
+
 def attention(weights: Named, name: str, x: tf.Tensor, head_width: int) -> tf.Tensor:
   """Normalizes `x` [batch, length, width] and lets each position attend to itself and those before it."""
-  y = norm(weights, f'{name}/norm', x)
-  query, key, value = (projection(weights, f'{name}/{part}', y) for part in ('query', 'key', 'value'))
-  return projection(weights, f'{name}/output', causal_attention(query, key, value, head_width))
+  later = 1.0 - tf.linalg.band_part(tf.ones([x.shape[1], x.shape[1]]), -1, 0)
+  return self_attention(weights, name, norm(weights, f'{name}/norm', x), head_width, later)
 
 
 def mlp_variables(name: str, width: int, mlp_width: int) -> list[model_lib.Variable]:
-  """Declares the variables of `mlp`."""
+  """Declares the variables of `mlp`, or of `hidden_layer` and a `norm`."""
   return [
     *norm_variables(f'{name}/norm', width),
     *projection_variables(f'{name}/up', width, mlp_width, 'neurons', mlp_width),
@@ -164,7 +188,11 @@ def mlp_variables(name: str, width: int, mlp_width: int) -> list[model_lib.Varia
   ]
 
 
+def hidden_layer(weights: Named, name: str, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+  """Passes each position of `x` [batch, length, width] through a hidden layer of this activation."""
+  return projection(weights, f'{name}/down', activation(projection(weights, f'{name}/up', x)))
+
+
 def mlp(weights: Named, name: str, x: tf.Tensor, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
   """Normalizes `x` [batch, length, width] and passes each position through a hidden layer of this activation."""
-  y = norm(weights, f'{name}/norm', x)
-  return projection(weights, f'{name}/down', activation(projection(weights, f'{name}/up', y)))
+  return hidden_layer(weights, name, norm(weights, f'{name}/norm', x), activation)

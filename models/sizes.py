@@ -33,3 +33,10 @@ def check_dropout(rate: float) -> None:
   """Raises `ValueError` unless `rate` lies in [0, 1)."""
   if not 0.0 <= rate < 1.0:
     raise ValueError(f'dropout must lie in [0, 1), not {rate!r}')
+
+
+def head_width(width: int, num_heads: int) -> int:
+  """Returns the width of one attention head; raises `ValueError` unless the heads divide the width."""
+  if width % num_heads:
+    raise ValueError(f'num_heads={num_heads} must divide width={width}')
+  return width // num_heads

@@ -3,6 +3,7 @@
 from absl.testing import parameterized
 import numpy as np
 
+from models import bert
 from models import catalog
 from models import lstm
 from models import model as model_lib
@@ -10,6 +11,10 @@ from models import transformer
 
 _TRANSFORMER = transformer.transformer(width=8, mlp_width=10, num_layers=2, num_heads=4)(11)
 _LSTM = lstm.lstm(width=6, num_cells=5, num_layers=2)(11)
+_BERT, _ALBERT = (
+  configure(width=8, mlp_width=10, num_layers=2, num_heads=4).masked_language_model(11)
+  for configure in (bert.bert, bert.albert)
+)
 _TOKENS = np.random.default_rng(0).integers(0, 11, [3, 7])
 
 
@@ -59,6 +64,8 @@ class SubModelTest(parameterized.TestCase):
   @parameterized.named_parameters(
     ('heads', _TRANSFORMER, 'heads', [3, 0], 'attention/output_kernel'),
     ('mlp_neurons', _TRANSFORMER, 'neurons', [0, 2, 7], 'mlp/down_kernel'),
+    ('heads_of_bert', _BERT, 'heads', [3, 0], 'attention/output_kernel'),
+    ('neurons_of_albert', _ALBERT, 'neurons', [0, 2, 7], 'mlp/down_kernel'),
     ('cells', _LSTM, 'neurons', [4, 1, 2], 'projection_kernel'),
   )
   def test_units_that_are_left_out_contribute_nothing(self, model, axis, kept, outgoing):
@@ -67,7 +74,7 @@ class SubModelTest(parameterized.TestCase):
     np.testing.assert_allclose(_apply(model, _kept(model, weights, axis, kept), _TOKENS), expected, atol=2e-5)
     self.assertGreater(np.abs(expected - _apply(model, weights, _TOKENS)).max(), 1e-2)
 
-  @parameterized.named_parameters(('transformer', _TRANSFORMER), ('lstm', _LSTM))
+  @parameterized.named_parameters(('transformer', _TRANSFORMER), ('lstm', _LSTM), ('albert', _ALBERT))
   def test_a_part_of_the_vocabulary_scores_its_words(self, model):
     weights, kept = _weights(model), np.array([0, 9, 3, 4])
     positions = np.random.default_rng(1).integers(0, len(kept), [2, 5])
@@ -77,6 +84,7 @@ class SubModelTest(parameterized.TestCase):
   @parameterized.named_parameters(
     ('transformer', _TRANSFORMER, transformer.transformer(width=8, mlp_width=10, num_layers=1, num_heads=4)(11)),
     ('lstm', _LSTM, lstm.lstm(width=6, num_cells=5, num_layers=1)(11)),
+    ('bert', _BERT, bert.bert(width=8, mlp_width=10, num_layers=1, num_heads=4).masked_language_model(11)),
   )
   def test_fewer_blocks_are_a_shallower_model(self, model, shallower):
     weights = _weights(model)

@@ -1,0 +1,124 @@
+"""The published encoders by size: BERT, ALBERT and DistilBERT, as in `models.encoder`.
+
+`base` has the dimensions of bert-base, albert-base and distilbert-base; with vocabularies of 28,996, 30,000 and 28,996
+the encoders, pooler included where there is one, have 108,310,272, 11,683,584 and 65,190,912 parameters. `tiny` and
+`small` keep the proportions.
+"""
+
+from collections.abc import Mapping
+
+from models import encoder
+from models import sizes
+
+_BASE = dict(width=768, mlp_width=3072, num_layers=12, num_heads=12, max_length=512)
+_SMALL = dict(width=256, mlp_width=1024, num_layers=4, num_heads=4, max_length=512)
+_TINY = dict(width=128, mlp_width=512, num_layers=2, num_heads=2, max_length=128)
+
+BERT_SIZES = dict(tiny=_TINY, small=_SMALL, base=_BASE)
+ALBERT_SIZES = dict(
+  tiny=dict(_TINY, embedding_width=64), small=dict(_SMALL, embedding_width=128), base=dict(_BASE, embedding_width=128)
+)
+DISTILBERT_SIZES = dict(
+  tiny=dict(_TINY, num_layers=1), small=dict(_SMALL, num_layers=2), base=dict(_BASE, num_layers=6)
+)
+
+
+def bert(
+  size: str = 'tiny',
+  width: int | None = None,
+  mlp_width: int | None = None,
+  num_layers: int | None = None,
+  num_heads: int | None = None,
+  max_length: int | None = None,
+  dropout: float = 0.1,
+  attention_mask: bool = True,
+) -> encoder.Encoder:
+  """Configures BERT.
+
+  Args:
+    size: `tiny`, `small` or `base`; the other arguments override its dimensions.
+    width: Of the embeddings and of what passes from layer to layer.
+    mlp_width: Hidden width of each layer's MLP.
+    num_layers: Number of layers.
+    num_heads: Attention heads; divides width.
+    max_length: Longest sequence, in tokens.
+    dropout: See `Encoder`.
+    attention_mask: Whether padding, id 0, is hidden from the other positions.
+
+  Returns:
+    The encoder, which builds models.
+
+  Raises:
+    ValueError: For dimensions out of range.
+  """
+  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
+  return _built(encoder.BERT, BERT_SIZES, size, overrides, dropout, attention_mask)
+
+
+def albert(
+  size: str = 'tiny',
+  width: int | None = None,
+  mlp_width: int | None = None,
+  num_layers: int | None = None,
+  num_heads: int | None = None,
+  max_length: int | None = None,
+  embedding_width: int | None = None,
+  dropout: float = 0.1,
+  attention_mask: bool = True,
+) -> encoder.Encoder:
+  """Configures ALBERT, whose `num_layers` layers are one block; see `bert`.
+
+  Args:
+    size: See `bert`.
+    width: Of what passes from layer to layer.
+    mlp_width: See `bert`.
+    num_layers: How often the block is applied.
+    num_heads: See `bert`.
+    max_length: See `bert`.
+    embedding_width: Of the embeddings.
+    dropout: See `bert`.
+    attention_mask: See `bert`.
+
+  Returns:
+    The encoder.
+
+  Raises:
+    ValueError: For dimensions out of range.
+  """
+  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length) | dict(embedding_width=embedding_width)
+  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, dropout, attention_mask, 'gelu_new')
+
+
+def distilbert(
+  size: str = 'tiny',
+  width: int | None = None,
+  mlp_width: int | None = None,
+  num_layers: int | None = None,
+  num_heads: int | None = None,
+  max_length: int | None = None,
+  dropout: float = 0.1,
+  attention_mask: bool = True,
+) -> encoder.Encoder:
+  """Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained; see `bert`."""
+  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
+  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, dropout, attention_mask)
+
+
+def _overrides(
+  width: int | None, mlp_width: int | None, num_layers: int | None, num_heads: int | None, max_length: int | None
+) -> dict[str, int | None]:
+  return dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads, max_length=max_length)
+
+
+def _built(
+  family: encoder.Family,
+  table: Mapping[str, Mapping[str, int]],
+  size: str,
+  overrides: Mapping[str, int | None],
+  dropout: float,
+  attention_mask: bool,
+  activation: str = 'gelu',
+) -> encoder.Encoder:
+  dimensions = sizes.chosen(table, size, overrides)
+  dimensions.setdefault('embedding_width', dimensions['width'])
+  return encoder.Encoder(family, **dimensions, activation=activation, dropout=dropout, attention_mask=attention_mask)

@@ -1,0 +1,122 @@
+"""The `config.json` of an encoder in the Hugging Face layout: dimensions, and what the code here takes for granted."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from models import encoder as encoder_lib
+
+# Ours to theirs.
+_DIMENSIONS = dict(
+  width='hidden_size',
+  mlp_width='intermediate_size',
+  num_layers='num_hidden_layers',
+  num_heads='num_attention_heads',
+  max_length='max_position_embeddings',
+)
+_DISTILBERT_DIMENSIONS = dict(
+  width='dim', mlp_width='hidden_dim', num_layers='n_layers', num_heads='n_heads', max_length='max_position_embeddings'
+)
+# The only values that the encoders here know, where a checkpoint says anything else than nothing.
+_ASSUMED = dict(
+  position_embedding_type='absolute',
+  layer_norm_eps=encoder_lib.EPSILON,
+  pad_token_id=0,
+  is_decoder=False,
+  add_cross_attention=False,
+  tie_word_embeddings=True,
+)
+_ASSUMED_OF_FAMILY = {
+  'bert': dict(type_vocab_size=2),
+  'albert': dict(type_vocab_size=2, num_hidden_groups=1, inner_group_num=1),
+  'distilbert': {},
+}
+_ARCHITECTURES = {'bert': 'Bert', 'albert': 'Albert', 'distilbert': 'DistilBert'}
+_FAMILIES = {family.name: family for family in (encoder_lib.BERT, encoder_lib.ALBERT, encoder_lib.DISTILBERT)}
+
+
+def parse(config: Any) -> tuple[encoder_lib.Encoder, int, tuple[str, ...]]:
+  """Reads a configuration.
+
+  Args:
+    config: The content of a `config.json`.
+
+  Returns:
+    The encoder, the size of its vocabulary, and the names of the classes, if it tells them.
+
+  Raises:
+    ValueError: With one line that names the entry which is missing, wrong or of a model that is not supported.
+  """
+  name = config.get('model_type') if isinstance(config, dict) else None
+  if name not in tuple(_FAMILIES):  # A tuple also takes what cannot be hashed.
+    raise ValueError(f'model_type is {name!r}: only {", ".join(_FAMILIES)} can be read')
+  for key, value in (_ASSUMED | _ASSUMED_OF_FAMILY[name]).items():
+    if config.get(key, value) != value:
+      raise ValueError(f'{key} is {config[key]!r}: only {value!r} is supported')
+  keys, activation_key, dropout_key = _keys(name)
+  activation = config.get(activation_key, 'gelu_new' if name == 'albert' else 'gelu')
+  if activation not in tuple(encoder_lib.ACTIVATIONS):
+    raise ValueError(f'{activation_key} is {activation!r}: only {", ".join(encoder_lib.ACTIVATIONS)} are supported')
+  dimensions = {ours: _whole_number(config, theirs) for ours, theirs in keys.items()}
+  dimensions.setdefault('embedding_width', dimensions['width'])
+  dropout = config.get(dropout_key, 0.0 if name == 'albert' else 0.1)
+  if not isinstance(dropout, (int, float)):
+    raise ValueError(f'{dropout_key} is {dropout!r}: it must be a number')
+  encoder = encoder_lib.Encoder(_FAMILIES[name], **dimensions, activation=activation, dropout=dropout)
+  return encoder, _whole_number(config, 'vocab_size'), _labels(config.get('id2label', {}))
+
+
+def describe(encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequence[str], model: str) -> dict[str, Any]:
+  """Writes a configuration that `parse` reads.
+
+  Args:
+    encoder: The encoder.
+    vocabulary_size: Ids of tokens are below it.
+    labels: Names of the classes; none where there is no classifier.
+    model: The class there without the family's name, for example `ForSequenceClassification`.
+
+  Returns:
+    The content of a `config.json`.
+  """
+  name = encoder.family.name
+  keys, activation_key, dropout_key = _keys(name)
+  assumed = {key: _ASSUMED[key] for key in ('position_embedding_type', 'pad_token_id')} | _ASSUMED_OF_FAMILY[name]
+  config = dict(
+    architectures=[_ARCHITECTURES[name] + model],
+    model_type=name,
+    vocab_size=vocabulary_size,
+    **{theirs: getattr(encoder, ours) for ours, theirs in keys.items()},
+    **{activation_key: encoder.activation, dropout_key: encoder.dropout},
+    **assumed,
+    torch_dtype='float32',
+  )
+  if name == 'distilbert':
+    config |= dict(attention_dropout=encoder.dropout, seq_classif_dropout=encoder.dropout)
+  else:
+    config |= dict(layer_norm_eps=encoder_lib.EPSILON, attention_probs_dropout_prob=encoder.dropout)
+  if labels:
+    config['id2label'] = {str(index): label for index, label in enumerate(labels)}
+    config['label2id'] = {label: index for index, label in enumerate(labels)}
+  return config
+
+
+def _keys(family: str) -> tuple[dict[str, str], str, str]:
+  """Returns what dimensions, activation and dropout of a family are called."""
+  if family == 'distilbert':
+    return _DISTILBERT_DIMENSIONS, 'activation', 'dropout'
+  factorized = dict(embedding_width='embedding_size') if family == 'albert' else {}
+  return _DIMENSIONS | factorized, 'hidden_act', 'hidden_dropout_prob'
+
+
+def _whole_number(config: Mapping[str, Any], key: str) -> int:
+  value = config.get(key)
+  if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    raise ValueError(f'{key} is {value!r}: it must be a whole number of at least 1')
+  return value
+
+
+def _labels(by_index: Any) -> tuple[str, ...]:
+  """Returns the names of classes by their number, which is a string in JSON."""
+  if not isinstance(by_index, dict) or set(by_index) != {str(index) for index in range(len(by_index))}:
+    raise ValueError(f'id2label is {repr(by_index)[:80]}: it must name classes 0, 1 and so on')
+  return tuple(str(by_index[str(index)]) for index in range(len(by_index)))

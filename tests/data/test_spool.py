@@ -28,10 +28,10 @@ def test_keeps_order_labels_and_empty_clients(texts: spool.Spool):
     ]
   )
   assert list(texts.rows()) == [
-      ('train', 'a\ud800', 'one two'), ('heldout', 'b', 'three'), ('train', 'c', ''), ('train', 'a\ud800', 'four ?'),
-      ('pretrain', 'd', 'five'), ('train', 'e', 'six'),
+      ('train', 'a\ud800', 'one two', 0), ('heldout', 'b', 'three', -1), ('train', 'c', '', -1),
+      ('train', 'a\ud800', 'four ?', 1), ('pretrain', 'd', 'five', 0), ('train', 'e', 'six', 0),
   ]  # fmt: skip
-  assert texts.train_labels().tolist() == [0, 1, 0]
+  assert texts.labels('train').tolist() == [0, 1, 0]
   assert texts.count('train') == 3
   assert list(texts.training_texts()) == ['one two', 'four ?', 'five', 'six']
   assert texts.num_training_texts() == 4

@@ -22,9 +22,7 @@ def _train(**arguments: object) -> bytes:
   model = io.BytesIO()
   defaults = {'vocab_size': 60, 'hard_vocab_limit': False, 'minloglevel': 2, 'pad_id': 0, 'unk_id': 1, 'bos_id': -1}
   defaults |= {'eos_id': -1, 'pad_piece': '<pad>', 'control_symbols': '[CLS],[SEP],[MASK]'}
-  sentencepiece.SentencePieceTrainer.train(
-    sentence_iterator=iter(_TEXTS), model_writer=model, **(defaults | arguments)
-  )
+  sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(_TEXTS), model_writer=model, **(defaults | arguments))
   return model.getvalue()
 
 

@@ -11,8 +11,8 @@ from data import errors
 from data import wordpiece
 
 # 0 [PAD], 1 [UNK], 2 [CLS], 3 [SEP], 4 [MASK], then what texts hold.
-_PIECES = '[PAD] [UNK] [CLS] [SEP] [MASK] the learn ##ing ##s model , [ ] se mask Model cafe'.split()
-_VOCABULARY = ''.join(f'{piece}\n' for piece in _PIECES).encode()
+_PIECES = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'the', 'learn', '##ing', '##s', 'model', ',', '[', ']', 'se']
+_VOCABULARY = ''.join(f'{piece}\n' for piece in [*_PIECES, 'mask', 'Model', 'cafe']).encode()
 
 
 @pytest.fixture(scope='module', name='uncased')
@@ -54,7 +54,9 @@ def test_a_cased_vocabulary_keeps_capitals():
 
 
 def test_a_vocabulary_with_windows_lines_is_the_same():
-  assert wordpiece.WordPiece(_VOCABULARY.replace(b'\n', b'\r\n'), cased=False).encode(['the'], 3).tolist() == [[2, 5, 3]]
+  assert wordpiece.WordPiece(_VOCABULARY.replace(b'\n', b'\r\n'), cased=False).encode(['the'], 3).tolist() == [
+    [2, 5, 3]
+  ]
 
 
 @given(st.lists(st.text(st.characters()), max_size=5), st.integers(3, 9))

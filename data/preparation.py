@@ -25,7 +25,7 @@ from data import store
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
 
-FORMAT = 1  # of the stored file and of everything between source and file
+_FORMAT = 1  # of the stored file and of everything between source and file
 _TEXTS_PER_BATCH = 4096
 
 _Source = source_lib.TextSource | source_lib.LabelledSource
@@ -39,7 +39,7 @@ def database_of(
   """Returns the file of a data set that depends on `parts` and on the versions of `packages`, and on nothing else."""
   cache_dir = cache.default_dir() if cache_dir is None else pathlib.Path(cache_dir).absolute()
   versions = [f'{name}=={importlib.metadata.version(name)}' for name in packages]
-  key = hashlib.sha256(json.dumps([FORMAT, source.name, source.fingerprint, *parts, *versions]).encode()).hexdigest()
+  key = hashlib.sha256(json.dumps([_FORMAT, source.name, source.fingerprint, *parts, *versions]).encode()).hexdigest()
   return cache_dir / f'{source.name}-{key[:16]}.sqlite'
 
 

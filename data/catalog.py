@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 
+from data import agnews
+from data import docstring_packages
 from data import docstrings
+from data import imdb
 from data import leaf
 from data import lm1b
 from data import partitions
 from data import shakespeare
 from data import source
+from data import spooky
 from data import stackoverflow
 from data import text
+from data import yelp
 
 DATASETS: dict[str, Callable[..., source.TextSource]] = {
   'docstrings': docstrings.docstrings,
@@ -18,6 +23,14 @@ DATASETS: dict[str, Callable[..., source.TextSource]] = {
   'text': text.text,
   'leaf': leaf.leaf,
   'lm1b': lm1b.lm1b,
+}
+
+CLASSIFICATION_DATASETS: dict[str, Callable[..., source.LabelledSource]] = {
+  'docstring_packages': docstring_packages.docstring_packages,
+  'imdb': imdb.imdb,
+  'agnews': agnews.agnews,
+  'yelp': yelp.yelp,
+  'spooky': spooky.spooky,
 }
 
 PARTITIONS: dict[str, Callable[..., partitions.Partition]] = {

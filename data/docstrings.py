@@ -1,5 +1,6 @@
 """The docstrings of pinned Python packages: real technical English that needs no download; a client is a module."""
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import concurrent.futures
 import importlib.metadata
@@ -50,14 +51,33 @@ def docstrings(
   """
   arguments.require_integer('min_tokens', min_tokens, 0, 1_000_000)
   names = [name for distributions in DISTRIBUTIONS.values() for name in distributions]
-  versions = [f'{name}=={_find_distribution(name).version}' for name in names]
   return source.TextSource(
     name='docstrings',
-    fingerprint=' '.join([f'extraction={_EXTRACTION_VERSION} min_tokens={min_tokens}', *versions]),
+    fingerprint=fingerprint(names, f' min_tokens={min_tokens}'),
     read=lambda: _read(min_tokens),
     vocabulary=vocabulary,
     sequence_length=sequence_length,
   )
+
+
+def fingerprint(distributions: Iterable[str], details: str = '') -> str:
+  """Returns text that changes whenever what is read from the distributions could change.
+
+  Raises DataError if one is not installed.
+  """
+  versions = [f'{name}=={_find_distribution(name).version}' for name in distributions]
+  return ' '.join([f'extraction={_EXTRACTION_VERSION}{details}', *versions])
+
+
+def read_modules(distributions: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+  """Yields (distribution, module, sentences) module by module; of equal sentences only the first one of all."""
+  modules = [(name, module, path) for name in distributions for module, path in list_modules(name)]
+  seen: set[str] = set()
+  extracted = _extract([path for *_, path in modules])
+  for (distribution, module, _), sentences in zip(modules, extracted, strict=True):
+    sentences = [sentence for sentence in dict.fromkeys(sentences) if sentence not in seen]
+    seen.update(sentences)
+    yield distribution, module, sentences
 
 
 def list_modules(distribution: str) -> list[tuple[str, str]]:
@@ -88,22 +108,12 @@ def _is_used(file: importlib.metadata.PackagePath) -> bool:
 
 
 def _read(min_tokens: int) -> Iterator[tuple[str, source.Example]]:
-  modules = [
-    (split, distribution, module, path)
-    for split, distributions in DISTRIBUTIONS.items()
-    for distribution in distributions
-    for module, path in list_modules(distribution)
-  ]
-  seen: set[str] = set()
-  extracted = _extract([path for *_, path in modules])
-  for (split, distribution, module, _), sentences in zip(modules, extracted, strict=True):
-    sentences = [sentence for sentence in dict.fromkeys(sentences) if sentence not in seen]
-    seen.update(sentences)
+  split_of = {name: split for split, distributions in DISTRIBUTIONS.items() for name in distributions}
+  for distribution, module, sentences in read_modules(split_of):
     num_tokens = sum(len(_TOKEN.findall(sentence)) for sentence in sentences)
-    if split != 'pretrain' and num_tokens < min_tokens:
-      continue
-    for sentence in sentences:
-      yield split, source.Example(client=module, text=sentence, label=distribution)
+    if split_of[distribution] == 'pretrain' or num_tokens >= min_tokens:
+      for sentence in sentences:
+        yield split_of[distribution], source.Example(client=module, text=sentence, label=distribution)
 
 
 def _extract(paths: list[str]) -> Iterator[list[str]]:

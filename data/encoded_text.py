@@ -98,7 +98,7 @@ def _tokenise(
 ) -> EncodedText:
   length = source.sequence_length + 1
   tokens, owners, index_of = [np.zeros([0, length], np.int32)], [np.zeros([0], np.int64)], {}
-  rows = ((client, text) for split, client, text in texts.rows() if split in splits)
+  rows = ((row.client, row.text) for row in texts.rows() if row.split in splits)
   with progress.bar(f'tokenising {source.name}', texts.count(*splits), 'sentence') as report:
     while batch := list(itertools.islice(rows, _TEXTS_PER_BATCH)):
       encoded = tokenizer.encode([text for _, text in batch], length)

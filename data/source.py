@@ -46,3 +46,30 @@ class TextSource:
   def __post_init__(self) -> None:
     arguments.require_integer('vocabulary', self.vocabulary, 8, 1_000_000)
     arguments.require_integer('sequence_length', self.sequence_length, 1, 10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledSource:
+  """A data set of texts, each of one class, that has not been read yet.
+
+  Attributes:
+    name: What error messages, progress bars and cache files call it.
+    fingerprint: Text that changes whenever what `read` yields could change.
+    read: Yields (split, example) pairs, split being train or heldout and the label one of `class_names`, in the same
+      order every time.
+    class_names: The names of the classes, in the order of their numbers.
+    max_examples: Training examples kept, drawn at random, always the same ones; None = all.
+    sequence_length: Tokens per example, those that begin and end it included.
+  """
+
+  name: str
+  fingerprint: str
+  read: Callable[[], Iterable[tuple[str, Example]]]
+  class_names: tuple[str, ...]
+  max_examples: int | None = None
+  sequence_length: int = 128
+
+  def __post_init__(self) -> None:
+    if self.max_examples is not None:
+      arguments.require_integer('max_examples', self.max_examples, 1, 1_000_000_000)
+    arguments.require_integer('sequence_length', self.sequence_length, 3, 10_000)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import itertools
 import pathlib
 import sqlite3
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,15 @@ from data import errors
 from data import source
 
 _MAX_TRAINING_TEXTS = 1_000_000  # more changes the vocabulary little and costs minutes and gigabytes
+
+
+class Row(NamedTuple):
+  """A text of a client; `label` is the number of its label, -1 where there is none."""
+
+  split: str
+  client: str
+  text: str
+  label: int
 
 
 class Spool:
@@ -24,9 +35,12 @@ class Spool:
     self._connection.execute('PRAGMA synchronous = OFF')
     self._connection.execute('CREATE TABLE texts (split TEXT, client BLOB, text TEXT, label INTEGER)')
 
-  def fill(self, examples: Iterable[tuple[str, source.Example]]) -> None:
-    """Stores (split, example) pairs; white space in texts is collapsed and lone surrogates become question marks."""
-    labels: dict[str | None, int] = {None: -1}
+  def fill(self, examples: Iterable[tuple[str, source.Example]], class_names: Sequence[str] = ()) -> None:
+    """Stores (split, example) pairs; white space in texts is collapsed and lone surrogates become question marks.
+
+    Labels get the numbers that they have in `class_names`; others follow in the order in which they come.
+    """
+    labels: dict[str | None, int] = {None: -1} | {name: number for number, name in enumerate(class_names)}
 
     def row(split: str, example: source.Example) -> tuple[str, bytes, str, int]:
       if split not in source.SPLITS:
@@ -58,15 +72,29 @@ class Spool:
   def _training_step(self) -> int:
     return max(1, -(-self.count('pretrain', 'train') // _MAX_TRAINING_TEXTS))
 
-  def train_labels(self) -> np.ndarray:
-    """Returns the label numbers, int64 [count('train')], -1 where there is none, in the order of `rows`."""
-    query = "SELECT label FROM texts WHERE text != '' AND split = 'train' ORDER BY rowid"
-    return np.fromiter((label for (label,) in self._connection.execute(query)), np.int64)
+  def labels(self, split: str) -> np.ndarray:
+    """Returns the label numbers, int64 [count(split)], -1 where there is none, in the order of `rows`."""
+    query = "SELECT label FROM texts WHERE text != '' AND split = ? ORDER BY rowid"
+    return np.fromiter((label for (label,) in self._connection.execute(query, (split,))), np.int64)
 
-  def rows(self) -> Iterator[tuple[str, str, str]]:
-    """Yields (split, client, text) in the order of the source, texts without a visible character as ''."""
-    for split, client, text in self._connection.execute('SELECT split, client, text FROM texts ORDER BY rowid'):
-      yield split, client_key.decode_name(client), text
+  def count_all(self) -> int:
+    """Returns how many texts there are, those without a visible character included."""
+    return self._connection.execute('SELECT COUNT(*) FROM texts').fetchone()[0]
+
+  def thin(self, split: str, kept: int) -> None:
+    """Keeps `kept` texts of a split, drawn at random, always the same ones; a larger draw holds the smaller ones."""
+    query = "SELECT rowid FROM texts WHERE text != '' AND split = ? ORDER BY rowid"
+    row_ids = np.fromiter((row_id for (row_id,) in self._connection.execute(query, (split,))), np.int64)
+    dropped = row_ids[np.random.default_rng(0).permutation(len(row_ids))[kept:]]
+    self._connection.executemany('DELETE FROM texts WHERE rowid = ?', ((row_id,) for row_id in dropped.tolist()))
+    self._connection.commit()
+
+  def rows(self) -> Iterator[Row]:
+    """Yields all texts in the order of the source, those without a visible character as ''."""
+    for split, client, text, label in self._connection.execute(
+      'SELECT split, client, text, label FROM texts ORDER BY rowid'
+    ):
+      yield Row(split, client_key.decode_name(client), text, label)
 
   def close(self) -> None:
     """Closes the file, which the caller deletes."""

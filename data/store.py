@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import hashlib
 import pathlib
 import sqlite3
@@ -28,6 +29,8 @@ CREATE INDEX metadata_by_split ON client_metadata (split_name, client_id);
 _ROWS_PER_PARSE = 20_000
 # What reading a damaged example raises; the last when TensorFlow puts bytes that are no text into its message.
 _UNREADABLE = (sqlite3.Error, tf.errors.InvalidArgumentError, UnicodeDecodeError)
+
+Shapes = Mapping[str, Sequence[int]]  # of the features of an example, by name
 
 
 class Writer:
@@ -57,17 +60,21 @@ class Writer:
     self._num_examples.setdefault((key.client_id, split), 0)
     return key
 
-  def add_example(self, split: str, name: str, tokens: np.ndarray) -> None:
-    """Appends one example, int32 [length], to those of a client, which it makes known if need be."""
+  def add_example(self, split: str, name: str, tokens: np.ndarray, label: int | None = None) -> None:
+    """Appends one example, int32 [length] and its class if it has one, to those of a client, known or not."""
     key = self.add_client(split, name)
     self._num_examples[key.client_id, split] += 1
     self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode())
     self._content.update(tokens.astype('<i4').tobytes())
-    row = (split, key.client_id, _serialize(tokens, key.client_key))
+    features = {'tokens': tokens.tolist(), 'client_key': [key.client_key]}
+    if label is not None:
+      self._content.update(f' class {label} '.encode())
+      features['label'] = [label]
+    row = (split, key.client_id, _serialize(features))
     self._connection.execute('INSERT INTO examples VALUES (?, ?, ?)', row)
 
   def finish(self, meta: Mapping[str, str | bytes]) -> str:
-    """Writes counts, indexes and `meta`, closes the file, and returns the SHA-256 of all clients and tokens."""
+    """Writes counts, indexes and `meta`, closes the file, and returns the SHA-256 of all clients, tokens and classes."""
     counts = sorted((client_id, split, count) for (client_id, split), count in self._num_examples.items())
     self._connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', counts)
     self._content.update(repr(counts).encode())
@@ -100,47 +107,60 @@ def read_counts(connection: sqlite3.Connection, split: str) -> dict[str, int]:
 
 
 def read_tokens(connection: sqlite3.Connection, split: str, length: int, client_ids: Iterable[str]) -> np.ndarray:
-  """Returns the examples of the clients, in their order, as int32 [n, length]."""
+  """Returns the tokens of the clients' examples, in their order, as int32 [n, length]."""
+  return read_features(connection, split, {'tokens': [length]}, client_ids)['tokens']
+
+
+def read_features(
+  connection: sqlite3.Connection, split: str, shapes: Shapes, client_ids: Iterable[str]
+) -> dict[str, np.ndarray]:
+  """Returns some features of the clients' examples, in their order, each as int32 [n, *shape]."""
   query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ? AND split_name = ? ORDER BY rowid'
   protos = [proto for client_id in client_ids for (proto,) in connection.execute(query, (client_id, split))]
-  parsed = [np.zeros([0, length], np.int32)]
-  for start in range(0, len(protos), _ROWS_PER_PARSE):
-    parsed.append(_parse(protos[start : start + _ROWS_PER_PARSE], length))
-  return np.concatenate(parsed)
+  starts = range(0, len(protos), _ROWS_PER_PARSE)
+  return _joined((_parse(protos[start : start + _ROWS_PER_PARSE], shapes) for start in starts), shapes)
 
 
-def is_readable(connection: sqlite3.Connection, length: int, client_id: str) -> bool:
-  """Whether all examples of a client, in any split, are there and have this length and a key."""
-  features = {'tokens': tf.io.FixedLenFeature([length], tf.int64), 'client_key': tf.io.FixedLenFeature([], tf.int64)}
+def is_readable(connection: sqlite3.Connection, shapes: Shapes, client_id: str) -> bool:
+  """Whether all examples of a client, in any split, are there and have features of these shapes."""
   query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ?'
   try:
     protos = [proto for (proto,) in connection.execute(query, (client_id,))]
     if protos:
-      tf.io.parse_example(protos, features)
+      tf.io.parse_example(protos, _features(shapes))
   except _UNREADABLE:
     return False
   return True
 
 
 def read_token_batches(connection: sqlite3.Connection, split: str, length: int) -> Iterator[np.ndarray]:
-  """Yields the examples of a split, int32 [some thousand, length], in the order of the file."""
+  """Yields the tokens of a split, int32 [some thousand, length], in the order of the file."""
   rows = connection.execute('SELECT serialized_example_proto FROM examples WHERE split_name = ?', (split,))
   while batch := rows.fetchmany(_ROWS_PER_PARSE):
-    yield _parse([proto for (proto,) in batch], length)
+    yield _parse([proto for (proto,) in batch], {'tokens': [length]})['tokens']
 
 
-def _parse(protos: list[bytes], length: int) -> np.ndarray:
-  """Returns the tokens of all examples that can be read, int32 [n, length]."""
+def _features(shapes: Shapes) -> dict[str, tf.io.FixedLenFeature]:
+  return {name: tf.io.FixedLenFeature(shape, tf.int64) for name, shape in shapes.items()}
+
+
+def _parse(protos: list[bytes], shapes: Shapes) -> dict[str, np.ndarray]:
+  """Returns the features of all examples that can be read, each as int32 [n, *shape]."""
   try:
-    parsed = tf.io.parse_example(protos, {'tokens': tf.io.FixedLenFeature([length], tf.int64)})
+    parsed = tf.io.parse_example(protos, _features(shapes))
   except _UNREADABLE:
     halves = (protos[: len(protos) // 2], protos[len(protos) // 2 :]) if len(protos) > 1 else ()
-    return np.concatenate([np.zeros([0, length], np.int32), *(_parse(half, length) for half in halves)])
-  return parsed['tokens'].numpy().astype(np.int32)
+    return _joined((_parse(half, shapes) for half in halves), shapes)
+  return {name: values.numpy().astype(np.int32) for name, values in parsed.items()}
 
 
-def _serialize(tokens: np.ndarray, key: int) -> bytes:
+def _joined(parts: Iterable[dict[str, np.ndarray]], shapes: Shapes) -> dict[str, np.ndarray]:
+  parts = [{name: np.zeros([0, *shape], np.int32) for name, shape in shapes.items()}, *parts]
+  return {name: np.concatenate([part[name] for part in parts]) for name in shapes}
+
+
+def _serialize(features: Mapping[str, list[int]]) -> bytes:
   example = tf.train.Example()
-  example.features.feature['tokens'].int64_list.value.extend(tokens.tolist())
-  example.features.feature['client_key'].int64_list.value.append(key)
+  for name, values in features.items():
+    example.features.feature[name].int64_list.value.extend(values)
   return example.SerializeToString(deterministic=True)

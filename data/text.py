@@ -62,12 +62,13 @@ def _read_folder(root: pathlib.Path) -> Iterator[tuple[str, source.Example]]:
   heldout = holdout.choose(name for name, files in clients.items() if any(file.stat().st_size for file in files))
   for name, files in clients.items():
     split = 'heldout' if name in heldout else 'train'
-    found = [sentence for file in files for sentence in sentences.split_lines(_read_text(file))]
+    found = [sentence for file in files for sentence in sentences.split_lines(read_text(file))]
     for sentence in found or ['']:
       yield split, source.Example(name, sentence)
 
 
-def _read_text(file: pathlib.Path) -> str:
+def read_text(file: pathlib.Path) -> str:
+  """Returns the content of a UTF-8 file; raises DataError if it is not one or cannot be read."""
   try:
     return file.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:

@@ -18,6 +18,8 @@ _MAX_CHARACTERS = 1000  # per training sentence; the trainer skips a sentence of
 class Tokenizer:
   """Turns sentences into rows of piece ids: begin, pieces, end, padding."""
 
+  end_id = END
+
   def __init__(self, model: bytes):
     """Takes a serialized SentencePiece model whose ids 0 to 3 are pad, begin, end and unknown."""
     self.model = model

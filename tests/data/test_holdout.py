@@ -12,3 +12,7 @@ def test_holds_out_a_tenth_and_at_least_one_of_two(num_clients: int, num_heldout
   assert len(chosen) == num_heldout
   assert chosen <= set(clients)
   assert holdout.choose(reversed(clients)) == chosen
+
+
+def test_holds_out_as_many_as_asked_for():
+  assert len(holdout.choose(map(str, range(20)), one_in=5)) == 4

@@ -140,7 +140,7 @@ def test_a_killed_preparation_leaves_nothing_that_is_used(point: str, tmp_path: 
   )  # fmt: skip
   assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
   left = sorted(path.suffix for path in (tmp_path / 'killed').iterdir())
-  assert left == (['.lock', '.part'] if point == 'spool' else ['.lock', '.part', '.part'])
+  assert left == ['.lock', '.part', '.part']
   made = [
     prepare.prepare(text_lib.text(path=str(file)), partitions.natural(), tmp_path / folder)
     for folder in ('killed', 'calm')

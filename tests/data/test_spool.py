@@ -28,10 +28,10 @@ def test_keeps_order_labels_and_empty_clients(texts: spool.Spool):
     ]
   )
   assert list(texts.rows()) == [
-      ('train', 'a\ud800', 'one two'), ('heldout', 'b', 'three'), ('train', 'c', ''), ('train', 'a\ud800', 'four ?'),
-      ('pretrain', 'd', 'five'), ('train', 'e', 'six'),
+      ('train', 'a\ud800', 'one two', 0), ('heldout', 'b', 'three', -1), ('train', 'c', '', -1),
+      ('train', 'a\ud800', 'four ?', 1), ('pretrain', 'd', 'five', 0), ('train', 'e', 'six', 0),
   ]  # fmt: skip
-  assert texts.train_labels().tolist() == [0, 1, 0]
+  assert texts.labels('train').tolist() == [0, 1, 0]
   assert texts.count('train') == 3
   assert list(texts.training_texts()) == ['one two', 'four ?', 'five', 'six']
   assert texts.num_training_texts() == 4
@@ -47,3 +47,17 @@ def test_thins_the_training_texts_of_a_large_corpus_evenly(texts: spool.Spool, m
 def test_an_unknown_split_is_refused(texts: spool.Spool):
   with pytest.raises(errors.DataError, match="unknown split 'test'"):
     texts.fill([('test', source.Example('a', 'b'))])
+
+
+def test_labels_of_known_classes_have_their_numbers(texts: spool.Spool):
+  texts.fill((('heldout', source.Example('a', 'b', label)) for label in ('z', 'y', 'x', 'z')), ('x', 'y', 'z'))
+  assert texts.labels('heldout').tolist() == [2, 1, 0, 2]
+
+
+def test_thins_one_split_and_keeps_the_order(texts: spool.Spool):
+  rows = [(split, source.Example('a', f'{number}')) for number in range(50) for split in ('train', 'heldout')]
+  texts.fill([('train', source.Example('a', '')), *rows])
+  texts.thin('train', 12)
+  kept = [int(row.text) for row in texts.rows() if row.split == 'train' and row.text]
+  assert kept == sorted(kept) and len(kept) == 12 and kept != list(range(12))
+  assert (texts.count('train'), texts.count('heldout'), texts.count_all()) == (12, 50, 63)

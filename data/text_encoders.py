@@ -1,0 +1,82 @@
+"""The encoders of whole texts, found in a folder or rebuilt from bytes; all of them have the same few members."""
+
+import json
+import pathlib
+from typing import Protocol
+
+import numpy as np
+
+from data import errors
+from data import sentencepieces
+from data import tokenizer as tokenizer_lib
+from data import wordpiece
+
+
+class TextEncoder(Protocol):
+  """Turns texts into rows of ids that begin and end as a family of models wants, padding 0.
+
+  Attributes:
+    vocabulary_size: Ids of texts are below it.
+    end_id: The id that ends every row, before the padding.
+    mask_id: The id that stands for a hidden piece; None if there is none.
+  """
+
+  vocabulary_size: int
+  end_id: int
+  mask_id: int | None
+
+  @property
+  def serialized(self) -> bytes:
+    """All that makes the ids, for `deserialize`."""
+
+  def encode(self, texts: list[str], length: int) -> np.ndarray:
+    """Returns int32 ids [len(texts), length], length >= 3, padded or cut off before the end."""
+
+
+def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
+  """Returns the encoder of a model in the Hugging Face layout: from its vocab.txt, else its spiece.model.
+
+  Whether it keeps capitals is what tokenizer_config.json says (`do_lower_case`); without that, WordPiece keeps them if
+  its vocabulary has any, and ALBERT does not. Raises DataError if the files are missing or malformed.
+  """
+  config = _read(folder / 'tokenizer_config.json')
+  try:
+    settings = {} if config is None else dict(json.loads(config))
+  except (ValueError, TypeError, RecursionError):
+    raise errors.DataError(
+      f'{str(folder / "tokenizer_config.json")!r} is not a JSON object: mend or remove it'
+    ) from None
+  lowercase = settings.get('do_lower_case')
+  vocabulary, model = _read(folder / 'vocab.txt'), _read(folder / 'spiece.model')
+  try:
+    if vocabulary is not None:
+      cased = wordpiece.looks_cased(vocabulary) if lowercase is None else not lowercase
+      return wordpiece.WordPiece(vocabulary, cased)
+    if model is not None:
+      return sentencepieces.AlbertPieces(model, cased=lowercase is False)
+  except errors.DataError as error:
+    raise errors.DataError(f'in {str(folder)!r}, {error}') from None
+  raise errors.DataError(f'{str(folder)!r} holds no vocab.txt and no spiece.model: give the folder of a whole model')
+
+
+def deserialize(serialized: bytes) -> TextEncoder:
+  """Inverts `TextEncoder.serialized`; raises ValueError for other bytes."""
+  kind, _, content = serialized.partition(b'\n')
+  match kind.split():
+    case [b'wordpiece', (b'cased' | b'uncased') as case]:
+      return wordpiece.WordPiece(content, case == b'cased')
+    case [b'albert', (b'cased' | b'uncased') as case]:
+      return sentencepieces.AlbertPieces(content, case == b'cased')
+    case [b'own']:
+      return sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(content))
+  raise ValueError(f'no text encoder begins with {kind[:40]!r}')
+
+
+def _read(file: pathlib.Path) -> bytes | None:
+  """Returns the content of a file; None if there is none."""
+  try:
+    return file.read_bytes()
+  except (FileNotFoundError, NotADirectoryError):
+    return None
+  except OSError as error:
+    raise errors.DataError(f'cannot read {str(file)!r} ({error.strerror}): change its permissions') from None

@@ -26,9 +26,9 @@ flags.adopt_module_key_flags(run_flags)
 def main() -> None:
   """Builds what the flags name, trains it and reports."""
   source, partition = run_flags.dataset()
-  build_model, algorithm, devices = run_flags.language_model(), run_flags.algorithm(), run_flags.devices()
+  build_model, algorithm, devices = run_flags.model(), run_flags.algorithm(), run_flags.devices()
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
-  client_dropout = run_flags.client_dropout()
+  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
   start = run_flags.start(build_model, devices)
 
   text = prepare.prepare(source, partition)
@@ -36,13 +36,14 @@ def main() -> None:
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
   population = run.Population.of(text)
-  process = algorithm(task, communication, batches, config.seed, devices, client_dropout)
+  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   summary = run.run(task, process, population, config, start, description)
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))
-  unigram_perplexity = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
-  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', unigram_perplexity)
-  print(report.table(summary, unigram_perplexity))
+  of_unigrams = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
+  perplexity = report.Measure('perplexity', 'eval/perplexity', '{:.1f}', of_unigrams, 'a unigram model')
+  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
+  print(report.table(summary, [perplexity, report.Measure('accuracy', 'eval/accuracy', '{:.3f}')]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')
 
 

@@ -43,7 +43,6 @@ class Progress:
 
 
 def of_rounds(rows: Sequence[Mapping[str, Any]]) -> str:
-  """Says of rounds, given their rows of metrics, the last perplexity on held-out clients and what was sent in all."""
-  measured = (row['eval/perplexity'] for row in reversed(rows) if row['eval/perplexity'] != metrics.NOT_MEASURED)
+  """Says of rounds, given their rows of metrics, the last quality on held-out clients and what was sent in all."""
   up, down = (rows[-1][name] / 1e6 for name in ('upload_bytes_total', 'download_bytes_total'))
-  return f'perplexity {next(measured):.1f}, {up:.1f} MB up, {down:.1f} MB down'
+  return f'{metrics.last_quality(rows)}, {up:.1f} MB up, {down:.1f} MB down'

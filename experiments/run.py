@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_federated as tff
 
 from data import errors
-from data import federated_text
+from data import prepared_text
 from experiments import attempts
 from experiments import checkpoints
 from experiments import launch
@@ -38,7 +38,7 @@ class Config:
   Attributes:
     output_dir: Folder of the run; a run that is already in it continues.
     rounds: Number of rounds; 0 evaluates the initial model only.
-    clients_per_round: Clients drawn, without replacement, in each round.
+    clients_per_round: Clients drawn, without replacement, in each round; 0 for all of them.
     rounds_per_eval: Rounds between evaluations; the first and the last model are evaluated in any case.
     rounds_per_checkpoint: Rounds between checkpoints.
     eval_clients: Held-out clients that every evaluation uses; 0 for all.
@@ -77,7 +77,7 @@ class Population:
   database: pathlib.Path | None = None
 
   @classmethod
-  def of(cls, text: federated_text.FederatedText) -> 'Population':
+  def of(cls, text: prepared_text.PreparedText) -> 'Population':
     """Returns the clients of a prepared data set."""
     return cls(text.clients('train'), text.clients('heldout'), text.dataset_hash, text.unreadable, text.database)
 
@@ -126,6 +126,7 @@ def run(
     raise launch.UsageError(
       f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it'
     )
+  config = dataclasses.replace(config, clients_per_round=config.clients_per_round or num_clients)
   facts = dict(
     dataset_hash=population.dataset_hash,
     num_parameters=task.model.num_parameters,
@@ -165,6 +166,7 @@ class _Run:
     self._pretrained = start
     self._description = description
     self._num_parameters = task.model.num_parameters
+    self._is_language_model = task.is_language_model
     self._names = [variable.name for variable in task.model.variables]
     self._process = tff.simulation.compose_dataset_computation_with_learning_process(
       population.train.dataset_computation, process
@@ -193,7 +195,7 @@ class _Run:
         if round_number == self._config.rounds or round_number % self._config.rounds_per_checkpoint == 0:
           await self._save(state)
         row = self._records.rows[-1]
-        evaluated = row['eval/perplexity'] != metrics.NOT_MEASURED
+        evaluated = row['eval/loss'] != metrics.NOT_MEASURED
         progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
     except (launch.Stopped, launch.RunEnded, errors.DataError):
       await self._save(state)
@@ -243,7 +245,8 @@ class _Run:
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
     weights = state.global_model_weights.trainable
-    return metrics.evaluation_columns(self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids))
+    measured = self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids)
+    return metrics.evaluation_columns(measured, self._is_language_model)
 
   def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> Any:
     outcome = attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)

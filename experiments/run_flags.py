@@ -1,5 +1,7 @@
 """The flags that every training binary shares, and what they say."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import pathlib
 from typing import Any
 
@@ -12,6 +14,7 @@ from data import federated_text
 from experiments import algorithm_specs
 from experiments import codec_specs
 from experiments import device_specs
+from experiments import encoder_start
 from experiments import launch
 from experiments import pretrained
 from experiments import run
@@ -25,6 +28,7 @@ from optimizers import catalog as optimizers_catalog
 from optimizers import client_dropout as client_dropout_lib
 from optimizers import devices as devices_lib
 from optimizers import local_batches
+from optimizers import local_training
 from optimizers import selection
 
 _DATASET = flags.DEFINE_string(
@@ -101,7 +105,13 @@ _DETERMINISTIC = flags.DEFINE_bool(
   'worker; of several workers one computes, the others stand by. One worker repeats itself in any case.',
 )
 _ROUNDS = flags.DEFINE_integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
-_CLIENTS = flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round.', lower_bound=1)
+_CLIENTS = flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round; 0 for all.', lower_bound=0)
+_CLIENT_WEIGHTING = flags.DEFINE_enum(
+  'client_weighting',
+  'examples',
+  local_training.CLIENT_WEIGHTINGS,
+  "What a client's update counts in the mean: as much as its number of examples, or as much as any other.",
+)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
 _LOCAL_EPOCHS = flags.DEFINE_integer(
   'local_epochs', 1, 'Passes of a client over its own examples in a round.', lower_bound=1
@@ -120,17 +130,24 @@ _EVAL_CLIENTS = flags.DEFINE_integer(
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
-def dataset() -> tuple[Any, Any]:
-  """Builds what `--dataset` and `--partition` name: a `data.source.TextSource` and a partition."""
+def specialize(**flags_by_name: tuple[Any, str | None]) -> None:
+  """Gives flags other defaults, and other help where it is not None, in a binary that needs them."""
+  for name, (default, help_text) in flags_by_name.items():
+    flags.FLAGS.set_default(name, default)
+    flags.FLAGS[name].help = help_text or flags.FLAGS[name].help
+
+
+def dataset(datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
+  """Builds what `--dataset` and `--partition` name: a source of `datasets` and a partition."""
   return (
-    spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset'),
+    spec.build(_DATASET.value, datasets, 'dataset'),
     spec.build(_PARTITION.value, data_catalog.PARTITIONS, 'partition'),
   )
 
 
-def language_model() -> Any:
-  """Builds what `--model` names: a function from vocabulary size to `models.model.Model`."""
-  return spec.build(_MODEL.value, models_catalog.LANGUAGE_MODELS, 'model')
+def model(models: Mapping[str, Callable[..., Any]] = models_catalog.LANGUAGE_MODELS) -> Any:
+  """Builds what `--model` names; a language model is a function from vocabulary size to `models.model.Model`."""
+  return spec.build(_MODEL.value, models, 'model')
 
 
 def algorithm() -> algorithms.Algorithm:
@@ -148,9 +165,19 @@ def client_dropout() -> client_dropout_lib.ClientDropout:
   return spec.build(_CLIENT_DROPOUT.value, optimizers_catalog.CLIENT_DROPOUTS, 'client_dropout')
 
 
-def adapt(devices_built: devices_lib.Devices, model: model_lib.Model) -> model_lib.Model:
+def client_weighting() -> str:
+  """Returns the value of `--client_weighting`."""
+  return _CLIENT_WEIGHTING.value
+
+
+def pretrained_name() -> str | None:
+  """Returns the value of `--pretrained`."""
+  return _PRETRAINED.value
+
+
+def adapt(devices_built: devices_lib.Devices, base: model_lib.Model) -> model_lib.Model:
   """Returns the model that the devices train, once `--download` is found to fit it."""
-  adapted = device_specs.adapt(devices_built, model, _SEED.value, _TRAINABLE.value)
+  adapted = device_specs.adapt(devices_built, base, _SEED.value, _TRAINABLE.value)
   try:
     algorithms.check_selection(adapted, devices_built, communication().selection, _SEED.value)
   except ValueError as error:
@@ -185,6 +212,11 @@ def description(text: federated_text.FederatedText, start_built: pretrained.Star
   if start_built:
     start_built.check_vocabulary(described, _DATASET.value)
   return described
+
+
+def classifier_description(start_built: encoder_start.EncoderStart, sequence_length: int) -> checkpoint.Description:
+  """Says what the flags make of a classifier."""
+  return start_built.description(sequence_length, _TRAINABLE.value, _DEVICES.value)
 
 
 def communication() -> algorithms.Communication:

@@ -32,6 +32,7 @@ def bert(
   max_length: int | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
+  head_init: str = 'shared',
 ) -> encoder.Encoder:
   """Configures BERT.
 
@@ -44,6 +45,7 @@ def bert(
     max_length: Longest sequence, in tokens.
     dropout: See `Encoder`.
     attention_mask: Whether padding, id 0, is hidden from the other positions.
+    head_init: See `Encoder`.
 
   Returns:
     The encoder, which builds models.
@@ -52,7 +54,7 @@ def bert(
     ValueError: For dimensions out of range.
   """
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.BERT, BERT_SIZES, size, overrides, dropout, attention_mask)
+  return _built(encoder.BERT, BERT_SIZES, size, overrides, dropout, attention_mask, head_init)
 
 
 def albert(
@@ -65,6 +67,7 @@ def albert(
   embedding_width: int | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
+  head_init: str = 'shared',
 ) -> encoder.Encoder:
   """Configures ALBERT, whose `num_layers` layers are one block; see `bert`.
 
@@ -78,6 +81,7 @@ def albert(
     embedding_width: Of the embeddings.
     dropout: See `bert`.
     attention_mask: See `bert`.
+    head_init: See `bert`.
 
   Returns:
     The encoder.
@@ -86,7 +90,7 @@ def albert(
     ValueError: For dimensions out of range.
   """
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length) | dict(embedding_width=embedding_width)
-  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, dropout, attention_mask, 'gelu_new')
+  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, dropout, attention_mask, head_init, 'gelu_new')
 
 
 def distilbert(
@@ -98,10 +102,11 @@ def distilbert(
   max_length: int | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
+  head_init: str = 'shared',
 ) -> encoder.Encoder:
   """Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained; see `bert`."""
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, dropout, attention_mask)
+  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, dropout, attention_mask, head_init)
 
 
 def _overrides(
@@ -117,8 +122,11 @@ def _built(
   overrides: Mapping[str, int | None],
   dropout: float,
   attention_mask: bool,
+  head_init: str,
   activation: str = 'gelu',
 ) -> encoder.Encoder:
   dimensions = sizes.chosen(table, size, overrides)
   dimensions.setdefault('embedding_width', dimensions['width'])
-  return encoder.Encoder(family, **dimensions, activation=activation, dropout=dropout, attention_mask=attention_mask)
+  return encoder.Encoder(
+    family, **dimensions, activation=activation, dropout=dropout, attention_mask=attention_mask, head_init=head_init
+  )

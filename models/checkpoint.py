@@ -113,11 +113,11 @@ def load(folder: pathlib.Path) -> Checkpoint:
     raise ValueError(f'{str(path)!r} does not say what its model is: {_REMEDY}') from error
   if description.tokenizer_hash != expected:
     raise ValueError(f'{TOKENIZER_FILE} in {str(folder)!r} is not the one of {MODEL_FILE} beside it: copy both again')
-  return Checkpoint(folder, weights, description, steps, _content_hash(weights, metadata))
+  return Checkpoint(folder, weights, description, steps, content_hash(weights, metadata))
 
 
-def _content_hash(weights: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-  """Hashes what the file says; its bytes depend on the order in which safetensors happens to write the metadata."""
+def content_hash(weights: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+  """Returns a SHA-256 in hexadecimal of what the file says; its bytes depend on the order in which safetensors happens to write the metadata."""
   content = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
   for name, value in sorted(weights.items()):
     content.update(json.dumps([name, value.shape]).encode())

@@ -28,6 +28,7 @@ def build(model: model_lib.Model, sequence_length: int) -> task_lib.Task:
     ),
     inputs=lambda batch: batch['tokens'],
     measure=lambda logits, batch: class_measures(logits, batch['label']),
+    is_language_model=False,
     reindex=language_task.reindexed,
   )
 

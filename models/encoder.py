@@ -13,6 +13,7 @@ from collections.abc import Callable
 import dataclasses
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from models import language_task
@@ -31,6 +32,7 @@ ACTIVATIONS = {
 
 _INITIALIZER = model_lib.normal(0.02)
 _DROPOUTS = 3  # Of a layer.
+HEAD_INITS = ('shared', 'per_client')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Encoder:
     dropout: Rate while training, in [0, 1): of embeddings, attention weights, what each sub-layer adds, and the input
       of the last layer for classes.
     attention_mask: Whether padding is hidden from the other positions.
+    head_init: Whether clients start from one head for classes, `shared`, or each draws what is new in it, `per_client`.
   """
 
   family: Family
@@ -83,10 +86,20 @@ class Encoder:
   activation: str = 'gelu'
   dropout: float = 0.1
   attention_mask: bool = True
+  head_init: str = 'shared'
 
   def __post_init__(self):
+    if self.head_init not in HEAD_INITS:
+      raise ValueError(f'head_init must be one of {", ".join(HEAD_INITS)}, not {self.head_init!r}')
     sizes.check_dropout(self.dropout)
     sizes.head_width(self.width, self.num_heads)
+
+  @property
+  def spec(self) -> str:
+    """The text that `--model` takes to build it; options of a run left out."""
+    names = ['width', 'mlp_width', 'num_layers', 'num_heads', 'max_length']
+    names += ['embedding_width'] if self.family.shares_block else []
+    return f'{self.family.name}({", ".join(f"{name}={getattr(self, name)}" for name in names)})'
 
   def classifier(self, vocabulary_size: int, num_classes: int) -> model_lib.Model:
     """Returns a model of int32 tokens [batch, length] to float32 logits [batch, num_classes], read off the first one."""
@@ -199,3 +212,15 @@ class Encoder:
       variables += layers.attention_variables(f'block_{index}/attention', self.width, self.num_heads)
       variables += layers.mlp_variables(f'block_{index}/mlp', self.width, self.mlp_width)
     return variables
+
+
+def initial_pooler(encoder: Encoder) -> dict[str, np.ndarray]:
+  """Returns a pooler for an encoder that was pre-trained without one: the identity before a tanh, nothing elsewhere.
+
+  The published BERT and ALBERT bring a pooler along, so that of their head the last layer alone is new; the head of
+  DistilBERT is new as a whole.
+  """
+  if encoder.family.pooling is not tf.tanh:
+    return {}
+  kernel = np.eye(encoder.width, dtype=np.float32)
+  return {'head/pooler_kernel': kernel, 'head/pooler_bias': np.zeros(encoder.width, np.float32)}

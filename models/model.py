@@ -80,11 +80,14 @@ class Model:
     apply: From (weights by name, inputs, int64[2] dropout seed or None when not training) to outputs. A weight is a
       tensor or a `Weight`.
     skips_blocks: Whether it stays a sensible model if it skips some blocks, because each adds to what passes by it.
+    drawn_by_clients: Names of the variables for which each client, in the first round, draws an initial value of its own
+      in place of the one that it receives.
   """
 
   variables: tuple[Variable, ...]
   apply: Callable[[Mapping[str, weight_lib.Value], tf.Tensor, tf.Tensor | None], tf.Tensor]
   skips_blocks: bool = False
+  drawn_by_clients: frozenset[str] = frozenset()
 
   @property
   def num_parameters(self) -> int:

@@ -23,6 +23,7 @@ class Task:
     example_spec: `tf.TensorSpec`s of one example without a batch axis; always holds an int64 `client_key`.
     inputs: From a batch to the model's inputs.
     measure: From (outputs, batch) to `Measures`; the training loss is loss_sum / weight_sum.
+    is_language_model: Whether what is predicted are tokens, so that e to the loss is a perplexity.
     reindex: From (batch, int32 [vocabulary]: the new index of each token, 0 for those that are gone) to the batch for a
       model that holds a part of the vocabulary; None if the task knows no vocabulary.
   """
@@ -31,6 +32,7 @@ class Task:
   example_spec: collections.OrderedDict[str, tf.TensorSpec]
   inputs: Callable[[Batch], tf.Tensor]
   measure: Callable[[tf.Tensor, Batch], Measures]
+  is_language_model: bool = True
   reindex: Callable[[Batch, tf.Tensor], Batch] | None = None
 
   def evaluate(self, weights: Sequence[tf.Tensor], batch: Batch, seed: tf.Tensor | None = None) -> Measures:

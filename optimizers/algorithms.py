@@ -76,6 +76,7 @@ class Algorithm:
     seed: int,
     devices: devices_lib.Devices = devices_lib.ALIKE,
     client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE,
+    client_weighting: str = 'examples',
   ) -> tff.learning.templates.LearningProcess:
     """Composes the four slots of a TFF learning process.
 
@@ -86,6 +87,7 @@ class Algorithm:
       seed: Decides the initial weights and every draw.
       devices: Which client trains which part; by default every client all of it.
       client_dropout: Which clients vanish in a round; by default nobody.
+      client_weighting: What a client's update counts in the mean: `examples` for their number, `uniform` for 1 each.
 
     Returns:
       The process.
@@ -101,7 +103,9 @@ class Algorithm:
     selection, rebuilds = communication.selection, _rebuilds(model, devices, seed)
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
-    local = local_training.LocalTraining(task, self.client_optimizer, batches, devices, layouts, seed, client_dropout)
+    local = local_training.LocalTraining(
+      task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
+    )
     sources = slice_source.build(model, layouts, selection, rebuilds)
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources)

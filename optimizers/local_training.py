@@ -32,6 +32,8 @@ from optimizers import randomness
 from optimizers import trainable
 from optimizers import unit_keys
 
+CLIENT_WEIGHTINGS = ('examples', 'uniform')
+
 
 class Received(NamedTuple):
   """What reaches a client.
@@ -62,7 +64,7 @@ class Result(NamedTuple):
     layout: int32 []: the client's tier.
     units: For each axis that a tier holds in part, the client's indices, padded by zeros: int32 [largest count].
     client_seed: int64[2], for encoding.
-    weight: float32 []: the number of examples; 0 if the update must not travel.
+    weight: float32 []: what the update counts in the mean; 0 if it must not travel.
     measures: int64 counts and the task's float32 measures, which add up over clients.
     answers: bool []: whether the client is still there to send anything.
   """
@@ -90,6 +92,7 @@ class LocalTraining:
     layouts: For each tier, how many units of each axis its clients hold.
     seed: Of the run.
     client_dropout: Which clients vanish once they have received the model: they train like those without examples.
+    client_weighting: What an update counts in the mean: `examples`, or `uniform` for 1 each.
   """
 
   task: task_lib.Task
@@ -99,6 +102,11 @@ class LocalTraining:
   layouts: tuple[slices.Layout, ...] = (slices.WHOLE,)
   seed: int = 0
   client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE
+  client_weighting: str = 'examples'
+
+  def __post_init__(self):
+    if self.client_weighting not in CLIENT_WEIGHTINGS:
+      raise ValueError(f'client_weighting must be one of {", ".join(CLIENT_WEIGHTINGS)}, not {self.client_weighting!r}')
 
   def __call__(self, received: Received, examples: tf.data.Dataset) -> Result:
     """Does one client's round on its examples, unbatched."""
@@ -141,7 +149,8 @@ class LocalTraining:
     task = dataclasses.replace(self.task, model=held.model)
     dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
     steps = _LocalSteps(task, self.optimizer, held.take_flags(flags), dropout_seed)
-    trained_weights, measures, num_examples = steps(batches, weights, received.round_number, received.slots)
+    start = _own_start(held.model, weights, received.round_number, seeds[randomness.Purpose.INITIAL_WEIGHTS])
+    trained_weights, measures, num_examples = steps(batches, start, received.round_number, received.slots)
     gradient = ()
     if self.optimizer.is_shared:
       gradient = full_gradient.full_gradient(task, self.batches.in_order(examples), weights, flags, dropout_seed)
@@ -171,10 +180,23 @@ class LocalTraining:
         for axis, size in slices.largest_counts(self.layouts).items()
       ),
       client_seed=done.encoding_seed,
-      weight=tf.where(sent, tf.cast(num_examples, tf.float32), 0.0),
+      weight=tf.where(sent, 1.0 if self.client_weighting == 'uniform' else tf.cast(num_examples, tf.float32), 0.0),
       measures=collections.OrderedDict(**counts, **measures),
       answers=answers,
     )
+
+
+def _own_start(
+  model: model_lib.Model, weights: tuple[tf.Tensor, ...], round_number: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+  """Returns the received weights, but in the first round those that `model.drawn_by_clients` names drawn from the seed."""
+  start = list(weights)
+  for index, variable in enumerate(model.variables):
+    if variable.name in model.drawn_by_clients:
+      own_seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(index, tf.int64))
+      drawn = variable.initializer(variable.shape, own_seed)
+      start[index] = tf.where(tf.equal(round_number, 1), drawn, weights[index])
+  return tuple(start)
 
 
 class _Trained(NamedTuple):

@@ -18,6 +18,7 @@ class Purpose(enum.IntEnum):
   TRAINABLE = 4
   SELECTION = 5
   CLIENT_DROPOUT = 6
+  INITIAL_WEIGHTS = 7
 
 
 def client_seed(round_seed: tf.Tensor, client_key: tf.Tensor, purpose: Purpose) -> tf.Tensor:

@@ -17,7 +17,7 @@ def test_builds_everything_that_a_preset_names(path, tmp_path):
   with flagsaver.flagsaver():
     flags.FLAGS(['test', f'--flagfile={path}', f'--output_dir={tmp_path}'])
     run_flags.dataset()
-    assert run_flags.language_model()(4000).num_parameters > 100_000
+    assert run_flags.model()(4000).num_parameters > 100_000
     run_flags.algorithm()
     run_flags.communication()
     run_flags.batches()

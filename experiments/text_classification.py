@@ -1,0 +1,83 @@
+"""Fine-tunes a text classifier across a few clients that all take part, and counts every byte that travels.
+
+Question: which accuracy does a pre-trained BERT, ALBERT or DistilBERT reach when its data lies with 1, 2 ... 32 clients?
+
+    python -m experiments.text_classification --rounds=20 --output_dir=runs/classified
+    python -m experiments.text_classification --pretrained=runs/encoders/bert --partition='iid(clients=32)' \\
+      --trainable='lora(rank=8)' --upload='uniform(bits=8)' --output_dir=runs/classified32
+
+The model is read from --pretrained, in the layout of Hugging Face or as experiments.pretrain leaves it; --model then
+names its family and what is left to choose. The run leaves metrics.csv, summary.json, accuracy.png, TensorBoard events
+and checkpoints in --output_dir; the same command continues it if it was interrupted.
+"""
+
+from absl import flags
+
+from data import catalog as data_catalog
+from data import docstrings
+from data import prepare_labelled
+from experiments import encoder_start
+from experiments import launch
+from experiments import report
+from experiments import run
+from experiments import run_flags
+from experiments import spec
+from models import catalog as models_catalog
+from models import classification_task
+
+flags.adopt_module_key_flags(run_flags)
+run_flags.specialize(
+  dataset=(
+    'docstring_packages',
+    f'Texts with classes: {", ".join(data_catalog.CLASSIFICATION_DATASETS)}; docstring_packages needs no download, the '
+    'others a path. max_examples and sequence_length are arguments.',
+  ),
+  partition=(
+    'iid(clients=8)',
+    'Who holds which training text: iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).',
+  ),
+  model=(
+    'bert',
+    'bert, albert or distilbert, with size="tiny", "small" or "base" if nothing is pre-trained, dropout=..., '
+    'attention_mask=False (padding is attended to) and head_init="per_client" (each client draws what is new in the head).',
+  ),
+  pretrained=(
+    None,
+    'What to start from: a folder in the Hugging Face layout, the --output_dir of experiments.pretrain or of a run, or '
+    'minilm, which the package of requirements-pretrained.txt carries.',
+  ),
+  algorithm=('fed_avg(client_lr=0.1)', None),
+  clients_per_round=(0, None),
+  client_weighting=('uniform', None),
+  rounds=(20, None),
+  rounds_per_eval=(1, None),
+)
+
+
+def main() -> None:
+  """Builds what the flags name, trains it and reports."""
+  source, partition = run_flags.dataset(data_catalog.CLASSIFICATION_DATASETS)
+  encoder, algorithm, devices = run_flags.model(models_catalog.ENCODERS), run_flags.algorithm(), run_flags.devices()
+  communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
+  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
+  start = encoder_start.load(run_flags.pretrained_name(), encoder, docstrings.docstrings())
+  if source.sequence_length > start.encoder.max_length:
+    raise spec.SpecError(
+      f'sequence_length={source.sequence_length} of --dataset is more than {start.encoder.max_length}'
+    )
+
+  text = prepare_labelled.prepare(source, partition, start.tokenizer)
+  description = run_flags.classifier_description(start, text.sequence_length)
+  model = run_flags.adapt(devices, start.classifier(text.num_classes))
+  task = classification_task.build(model, text.sequence_length)
+  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
+  summary = run.run(task, process, run.Population.of(text), config, start.of(model, description), description)
+
+  accuracy = report.Measure('accuracy', 'eval/accuracy', '{:.3f}', text.majority_fraction('heldout'), 'largest class')
+  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
+  print(report.table(summary, [accuracy, report.Measure('loss', 'eval/loss', '{:.3f}')]))
+  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+
+
+if __name__ == '__main__':
+  launch.launch(main)

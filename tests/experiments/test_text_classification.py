@@ -1,0 +1,146 @@
+"""The text-classification binary: it starts from each kind of checkpoint, learns, counts bytes and repeats itself."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data import docstrings
+from data import tokenizer as tokenizer_lib
+from experiments import encoder_start
+from experiments import launch
+from experiments import metrics
+from models import bert
+from models import catalog
+from models import checkpoint
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_GOLDEN = _ROOT / 'tests' / 'models' / 'golden'
+_PIECES = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'word{number}' for number in range(35))]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> pathlib.Path:
+  """A BERT in the Hugging Face layout, of width 16 and with 10 positions, and two authors with words of their own."""
+  folder = tmp_path_factory.mktemp('classification')
+  shutil.copytree(_GOLDEN / 'bert_classifier', folder / 'bert')
+  (folder / 'bert' / 'vocab.txt').write_text('\n'.join(_PIECES))
+  rng = np.random.default_rng(0)
+  lines = ['id,text,author']
+  for number in range(400):
+    author = number % 3
+    words = ' '.join(f'word{10 * author + word}' for word in rng.integers(0, 10, 6))
+    lines.append(f'id{number},{words},{("EAP", "HPL", "MWS")[author]}')
+  (folder / 'train.csv').write_text('\n'.join(lines) + '\n')
+  return folder
+
+
+def _command(folder: pathlib.Path, output_dir: pathlib.Path, **flags) -> subprocess.CompletedProcess[str]:
+  settings = {
+    'dataset': f'spooky(path={str(folder / "train.csv")!r}, sequence_length=8)',
+    'partition': 'iid(clients=3)',
+    'pretrained': folder / 'bert',
+    'model': 'bert(dropout=0.0)',
+    'algorithm': 'fed_avg(client_lr=0.1, clip_norm=0)',
+    'local_epochs': 5,
+    'rounds': 6,
+    'output_dir': output_dir,
+  } | flags
+  command = [sys.executable, '-m', 'experiments.text_classification', *(f'--{k}={v}' for k, v in settings.items())]
+  environment = os.environ | {'LEANFED_CACHE': str(folder / 'cache')}
+  return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope='module')
+def finished(folder) -> pathlib.Path:
+  process = _command(folder, folder / 'finished', upload='uniform(bits=8)')
+  assert process.returncode == 0, process.stderr
+  assert '| accuracy on held-out clients' in process.stdout and '| accuracy of largest class' in process.stdout
+  assert 'round 6/6, accuracy' in process.stderr
+  return folder / 'finished'
+
+
+def test_it_learns_and_counts_bytes(finished):
+  summary = json.loads((finished / 'summary.json').read_text())
+  assert summary['eval/accuracy'] > 0.8
+  assert summary['eval/perplexity'] == ''
+  assert (finished / 'accuracy.png').stat().st_size > 1000
+  rows = metrics.read(finished / 'metrics.csv')
+  assert [row['num_clients'] for row in rows[1:]] == [3] * 6
+  # 40 + 10 + 2 rows of 16, norms of 32 (5), 2 blocks of 4 x 272 + 408 + 400, pooler 272, classifier 17 x 3.
+  assert summary['num_parameters'] == 52 * 16 + 5 * 32 + 2 * (4 * 272 + 408 + 400) + 272 + 51
+  assert rows[1]['download_bytes'] == 3 * 4 * summary['num_parameters']
+  assert rows[1]['upload_bytes_values'] == 3 * summary['num_parameters']
+
+
+def test_a_run_starts_from_another_and_the_same_command_goes_on(folder, finished, tmp_path):
+  process = _command(folder, tmp_path / 'run', pretrained=finished, rounds=0)
+  assert process.returncode == 0, process.stderr
+  before = json.loads((finished / 'summary.json').read_text())
+  after = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert after['eval/accuracy'] == before['eval/accuracy']
+  process = _command(folder, tmp_path / 'run', pretrained=finished, rounds=1)
+  assert process.returncode == 0, process.stderr
+  assert [row['round'] for row in metrics.read(tmp_path / 'run' / 'metrics.csv')] == [0, 1]
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    ({'model': 'albert'}, 'holds a bert, not a albert: name it in --model'),
+    ({'model': 'lstm'}, "model 'lstm'"),
+    ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no config.json"),
+    ({'partition': 'iid(clients=1000)'}, 'are more than the'),
+    ({'model': 'bert(head_init="own")'}, "head_init must be one of shared, per_client, not 'own'"),
+  ],
+)
+def test_bad_input_is_one_line(flags, message, folder, tmp_path):
+  process = _command(folder, tmp_path / 'run', **flags)
+  assert process.returncode == 2, process.stderr
+  assert message in process.stderr and 'Traceback' not in process.stderr
+  assert not (tmp_path / 'run').exists()
+
+
+def test_sequences_longer_than_the_positions_are_refused(folder, tmp_path):
+  dataset = f'spooky(path={str(folder / "train.csv")!r}, sequence_length=11)'
+  process = _command(folder, tmp_path / 'run', dataset=dataset)
+  assert process.returncode == 2, process.stderr
+  assert 'sequence_length=11 of --dataset is more than 10' in process.stderr
+
+
+def _load(folder: pathlib.Path, **options) -> encoder_start.EncoderStart:
+  return encoder_start.load(str(folder), bert.bert(**options), docstrings.docstrings())
+
+
+def test_clients_draw_what_is_new_in_the_head(folder):
+  start = _load(folder / 'bert', head_init='per_client')
+  assert start.classifier(3).drawn_by_clients == frozenset()  # The checkpoint has a head for three classes,
+  assert start.classifier(4).drawn_by_clients == {'head/classifier_kernel', 'head/classifier_bias'}  # none for four.
+  assert _load(folder / 'bert').classifier(4).drawn_by_clients == frozenset()
+
+
+@pytest.mark.parametrize('family', ['bert', 'albert', 'distilbert'])
+def test_an_encoder_of_our_own_has_a_pooler_only_where_the_published_one_has(family, tmp_path):
+  encoder = catalog.ENCODERS[family](width=16, mlp_width=16, num_layers=1, num_heads=2, max_length=8)
+  tokenizer = tokenizer_lib.train(['the cat sat on the mat', 'a dog ran to the cat'], 30)
+  model = encoder.masked_language_model(tokenizer.vocabulary_size + 1)
+  names = [variable.name for variable in model.variables]
+  weights = {name: weight.numpy() for name, weight in zip(names, model.initial_weights(0), strict=True)}
+  description = checkpoint.Description(encoder.spec, tokenizer.vocabulary_size, 8, tokenizer.model)
+  checkpoint.save(tmp_path, weights, description, 0)
+  start = encoder_start.load(str(tmp_path), catalog.ENCODERS[family](head_init='per_client'), docstrings.docstrings())
+  layers = ('classifier',) if family != 'distilbert' else ('classifier', 'pooler')
+  new = {f'head/{layer}_{part}' for layer in layers for part in ('kernel', 'bias')}
+  assert start.classifier(5).drawn_by_clients == new
+  assert start.encoder.width == 16 and start.num_rows == tokenizer.vocabulary_size + 1
+
+
+def test_minilm_is_a_package(monkeypatch):
+  monkeypatch.setattr(encoder_start.importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(launch.UsageError, match=r'--pretrained=minilm needs a package: .*requirements-pretrained.txt'):
+    encoder_start.load('minilm', bert.bert(), docstrings.docstrings())

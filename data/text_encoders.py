@@ -11,6 +11,8 @@ from data import sentencepieces
 from data import tokenizer as tokenizer_lib
 from data import wordpiece
 
+_OWN_FILE = 'tokenizer.model'
+
 
 class TextEncoder(Protocol):
   """Turns texts into rows of ids that begin and end as a family of models wants, padding 0.
@@ -34,7 +36,7 @@ class TextEncoder(Protocol):
 
 
 def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
-  """Returns the encoder of a model in the Hugging Face layout: from its vocab.txt, else its spiece.model.
+  """Returns the encoder of a model in the Hugging Face layout: from its vocab.txt, spiece.model or our tokenizer.model.
 
   Whether it keeps capitals is what tokenizer_config.json says (`do_lower_case`); without that, WordPiece keeps them if
   its vocabulary has any, and ALBERT does not. Raises DataError if the files are missing or malformed.
@@ -47,7 +49,7 @@ def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
       f'{str(folder / "tokenizer_config.json")!r} is not a JSON object: mend or remove it'
     ) from None
   lowercase = settings.get('do_lower_case')
-  vocabulary, model = _read(folder / 'vocab.txt'), _read(folder / 'spiece.model')
+  vocabulary, model, own = (_read(folder / name) for name in ('vocab.txt', 'spiece.model', _OWN_FILE))
   try:
     if vocabulary is not None:
       cased = wordpiece.looks_cased(vocabulary) if lowercase is None else not lowercase
@@ -56,7 +58,22 @@ def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
       return sentencepieces.AlbertPieces(model, cased=lowercase is False)
   except errors.DataError as error:
     raise errors.DataError(f'in {str(folder)!r}, {error}') from None
+  if own is not None:
+    return sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(own))
   raise errors.DataError(f'{str(folder)!r} holds no vocab.txt and no spiece.model: give the folder of a whole model')
+
+
+def files_of(tokenizer: TextEncoder) -> dict[str, bytes]:
+  """Returns the files by name in which a model in the Hugging Face layout keeps its vocabulary; inverts `tokenizer_of`.
+
+  Other libraries do not look for our tokenizer.model, a plain SentencePiece model.
+  """
+  kind, _, content = tokenizer.serialized.partition(b'\n')
+  if kind == b'own':
+    return {_OWN_FILE: content}
+  name = 'vocab.txt' if kind.startswith(b'wordpiece') else 'spiece.model'
+  settings = {'do_lower_case': not kind.endswith(b' cased')}
+  return {name: content, 'tokenizer_config.json': (json.dumps(settings) + '\n').encode()}
 
 
 def deserialize(serialized: bytes) -> TextEncoder:

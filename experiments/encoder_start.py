@@ -96,7 +96,7 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
     return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
   folder = _minilm() if name == MINILM else pathlib.Path(name)
   try:
-    found = _own(folder) if (folder / checkpoint.TOKENIZER_FILE).is_file() else _hugging_face(folder)
+    found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
   except (ValueError, OSError) as error:
     if isinstance(error, errors.DataError):
       raise

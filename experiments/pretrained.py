@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 import dataclasses
+import json
 import pathlib
 
 import numpy as np
 
 from experiments import device_specs
+from experiments import encoder_export
 from experiments import launch
 from experiments import output
 from experiments import spec
@@ -94,7 +96,7 @@ def weights_of(loaded: checkpoint.Checkpoint, model: model_lib.Model) -> tuple[n
 
 
 def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoint.Checkpoint:
-  """Writes the newest model of a run into a folder of its own.
+  """Writes the newest model of a run into a folder of its own; an encoder in the Hugging Face layout.
 
   Args:
     run: The `--output_dir` of a run, finished or not.
@@ -118,8 +120,11 @@ def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoin
     output.make(output_dir)
     if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
       raise launch.UsageError(f'{output_dir} holds other files: choose a new --output_dir')
-    checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
-    output.write_text(output_dir / _CONFIG_FILE, config)
+    if encoder_export.is_encoder(loaded.description):
+      encoder_export.save(output_dir, loaded, json.loads(config)['settings'])
+    else:
+      checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
+      output.write_text(output_dir / _CONFIG_FILE, config)
   return loaded
 
 

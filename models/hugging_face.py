@@ -62,6 +62,14 @@ class Pretrained:
     return _has(self.weights, _LANGUAGE_MODEL)
 
 
+def is_in(folder: pathlib.Path) -> bool:
+  """Whether the folder is in the layout: its `config.json` says which kind of model it describes."""
+  try:
+    return 'model_type' in json.loads((folder / CONFIG_FILE).read_bytes())
+  except (OSError, ValueError, TypeError):
+    return False
+
+
 def load(folder: pathlib.Path) -> Pretrained:
   """Reads a folder.
 

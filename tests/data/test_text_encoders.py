@@ -73,6 +73,17 @@ def test_own_pieces_keep_the_end(own: sentencepieces.OwnPieces):
   assert rows[1].tolist() == tokenizer.train(_TEXTS, 50).encode(['the'], 6)[0].tolist()
 
 
+def test_an_encoder_is_found_again_in_the_files_it_was_left_in(albert, own, tmp_path: pathlib.Path):
+  encoders = [albert, sentencepieces.AlbertPieces(_train(), cased=True), own]
+  encoders += [wordpiece.WordPiece(_VOCABULARY, cased) for cased in (False, True)]
+  for number, encoder in enumerate(encoders):
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    for name, content in text_encoders.files_of(encoder).items():
+      (folder / name).write_bytes(content)
+    assert text_encoders.tokenizer_of(folder).serialized == encoder.serialized
+
+
 @given(st.lists(st.text(st.characters()), max_size=4), st.integers(3, 9))
 def test_any_text_begins_and_ends(
   albert: sentencepieces.AlbertPieces, own: sentencepieces.OwnPieces, texts: list[str], length: int

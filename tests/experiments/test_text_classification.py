@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from data import docstrings
+from data import text_encoders
 from data import tokenizer as tokenizer_lib
 from experiments import encoder_start
 from experiments import launch
 from experiments import metrics
+from experiments import pretrained
 from models import bert
 from models import catalog
 from models import checkpoint
+from models import hugging_face
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _GOLDEN = _ROOT / 'tests' / 'models' / 'golden'
@@ -89,12 +92,23 @@ def test_a_run_starts_from_another_and_the_same_command_goes_on(folder, finished
   assert [row['round'] for row in metrics.read(tmp_path / 'run' / 'metrics.csv')] == [0, 1]
 
 
+def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished, tmp_path):
+  exported = pretrained.export(finished, tmp_path / 'exported')
+  found = hugging_face.load(tmp_path / 'exported')
+  assert found.labels == ('EAP', 'HPL', 'MWS')
+  for name, value in exported.weights.items():
+    np.testing.assert_array_equal(found.weights[name], value)
+  texts = ['word3 word17 nothing', 'Word3']
+  ids = text_encoders.tokenizer_of(tmp_path / 'exported').encode(texts, 8)
+  np.testing.assert_array_equal(ids, text_encoders.tokenizer_of(folder / 'bert').encode(texts, 8))
+
+
 @pytest.mark.parametrize(
   ('flags', 'message'),
   [
     ({'model': 'albert'}, 'holds a bert, not a albert: name it in --model'),
     ({'model': 'lstm'}, "model 'lstm'"),
-    ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no config.json"),
+    ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ({'partition': 'iid(clients=1000)'}, 'are more than the'),
     ({'model': 'bert(head_init="own")'}, "head_init must be one of shared, per_client, not 'own'"),
   ],

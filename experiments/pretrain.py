@@ -13,7 +13,8 @@ Question: which perplexity on federated clients does a model reach that has neve
 
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
 as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
-them, and its perplexity is that of hidden tokens; --dataset='docstrings(sequence_length=64)' gives it longer examples.
+them, and its perplexity is that of hidden tokens. Its examples are neighbouring sentences, as many as there is room for
+in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone.
 Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command continues a training that
 was interrupted.
 """
@@ -85,7 +86,10 @@ def main() -> None:
     config = dataclasses.replace(config, facts=dict(teacher_sha256=teacher.content_hash))
   task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
   examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
-  _report(central_training.train(task, examples, description, config), pretraining_task.is_encoder(model))
+  is_encoder = pretraining_task.is_encoder(model)
+  if is_encoder:
+    examples = examples._replace(training=pretraining_text.joined(examples.training))
+  _report(central_training.train(task, examples, description, config), is_encoder)
 
 
 def _report(summary: Mapping[str, Any], is_encoder: bool) -> None:

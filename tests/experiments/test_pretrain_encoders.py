@@ -10,6 +10,7 @@ from experiments import central_training
 from experiments import launch
 from experiments import metrics
 from experiments import pretraining_task
+from experiments import pretraining_text
 from models import bert
 from models import checkpoint
 
@@ -116,3 +117,11 @@ def test_refuses_a_teacher_of_other_tokens(teacher):
 def test_refuses_examples_longer_than_the_encoder():
   with pytest.raises(launch.UsageError, match=r'has 8 positions, but examples have 9 tokens: .*sequence_length=7$'):
     pretraining_task.named(_BERT, 8)
+
+
+def test_joins_sentences_to_full_examples():
+  sentences = np.array([[1, 7, 8, 2, 0], [1, 9, 2, 0, 0], [1, 4, 5, 6, 3], [1, 9, 2, 0, 0]], np.int32)
+  joined = pretraining_text.joined(sentences)
+  # 7 8 2 9 | 2 4 5 6 | 3 9 2 and one of padding: the third sentence was cut off before its end.
+  np.testing.assert_array_equal(joined, [[1, 7, 8, 2, 9], [1, 2, 4, 5, 6], [1, 3, 9, 2, 0]])
+  assert joined.dtype == np.int32

@@ -1,4 +1,7 @@
-"""Scores a language model on text in this process, without TFF: the same measures as a run's evaluation."""
+"""Scores a model of text in this process, without TFF: the same measures as a run's evaluation.
+
+Those of an encoder are of tokens that are hidden at random, the same whenever the text is.
+"""
 
 from collections.abc import Sequence
 import pathlib
@@ -13,7 +16,9 @@ from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import metrics
 from experiments import pretrained
+from experiments import pretraining_task
 from experiments import run
+from models import checkpoint
 from models import language_task
 from models import task as task_lib
 
@@ -54,21 +59,27 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
     `eval/loss`, `eval/accuracy`, `eval/perplexity`, `num_clients`, `num_examples` and `model_sha256`.
 
   Raises:
-    UsageError: If there is no sound model.
+    UsageError: If there is no sound model, or it has too few positions for the examples.
     DataError: If the source is malformed or has no held-out text.
   """
   loaded = pretrained.load(folder)
-  model = pretrained.build_model(loaded.description)
-  weights = pretrained.weights_of(loaded, model)
+  task = _task_of(loaded.description, source.sequence_length)
+  weights = pretrained.weights_of(loaded, task.model)
   text = encoded_text.encode(source, ['heldout'], tokenizer_lib.Tokenizer(loaded.description.tokenizer))
   if not len(text.tokens):
     raise errors.DataError(f'data set {source.name} has no heldout text: choose another --dataset')
   ids = run.evaluation_ids(text.client_ids, eval_clients, seed)
   tokens = text.of(ids)
-  task = language_task.build(model, source.sequence_length)
   return {
     **Evaluation(task)(weights, tokens),
     'num_clients': len(ids),
     'num_examples': len(tokens),
     'model_sha256': loaded.content_hash,
   }
+
+
+def _task_of(description: checkpoint.Description, sequence_length: int) -> task_lib.Task:
+  model = pretraining_task.named(description.model, sequence_length)
+  if pretraining_task.is_encoder(model):
+    return pretraining_task.build(model, description.vocabulary_size, sequence_length)
+  return language_task.build(pretrained.build_model(description), sequence_length)

@@ -1,4 +1,4 @@
-"""Trains a language model centrally: Adam, warm-up and cosine decay, clipped gradients, in this process, without TFF's worker.
+"""Trains a model of text centrally: Adam, warm-up and cosine decay, clipped gradients, in this process, without TFF's worker.
 
 The order of the examples is a function of (seed, epoch), dropout one of (seed, step), so that a training that was killed
 goes on from its last checkpoint to the same weights as one that was not.
@@ -28,13 +28,13 @@ from experiments import metrics
 from experiments import output
 from experiments import progress as progress_lib
 from experiments import records
+from experiments import training_state
 from models import checkpoint
 from models import gradients
 from models import model as model_lib
 from models import task as task_lib
 
 COLUMNS = ('step', 'train/loss', 'eval/loss', 'eval/accuracy', 'eval/perplexity', 'seconds')
-_STATE_FILE = 'training.safetensors'
 _DROPOUT = 1  # Keeps the draws of dropout apart from those of the initial weights.
 
 
@@ -53,6 +53,7 @@ class Config:
     steps_per_checkpoint: Steps between checkpoints.
     seed: Decides the initial weights, the order of the examples and dropout.
     settings: Whatever else defines the training, for `config.json`; a folder is continued only with equal settings.
+    facts: What decides the result besides, such as the hash of a teacher; likewise.
   """
 
   output_dir: pathlib.Path
@@ -65,6 +66,7 @@ class Config:
   steps_per_checkpoint: int = 100
   seed: int = 0
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for name in ('learning_rate', 'clip_norm'):
@@ -86,24 +88,13 @@ class Examples(NamedTuple):
     return content.hexdigest()
 
 
-class _State(NamedTuple):
-  """What a training is after `step` steps; the sums are those since the last row of metrics."""
-
-  step: int
-  weights: model_lib.Weights
-  optimizer_state: Any
-  loss_sum: float
-  weight_sum: float
-  seconds: float
-
-
 def train(
   task: task_lib.Task, examples: Examples, description: checkpoint.Description, config: Config
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves metrics.csv, summary.json and the model in `config.output_dir`.
 
   Args:
-    task: A task of `models.language_task`.
+    task: A task over examples of tokens.
     examples: At least one of both.
     description: Of the model, to be saved with it.
     config: The rest.
@@ -114,7 +105,7 @@ def train(
   Raises:
     UsageError: If the folder holds something else, or the training diverges.
   """
-  facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters)
+  facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
   with output.claimed(config.output_dir, config.settings, facts):
     training = _Training(task, examples, description, config)
     steps_per_second = training.run()
@@ -178,17 +169,16 @@ class _Training:
       'seconds': self._state.seconds,
     }
 
-  def _start(self) -> tuple[_State, list[dict[str, Any]]]:
+  def _start(self) -> tuple[training_state.State, list[dict[str, Any]]]:
     """Returns the checkpoint and the rows up to it, or the initial state and its evaluation as step 0."""
     weights = self._task.model.initial_weights(self._config.seed)
     specs = tf.nest.map_structure(lambda weight: tf.TensorSpec(weight.shape, weight.dtype), weights)
     # Tensors from the first step on: a hyper-parameter that is a Python number would be computed with in double precision.
     optimizer_state = tf.nest.map_structure(tf.convert_to_tensor, self._optimizer.initialize(specs))
-    state = _State(0, weights, optimizer_state, 0.0, 0.0, 0.0)
-    path = self._config.output_dir / _STATE_FILE
-    if path.exists():
-      state = _load(path, state)
-      return state, _rows(self._config.output_dir / 'metrics.csv', state.step)
+    state = training_state.State(0, weights, optimizer_state, 0.0, 0.0, 0.0)
+    saved = training_state.load(self._config.output_dir, state)
+    if saved is not None:
+      return saved, _rows(self._config.output_dir / 'metrics.csv', saved.step)
     self._state, self._rows = state, []
     self._evaluate_and_write()
     self._save()
@@ -203,7 +193,7 @@ class _Training:
       state.weights, state.optimizer_state, tf.constant(tokens), tf.constant(state.step, tf.int64)
     )
     loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
-    self._state = _State(
+    self._state = training_state.State(
       state.step + 1,
       weights,
       optimizer_state,
@@ -215,12 +205,14 @@ class _Training:
       raise launch.UsageError(
         f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'
       )
-    return loss_sum / weight_sum
+    return loss_sum / max(1.0, weight_sum)  # By chance, a small batch hides no token.
 
   def _evaluate_and_write(self) -> None:
     state = self._state
     row = collections.OrderedDict.fromkeys(COLUMNS, metrics.NOT_MEASURED)
     row.update(self._evaluate(state.weights, self._examples.evaluation), step=state.step, seconds=state.seconds)
+    if row['eval/loss'] == metrics.NOT_MEASURED:
+      raise launch.UsageError('the held-out text has no token to predict: raise --eval_clients, or choose more text')
     if state.weight_sum:
       row['train/loss'] = state.loss_sum / state.weight_sum
     self._rows.append(row)
@@ -237,10 +229,9 @@ class _Training:
     folder = self._config.output_dir
     names = [variable.name for variable in self._task.model.variables]
     by_name = {name: weight.numpy() for name, weight in zip(names, self._state.weights, strict=True)}
-    leaves = {str(index): np.array(leaf) for index, leaf in enumerate(tf.nest.flatten(self._state))}
     with records.saving(folder):
       checkpoint.save(folder, by_name, self._description, self._state.step)
-      checkpoint.save_arrays(folder / _STATE_FILE, leaves, {})
+      training_state.save(folder, self._state)
 
 
 def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
@@ -252,19 +243,6 @@ def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
   if not rows:
     raise launch.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
   return rows
-
-
-def _load(path: pathlib.Path, like: _State) -> _State:
-  """Reads a state with the structure of `like`."""
-  try:
-    arrays, _ = checkpoint.load_arrays(path)
-  except ValueError as error:
-    raise launch.UsageError(f'{error}, or choose a new --output_dir') from error
-  leaves = [
-    tf.constant(arrays[str(index)]) if tf.is_tensor(leaf) else type(leaf)(arrays[str(index)])
-    for index, leaf in enumerate(tf.nest.flatten(like))
-  ]
-  return tf.nest.pack_sequence_as(like, leaves)
 
 
 def build_optimizer(config: Config) -> tff.learning.optimizers.Optimizer:

@@ -5,7 +5,8 @@ Question: how well does a model of the suite predict text that it has not seen?
     python -m experiments.evaluate --pretrained=runs/pretrained --dataset=docstrings
 
 The model cuts the held-out text by its own tokenizer, so every data set will do; perplexities of models with different
-tokenizers cannot be compared. Prints JSON and leaves it as evaluation.json in --output_dir, if one is given.
+tokenizers cannot be compared, nor those of language models with those of encoders, which are of hidden tokens. Prints
+JSON and leaves it as evaluation.json in --output_dir, if one is given.
 """
 
 import json

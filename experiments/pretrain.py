@@ -1,4 +1,4 @@
-"""Trains a language model in one place, so that a federated training can start from it.
+"""Trains a language model or an encoder in one place, so that a federated training can start from it.
 
 Question: which perplexity on federated clients does a model reach that has never seen one?
 
@@ -6,11 +6,21 @@ Question: which perplexity on federated clients does a model reach that has neve
     python -m experiments.language_model --model='transformer(size="small")' --pretrained=runs/pretrained \\
       --output_dir=runs/warm
 
+    python -m experiments.pretrain --model='bert(size="tiny")' --output_dir=runs/encoders/bert
+    python -m experiments.pretrain --model='distilbert(size="tiny")' --teacher=runs/encoders/bert \\
+      --output_dir=runs/encoders/distilbert
+    python -m experiments.text_classification --pretrained=runs/encoders/distilbert
+
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
-as the federated run. Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command
-continues a training that was interrupted.
+as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
+them, and its perplexity is that of hidden tokens. Its examples are neighbouring sentences, as many as there is room for
+in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone.
+Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command continues a training that
+was interrupted.
 """
 
+from collections.abc import Mapping
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -21,11 +31,10 @@ from data import partitions
 from data import prepare
 from experiments import central_training
 from experiments import launch
+from experiments import pretraining_task
 from experiments import pretraining_text
 from experiments import spec
-from models import catalog as models_catalog
 from models import checkpoint
-from models import language_task
 
 _DATASET = flags.DEFINE_string(
   'dataset', 'docstrings', 'The data set of the federated run: its vocabulary, its held-out clients and its text.'
@@ -33,7 +42,12 @@ _DATASET = flags.DEFINE_string(
 _CORPUS = flags.DEFINE_string(
   'corpus', None, 'Other text to learn from, such as text(path=...) or lm1b(path=..., max_sentences=...).'
 )
-_MODEL = flags.DEFINE_string('model', 'lstm', 'The model, as for experiments.language_model.')
+_MODEL = flags.DEFINE_string(
+  'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert or distilbert.'
+)
+_TEACHER = flags.DEFINE_string(
+  'teacher', None, 'Folder of a pre-trained bert, from which a distilbert of half as many layers learns.'
+)
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', None, 'Folder for everything the training leaves. The same command continues it.'
 )
@@ -62,21 +76,37 @@ def main() -> None:
   """Trains what the flags name."""
   source = spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset')
   corpus = spec.build(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
-  build_model, config = spec.build(_MODEL.value, models_catalog.LANGUAGE_MODELS, 'model'), _config()
+  model, config = pretraining_task.named(_MODEL.value, source.sequence_length), _config()
+  teacher = pretraining_task.load_teacher(_TEACHER.value, model) if _TEACHER.value else None
 
   text = prepare.prepare(source, partitions.natural())
-  task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
-  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
   description = checkpoint.Description(_MODEL.value, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
-  summary = central_training.train(task, examples, description, config)
+  if teacher is not None:
+    pretraining_task.check_vocabulary(teacher, description, _DATASET.value)
+    config = dataclasses.replace(config, facts=dict(teacher_sha256=teacher.content_hash))
+  task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
+  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
+  is_encoder = pretraining_task.is_encoder(model)
+  if is_encoder:
+    examples = examples._replace(training=pretraining_text.joined(examples.training))
+  _report(central_training.train(task, examples, description, config), is_encoder)
 
+
+def _report(summary: Mapping[str, Any], is_encoder: bool) -> None:
+  """Prints what came of it, and the way on."""
   if summary['steps_per_second']:
-    print(f'{summary["steps_per_second"]:.2f} steps of {config.batch_size} examples a second')
-  print(f'perplexity on held-out clients {summary["eval/perplexity"]:.1f} after {summary["steps"]} steps')
-  print(
-    f'start a federated run from it by --dataset={_DATASET.value!r} --model={_MODEL.value!r} '
-    f'--pretrained={config.output_dir}'
-  )
+    print(f'{summary["steps_per_second"]:.2f} steps of {_BATCH_SIZE.value} examples a second')
+  of = ' of hidden tokens' if is_encoder else ''
+  print(f'perplexity{of} on held-out clients {summary["eval/perplexity"]:.1f} after {summary["steps"]} steps')
+  if is_encoder:
+    print(
+      f'start a federated fine-tuning from it by python -m experiments.text_classification --pretrained={_OUTPUT_DIR.value}'
+    )
+  else:
+    print(
+      f'start a federated run from it by --dataset={_DATASET.value!r} --model={_MODEL.value!r} '
+      f'--pretrained={_OUTPUT_DIR.value}'
+    )
 
 
 def _config() -> central_training.Config:

@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import numpy as np
+
 from data import encoded_text
 from data import federated_text
 from data import source as source_lib
+from data import tokenizer as tokenizer_lib
 from experiments import central_training
 from experiments import launch
 from experiments import run
@@ -38,3 +41,18 @@ def examples(
     raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
   ids = run.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
   return central_training.Examples(training, text.tokens('heldout', ids))
+
+
+def joined(tokens: np.ndarray) -> np.ndarray:
+  """Joins neighbouring sentences, so that examples are full: begin, pieces, end, pieces, end and so on.
+
+  Args:
+    tokens: int32 [n, length], one sentence in each.
+
+  Returns:
+    int32 [fewer, length]: each begins anew where the last one was cut off; only the last one is padded.
+  """
+  begun = tokens[:, 1:]
+  pieces = begun[begun != tokenizer_lib.PAD]
+  rows = np.pad(pieces, [0, -len(pieces) % begun.shape[1]]).reshape([-1, begun.shape[1]])
+  return np.pad(rows, [[0, 0], [1, 0]], constant_values=tokenizer_lib.BEGIN)

@@ -28,7 +28,7 @@ class Description:
 
   Attributes:
     model: The spec that `--model` takes.
-    vocabulary_size: Ids of tokens are below it.
+    vocabulary_size: Ids of the tokenizer are below it; an encoder has one row more, for the mask.
     sequence_length: Target positions of the examples that it was trained on.
     tokenizer: A serialized SentencePiece model.
     trainable: The spec that `--trainable` takes; it may have added variables.

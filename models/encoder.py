@@ -120,9 +120,7 @@ class Encoder:
     """Returns a model of int32 tokens [batch, length] to float32 logits [batch, length, vocabulary_size]."""
 
     def apply(weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-      x = layers.projection(weights, 'head/transform', self.hidden_states(weights, tokens, seed))
-      x = layers.norm(weights, 'head/norm', ACTIVATIONS[self.activation](x), EPSILON)
-      return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
+      return self.token_logits(weights, self.hidden_states(weights, tokens, seed))
 
     vocabulary = model_lib.Units('vocabulary', 0, vocabulary_size)
     head = [
@@ -131,6 +129,20 @@ class Encoder:
       model_lib.Variable('head/bias', (vocabulary_size,), model_lib.zeros, vocabulary),
     ]
     return self._model(vocabulary_size, head, apply)
+
+  def token_logits(self, weights: layers.Named, states: tf.Tensor) -> tf.Tensor:
+    """Scores every token at every position.
+
+    Args:
+      weights: Those of `masked_language_model`.
+      states: float32 [batch, length, width], from `hidden_states`.
+
+    Returns:
+      float32 [batch, length, vocabulary_size].
+    """
+    x = layers.projection(weights, 'head/transform', states)
+    x = layers.norm(weights, 'head/norm', ACTIVATIONS[self.activation](x), EPSILON)
+    return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
 
   def hidden_states(self, weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     """Encodes tokens.

@@ -11,8 +11,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from models import encoder as encoder_lib
 from models import language_task
-from models import model as model_lib
 from models import task as task_lib
 from models import weight as weight_lib
 
@@ -20,37 +20,55 @@ _CHOSEN, _MASKED, _REPLACED = 0.15, 0.8, 0.9
 _PURPOSE = 1 << 32  # Tells the draws of tokens from those of the model's dropouts, which count from 0.
 
 
-def build(model: model_lib.Model, sequence_length: int, mask_id: int, special_ids: Sequence[int]) -> task_lib.Task:
+def build(
+  encoder: encoder_lib.Encoder, vocabulary_size: int, sequence_length: int, mask_id: int, special_ids: Sequence[int]
+) -> task_lib.Task:
   """Returns the task of predicting tokens that are hidden at random.
 
   Without a seed, as in evaluation, the draw depends on the shape of the batch alone.
 
   Args:
-    model: int32 tokens [batch, sequence_length] to logits [batch, sequence_length, vocabulary]; it has a variable
-      `embedding/table` [vocabulary, ...].
+    encoder: What sees the others.
+    vocabulary_size: Rows of the model: all tokens are below it, `mask_id` included.
     sequence_length: Tokens of an example, padding included.
     mask_id: The token that stands for a hidden one.
     special_ids: Tokens that are never chosen, besides the mask and padding.
 
   Returns:
     A task over examples of int32 `tokens` [sequence_length] and int64 `client_key` []. Its model hides tokens itself, and
-    its outputs are logits and int32 targets [batch, sequence_length], padding where there is nothing to predict.
+    its outputs are of the chosen ones alone: logits [chosen, 1, vocabulary_size] and int32 targets [chosen, 1].
   """
 
   def apply(
     weights: Mapping[str, weight_lib.Value], tokens: tf.Tensor, seed: tf.Tensor | None
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    inputs, targets = hidden(tokens, seed, weights['embedding/table'].shape[0], mask_id, special_ids)
-    return model.apply(weights, inputs, seed), targets
+    inputs, targets = hidden(tokens, seed, vocabulary_size, mask_id, special_ids)
+    states = encoder.hidden_states(weights, inputs, seed)
+    return encoder.token_logits(weights, at_targets(states, targets)), at_targets(targets, targets)
 
   return task_lib.Task(
-    model=dataclasses.replace(model, apply=apply),
+    model=dataclasses.replace(encoder.masked_language_model(vocabulary_size), apply=apply),
     example_spec=collections.OrderedDict(
       tokens=tf.TensorSpec([sequence_length], tf.int32), client_key=tf.TensorSpec([], tf.int64)
     ),
     inputs=lambda batch: batch['tokens'],
     measure=lambda outputs, batch: language_task.token_measures(*outputs),
   )
+
+
+def at_targets(values: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+  """Keeps what stands where there is something to predict, each as a sequence of one position.
+
+  Scores of the whole vocabulary at all positions would cost more than the layers of a small encoder.
+
+  Args:
+    values: [batch, length, ...].
+    targets: int32 [batch, length], padding where there is nothing to predict.
+
+  Returns:
+    [chosen, 1, ...].
+  """
+  return tf.boolean_mask(values, tf.not_equal(targets, language_task.PADDING))[:, tf.newaxis]
 
 
 def hidden(

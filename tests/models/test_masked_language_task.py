@@ -49,8 +49,9 @@ class HiddenTest(parameterized.TestCase):
 
 class TaskTest(parameterized.TestCase):
   def test_what_is_measured_is_the_loss_of_chosen_tokens(self):
-    model = bert.bert(width=8, mlp_width=12, num_heads=2, max_length=20).masked_language_model(30)
-    task = masked_language_task.build(model, 20, _MASK, _SPECIAL)
+    encoder = bert.bert(width=8, mlp_width=12, num_heads=2, max_length=20)
+    model = encoder.masked_language_model(30)
+    task = masked_language_task.build(encoder, 30, 20, _MASK, _SPECIAL)
     weights = model.initial_weights(3)
     tokens = np.random.default_rng(1).integers(5, 30, [6, 20]).astype(np.int32)
     measures = task.evaluate(weights, dict(tokens=tf.constant(tokens)))
@@ -64,14 +65,21 @@ class TaskTest(parameterized.TestCase):
     self.assertEqual(float(measures['weight_sum']), chosen.sum())
     self.assertEqual(float(measures['correct_sum']), (logits[chosen].argmax(-1) == targets[chosen]).sum())
 
+  def test_a_batch_without_a_hidden_token_has_no_loss_and_no_gradient(self):
+    task = masked_language_task.build(bert.bert(width=8, mlp_width=12, num_heads=2), 30, 6, _MASK, _SPECIAL)
+    batch = dict(tokens=tf.constant([[1, 3, 2, 0, 0, 0]]))
+    weights = task.model.initial_weights(0)
+    measures, gradients = gradients_lib.gradients(task, weights, [True] * len(weights), batch, _SEED)
+    self.assertEqual([float(value) for value in measures.values()], [0.0, 0.0, 0.0])
+    self.assertFalse(any(np.any(gradient) for gradient in gradients))
+
   def test_a_tiny_encoder_learns_a_rule_from_its_neighbours(self):
     # Every text counts upwards by one, from 5 to 19 and again from 5, so that a neighbour tells what was hidden.
     tokens = (np.arange(60)[:, np.newaxis] + np.arange(8)) % 15 + 5
     encoder = bert.bert(width=16, mlp_width=32, num_layers=1, num_heads=2, max_length=8, dropout=0.0)
-    model = encoder.masked_language_model(20)
-    task = masked_language_task.build(model, 8, _MASK, _SPECIAL)
+    task = masked_language_task.build(encoder, 20, 8, _MASK, _SPECIAL)
     batch = dict(tokens=tf.constant(tokens, tf.int32))
-    weights = [tf.Variable(weight) for weight in model.initial_weights(0)]
+    weights = [tf.Variable(weight) for weight in task.model.initial_weights(0)]
     optimizer = tf.keras.optimizers.Adam(0.01)
 
     @tf.function

@@ -103,7 +103,7 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
     raise launch.UsageError(f'--pretrained={name}: {error}') from error
   if found.encoder.family != encoder.family:
     raise launch.UsageError(
-      f'--pretrained={name} holds a {found.encoder.family.name}, not a {encoder.family.name}: name it in --model'
+      f'--pretrained={name} holds {found.encoder.family.name}, not {encoder.family.name}: name it in --model'
     )
   options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
   return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))

@@ -49,6 +49,8 @@ run_flags.specialize(
   algorithm=('fed_avg(client_lr=0.1)', None),
   clients_per_round=(0, None),
   client_weighting=('uniform', None),
+  max_examples_per_client=(1_000_000, None),
+  eval_clients=(0, None),
   rounds=(20, None),
   rounds_per_eval=(1, None),
 )

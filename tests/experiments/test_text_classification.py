@@ -106,7 +106,7 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
 @pytest.mark.parametrize(
   ('flags', 'message'),
   [
-    ({'model': 'albert'}, 'holds a bert, not a albert: name it in --model'),
+    ({'model': 'albert'}, 'holds bert, not albert: name it in --model'),
     ({'model': 'lstm'}, "model 'lstm'"),
     ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ({'partition': 'iid(clients=1000)'}, 'are more than the'),

@@ -36,9 +36,9 @@ class RemoteWorker:
     self._context = execution.build_execution_context(self._executors)
     self.context = execution.InOwnThread(self._context)
 
-  def answers(self, timeout_seconds: float) -> bool:
+  def answers(self, timeout_seconds: float, may_be_starting: bool = False) -> bool:
     """Whether the worker gives a sign of life within this time; see `worker_connection.answers`."""
-    return worker_connection.answers(self._channel, timeout_seconds)
+    return worker_connection.answers(self._channel, timeout_seconds, may_be_starting)
 
   def invoke(self, computation: tff.Computation, *arguments: Any) -> Any:
     """Runs a computation on this worker alone; raises `WorkerError` if it fails."""

@@ -169,7 +169,7 @@ class LocalWorker:
 
   def _wait_until_ready(self) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while not worker_connection.answers(self._channel, timeout_seconds=1.0):
+    while not worker_connection.answers(self._channel, timeout_seconds=0.5, may_be_starting=True):
       self._check_alive()
       if time.monotonic() > deadline:
         raise RuntimeError(f"TFF's worker did not answer within {_START_SECONDS:g} seconds; see {self._log_path}")

@@ -117,7 +117,7 @@ def _wait_until_ready(process: worker_process.WorkerProcess, path: str) -> None:
   probe = remote_worker.RemoteWorker(process.address)
   try:
     deadline = time.monotonic() + _START_SECONDS
-    while not probe.answers(timeout_seconds=1.0):
+    while not probe.answers(timeout_seconds=0.5, may_be_starting=True):
       if process.ending() or time.monotonic() > deadline:
         raise RuntimeError(f"TFF's {process.ending() or 'worker did not answer'}; see {log_path(path)}")
       time.sleep(_POLL_SECONDS)

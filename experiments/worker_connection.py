@@ -81,18 +81,20 @@ def connect(address: str) -> grpc.Channel:
   return channel
 
 
-def answers(channel: grpc.Channel, timeout_seconds: float) -> bool:
+def answers(channel: grpc.Channel, timeout_seconds: float, may_be_starting: bool = False) -> bool:
   """Asks a worker for a sign of life, which even a busy worker gives within milliseconds; no computation is involved.
 
   Args:
     channel: To the worker.
     timeout_seconds: How long to wait for it. While 84 MB travel on a loaded machine it takes up to a second.
+    may_be_starting: Whether to wait if nobody listens yet; a channel that failed to connect once would otherwise not try
+      again for five seconds.
 
   Returns:
-    Whether it came. At once `False` if nobody listens or the channel is closed.
+    Whether it came. At once `False` if nobody listens (but see `may_be_starting`) or the channel is closed.
   """
   try:
-    channel.unary_unary('/leanfed.Probe/AskNothing')(b'', timeout=timeout_seconds)
+    channel.unary_unary('/leanfed.Probe/AskNothing')(b'', timeout=timeout_seconds, wait_for_ready=may_be_starting)
   except grpc.RpcError as error:
     # The worker knows no such method, which took a worker to find out.
     return error.code() == grpc.StatusCode.UNIMPLEMENTED

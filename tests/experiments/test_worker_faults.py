@@ -73,7 +73,9 @@ class FaultTest(absltest.TestCase):
     self.assertEqual(_total([1, 2]), 3)
     first_pid = self.worker.pid
     os.kill(first_pid, signal.SIGSTOP)
+    started = time.monotonic()
     self.worker.restart()
+    self.assertLess(time.monotonic() - started, 4)  # A channel that failed once would not try again for five seconds.
     self.assertNotEqual(self.worker.pid, first_pid)
     self.assertEqual(_total([1, 2, 4]), 7)
     self.worker.kill()

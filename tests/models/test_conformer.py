@@ -227,9 +227,9 @@ class ModelTest(parameterized.TestCase):
 
   @parameterized.parameters(
     (dict(size='huge'), 'size must be one of tiny, small, large'),
-    (dict(width=0), 'width must be a whole number of at least 1'),
-    (dict(kernel_size=0), 'kernel_size must be a whole number of at least 1'),
-    (dict(kernel_size=2.5), 'kernel_size must be a whole number of at least 1'),
+    (dict(width=0), 'width must be a whole number from 1 to 1,000,000'),
+    (dict(kernel_size=0), 'kernel_size must be a whole number from 1 to 1,000,000'),
+    (dict(kernel_size=2.5), 'kernel_size must be a whole number from 1 to 1,000,000'),
     (dict(num_heads=3), 'num_heads=3 must divide width=128'),
     (dict(dropout=1.0), r'dropout must lie in \[0, 1\)'),
   )

@@ -5,21 +5,12 @@ import pathlib
 from typing import Any
 
 from data import catalog as data_catalog
-from data import sentencepieces
 from data import text_encoders
-from data import tokenizer as tokenizer_lib
 from experiments import launch
+from experiments import saved_encoder
 from experiments import spec
-from models import catalog
 from models import checkpoint
 from models import hugging_face
-
-_CLASSIFIER_BIAS = 'head/classifier_bias'
-
-
-def is_encoder(description: checkpoint.Description) -> bool:
-  """Whether a model is one of `models.catalog.ENCODERS`."""
-  return spec.parse(description.model)[0].name in catalog.ENCODERS
 
 
 def save(folder: pathlib.Path, loaded: checkpoint.Checkpoint, settings: Mapping[str, Any]) -> None:
@@ -34,14 +25,11 @@ def save(folder: pathlib.Path, loaded: checkpoint.Checkpoint, settings: Mapping[
     UsageError: For variables that the layout has no place for.
   """
   labels = ()
-  if _CLASSIFIER_BIAS in loaded.weights:
+  if saved_encoder.has_classifier(loaded):
     labels = spec.build(settings['dataset'], data_catalog.CLASSIFICATION_DATASETS, 'dataset').class_names
-    tokenizer = text_encoders.deserialize(loaded.description.tokenizer)
-  else:
-    tokenizer = sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(loaded.description.tokenizer))
-  encoder = spec.build(loaded.description.model, catalog.ENCODERS, 'model')
+  encoder = saved_encoder.encoder_of(loaded)
   num_rows = len(loaded.weights['embedding/table'])
-  files = text_encoders.files_of(tokenizer)
+  files = text_encoders.files_of(saved_encoder.tokenizer_of(loaded))
   try:
     hugging_face.save(folder, hugging_face.Pretrained(encoder, num_rows, loaded.weights, tuple(labels), files))
   except ValueError as error:

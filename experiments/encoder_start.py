@@ -1,5 +1,6 @@
 """What `--pretrained` names for a text classifier: an encoder with its vocabulary, and the weights it starts from."""
 
+from collections.abc import Mapping
 import dataclasses
 import importlib.util
 import pathlib
@@ -12,10 +13,9 @@ from data import prepare
 from data import sentencepieces
 from data import source as source_lib
 from data import text_encoders
-from data import tokenizer as tokenizer_lib
 from experiments import launch
 from experiments import pretrained
-from experiments import spec
+from experiments import saved_encoder
 from models import catalog
 from models import checkpoint
 from models import encoder as encoder_lib
@@ -112,16 +112,13 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
 def _own(folder: pathlib.Path) -> EncoderStart:
   """Reads what this suite saved: an encoder with the head of a masked language model or with one for classes."""
   loaded = checkpoint.load(folder)
-  if spec.parse(loaded.description.model)[0].name not in catalog.ENCODERS:
+  if not saved_encoder.is_encoder(loaded.description):
     raise ValueError(
       f'it holds {loaded.description.model}, which is no encoder: name one of {", ".join(catalog.ENCODERS)}'
     )
-  encoder = spec.build(loaded.description.model, catalog.ENCODERS, 'model')
-  weights = {name: value for name, value in loaded.weights.items() if not name.startswith(_MASKED_LANGUAGE_MODEL)}
-  if len(weights) == len(loaded.weights):
-    tokenizer = text_encoders.deserialize(loaded.description.tokenizer)
-  else:
-    tokenizer = sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(loaded.description.tokenizer))
+  encoder, tokenizer = saved_encoder.encoder_of(loaded), saved_encoder.tokenizer_of(loaded)
+  weights = _without_masked_head(loaded.weights)
+  if not saved_encoder.has_classifier(loaded):
     weights |= encoder_lib.initial_pooler(encoder)
   num_rows = len(weights['embedding/table'])
   return EncoderStart(encoder, tokenizer, num_rows, weights, folder, loaded.content_hash)
@@ -129,7 +126,7 @@ def _own(folder: pathlib.Path) -> EncoderStart:
 
 def _hugging_face(folder: pathlib.Path) -> EncoderStart:
   found = hugging_face.load(folder)
-  weights = {name: value for name, value in found.weights.items() if not name.startswith(_MASKED_LANGUAGE_MODEL)}
+  weights = _without_masked_head(found.weights)
   tokenizer = text_encoders.tokenizer_of(folder)
   if tokenizer.vocabulary_size > found.vocabulary_size:
     raise ValueError(
@@ -138,6 +135,10 @@ def _hugging_face(folder: pathlib.Path) -> EncoderStart:
   return EncoderStart(
     found.encoder, tokenizer, found.vocabulary_size, weights, folder, checkpoint.content_hash(found.weights, {})
   )
+
+
+def _without_masked_head(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  return {name: value for name, value in weights.items() if not name.startswith(_MASKED_LANGUAGE_MODEL)}
 
 
 def _minilm() -> pathlib.Path:

@@ -11,6 +11,7 @@ from experiments import device_specs
 from experiments import encoder_export
 from experiments import launch
 from experiments import output
+from experiments import saved_encoder
 from experiments import spec
 from models import catalog
 from models import checkpoint
@@ -120,7 +121,7 @@ def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoin
     output.make(output_dir)
     if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
       raise launch.UsageError(f'{output_dir} holds other files: choose a new --output_dir')
-    if encoder_export.is_encoder(loaded.description):
+    if saved_encoder.is_encoder(loaded.description):
       encoder_export.save(output_dir, loaded, json.loads(config)['settings'])
     else:
       checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)

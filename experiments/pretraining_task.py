@@ -6,6 +6,7 @@ from typing import Any
 
 from data import tokenizer as tokenizer_lib
 from experiments import launch
+from experiments import saved_encoder
 from experiments import spec
 from models import catalog
 from models import checkpoint
@@ -57,7 +58,7 @@ def build(
   hiding = dict(sequence_length=sequence_length + 1, mask_id=vocabulary_size, special_ids=_SPECIAL_IDS)
   if teacher is None:
     return masked_language_task.build(model, vocabulary_size + 1, **hiding)
-  return distillation.build(model, _encoder_of(teacher), teacher.weights, **hiding)
+  return distillation.build(model, saved_encoder.encoder_of(teacher), teacher.weights, **hiding)
 
 
 def load_teacher(folder: str, student: Named) -> checkpoint.Checkpoint:
@@ -77,7 +78,7 @@ def load_teacher(folder: str, student: Named) -> checkpoint.Checkpoint:
     raise launch.UsageError('--teacher is for encoders: choose a --model=distilbert(...) of the size of the teacher')
   try:
     teacher = checkpoint.load(pathlib.Path(folder))
-    encoder = _encoder_of(teacher)
+    encoder = saved_encoder.encoder_of(teacher)
     distillation.check(student, encoder)
   except (ValueError, OSError) as error:
     raise launch.UsageError(f'--teacher={folder}: {error}') from error
@@ -95,8 +96,3 @@ def check_vocabulary(teacher: checkpoint.Checkpoint, description: checkpoint.Des
       f'--teacher={teacher.folder} has another vocabulary ({own.vocabulary_size} pieces) than --dataset={dataset} '
       f'({description.vocabulary_size} pieces): pre-train the teacher with this --dataset'
     )
-
-
-def _encoder_of(teacher: checkpoint.Checkpoint) -> encoder_lib.Encoder:
-  """Builds the encoder that a checkpoint names; raises `SpecError` if it does not name one."""
-  return spec.build(teacher.description.model, catalog.ENCODERS, 'model')

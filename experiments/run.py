@@ -192,7 +192,7 @@ class _Run:
     try:
       for round_number in range(self._records.round_number + 1, self._config.rounds + 1):
         state = await self._advance(round_number, state)
-        if round_number == self._config.rounds or round_number % self._config.rounds_per_checkpoint == 0:
+        if self._is_due(round_number, self._config.rounds_per_checkpoint):
           await self._save(state)
         row = self._records.rows[-1]
         evaluated = row['eval/loss'] != metrics.NOT_MEASURED
@@ -238,10 +238,13 @@ class _Run:
     )
     columns = metrics.training_columns(trained.metrics, self._num_parameters)
     columns['round_seconds'] = time.monotonic() - started
-    if round_number == config.rounds or round_number % config.rounds_per_eval == 0:
+    if self._is_due(round_number, config.rounds_per_eval):
       columns |= self._evaluation_columns(trained.state)
     await self._record(round_number, columns)
     return trained.state
+
+  def _is_due(self, round_number: int, interval: int) -> bool:
+    return round_number == self._config.rounds or round_number % interval == 0
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
     weights = state.global_model_weights.trainable

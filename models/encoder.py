@@ -25,9 +25,8 @@ from models import weight as weight_lib
 EPSILON = 1e-12  # Variance floor of all three.
 ACTIVATIONS = {
   'gelu': tf.nn.gelu,
-  'gelu_new': functools.partial(
-    tf.nn.gelu, approximate=True
-  ),  # With a hyperbolic tangent in place of the error function.
+  # With a hyperbolic tangent in place of the error function.
+  'gelu_new': functools.partial(tf.nn.gelu, approximate=True),
 }
 
 _INITIALIZER = model_lib.normal(0.02)

@@ -13,6 +13,8 @@ from optimizers import local_batches
 from optimizers import local_training
 from tests import tiny_task
 
+pytestmark = pytest.mark.usefixtures('worker')
+
 _KEYS = (11, 12, 13)
 _BATCHES = local_batches.LocalBatches(batch_size=10)
 

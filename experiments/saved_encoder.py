@@ -1,0 +1,33 @@
+"""Encoders in the suite's own checkpoints: which they are, and how their text is cut into tokens."""
+
+from data import sentencepieces
+from data import text_encoders
+from data import tokenizer as tokenizer_lib
+from experiments import spec
+from models import catalog
+from models import checkpoint
+from models import encoder as encoder_lib
+
+_CLASSIFIER = 'head/classifier_bias'
+
+
+def is_encoder(description: checkpoint.Description) -> bool:
+  """Whether a model is one of `models.catalog.ENCODERS`."""
+  return spec.parse(description.model)[0].name in catalog.ENCODERS
+
+
+def encoder_of(loaded: checkpoint.Checkpoint) -> encoder_lib.Encoder:
+  """Builds the encoder that a checkpoint names; raises `SpecError` if it does not name one."""
+  return spec.build(loaded.description.model, catalog.ENCODERS, 'model')
+
+
+def has_classifier(loaded: checkpoint.Checkpoint) -> bool:
+  """Whether it has the head for classes, as a classification run leaves it; else that of `experiments.pretrain`."""
+  return _CLASSIFIER in loaded.weights
+
+
+def tokenizer_of(loaded: checkpoint.Checkpoint) -> text_encoders.TextEncoder:
+  """Builds what makes its tokens; raises `ValueError` if the checkpoint does not hold it."""
+  if has_classifier(loaded):
+    return text_encoders.deserialize(loaded.description.tokenizer)
+  return sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(loaded.description.tokenizer))

@@ -35,7 +35,8 @@ class FederatedText(prepared_text.PreparedText):
       meta = store.read_meta(connection)
     tokenizer = tokenizer_lib.Tokenizer(meta['tokenizer'])
     sequence_length = int(meta['sequence_length'])
-    return cls(database, tokenizer.vocabulary_size, sequence_length, meta['dataset_hash'], tokenizer)
+    hashes = meta['dataset_hash'], meta.get('heldout_hash')
+    return cls(database, tokenizer.vocabulary_size, sequence_length, *hashes, tokenizer)
 
   @property
   def element_spec(self) -> collections.OrderedDict[str, tf.TensorSpec]:

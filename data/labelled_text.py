@@ -40,6 +40,7 @@ class LabelledText(prepared_text.PreparedText):
       tokenizer.vocabulary_size,
       int(meta['sequence_length']),
       meta['dataset_hash'],
+      meta.get('heldout_hash'),
       tokenizer,
       tuple(json.loads(meta['class_names'])),
       int(meta['num_empty']),

@@ -25,7 +25,7 @@ from data import store
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
 
-_FORMAT = 1  # of the stored file and of everything between source and file
+_FORMAT = 2  # of the stored file and of everything between source and file
 _TEXTS_PER_BATCH = 4096
 
 _Source = source_lib.TextSource | source_lib.LabelledSource

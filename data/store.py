@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import hashlib
 import pathlib
 import sqlite3
+from typing import Any
 import urllib.parse
 
 import numpy as np
@@ -44,6 +45,7 @@ class Writer:
     self._keys: dict[str, client_key.ClientKey] = {}
     self._num_examples: dict[tuple[str, str], int] = {}
     self._content = hashlib.sha256()
+    self._content_of_split: dict[str, Any] = {}
 
   def add_client(self, split: str, name: str) -> client_key.ClientKey:
     """Makes a client known, with or without examples; raises DataError if two names share a hash."""
@@ -64,12 +66,13 @@ class Writer:
     """Appends one example, int32 [length] and its class if it has one, to those of a client, known or not."""
     key = self.add_client(split, name)
     self._num_examples[key.client_id, split] += 1
-    self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode())
-    self._content.update(tokens.astype('<i4').tobytes())
     features = {'tokens': tokens.tolist(), 'client_key': [key.client_key]}
+    content = tokens.astype('<i4').tobytes()
     if label is not None:
-      self._content.update(f' class {label} '.encode())
+      content += f' class {label} '.encode()
       features['label'] = [label]
+    self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode() + content)
+    self._content_of_split.setdefault(split, hashlib.sha256()).update(f'{len(tokens)} '.encode() + content)
     row = (split, key.client_id, _serialize(features))
     self._connection.execute('INSERT INTO examples VALUES (?, ?, ?)', row)
 
@@ -79,7 +82,10 @@ class Writer:
     self._connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', counts)
     self._content.update(repr(counts).encode())
     dataset_hash = self._content.hexdigest()
-    self._connection.executemany('INSERT INTO meta VALUES (?, ?)', [*meta.items(), ('dataset_hash', dataset_hash)])
+    hashes = {f'{split}_hash': content.hexdigest() for split, content in self._content_of_split.items()}
+    self._connection.executemany(
+      'INSERT INTO meta VALUES (?, ?)', [*meta.items(), ('dataset_hash', dataset_hash), *hashes.items()]
+    )
     self._connection.executescript(_INDEXES)
     self._connection.commit()
     self.close()
@@ -96,7 +102,7 @@ def connect(database: pathlib.Path) -> sqlite3.Connection:
 
 
 def read_meta(connection: sqlite3.Connection) -> dict[str, str | bytes]:
-  """Returns what `Writer.finish` was given, and `dataset_hash`."""
+  """Returns what `Writer.finish` was given, `dataset_hash`, and of each split its examples' hash, such as `train_hash`."""
   return dict(connection.execute('SELECT key, value FROM meta'))
 
 

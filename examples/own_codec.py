@@ -14,6 +14,7 @@ from compression import update_codec
 from data import catalog
 from data import partitions
 from data import prepare
+from experiments import population
 from experiments import run
 from models import language_task
 from models import lstm
@@ -47,8 +48,7 @@ def train(source, config: run.Config):
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   upload = update_codec.UpdateCodec(codec.Codec([MaxScaled()]))
   process = fed_opt.fed_adam()(task, algorithms.Communication(upload), local_batches.LocalBatches(), config.seed)
-  population = run.Population.of(text)
-  return run.run(task, process, population, config)
+  return run.run(task, process, population.Population.of(text), config)
 
 
 if __name__ == '__main__':

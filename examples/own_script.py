@@ -14,6 +14,7 @@ from data import catalog
 from data import partitions
 from data import prepare
 from data import source as source_lib
+from experiments import population
 from experiments import run
 from models import language_task
 from models import lstm
@@ -28,8 +29,7 @@ def train(source: source_lib.TextSource, config: run.Config) -> dict[str, Any]:
   task = language_task.build(lstm.lstm(width=96, num_cells=256)(text.vocabulary_size), text.sequence_length)
   communication = algorithms.Communication(upload=update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=4)])))
   process = fed_opt.fed_adam()(task, communication, local_batches.LocalBatches(batch_size=16), config.seed)
-  population = run.Population.of(text)
-  return run.run(task, process, population, config)
+  return run.run(task, process, population.Population.of(text), config)
 
 
 if __name__ == '__main__':

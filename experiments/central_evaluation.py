@@ -15,9 +15,9 @@ from data import errors
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import metrics
+from experiments import population
 from experiments import pretrained
 from experiments import pretraining_task
-from experiments import run
 from models import checkpoint
 from models import language_task
 from models import task as task_lib
@@ -68,7 +68,7 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
   text = encoded_text.encode(source, ['heldout'], tokenizer_lib.Tokenizer(loaded.description.tokenizer))
   if not len(text.tokens):
     raise errors.DataError(f'data set {source.name} has no heldout text: choose another --dataset')
-  ids = run.evaluation_ids(text.client_ids, eval_clients, seed)
+  ids = population.evaluation_ids(text.client_ids, eval_clients, seed)
   tokens = text.of(ids)
   return {
     **Evaluation(task)(weights, tokens),

@@ -7,7 +7,7 @@ and how much of a model must a client train?
     python -m experiments.compare --what=codecs --run=runs/quickstart --runs=runs/codecs --output_dir=runs/comparison
     python -m experiments.compare --what=policies --runs=runs/partial --output_dir=runs/comparison
 
---what=runs takes any language-model runs, finished or not, gathers those that differ in --seed only, and leaves
+--what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
 index.html (one file with everything in it), comparison.md, and four pictures. The other two compare runs below one folder
 that differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and
 a picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
@@ -20,6 +20,7 @@ from absl import flags
 
 from experiments import comparison_page
 from experiments import comparison_plots
+from experiments import comparison_table
 from experiments import launch
 from experiments import markdown_table
 from experiments import output
@@ -34,7 +35,10 @@ _RUNS = flags.DEFINE_multi_string(
   "Folders of runs, such as 'runs/x/*' in quotes; repeatable. For codecs and policies: one folder above runs.",
 )
 _ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
-  'allow_different_data', False, 'Compare runs of different data sets, although their perplexities do not compare.'
+  'allow_different_data', False, 'Compare runs of different data sets, although their quality does not compare.'
+)
+_TARGET = flags.DEFINE_float(
+  'target', None, 'A perplexity or accuracy: --what=runs then tells after how many rounds and megabytes it was reached.'
 )
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the page, the pictures and the tables.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
@@ -72,13 +76,15 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
-  rows = zip(groups, run_comparison.cells(groups), strict=True)
+  target = _TARGET.value
+  rows = zip(groups, comparison_table.cells(groups, target), strict=True)
   table = markdown_table.render(
-    ['setting', *run_comparison.COLUMNS], ([f'`{group.label}`', *cells] for group, cells in rows)
+    ['setting', *comparison_table.columns(groups[0].quality, target)],
+    ([f'`{group.label}`', *cells] for group, cells in rows),
   )
   pictures = comparison_plots.draw(groups, output_dir)
   (output_dir / 'comparison.md').write_text(table + '\n', encoding='utf-8')
-  page = comparison_page.render(groups, pictures, left_out)
+  page = comparison_page.render(groups, pictures, left_out, target)
   (output_dir / 'index.html').write_text(page, encoding='utf-8')
   print(table)
   print(f'the page is {output_dir / "index.html"}')

@@ -8,6 +8,7 @@ import pathlib
 import re
 
 from experiments import command_line
+from experiments import comparison_table
 from experiments import run_comparison
 
 _STYLE = """
@@ -46,7 +47,10 @@ dl { font-size: .85rem; margin: 0; } dt { font-weight: 600; } dd { margin: 0 0 .
 
 
 def render(
-  groups: Sequence[run_comparison.Group], pictures: Mapping[str, pathlib.Path], left_out: Sequence[str] = ()
+  groups: Sequence[run_comparison.Group],
+  pictures: Mapping[str, pathlib.Path],
+  left_out: Sequence[str] = (),
+  target: float | None = None,
 ) -> str:
   """Renders the page.
 
@@ -54,6 +58,7 @@ def render(
     groups: What is compared; at least one.
     pictures: PNG files by title, which the page then holds.
     left_out: Sentences on runs that are not compared.
+    target: See `comparison_table.columns`.
 
   Returns:
     HTML; every text that comes from runs is escaped.
@@ -63,11 +68,11 @@ def render(
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     f'<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>',
-    '<p>Perplexity on held-out clients, mean ± sample standard deviation over seeds. Megabytes are counted from the '
-    'tensors that travelled. Shaded settings are on the Pareto front: no other reaches as low a mean perplexity with as '
-    'little upload. “Upload reduced” is against the first row.</p>',
+    f'<p>{groups[0].quality.name.capitalize()} on held-out clients, mean ± sample standard deviation over seeds. '
+    'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is as good '
+    'in the mean with as little upload. “Upload reduced” is against the first row.</p>',
     *(f'<p>{_text(sentence)}</p>' for sentence in [*left_out, *_warnings(groups)]),
-    _table(groups),
+    _table(groups, target),
     '<h2>Pictures</h2>\n<p>Lines are means and bands reach from the lowest to the highest seed; so do bars.</p>',
     '<div class="pictures">' + '\n'.join(_picture(name, path) for name, path in pictures.items()) + '</div>',
     '<h2>To repeat a run</h2>',
@@ -87,20 +92,21 @@ def _label(text: str) -> str:
 
 
 def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
-  found = []
-  if len({run.config.get('dataset_hash') for group in groups for run in group.runs}) > 1:
-    found.append('These runs have different data sets: their perplexities do not compare.')
+  found, runs = [], [run for group in groups for run in group.runs]
+  if not all(run_comparison.evaluated_alike(runs[0], run) for run in runs):
+    found.append('These runs have different data sets: their quality does not compare.')
   if not all(group.finished for group in groups):
     found.append('Some runs are unfinished and count as far as they got; the column of rounds marks them.')
   return found
 
 
-def _table(groups: Sequence[run_comparison.Group]) -> str:
-  header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *run_comparison.COLUMNS))
+def _table(groups: Sequence[run_comparison.Group], target: float | None) -> str:
+  columns = comparison_table.columns(groups[0].quality, target)
+  header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
   front = run_comparison.pareto_front(groups)
   rows = []
-  for index, (group, cells) in enumerate(zip(groups, run_comparison.cells(groups), strict=True)):
-    named = zip(run_comparison.COLUMNS, cells, strict=True)
+  for index, (group, cells) in enumerate(zip(groups, comparison_table.cells(groups, target), strict=True)):
+    named = zip(columns, cells, strict=True)
     row = ''.join(f'<td data-name="{_text(name)}">{_text(cell)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''
     rows.append(f'<tr{shade}><th scope="row">{_label(group.label)}</th>{row}</tr>')
@@ -136,5 +142,5 @@ def _command(number: int, group: run_comparison.Group) -> str:
   """Returns a shell loop over seeds that repeats the runs of a group."""
   settings = {name: value for name, value in group.runs[0].settings.items() if name not in ('seed', 'output_dir')}
   seeds = ' '.join(str(run.settings['seed']) for run in group.runs)
-  command = command_line.shell('language_model', settings)
+  command = command_line.shell(group.runs[0].config.get('binary', 'language_model'), settings)
   return f'for seed in {seeds}; do\n  {command} --seed=$seed --output_dir=runs/repeated/{number}-seed$seed\ndone'

@@ -17,10 +17,10 @@ _WIDTH, _HEIGHT, _LEGEND_LINE = 5.4, 3.6, 0.19  # Inches: a phone shows the pict
 _WIDE = 20.0  # From here on, 1, 2 and 5 are the only numbers of a decade.
 _LABEL_WIDTH = 64  # Characters of a line of the legend.
 _TITLES = {
-  'rounds': 'Perplexity against rounds',
-  'upload': 'Perplexity against megabytes uploaded',
-  'download': 'Perplexity against megabytes downloaded',
-  'pareto': 'Final perplexity against megabytes uploaded',
+  'rounds': '{} against rounds',
+  'upload': '{} against megabytes uploaded',
+  'download': '{} against megabytes downloaded',
+  'pareto': 'Final {} against megabytes uploaded',
 }
 
 
@@ -42,7 +42,8 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   _picture(groups, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
   _picture(groups, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes))
   _picture(groups, paths['pareto'], 'MB uploaded by all clients', _front)
-  return {title: paths[name] for name, title in _TITLES.items()}
+  titles = {name: title.format(groups[0].quality.name) for name, title in _TITLES.items()}
+  return {titles[name][0].upper() + titles[name][1:]: path for name, path in paths.items()}
 
 
 _Draw = Callable[[Any, Sequence[run_comparison.Group]], None]
@@ -58,7 +59,10 @@ def _picture(groups: Sequence[run_comparison.Group], path: pathlib.Path, xlabel:
   lines = sum(label.count('\n') + 1 for label in labels) / columns
   figure, axes = pyplot.subplots(figsize=(_WIDTH, _HEIGHT + _LEGEND_LINE * lines), layout='constrained')
   draw_on(axes, groups)
-  axes.set(xlabel=xlabel, ylabel='perplexity on held-out clients', yscale='log')
+  quality = groups[0].quality
+  # Ratios of perplexities are what counts, and differences of accuracies.
+  scale = 'linear' if quality.higher_is_better else 'log'
+  axes.set(xlabel=xlabel, ylabel=f'{quality.name} on held-out clients', yscale=scale)
   for axis in (axes.xaxis, axes.yaxis):
     if axis.get_scale() == 'log':
       _label(axis)
@@ -111,7 +115,7 @@ def _by(x: _Measure, logarithmic: bool) -> _Draw:
   def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
     for index, group in enumerate(groups):
       places = [spread.mean for spread in group.curve(x)]
-      values = group.curve(run_comparison.perplexity)
+      values = group.curve(run_comparison.quality)
       # A logarithmic axis has no place for the initial model, for which nothing was sent.
       shown = [(place, value) for place, value in zip(places, values, strict=True) if place > 0 or not logarithmic]
       places, means = [place for place, _ in shown], [value.mean for _, value in shown]
@@ -131,7 +135,7 @@ def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
   on_front = run_comparison.pareto_front(groups)
   for index, group in enumerate(groups):
     sent = group.spread(run_comparison.upload_bytes).mean / 1e6
-    value = group.spread(run_comparison.perplexity)
+    value = group.spread(run_comparison.quality)
     style = _style(index) | {'linestyle': ''}
     bar = [[value.mean - value.low], [value.high - value.mean]]
     axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.label, **style)

@@ -15,6 +15,8 @@ from absl import flags
 from data import prepare
 from data import unigram
 from experiments import launch
+from experiments import population as population_lib
+from experiments import quality
 from experiments import report
 from experiments import run
 from experiments import run_flags
@@ -35,15 +37,15 @@ def main() -> None:
   description = run_flags.description(text, start)
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
-  population = run.Population.of(text)
+  population = population_lib.Population.of(text)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   summary = run.run(task, process, population, config, start, description)
 
-  evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config))
+  evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config.eval_clients, config.seed))
   of_unigrams = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
-  perplexity = report.Measure('perplexity', 'eval/perplexity', '{:.1f}', of_unigrams, 'a unigram model')
+  perplexity = report.Measure(quality.PERPLEXITY, of_unigrams, 'a unigram model')
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
-  print(report.table(summary, [perplexity, report.Measure('accuracy', 'eval/accuracy', '{:.3f}')]))
+  print(report.table(summary, [perplexity, report.Measure(quality.ACCURACY)]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')
 
 

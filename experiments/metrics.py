@@ -2,7 +2,6 @@
 
 import collections
 from collections.abc import Mapping
-from collections.abc import Sequence
 import csv
 import math
 import pathlib
@@ -71,14 +70,6 @@ def evaluation_columns(measured: Mapping[str, Any], is_language_model: bool = Tr
     'eval/accuracy': _ratio(measured['correct_sum'], measured['weight_sum']),
     'eval/perplexity': perplexity(loss) if is_language_model else NOT_MEASURED,
   }
-
-
-def last_quality(rows: Sequence[Mapping[str, Any]]) -> str:
-  """Says what the last evaluation of at least one measured: the perplexity, or the accuracy where there is none."""
-  row = next(row for row in reversed(rows) if row['eval/loss'] != NOT_MEASURED)
-  if row['eval/perplexity'] == NOT_MEASURED:
-    return f'accuracy {row["eval/accuracy"]:.3f}'
-  return f'perplexity {row["eval/perplexity"]:.1f}'
 
 
 def perplexity(loss: float | str) -> float | str:

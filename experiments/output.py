@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 from typing import Any
 
 from data import cache
@@ -77,7 +78,13 @@ def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mappin
     UsageError: If the folder cannot be written, holds something else, or a run with other settings, or another process
       has claimed it.
   """
-  config = dict(settings=dict(settings), **facts, packages=_versions(), git_commit=_git_commit())
+  config = dict(
+    settings=dict(settings),
+    **facts,
+    binary=pathlib.Path(sys.argv[0]).stem,
+    packages=_versions(),
+    git_commit=_git_commit(),
+  )
   with contextlib.ExitStack() as held:
     held.enter_context(exclusive(output_dir, f'another process writes to {output_dir}'))
     with usable(output_dir):

@@ -10,7 +10,7 @@ from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import central_training
 from experiments import launch
-from experiments import run
+from experiments import population
 
 
 def examples(
@@ -39,7 +39,7 @@ def examples(
     wanted = f'corpus {corpus.name} has no text that is not held out'
   if not len(training):
     raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
-  ids = run.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
+  ids = population.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
   return central_training.Examples(training, text.tokens('heldout', ids))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tqdm
 
-from experiments import metrics
+from experiments import quality
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -45,4 +45,4 @@ class Progress:
 def of_rounds(rows: Sequence[Mapping[str, Any]]) -> str:
   """Says of rounds, given their rows of metrics, the last quality on held-out clients and what was sent in all."""
   up, down = (rows[-1][name] / 1e6 for name in ('upload_bytes_total', 'download_bytes_total'))
-  return f'{metrics.last_quality(rows)}, {up:.1f} MB up, {down:.1f} MB down'
+  return f'{quality.last(rows)}, {up:.1f} MB up, {down:.1f} MB down'

@@ -11,6 +11,7 @@ import tensorflow_federated as tff
 from experiments import launch
 from experiments import metrics
 from experiments import output
+from experiments import quality
 
 
 class Records:
@@ -66,7 +67,7 @@ class Records:
 
   def summary(self) -> dict[str, Any]:
     """Returns what the rows come to: the part of `summary.json` that they decide."""
-    evaluated = next(row for row in reversed(self.rows) if row['eval/loss'] != metrics.NOT_MEASURED)
+    evaluated = quality.evaluated(self.rows)[-1]
     return {
       **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
       **{name: self.rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},

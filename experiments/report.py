@@ -7,22 +7,19 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments import metrics
+from experiments import quality as quality_lib
 
 
 class Measure(NamedTuple):
   """What a run is judged by, on held-out clients.
 
   Attributes:
-    name: What it is called.
-    column: Of `metrics.csv`.
-    form: How a value is written, a format string.
+    quality: What is measured.
     baseline: What a model without learning gets; None if there is nothing to compare with.
     baseline_name: What that is called.
   """
 
-  name: str
-  column: str
-  form: str
+  quality: quality_lib.Quality
   baseline: float | None = None
   baseline_name: str = ''
 
@@ -38,9 +35,10 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
   in_worker = 'not measured' if peak['worker'] is None else f'{peak["worker"] / 1e9:.2f} GB'
   measured = []
   for measure in measures:
-    measured.append((f'{measure.name} on held-out clients', measure.form.format(summary[measure.column])))
+    quality = measure.quality
+    measured.append((f'{quality.name} on held-out clients', quality.text(summary[quality.column])))
     if measure.baseline is not None:
-      measured.append((f'{measure.name} of {measure.baseline_name}', measure.form.format(measure.baseline)))
+      measured.append((f'{quality.name} of {measure.baseline_name}', quality.text(measure.baseline)))
   lines = [
     ('rounds', f'{summary["rounds"]}'),
     ('model parameters', f'{summary["num_parameters"]:,}'),
@@ -71,11 +69,11 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
   from matplotlib import pyplot
   from matplotlib import ticker
 
-  evaluated = [row for row in metrics.read(metrics_csv) if row[measure.column] != metrics.NOT_MEASURED]
-  values = [row[measure.column] for row in evaluated]
+  evaluated = quality_lib.evaluated(metrics.read(metrics_csv))
+  values = [row[measure.quality.column] for row in evaluated]
   figure, (by_round, by_bytes) = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
   by_round.plot([row['round'] for row in evaluated], values, marker='.', label='this model')
-  by_round.set(xlabel='round', ylabel=f'{measure.name} on held-out clients')
+  by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on held-out clients')
   if max(values) > 1.0:
     by_round.set_yscale('log')
     by_round.yaxis.set_major_formatter(ticker.ScalarFormatter())  # 200, not 2 x 10^2.

@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow_federated as tff
 
 from data import errors
-from data import prepared_text
 from experiments import attempts
 from experiments import checkpoints
 from experiments import launch
 from experiments import metrics
 from experiments import output
+from experiments import population as population_lib
 from experiments import pretrained
 from experiments import progress as progress_lib
 from experiments import records
@@ -58,46 +58,10 @@ class Config:
   start_runtime: runtime_specs.Start = runtime_specs.start_local
 
 
-@dataclasses.dataclass(frozen=True)
-class Population:
-  """The clients of a run.
-
-  Attributes:
-    train: Clients that train.
-    evaluation: Clients that only evaluate.
-    dataset_hash: Names the content of both.
-    find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
-    database: The file that workers read both from, see `data.store`; None if they are not read from a file.
-  """
-
-  train: tff.simulation.datasets.ClientData
-  evaluation: tff.simulation.datasets.ClientData
-  dataset_hash: str
-  find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
-  database: pathlib.Path | None = None
-
-  @classmethod
-  def of(cls, text: prepared_text.PreparedText) -> 'Population':
-    """Returns the clients of a prepared data set."""
-    return cls(text.clients('train'), text.clients('heldout'), text.dataset_hash, text.unreadable, text.database)
-
-  def evaluation_ids(self, config: Config) -> list[str]:
-    """Returns the ids that every evaluation of the run uses."""
-    return evaluation_ids(self.evaluation.client_ids, config.eval_clients, config.seed)
-
-
-def evaluation_ids(client_ids: Sequence[str], eval_clients: int, seed: int) -> list[str]:
-  """Returns `eval_clients` of the ids (all of them for 0), sorted; the same ones whenever the seed is the same."""
-  ids = sorted(client_ids)
-  if not eval_clients or eval_clients >= len(ids):
-    return ids
-  return sorted(tff.simulation.build_uniform_sampling_fn(ids, random_seed=seed)(0, eval_clients))
-
-
 def run(
   task: task_lib.Task,
   process: tff.learning.templates.LearningProcess,
-  population: Population,
+  population: population_lib.Population,
   config: Config,
   start: pretrained.Start | None = None,
   description: checkpoint_lib.Description | None = None,
@@ -129,6 +93,7 @@ def run(
   config = dataclasses.replace(config, clients_per_round=config.clients_per_round or num_clients)
   facts = dict(
     dataset_hash=population.dataset_hash,
+    heldout_hash=population.heldout_hash,
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
   )
@@ -152,7 +117,7 @@ class _Run:
     self,
     task: task_lib.Task,
     process: tff.learning.templates.LearningProcess,
-    population: Population,
+    population: population_lib.Population,
     config: Config,
     worker: runtime.Runtime,
     supervisor: supervision.Supervisor,
@@ -176,7 +141,7 @@ class _Run:
     )
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
-    self._evaluation_ids = population.evaluation_ids(config)
+    self._evaluation_ids = population.evaluation_ids(config.eval_clients, config.seed)
     self._draw = tff.simulation.build_uniform_sampling_fn(sorted(population.train.client_ids), random_seed=config.seed)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)

@@ -15,19 +15,16 @@ from typing import NamedTuple
 from experiments import finished_runs
 from experiments import launch
 from experiments import metrics
+from experiments import quality as quality_lib
 
-COLUMNS = (
-  'seeds', 'rounds', 'parameters', 'perplexity', 'min to max', 'accuracy', 'MB up per client-round',
-  'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
-)  # fmt: skip
 _DATA = 'data set'  # What stands beside the flags when runs of different data sets are compared.
 
 
 class Point(NamedTuple):
-  """An evaluation of a run: quality, and what had been sent by then by all clients; `client_rounds` counts updates."""
+  """An evaluation of a run: its quality, and what had been sent by then by all clients; `client_rounds` counts updates."""
 
   round: int
-  perplexity: float
+  quality: float
   accuracy: float
   upload_bytes: int
   download_bytes: int
@@ -35,12 +32,13 @@ class Point(NamedTuple):
 
 
 class Run(NamedTuple):
-  """A run as far as it got: `config.json` and its evaluations, of which there is at least one."""
+  """A run as far as it got: `config.json`, its evaluations, of which there is at least one, and what they measured."""
 
   folder: pathlib.Path
   config: Mapping[str, Any]
   points: Sequence[Point]
   finished: bool
+  quality: quality_lib.Quality
 
   @property
   def settings(self) -> Mapping[str, Any]:
@@ -67,6 +65,11 @@ class Group(NamedTuple):
 
   label: str
   runs: Sequence[Run]
+
+  @property
+  def quality(self) -> quality_lib.Quality:
+    """What the runs are judged by."""
+    return self.runs[0].quality
 
   @property
   def finished(self) -> bool:
@@ -124,14 +127,15 @@ def read(folder: pathlib.Path) -> Run | None:
     raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
   try:
     rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
-    points = _points(rows)
+    quality = quality_lib.of(quality_lib.evaluated(rows)[-1]) if quality_lib.evaluated(rows) else quality_lib.PERPLEXITY
+    points = _points(rows, quality)
   except (KeyError, ValueError, TypeError) as error:
     raise launch.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
   rounds = _read_json(folder / 'summary.json').get('rounds') if (folder / 'summary.json').exists() else None
   finished = rounds is not None and rounds == settings.get('rounds')
   if not points or (points[-1].round == 0 and not finished):
     return None
-  return Run(folder, config, points, finished)
+  return Run(folder, config, points, finished, quality)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -142,27 +146,33 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   return content if isinstance(content, dict) else {}
 
 
-def _points(rows: Sequence[Mapping[str, Any]]) -> list[Point]:
+def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> list[Point]:
   points, client_rounds = [], 0
   for row in rows:
     client_rounds += row['num_clients'] or 0  # Not measured in round 0, where nobody trains.
-    if row['eval/perplexity'] != metrics.NOT_MEASURED:
+    if row[quality.column] != metrics.NOT_MEASURED:
       sent = (int(row[f'{direction}_bytes_total']) for direction in ('upload', 'download'))
-      points.append(
-        Point(row['round'], float(row['eval/perplexity']), float(row['eval/accuracy']), *sent, client_rounds)
-      )
+      points.append(Point(row['round'], float(row[quality.column]), float(row['eval/accuracy']), *sent, client_rounds))
   return points
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-  """Raises `UsageError` if runs have different data sets: their perplexities do not compare."""
+  """Raises `UsageError` if runs were not evaluated on the same held-out examples: their quality does not compare."""
   for run in runs:
-    first, other = (one.config.get('dataset_hash') for one in (runs[0], run))
-    if first != other:
+    if not evaluated_alike(runs[0], run):
+      hashes = ', '.join(_short(one.config.get('dataset_hash')) for one in (runs[0], run))
       raise launch.UsageError(
-        f'{runs[0].folder} and {run.folder} have different data sets ({_short(first)}, {_short(other)}), so their '
-        'perplexities do not compare: name runs of one data set, or add --allow_different_data'
+        f'{runs[0].folder} and {run.folder} have different data sets ({hashes}), so their quality does not compare: '
+        'name runs of one data set, or add --allow_different_data'
       )
+
+
+def evaluated_alike(one: Run, other: Run) -> bool:
+  """Whether two runs have the same held-out examples, however the others are spread over clients."""
+  return any(
+    one.config.get(name) is not None and one.config.get(name) == other.config.get(name)
+    for name in ('heldout_hash', 'dataset_hash')
+  )
 
 
 def _short(dataset_hash: Any) -> str:
@@ -176,8 +186,10 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     runs: At least one.
 
   Raises:
-    UsageError: If two runs have the same settings and the same seed.
+    UsageError: If two runs have the same settings and the same seed, or are not judged by the same measure.
   """
+  if len({run.quality for run in runs}) > 1:
+    raise launch.UsageError('some runs are of language models and some of classifiers: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
     gathered.setdefault(json.dumps(_compared(run), sort_keys=True), []).append(run)
@@ -198,6 +210,13 @@ def _compared(run: Run) -> dict[str, Any]:
 
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Names what differs; the hash of the data only where no flag tells two groups apart."""
+  flags = [{name: value for name, value in one.items() if name != _DATA} for one in settings]
+  told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
+  return _of_differing(flags if told_apart else settings)
+
+
+def _of_differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
   names = list(dict.fromkeys(name for one in settings for name in one))
   differing = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
   if not differing:
@@ -208,21 +227,23 @@ def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def pareto_front(found: Sequence[Group]) -> set[int]:
-  """Returns the indices of the groups that no other beats: less uploaded at no higher perplexity, or the reverse."""
-  means = [(group.spread(upload_bytes).mean, group.spread(perplexity).mean) for group in found]
+  """Returns the indices of the groups that no other beats: less uploaded at no worse mean quality, or the reverse."""
+  better = found[0].quality.is_as_good
+  means = [(group.spread(upload_bytes).mean, group.spread(quality).mean) for group in found]
   return {
     index
     for index, (sent, value) in enumerate(means)
     if not math.isnan(value)
     and not any(
-      other_sent <= sent and other <= value and (other_sent, other) != (sent, value) for other_sent, other in means
+      other_sent <= sent and better(other, value) and (other_sent, other) != (sent, value)
+      for other_sent, other in means
     )
   }
 
 
-def perplexity(point: Point) -> float:
-  """Returns the perplexity."""
-  return point.perplexity
+def quality(point: Point) -> float:
+  """Returns what the run is judged by."""
+  return point.quality
 
 
 def upload_bytes(point: Point) -> float:
@@ -233,40 +254,3 @@ def upload_bytes(point: Point) -> float:
 def download_bytes(point: Point) -> float:
   """Returns what all clients had downloaded."""
   return point.download_bytes
-
-
-def cells(found: Sequence[Group]) -> list[list[str]]:
-  """Returns the cells of `COLUMNS` for each group; what was not measured is empty."""
-  front, reference = pareto_front(found), found[0].spread(upload_bytes).mean
-  return [_cells(group, index in front, reference) for index, group in enumerate(found)]
-
-
-def _cells(group: Group, on_front: bool, reference: float) -> list[str]:
-  quality, sent = group.spread(perplexity), group.spread(upload_bytes).mean
-  per_client = [
-    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6 if point.client_rounds else math.nan).mean
-    for of in (upload_bytes, download_bytes)
-  ]
-  return [
-    ', '.join(str(run.settings['seed']) for run in group.runs),
-    _rounds(group),
-    ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
-    f'{quality.mean:,.1f}' + ('' if math.isnan(quality.deviation) else f' ± {quality.deviation:.1f}'),
-    f'{quality.low:,.1f} to {quality.high:,.1f}' if len(group.runs) > 1 else '',
-    _number(group.spread(lambda point: point.accuracy).mean, 3),
-    *(_number(value, 3) for value in per_client),
-    _number(sent / 1e6, 1),
-    _number(group.spread(download_bytes).mean / 1e6, 1),
-    f'{reference / sent:.1f}x' if sent else '',
-    'yes' if on_front else '',
-  ]
-
-
-def _rounds(group: Group) -> str:
-  done = sorted({run.last.round for run in group.runs})
-  reached = f'{done[0]}' if len(done) == 1 else f'{done[0]} to {done[-1]}'
-  return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
-
-
-def _number(value: float, digits: int) -> str:
-  return '' if math.isnan(value) else f'{value:,.{digits}f}'

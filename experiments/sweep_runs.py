@@ -19,13 +19,14 @@ from experiments import launch
 from experiments import markdown_table
 from experiments import metrics
 from experiments import output
+from experiments import quality
 from experiments import tied_process
 
 _POLL_SECONDS = 0.2
 _SECONDS_TO_END = 15.0
 _ERROR = re.compile(r'(error: |[\w.]*(Error|Exception|Interrupt)\b)')
 _MAX_NOTE = 200
-_HEADER = ('run', 'state', 'perplexity', 'MB up', 'minutes', 'note')
+_HEADER = ('run', 'state', 'last evaluation', 'MB up', 'minutes', 'note')
 
 
 class Job(NamedTuple):
@@ -110,12 +111,11 @@ class Runs:
 
   def _row(self, job: Job) -> list[str]:
     rows = _rows(self._folder / job.name)
-    perplexities = [row['eval/perplexity'] for row in rows if row['eval/perplexity'] != metrics.NOT_MEASURED]
     seconds = [row['round_seconds'] for row in rows if row['round_seconds'] != metrics.NOT_MEASURED]
     return [
       f'`{job.name}`',
       self.state(job),
-      f'{perplexities[-1]:.1f}' if perplexities else '',
+      quality.last(rows) if quality.evaluated(rows) else '',
       f'{rows[-1]["upload_bytes_total"] / 1e6:.1f}' if rows else '',
       f'{sum(seconds) / 60:.1f}' if seconds else '',
       self._failed.get(job.name, ''),

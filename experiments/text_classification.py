@@ -18,6 +18,8 @@ from data import docstrings
 from data import prepare_labelled
 from experiments import encoder_start
 from experiments import launch
+from experiments import population
+from experiments import quality
 from experiments import report
 from experiments import run
 from experiments import run_flags
@@ -73,11 +75,11 @@ def main() -> None:
   model = run_flags.adapt(devices, start.classifier(text.num_classes))
   task = classification_task.build(model, text.sequence_length)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  summary = run.run(task, process, run.Population.of(text), config, start.of(model, description), description)
+  summary = run.run(task, process, population.Population.of(text), config, start.of(model, description), description)
 
-  accuracy = report.Measure('accuracy', 'eval/accuracy', '{:.3f}', text.majority_fraction('heldout'), 'largest class')
+  accuracy = report.Measure(quality.ACCURACY, text.majority_fraction('heldout'), 'largest class')
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
-  print(report.table(summary, [accuracy, report.Measure('loss', 'eval/loss', '{:.3f}')]))
+  print(report.table(summary, [accuracy, report.Measure(quality.LOSS)]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
 
 

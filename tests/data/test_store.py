@@ -29,10 +29,29 @@ def test_reads_back_what_was_written(tmp_path: pathlib.Path):
   dataset_hash = _write(tmp_path / 'x.sqlite', _ROWS)
   a, b = client_key.derive('a').client_id, client_key.derive('b').client_id
   with contextlib.closing(store.connect(tmp_path / 'x.sqlite')) as connection:
-    assert store.read_meta(connection) == {'name': 'x', 'tokenizer': b'\0\1', 'dataset_hash': dataset_hash}
+    meta = store.read_meta(connection)
+    assert {name: value for name, value in meta.items() if not name.endswith('_hash')} == {
+      'name': 'x',
+      'tokenizer': b'\0\1',
+    }
+    assert meta['dataset_hash'] == dataset_hash
     assert store.read_counts(connection, 'train') == {a: 2, b: 1}
     assert store.read_tokens(connection, 'train', 2, [b, a, 'absent']).tolist() == [[1, 6], [1, 5], [1, 7]]
     assert store.read_tokens(connection, 'heldout', 2, [b]).shape == (0, 2)
+
+
+def test_the_hash_of_a_split_is_that_of_its_examples_whoever_has_them(tmp_path: pathlib.Path):
+  def heldout_hash(rows):
+    path = tmp_path / f'{len(list(tmp_path.iterdir()))}.sqlite'
+    _write(path, rows)
+    with contextlib.closing(store.connect(path)) as connection:
+      return store.read_meta(connection).get('heldout_hash')
+
+  heldout = [('heldout', 'a', [1, 8]), ('heldout', 'b', [1, 9])]
+  assert heldout_hash([*_ROWS[:3], *heldout]) == heldout_hash([('heldout', 'c', [1, 8]), ('heldout', 'a', [1, 9])])
+  assert heldout_hash(heldout) != heldout_hash([*heldout[:1], ('heldout', 'b', [1, 7])])
+  assert heldout_hash(heldout) != heldout_hash([('heldout', 'a', [1, 8, 1, 9])])
+  assert heldout_hash(_ROWS[:3]) is None
 
 
 def test_reads_a_whole_split_in_batches(tmp_path: pathlib.Path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import comparison_page
 from experiments import comparison_plots
+from experiments import quality
 from experiments import run_comparison
 
 _VOID = ('meta', 'img', 'link', 'br', 'wbr')
@@ -46,7 +47,7 @@ def _run(folder, perplexities, seed=0, sent=1_000_000, finished=True, **settings
   config = {
     'settings': settings, 'dataset_hash': 'feed1234', 'num_parameters': 7, 'packages': {'numpy': '1.25.2'}, 'git_commit': 'c0de',
   }  # fmt: skip
-  return run_comparison.Run(pathlib.Path(folder), config, points, finished)
+  return run_comparison.Run(pathlib.Path(folder), config, points, finished, quality.PERPLEXITY)
 
 
 @pytest.fixture(name='pictures')
@@ -77,6 +78,13 @@ def test_holds_everything_that_repeats_a_run(pictures):
   assert not re.search(r'url\(|@import|https?:', page)
 
 
+def test_a_run_of_another_binary_is_repeated_by_it(pictures):
+  run = _run('runs/a', [9.0, 5.0])
+  run.config['binary'] = 'text_classification'
+  text = ''.join(_Reader(comparison_page.render(run_comparison.groups([run]), pictures)).words)
+  assert 'python -m experiments.text_classification --model=lstm' in text
+
+
 def test_text_of_runs_is_never_markup(pictures):
   evil = '<script>alert("x")</script><img src=x onerror=y>&\'"'
   runs = [_run(f'runs/{evil}', [9.0, 5.0]), _run('b', [9.0, 4.0], upload=evil)]
@@ -92,7 +100,7 @@ def test_says_what_does_not_compare(pictures):
   runs = [_run('a', [9.0, 5.0]), _run('b', [9.0, 4.0], upload='sign', finished=False)]
   runs[1].config['dataset_hash'] = 'other'
   text = ''.join(_Reader(comparison_page.render(run_comparison.groups(runs), pictures, ['c: left out'])).words)
-  assert 'These runs have different data sets: their perplexities do not compare.' in text
+  assert 'These runs have different data sets: their quality does not compare.' in text
   assert 'Some runs are unfinished' in text and '1 of 2, unfinished' in text
   assert 'c: left out' in text
 

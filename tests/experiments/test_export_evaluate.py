@@ -22,6 +22,7 @@ from experiments import central_training
 from experiments import device_specs
 from experiments import language_model
 from experiments import launch
+from experiments import population as population_lib
 from experiments import pretrained
 from experiments import pretraining_text
 from experiments import run
@@ -88,7 +89,7 @@ def _federated(text, trained: pathlib.Path, folder: pathlib.Path) -> dict:
   task = language_task.build(adapted, text.sequence_length)
   batches = local_batches.LocalBatches(batch_size=4)
   process = optimizers_catalog.ALGORITHMS['fed_avg']()(task, algorithms.Communication(), batches, 0, devices)
-  population = run.Population.of(text)
+  population = population_lib.Population.of(text)
   start = pretrained.start(pretrained.load(trained), base, adapted, frozenset())
   description = checkpoint.Description(
     _MODEL, text.vocabulary_size, text.sequence_length, text.tokenizer.model, trainable=_LORA

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 import tempfile
 
 from absl.testing import parameterized
@@ -32,6 +33,7 @@ class OutputTest(parameterized.TestCase):
     config = json.loads((self.folder / 'config.json').read_text())
     self.assertEqual(config['settings'], _SETTINGS)
     self.assertEqual(config['dataset_hash'], 'abc')
+    self.assertEqual(config['binary'], pathlib.Path(sys.argv[0]).stem)
     self.assertEqual(config['packages']['tensorflow-federated'], '0.87.0')
     self.assertEqual(
       (self.folder / 'run.flags').read_text(), '--model=lstm\n--output_dir=x\n--rounds=3\n--plain=true\n'

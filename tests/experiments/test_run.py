@@ -16,6 +16,7 @@ from data import text as text_lib
 from experiments import checkpoints
 from experiments import launch
 from experiments import metrics
+from experiments import population as population_lib
 from experiments import run
 from experiments import runtime
 from models import language_task
@@ -60,7 +61,7 @@ def text(tmp_path):
 def _run(text: federated_text.FederatedText, config: run.Config, **population) -> dict[str, Any]:
   task = language_task.build(lstm.lstm(width=4, num_cells=4)(text.vocabulary_size), text.sequence_length)
   process = fed_opt.fed_avg()(task, algorithms.Communication(), local_batches.LocalBatches(4), 0)
-  return run.run(task, process, dataclasses.replace(run.Population.of(text), **population), config)
+  return run.run(task, process, dataclasses.replace(population_lib.Population.of(text), **population), config)
 
 
 def _rows(config: run.Config, *names: str) -> list[list[Any]]:

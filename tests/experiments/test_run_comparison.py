@@ -8,26 +8,37 @@ import sys
 
 import pytest
 
+from experiments import comparison_table
 from experiments import launch
 from experiments import metrics
+from experiments import quality
 from experiments import run_comparison
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _EVALUATIONS = ((0, 400.0), (2, 200.0), (4, 100.0))
 
 
-def write_run(folder, evaluations=_EVALUATIONS, megabytes=1.0, finished=True, dataset_hash='abcdef0123', **settings):
-  """Leaves what a run does; `evaluations` are (round, perplexity), and 5 clients a round upload `megabytes` together."""
+def _evaluation(value):
+  """Returns columns: of a classifier with this accuracy up to 1, of a language model with this perplexity above."""
+  return {'eval/loss': 1.0} | (
+    {'eval/accuracy': value} if value <= 1 else {'eval/perplexity': value, 'eval/accuracy': 0.25}
+  )
+
+
+def write_run(folder, evaluations=_EVALUATIONS, megabytes=1.0, finished=True, hashes=('abcdef0123', None), **settings):
+  """Leaves what a run does; `evaluations` are (round, quality), and 5 clients a round upload `megabytes` together."""
   folder.mkdir(parents=True)
   settings = {'model': 'lstm', 'upload': 'identity', 'rounds': 4, 'seed': 0, 'output_dir': str(folder)} | settings
   config = {'settings': settings, 'num_parameters': 1234, 'packages': {'tensorflow': '2'}, 'git_commit': 'c0ffee'}
-  (folder / 'config.json').write_text(json.dumps(config | {'dataset_hash': dataset_hash}))
+  (folder / 'config.json').write_text(
+    json.dumps(config | dict(zip(('dataset_hash', 'heldout_hash'), hashes, strict=True)))
+  )
   lines = [','.join(metrics.COLUMNS)]
   for number in range(evaluations[-1][0] + 1):
     total = round(number * megabytes * 1e6)
     row = {'round': number, 'upload_bytes_total': total, 'download_bytes_total': 4 * total}
     row |= {'num_clients': 5} if number else {}
-    row |= {'eval/perplexity': dict(evaluations)[number], 'eval/accuracy': 0.25} if number in dict(evaluations) else {}
+    row |= _evaluation(dict(evaluations)[number]) if number in dict(evaluations) else {}
     lines.append(','.join(str(row.get(name, '')) for name in metrics.COLUMNS))
   (folder / 'metrics.csv').write_text('\n'.join(lines) + '\n')
   if finished:
@@ -52,7 +63,7 @@ def test_seeds_make_a_group_and_what_differs_its_label(tmp_path):
   assert (first.label, second.label) == ('identity', 'uniform(bits=8)')
   assert [run.folder.name for run in first.runs] == ['a', 'b']
   # Mean 105, sample deviation sqrt(25 + 25); 4 rounds x 1 MB; 20 updates; 4 MB against 1 MB.
-  assert run_comparison.cells([first, second]) == [
+  assert comparison_table.cells([first, second]) == [
     ['0, 1', '4', '1,234', '105.0 ± 7.1', '100.0 to 110.0', '0.250', '0.200', '0.800', '4.0', '16.0', '1.0x', 'yes'],
     ['0', '4', '1,234', '130.0', '', '0.250', '0.050', '0.200', '1.0', '4.0', '4.0x', 'yes'],
   ]
@@ -77,9 +88,9 @@ def test_curves_have_the_rounds_that_all_seeds_share(tmp_path):
     write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 500.0), (1, 9.0), (2, 300.0)), finished=False, seed=1)
   )
   assert not group.finished
-  curve = group.curve(run_comparison.perplexity)
+  curve = group.curve(run_comparison.quality)
   assert [(point.mean, point.low, point.high) for point in curve] == [(450.0, 400.0, 500.0), (250.0, 200.0, 300.0)]
-  assert run_comparison.cells([group])[0][1] == '2 to 4 of 4, unfinished'
+  assert comparison_table.cells([group])[0][1] == '2 to 4 of 4, unfinished'
 
 
 @pytest.mark.parametrize(
@@ -94,7 +105,9 @@ def test_curves_have_the_rounds_that_all_seeds_share(tmp_path):
 )
 def test_pareto_front(points, front):
   runs = [
-    run_comparison.Run(pathlib.Path('x'), {}, [run_comparison.Point(1, value, 0.0, sent, 0, 1)], True)
+    run_comparison.Run(
+      pathlib.Path('x'), {}, [run_comparison.Point(1, value, 0.0, sent, 0, 1)], True, quality.PERPLEXITY
+    )
     for sent, value in points
   ]
   groups = [run_comparison.Group(str(index), [run]) for index, run in enumerate(runs)]
@@ -103,7 +116,42 @@ def test_pareto_front(points, front):
 
 def test_diverged_runs_do_not_break_the_table(tmp_path):
   (group,) = _groups(write_run(tmp_path / 'a', _ends(math.inf)), write_run(tmp_path / 'b', seed=1))
-  assert run_comparison.cells([group])[0][3:5] == ['inf', '100.0 to inf']
+  assert comparison_table.cells([group])[0][3:5] == ['inf', '100.0 to inf']
+
+
+def test_classifiers_are_better_the_more_accurate_they_are(tmp_path):
+  shared = dict(hashes=('a', 'held out'), megabytes=2.0, partition='iid(clients=1)')
+  first, second, third = _groups(
+    write_run(tmp_path / 'a', ((0, 0.25), (2, 0.5), (4, 0.75)), **shared),
+    write_run(tmp_path / 'b', ((0, 0.25), (2, 0.375), (4, 0.5)), seed=1, **shared),
+    write_run(tmp_path / 'c', ((0, 0.25), (4, 0.5)), hashes=('b', 'held out'), partition='iid(clients=2)'),
+    write_run(tmp_path / 'd', ((0, 0.25), (4, 0.375)), megabytes=1.5, hashes=('c', 'held out'), partition='natural'),
+  )
+  assert [group.label for group in (first, second, third)] == ['iid(clients=1)', 'natural', 'iid(clients=2)']
+  # 0.625 for 8 MB and 0.5 for 4 MB; 6 MB for 0.375 is beaten by the latter.
+  assert run_comparison.pareto_front([first, second, third]) == {0, 2}
+  columns = comparison_table.columns(first.quality, target=0.5)
+  assert columns[3:6] == ['accuracy', 'min to max', 'MB up per client-round']
+  rows = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells([first, second, third], target=0.5)]
+  assert (rows[0]['accuracy'], rows[0]['min to max']) == ('0.625 ± 0.177', '0.500 to 0.750')  # 0.125 * sqrt(2)
+  # Rounds 2 and 4, of 2 MB each; nothing of the second; round 4 of 1 MB each.
+  assert [row['rounds to 0.5'] for row in rows] == ['3.0', '0 of 1 seeds', '4.0']
+  assert [row['MB up to 0.5'] for row in rows] == ['6.0', '', '4.0']
+
+
+def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):
+  one, other, third = (
+    run_comparison.read(write_run(tmp_path / name, hashes=hashes))
+    for name, hashes in (('a', ('a', 'x')), ('b', ('b', 'x')), ('c', ('a', 'y')))
+  )
+  run_comparison.check_same_data([one, other])
+  with pytest.raises(launch.UsageError, match='different data sets'):
+    run_comparison.check_same_data([other, third])
+
+
+def test_classifiers_and_language_models_do_not_compare(tmp_path):
+  with pytest.raises(launch.UsageError, match='some runs are of language models and some of classifiers'):
+    _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
 
 
 def test_a_run_counts_once_by_whatever_name(tmp_path):
@@ -140,7 +188,7 @@ def test_files_that_are_not_of_a_run_are_refused(name, content, expected, tmp_pa
 
 def test_a_run_without_an_evaluation_of_training_is_none(tmp_path):
   assert run_comparison.read(write_run(tmp_path / 'a', ((0, 400.0),), finished=False)) is None
-  assert run_comparison.read(write_run(tmp_path / 'b', ((0, 400.0),), rounds=0)).last.perplexity == 400.0
+  assert run_comparison.read(write_run(tmp_path / 'b', ((0, 400.0),), rounds=0)).last.quality == 400.0
   (tmp_path / 'a' / 'metrics.csv').unlink()
   assert run_comparison.read(tmp_path / 'a') is None
 
@@ -166,12 +214,12 @@ def test_the_binary_leaves_a_table_pictures_and_a_page(tmp_path):
 
 def test_the_binary_refuses_in_one_line(tmp_path):
   write_run(tmp_path / 'a')
-  write_run(tmp_path / 'b', dataset_hash='9876543210')
+  write_run(tmp_path / 'b', hashes=('9876543210', None))
   write_run(tmp_path / 'c', ((0, 400.0),), finished=False)
   for arguments, expected in (
     (
       [f'--runs={tmp_path}/[ab]'],
-      'have different data sets (abcdef01, 98765432), so their perplexities do not compare',
+      'have different data sets (abcdef01, 98765432), so their quality does not compare',
     ),
     ([f'--runs={tmp_path}/nothing'], 'matches no run'),
     ([f'--runs={tmp_path}/c'], 'has no evaluation yet'),

@@ -26,7 +26,13 @@ def _finish(folder, rounds, perplexity, **settings):
   settings = {'rounds': rounds, 'output_dir': str(folder)} | settings
   (folder / 'config.json').write_text(json.dumps({'settings': settings}))
   (folder / 'summary.json').write_text(json.dumps({'rounds': rounds}))
-  row = {'round': rounds, 'eval/perplexity': perplexity, 'upload_bytes_total': 2_500_000, 'round_seconds': 90.0}
+  row = {
+    'round': rounds,
+    'eval/loss': 1.0,
+    'eval/perplexity': perplexity,
+    'upload_bytes_total': 2_500_000,
+    'round_seconds': 90.0,
+  }
   lines = [','.join(metrics.COLUMNS), ','.join(str(row.get(name, '')) for name in metrics.COLUMNS)]
   (folder / 'metrics.csv').write_text('\n'.join(lines) + '\n')
   return 'raise SystemExit("ran again")'
@@ -44,7 +50,7 @@ def test_makes_runs_past_a_failure_and_keeps_the_state(tmp_path, capfd):
   status = (tmp_path / 'status.md').read_text()
   assert '2 of 3 runs done, 1 failed.' in status
   assert '| `bad` | failed |  |  |  | ValueError: no such thing \\| at all |' in status
-  assert '| `old` | done | 120.0 | 2.5 | 1.5 |  |' in status
+  assert '| `old` | done | perplexity 120.0 | 2.5 | 1.5 |  |' in status
   assert (tmp_path / 'logs' / 'new.log').read_text() == 'fine\n'
   assert not (tmp_path / 'logs' / 'old.log').exists()
   assert '3/3 new is done' in capfd.readouterr().err

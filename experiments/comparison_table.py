@@ -1,0 +1,84 @@
+"""The table of a comparison of runs: what each group reached, and what it sent for that."""
+
+from collections.abc import Sequence
+import math
+
+from experiments import quality
+from experiments import run_comparison
+
+
+def columns(measure: quality.Quality, target: float | None = None) -> list[str]:
+  """Returns the names of the columns beside the label.
+
+  Args:
+    measure: What the runs are judged by.
+    target: A quality, for the columns that tell when it was reached first.
+  """
+  return [
+    'seeds', 'rounds', 'parameters', measure.name, 'min to max', *([] if measure is quality.ACCURACY else ['accuracy']),
+    'MB up per client-round', 'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
+    *([] if target is None else [f'rounds to {target:g}', f'MB up to {target:g}']),
+  ]  # fmt: skip
+
+
+def cells(found: Sequence[run_comparison.Group], target: float | None = None) -> list[list[str]]:
+  """Returns the cells of `columns` for each group; what was not measured is empty."""
+  front, reference = run_comparison.pareto_front(found), found[0].spread(run_comparison.upload_bytes).mean
+  return [
+    [*_reached(group), *_sent(group, reference), 'yes' if index in front else '', *_until(group, target)]
+    for index, group in enumerate(found)
+  ]
+
+
+def _reached(group: run_comparison.Group) -> list[str]:
+  measure, spread = group.quality, group.spread(run_comparison.quality)
+  accuracy = group.spread(lambda point: point.accuracy).mean
+  return [
+    ', '.join(str(run.settings['seed']) for run in group.runs),
+    _rounds(group),
+    ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
+    measure.text(spread.mean) + ('' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'),
+    f'{measure.text(spread.low)} to {measure.text(spread.high)}' if len(group.runs) > 1 else '',
+    *([] if measure is quality.ACCURACY else [quality.ACCURACY.text(accuracy)]),
+  ]
+
+
+def _rounds(group: run_comparison.Group) -> str:
+  done = sorted({run.last.round for run in group.runs})
+  reached = f'{done[0]}' if len(done) == 1 else f'{done[0]} to {done[-1]}'
+  return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
+
+
+def _sent(group: run_comparison.Group, reference: float) -> list[str]:
+  directions = (run_comparison.upload_bytes, run_comparison.download_bytes)
+  per_client = [
+    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6 if point.client_rounds else math.nan).mean
+    for of in directions
+  ]
+  up, down = (group.spread(of).mean for of in directions)
+  return [
+    *(_number(value, 3) for value in per_client),
+    _number(up / 1e6, 1),
+    _number(down / 1e6, 1),
+    f'{reference / up:.1f}x' if up else '',
+  ]
+
+
+def _until(group: run_comparison.Group, target: float | None) -> list[str]:
+  """Returns rounds and megabytes up to the first evaluation as good as `target`: their means, or who got there."""
+  if target is None:
+    return []
+  firsts = [
+    next((point for point in run.points if group.quality.is_as_good(point.quality, target)), None) for run in group.runs
+  ]
+  reached = [point for point in firsts if point]
+  if len(reached) < len(firsts):
+    return [f'{len(reached)} of {len(firsts)} seeds', '']
+  return [
+    _number(run_comparison.spread([point.round for point in reached]).mean, 1),
+    _number(run_comparison.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
+  ]
+
+
+def _number(value: float, digits: int) -> str:
+  return '' if math.isnan(value) else f'{value:,.{digits}f}'

@@ -1,0 +1,55 @@
+"""What a run is judged by on held-out clients: a language model by its perplexity, a classifier by its accuracy."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import math
+from typing import Any
+from typing import NamedTuple
+
+from experiments import metrics
+
+
+class Quality(NamedTuple):
+  """A measure of quality.
+
+  Attributes:
+    name: What it is called.
+    column: Of `metrics.csv`.
+    form: How a value is written, a format string.
+    higher_is_better: Whether more of it is better.
+  """
+
+  name: str
+  column: str
+  form: str
+  higher_is_better: bool
+
+  def text(self, value: float) -> str:
+    """Returns a value as people read it; nothing for NaN, which stands for what was not measured."""
+    return '' if math.isnan(value) else self.form.format(value)
+
+  def is_as_good(self, value: float, other: float) -> bool:
+    """Whether a value is as good as another or better; False for NaN."""
+    return value >= other if self.higher_is_better else value <= other
+
+
+PERPLEXITY = Quality('perplexity', 'eval/perplexity', '{:,.1f}', higher_is_better=False)
+ACCURACY = Quality('accuracy', 'eval/accuracy', '{:.3f}', higher_is_better=True)
+LOSS = Quality('loss', 'eval/loss', '{:.3f}', higher_is_better=False)
+
+
+def evaluated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+  """Returns the rows of `metrics.csv` of rounds after which the model was evaluated."""
+  return [row for row in rows if row[LOSS.column] != metrics.NOT_MEASURED]
+
+
+def of(row: Mapping[str, Any]) -> Quality:
+  """Returns what a run is judged by, given an evaluated row: perplexity, which classifiers do not have, or accuracy."""
+  return ACCURACY if row[PERPLEXITY.column] == metrics.NOT_MEASURED else PERPLEXITY
+
+
+def last(rows: Sequence[Mapping[str, Any]]) -> str:
+  """Says what the last evaluation of at least one measured."""
+  row = evaluated(rows)[-1]
+  quality = of(row)
+  return f'{quality.name} {quality.text(row[quality.column])}'

@@ -7,6 +7,7 @@ import pathlib
 import textwrap
 from typing import Any
 
+from experiments import comparison_series
 from experiments import run_comparison
 
 # Told apart by people with any kind of colour vision (Okabe and Ito 2008), without the yellow that white swallows.
@@ -21,6 +22,7 @@ _TITLES = {
   'upload': '{} against megabytes uploaded',
   'download': '{} against megabytes downloaded',
   'pareto': 'Final {} against megabytes uploaded',
+  'clients': 'Final {} against clients a round',
 }
 
 
@@ -29,7 +31,7 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
 
   Args:
     groups: What is compared, in the order of colours and legends.
-    folder: Gets `rounds.png`, `upload.png`, `download.png` and `pareto.png`.
+    folder: Gets `rounds.png`, `upload.png`, `download.png`, `pareto.png` and, if groups differ in it, `clients.png`.
 
   Returns:
     The files by title.
@@ -37,11 +39,18 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   import matplotlib  # Slow to import, and needed once, at the end.
 
   matplotlib.use('Agg')
+  labels = [group.label for group in groups]
   paths = {name: folder / f'{name}.png' for name in _TITLES}
-  _picture(groups, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
-  _picture(groups, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
-  _picture(groups, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes))
-  _picture(groups, paths['pareto'], 'MB uploaded by all clients', _front)
+  _picture(groups, labels, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
+  _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
+  _picture(
+    groups, labels, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes)
+  )
+  _picture(groups, labels, paths['pareto'], 'MB uploaded by all clients', _front)
+  if len({group.clients_per_round for group in groups}) > 1:
+    _picture(groups, list(comparison_series.by_clients(groups)), paths['clients'], 'clients in a round', _clients)
+  else:
+    del paths['clients']
   titles = {name: title.format(groups[0].quality.name) for name, title in _TITLES.items()}
   return {titles[name][0].upper() + titles[name][1:]: path for name, path in paths.items()}
 
@@ -50,10 +59,12 @@ _Draw = Callable[[Any, Sequence[run_comparison.Group]], None]
 _Measure = Callable[[run_comparison.Point], float]
 
 
-def _picture(groups: Sequence[run_comparison.Group], path: pathlib.Path, xlabel: str, draw_on: _Draw) -> None:
+def _picture(
+  groups: Sequence[run_comparison.Group], labels: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
+) -> None:
   from matplotlib import pyplot
 
-  labels = [textwrap.fill(group.label, _LABEL_WIDTH) for group in groups]
+  labels = [textwrap.fill(label, _LABEL_WIDTH) for label in labels]
   longest = max(len(line) for label in labels for line in label.splitlines())
   columns = 1 if longest > _LABEL_WIDTH // 2 - 4 else 2
   lines = sum(label.count('\n') + 1 for label in labels) / columns
@@ -68,7 +79,7 @@ def _picture(groups: Sequence[run_comparison.Group], path: pathlib.Path, xlabel:
       _label(axis)
   axes.grid(alpha=0.3, which='both')
   handles = axes.get_legend_handles_labels()[0]
-  figure.legend(handles[: len(groups)], labels, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
+  figure.legend(handles[: len(labels)], labels, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
   figure.savefig(path, dpi=150)
   pyplot.close(figure)
 
@@ -142,4 +153,15 @@ def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
     if index in on_front:
       front.append((sent, value.mean))
   axes.plot(*zip(*sorted(front), strict=True), color='gray', linewidth=1, zorder=0, drawstyle='steps-post')
+  axes.set_xscale('log')
+
+
+def _clients(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+  """Draws a line of means, with bars from the lowest to the highest seed, over the number of clients."""
+  for index, (label, members) in enumerate(comparison_series.by_clients(groups).items()):
+    values = [group.spread(run_comparison.quality) for group in members]
+    means = [value.mean for value in values]
+    bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
+    places = [group.clients_per_round for group in members]
+    axes.errorbar(places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **_style(index))
   axes.set_xscale('log')

@@ -17,7 +17,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import quality as quality_lib
 
-_DATA = 'data set'  # What stands beside the flags when runs of different data sets are compared.
+DATA = 'data set'  # What stands beside the flags when runs of different data sets are compared.
 
 
 class Point(NamedTuple):
@@ -70,6 +70,11 @@ class Group(NamedTuple):
   def quality(self) -> quality_lib.Quality:
     """What the runs are judged by."""
     return self.runs[0].quality
+
+  @property
+  def clients_per_round(self) -> float:
+    """How many clients took part in a round, in the mean; 0 without rounds."""
+    return self.spread(lambda point: point.client_rounds / max(point.round, 1)).mean
 
   @property
   def finished(self) -> bool:
@@ -192,31 +197,32 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     raise launch.UsageError('some runs are of language models and some of classifiers: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
-    gathered.setdefault(json.dumps(_compared(run), sort_keys=True), []).append(run)
+    gathered.setdefault(json.dumps(compared(run), sort_keys=True), []).append(run)
   members = [sorted(found, key=lambda run: run.settings['seed']) for found in gathered.values()]
   for found in members:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
         raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
-  labels = _labels([_compared(found[0]) for found in members])
+  labels = _labels([compared(found[0]) for found in members])
   unsorted = [Group(label, found) for label, found in zip(labels, members, strict=True)]
   return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
 
 
-def _compared(run: Run) -> dict[str, Any]:
+def compared(run: Run) -> dict[str, Any]:
   """Returns what makes runs a group; a flag that an older version of the suite did not have counts as None."""
   kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
-  return {_DATA: _short(run.config.get('dataset_hash'))} | {n: v for n, v in kept.items() if v is not None}
+  return {DATA: _short(run.config.get('dataset_hash'))} | {n: v for n, v in kept.items() if v is not None}
 
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
   """Names what differs; the hash of the data only where no flag tells two groups apart."""
-  flags = [{name: value for name, value in one.items() if name != _DATA} for one in settings]
+  flags = [{name: value for name, value in one.items() if name != DATA} for one in settings]
   told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
-  return _of_differing(flags if told_apart else settings)
+  return labels_of(flags if told_apart else settings)
 
 
-def _of_differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels_of(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Names each of some settings by the values of those that differ."""
   names = list(dict.fromkeys(name for one in settings for name in one))
   differing = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
   if not differing:

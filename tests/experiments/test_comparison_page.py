@@ -105,6 +105,20 @@ def test_says_what_does_not_compare(pictures):
   assert 'c: left out' in text
 
 
+def test_draws_quality_against_clients_where_they_differ(tmp_path):
+  runs = [
+    _run(f'{n}', [0.25, 0.5 + 0.125 / n], partition=f'iid(clients={n})')._replace(quality=quality.ACCURACY)
+    for n in (1, 2, 32)
+  ]
+  runs = [
+    run._replace(points=[point._replace(client_rounds=point.round * n) for point in run.points])
+    for n, run in zip((1, 2, 32), runs, strict=True)
+  ]
+  paths = comparison_plots.draw(run_comparison.groups(runs), tmp_path)
+  assert paths['Final accuracy against clients a round'] == tmp_path / 'clients.png'
+  assert paths['Accuracy against rounds'].read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
+
+
 def test_draws_every_picture_of_any_number_of_groups(tmp_path):
   runs = [_run(f'{n}', [500.0, 90.0 + n], sent=10**n, upload=f'{"long " * 5 * n}{n}') for n in range(9)]
   runs.append(_run('diverged', [500.0, float('inf')], upload='sign'))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from experiments import comparison_series
 from experiments import comparison_table
 from experiments import launch
 from experiments import metrics
@@ -137,6 +138,28 @@ def test_classifiers_are_better_the_more_accurate_they_are(tmp_path):
   # Rounds 2 and 4, of 2 MB each; nothing of the second; round 4 of 1 MB each.
   assert [row['rounds to 0.5'] for row in rows] == ['3.0', '0 of 1 seeds', '4.0']
   assert [row['MB up to 0.5'] for row in rows] == ['6.0', '', '4.0']
+
+
+def test_series_over_clients_differ_in_nothing_else(tmp_path):
+  def runs(name, num_clients, **settings):
+    folder = write_run(tmp_path / name, hashes=(name, 'held out'), **settings)
+    run = run_comparison.read(folder)
+    points = [point._replace(client_rounds=point.round * num_clients) for point in run.points]
+    return run._replace(points=points)
+
+  groups = run_comparison.groups(
+    [
+      runs('a', 8, partition='iid(clients=8)'),
+      runs('b', 2, partition='iid(clients=2)'),
+      runs('c', 8, partition='shards(clients=8, labels=1)'),
+      runs('d', 4, partition='shards(labels=1, clients=4)'),
+    ]
+  )
+  series = comparison_series.by_clients(groups)
+  assert {label: [group.clients_per_round for group in members] for label, members in series.items()} == {
+    'iid': [2.0, 8.0],
+    'shards(labels=1)': [4.0, 8.0],
+  }
 
 
 def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):

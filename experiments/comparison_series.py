@@ -1,0 +1,41 @@
+"""Groups of runs in series, which differ only in how many clients hold the data or take part in a round."""
+
+from collections.abc import Sequence
+import json
+
+from experiments import run_comparison
+from experiments import spec
+
+_OF_CLIENTS = (run_comparison.DATA, 'clients_per_round')
+
+
+def by_clients(found: Sequence[run_comparison.Group]) -> dict[str, list[run_comparison.Group]]:
+  """Gathers groups into series.
+
+  Args:
+    found: At least one.
+
+  Returns:
+    The groups of each series, the fewest clients first, by what tells it from the other series.
+  """
+  settings = {}
+  gathered: dict[str, list[run_comparison.Group]] = {}
+  for group in found:
+    compared = run_comparison.compared(group.runs[0])
+    kept = {name: value for name, value in compared.items() if name not in _OF_CLIENTS}
+    kept['partition'] = _without_clients(str(kept.get('partition', 'natural')))
+    key = json.dumps(kept, sort_keys=True)
+    settings[key] = kept
+    gathered.setdefault(key, []).append(group)
+  labels = run_comparison.labels_of(list(settings.values()))
+  return {
+    label: sorted(gathered[key], key=lambda group: group.clients_per_round)
+    for label, key in zip(labels, settings, strict=True)
+  }
+
+
+def _without_clients(partition: str) -> str:
+  """Returns the spec of a partition without the number of clients."""
+  (call,) = spec.parse(partition)
+  arguments = ', '.join(f'{name}={value}' for name, value in call.arguments.items() if name != 'clients')
+  return f'{call.name}({arguments})' if arguments else call.name

@@ -5,7 +5,7 @@ PYTHON_IN_VENV := .venv/bin/python
 RUN_DIR ?= runs/headline
 PRETRAINED := runs/pretrained/transformer
 
-.PHONY: setup run encoders test stress lock build-files bazel-test benchmark format
+.PHONY: setup run test stress lock build-files bazel-test benchmark format
 
 setup:
 	@tools/setup.sh
@@ -14,12 +14,6 @@ run: setup
 	$(PYTHON_IN_VENV) -m experiments.pretrain --model=transformer --steps=800 --output_dir=$(PRETRAINED)
 	$(PYTHON_IN_VENV) -m experiments.sweep --sweep=experiments/sweeps/headline.toml --output_dir=$(RUN_DIR)
 	$(PYTHON_IN_VENV) -m experiments.compare --runs='$(RUN_DIR)/*' --output_dir=$(RUN_DIR)/compared
-
-# Small pre-trained encoders for experiments.text_classification: runs/encoders/bert, albert and distilbert.
-encoders: setup
-	for name in bert albert distilbert; do \
-	  $(PYTHON_IN_VENV) -m experiments.pretrain --flagfile=experiments/flagfiles/encoders/$$name.flags --output_dir=runs/encoders/$$name || exit; \
-	done
 
 test: setup
 	$(PYTHON_IN_VENV) -m ruff check .

@@ -15,6 +15,7 @@ from data import source as source_lib
 from data import text_encoders
 from experiments import launch
 from experiments import pretrained
+from experiments import recipe
 from experiments import saved_encoder
 from models import catalog
 from models import checkpoint
@@ -80,7 +81,7 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
 
   Args:
     name: A folder in the Hugging Face layout, one that `experiments.pretrain` or a classification run left, `minilm` for
-      the package that carries that model, or None for an encoder that nobody has trained.
+      the package that carries that model, one of `recipe.names`, or None for an encoder that nobody has trained.
     encoder: Of the family that is expected; without weights its dimensions count too.
     untrained_vocabulary: Whose sub-words an encoder without weights takes.
 
@@ -90,11 +91,12 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
   Raises:
     UsageError: If there is no sound model, or it is of another family.
     DataError: If its vocabulary is missing or malformed.
+    RunEnded: If it is to be pre-trained first, and that failed.
   """
   if name is None:
     tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
     return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
-  folder = _minilm() if name == MINILM else pathlib.Path(name)
+  folder = _folder(name)
   try:
     found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
   except (ValueError, OSError) as error:
@@ -107,6 +109,12 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
     )
   options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
   return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
+
+
+def _folder(name: str) -> pathlib.Path:
+  if name == MINILM:
+    return _minilm()
+  return recipe.folder_of(name) if name in recipe.names() else pathlib.Path(name)
 
 
 def _own(folder: pathlib.Path) -> EncoderStart:

@@ -6,10 +6,10 @@ Question: which perplexity on federated clients does a model reach that has neve
     python -m experiments.language_model --model='transformer(size="small")' --pretrained=runs/pretrained \\
       --output_dir=runs/warm
 
-    python -m experiments.pretrain --model='bert(size="tiny")' --output_dir=runs/encoders/bert
-    python -m experiments.pretrain --model='distilbert(size="tiny")' --teacher=runs/encoders/bert \\
-      --output_dir=runs/encoders/distilbert
-    python -m experiments.text_classification --pretrained=runs/encoders/distilbert
+    python -m experiments.pretrain --model='bert(size="tiny")' --output_dir=runs/bert
+    python -m experiments.pretrain --model='distilbert(size="tiny")' --teacher=runs/bert \\
+      --output_dir=runs/distilbert
+    python -m experiments.text_classification --pretrained=runs/distilbert
 
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
 as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
@@ -33,6 +33,7 @@ from experiments import central_training
 from experiments import launch
 from experiments import pretraining_task
 from experiments import pretraining_text
+from experiments import recipe
 from experiments import spec
 from models import checkpoint
 
@@ -46,7 +47,10 @@ _MODEL = flags.DEFINE_string(
   'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert or distilbert.'
 )
 _TEACHER = flags.DEFINE_string(
-  'teacher', None, 'Folder of a pre-trained bert, from which a distilbert of half as many layers learns.'
+  'teacher',
+  None,
+  'Folder of a pre-trained bert, or a name that --pretrained of experiments.text_classification takes, such as tiny_bert; '
+  'a distilbert of half as many layers learns from it.',
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', None, 'Folder for everything the training leaves. The same command continues it.'
@@ -77,7 +81,7 @@ def main() -> None:
   source = spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset')
   corpus = spec.build(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
   model, config = pretraining_task.named(_MODEL.value, source.sequence_length), _config()
-  teacher = pretraining_task.load_teacher(_TEACHER.value, model) if _TEACHER.value else None
+  teacher = pretraining_task.load_teacher(_teacher(_TEACHER.value), model) if _TEACHER.value else None
 
   text = prepare.prepare(source, partitions.natural())
   description = checkpoint.Description(_MODEL.value, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
@@ -90,6 +94,10 @@ def main() -> None:
   if is_encoder:
     examples = examples._replace(training=pretraining_text.joined(examples.training))
   _report(central_training.train(task, examples, description, config), is_encoder)
+
+
+def _teacher(name: str) -> str:
+  return str(recipe.folder_of(name)) if name in recipe.names() else name
 
 
 def _report(summary: Mapping[str, Any], is_encoder: bool) -> None:

@@ -3,7 +3,7 @@
 Question: which accuracy does a pre-trained BERT, ALBERT or DistilBERT reach when its data lies with 1, 2 ... 32 clients?
 
     python -m experiments.text_classification --rounds=20 --output_dir=runs/classified
-    python -m experiments.text_classification --pretrained=runs/encoders/bert --partition='iid(clients=32)' \\
+    python -m experiments.text_classification --pretrained=tiny_bert --partition='iid(clients=32)' \\
       --trainable='lora(rank=8)' --upload='uniform(bits=8)' --output_dir=runs/classified32
 
 The model is read from --pretrained, in the layout of Hugging Face or as experiments.pretrain leaves it; --model then
@@ -20,6 +20,7 @@ from experiments import encoder_start
 from experiments import launch
 from experiments import population
 from experiments import quality
+from experiments import recipe
 from experiments import report
 from experiments import run
 from experiments import run_flags
@@ -45,8 +46,9 @@ run_flags.specialize(
   ),
   pretrained=(
     None,
-    'What to start from: a folder in the Hugging Face layout, the --output_dir of experiments.pretrain or of a run, or '
-    'minilm, which the package of requirements-pretrained.txt carries.',
+    'What to start from: a folder in the Hugging Face layout, the --output_dir of experiments.pretrain or of a run, '
+    f'{", ".join(recipe.names())}, which are pre-trained on first use (some 10 minutes each), or minilm, which the '
+    'package of requirements-pretrained.txt carries.',
   ),
   algorithm=('fed_avg(client_lr=0.1)', None),
   clients_per_round=(0, None),

@@ -1,0 +1,81 @@
+"""Models with a recipe: a flag file of `experiments.pretrain`, followed when the model is used first, kept in the cache."""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+from data import cache
+from experiments import launch
+from experiments import tied_process
+
+RECIPES = pathlib.Path(__file__).parent / 'flagfiles' / 'encoders'
+_SUFFIX = '.flags'
+_TEACHER = '--teacher='
+_STANDARD_ERROR = 2  # The file descriptor: what a run prints is its own result only.
+
+
+def names(recipes: pathlib.Path = RECIPES) -> list[str]:
+  """Returns the names of the models that have a recipe."""
+  return sorted(path.stem for path in recipes.glob(f'*{_SUFFIX}'))
+
+
+def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
+  """Returns the folder of a model, which is pre-trained now unless it has been, with progress on standard error.
+
+  Args:
+    name: One of `names`.
+    recipes: Folder of flag files, of which a teacher is named by its recipe.
+
+  Returns:
+    The folder, which `experiments.pretrain` left in the cache; another recipe has another folder.
+
+  Raises:
+    RunEnded: If the pre-training failed. What it reached is kept, and the next call goes on from there.
+    DataError: If the cache folder cannot be written.
+  """
+  recipe = recipes / f'{name}{_SUFFIX}'
+  teacher = _teacher(recipe)
+  taught_by = [] if teacher is None else [f'{_TEACHER}{folder_of(teacher, recipes)}']
+  folder = cache.default_dir() / 'pretrained' / f'{name}-{_key(name, recipes)[:16]}'
+  if not _is_finished(folder):
+    with cache.exclusive(folder.parent):
+      if not _is_finished(folder):  # Another process may have been faster.
+        print(f'{name} is pre-trained first, once; it will be in {folder}', file=sys.stderr, flush=True)
+        _follow([f'--flagfile={recipe}', *taught_by, f'--output_dir={folder}'], name)
+  return folder
+
+
+def _teacher(recipe: pathlib.Path) -> str | None:
+  lines = recipe.read_text().splitlines()
+  return next((line.removeprefix(_TEACHER) for line in lines if line.startswith(_TEACHER)), None)
+
+
+def _key(name: str, recipes: pathlib.Path) -> str:
+  """Returns a hash of the flags of a recipe, and of those of its teacher; comments do not count."""
+  recipe = recipes / f'{name}{_SUFFIX}'
+  teacher = _teacher(recipe)
+  lines = [line for line in recipe.read_text().splitlines() if not line.startswith('#')]
+  return hashlib.sha256('\n'.join([*lines, _key(teacher, recipes) if teacher else '']).encode()).hexdigest()
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+  return (folder / 'summary.json').exists()  # The last that a pre-training writes.
+
+
+def _follow(flags: list[str], name: str) -> None:
+  """Pre-trains in a process that ends with this one."""
+  command = [sys.executable, '-m', f'{__package__}.pretrain', *flags]
+  code = subprocess.run(
+    [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid()), *command],
+    cwd=pathlib.Path(__file__).parents[1],
+    env=os.environ | {'LEANFED_CACHE': str(cache.default_dir())},
+    stdin=subprocess.DEVNULL,
+    stdout=_STANDARD_ERROR,
+    check=False,
+  ).returncode
+  if code:
+    raise launch.RunEnded(
+      f'{name} could not be pre-trained: see above; the same command goes on from its last checkpoint'
+    )

@@ -60,11 +60,6 @@ class LabelledText(prepared_text.PreparedText):
       client_key=tf.TensorSpec([], tf.int64),
     )
 
-  def majority_fraction(self, split: str) -> float:
-    """Returns the fraction of a split's examples that are of its largest class: the accuracy of always naming that."""
-    _, labels = self.arrays(split)
-    return float(np.bincount(labels).max() / len(labels))
-
   def arrays(self, split: str, client_ids: Iterable[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Returns tokens int32 [n, sequence_length] and labels int32 [n] of the given clients, or of all, client by client.
 

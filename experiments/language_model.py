@@ -43,7 +43,7 @@ def main() -> None:
 
   evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config.eval_clients, config.seed))
   of_unigrams = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
-  perplexity = report.Measure(quality.PERPLEXITY, of_unigrams, 'a unigram model')
+  perplexity = report.Measure(quality.PERPLEXITY, {'a unigram model': of_unigrams})
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
   print(report.table(summary, [perplexity, report.Measure(quality.ACCURACY)]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')

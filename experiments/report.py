@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import itertools
 import pathlib
+import types
 from typing import Any
 from typing import NamedTuple
 
 from experiments import metrics
 from experiments import quality as quality_lib
+
+_LINES = ('--', ':', '-.')  # Of baselines.
 
 
 class Measure(NamedTuple):
@@ -15,13 +19,11 @@ class Measure(NamedTuple):
 
   Attributes:
     quality: What is measured.
-    baseline: What a model without learning gets; None if there is nothing to compare with.
-    baseline_name: What that is called.
+    baselines: What there is to beat: the quality of simpler models by what they are called.
   """
 
   quality: quality_lib.Quality
-  baseline: float | None = None
-  baseline_name: str = ''
+  baselines: Mapping[str, float] = types.MappingProxyType({})
 
 
 def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
@@ -29,7 +31,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
 
   Args:
     summary: Content of `summary.json`.
-    measures: What to show of it, each with its baseline.
+    measures: What to show of it, each with its baselines.
   """
   peak = summary['peak_rss_bytes']
   in_worker = 'not measured' if peak['worker'] is None else f'{peak["worker"] / 1e9:.2f} GB'
@@ -37,8 +39,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
   for measure in measures:
     quality = measure.quality
     measured.append((f'{quality.name} on held-out clients', quality.text(summary[quality.column])))
-    if measure.baseline is not None:
-      measured.append((f'{quality.name} of {measure.baseline_name}', quality.text(measure.baseline)))
+    measured += [(f'{quality.name} of {name}', quality.text(value)) for name, value in measure.baselines.items()]
   lines = [
     ('rounds', f'{summary["rounds"]}'),
     ('model parameters', f'{summary["num_parameters"]:,}'),
@@ -61,7 +62,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
   Args:
     metrics_csv: The run's metrics.
     path: The PNG.
-    measure: What to draw; its baseline becomes a level to beat. The scale is logarithmic unless it is a fraction.
+    measure: What to draw; its baselines become levels to beat. The scale is logarithmic unless it is a fraction.
   """
   import matplotlib  # Slow to import, and needed once, at the end.
 
@@ -83,8 +84,8 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
     by_bytes.plot(megabytes, values, marker='.', label=name)
   by_bytes.set(xlabel='megabytes sent, all clients')
   for axes in (by_round, by_bytes):
-    if measure.baseline is not None:
-      axes.axhline(measure.baseline, color='gray', linestyle='--', label=measure.baseline_name)
+    for (name, value), line in zip(measure.baselines.items(), itertools.cycle(_LINES)):
+      axes.axhline(value, color='gray', linestyle=line, label=name)
     axes.grid(alpha=0.3, which='both')
     axes.legend()
   figure.savefig(path, dpi=120)

@@ -11,14 +11,18 @@ names its family and what is left to choose. The run leaves metrics.csv, summary
 and checkpoints in --output_dir; the same command continues it if it was interrupted.
 """
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from data import catalog as data_catalog
 from data import docstrings
+from data import labelled_text
 from data import prepare_labelled
+from data import text_baselines
 from experiments import encoder_start
 from experiments import launch
-from experiments import population
+from experiments import population as population_lib
 from experiments import quality
 from experiments import recipe
 from experiments import report
@@ -77,12 +81,24 @@ def main() -> None:
   model = run_flags.adapt(devices, start.classifier(text.num_classes))
   task = classification_task.build(model, text.sequence_length)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  summary = run.run(task, process, population.Population.of(text), config, start.of(model, description), description)
+  population = population_lib.Population.of(text)
+  summary = run.run(task, process, population, config, start.of(model, description), description)
 
-  accuracy = report.Measure(quality.ACCURACY, text.majority_fraction('heldout'), 'largest class')
+  accuracy = report.Measure(
+    quality.ACCURACY, _baselines(text, population.evaluation_ids(config.eval_clients, config.seed))
+  )
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
   print(report.table(summary, [accuracy, report.Measure(quality.LOSS)]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+
+
+def _baselines(text: labelled_text.LabelledText, evaluation_ids: Sequence[str]) -> dict[str, float]:
+  """Returns the accuracy of simpler classifiers that have all training texts in one place."""
+  training, evaluation = text.arrays('train'), text.arrays('heldout', evaluation_ids)
+  return {
+    'the largest class': text_baselines.largest_class(training[1], evaluation[1]),
+    'TF-IDF and logistic regression': text_baselines.bag_of_tokens(*training, *evaluation),
+  }
 
 
 if __name__ == '__main__':

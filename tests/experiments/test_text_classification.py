@@ -63,7 +63,10 @@ def _command(folder: pathlib.Path, output_dir: pathlib.Path, **flags) -> subproc
 def finished(folder) -> pathlib.Path:
   process = _command(folder, folder / 'finished', upload='uniform(bits=8)')
   assert process.returncode == 0, process.stderr
-  assert '| accuracy on held-out clients' in process.stdout and '| accuracy of largest class' in process.stdout
+  assert (
+    '| accuracy on held-out clients' in process.stdout
+    and '| accuracy of TF-IDF and logistic regression' in process.stdout
+  )
   assert 'round 6/6, accuracy' in process.stderr
   return folder / 'finished'
 

@@ -1,7 +1,7 @@
 """Leaves a BERT that nobody has trained in the layout of Hugging Face, to measure what one of that size costs.
 
-    python tools/random_bert.py /tmp/bert-base
-    python tools/random_bert.py /tmp/bert-tiny tiny
+    python -m tools.random_bert /tmp/bert-base
+    python -m tools.random_bert /tmp/bert-tiny tiny
 
 It has the vocabulary size of bert-base-cased: 28,996, of which all but the letters, digits and marks are made up, so that
 texts become as many tokens as they have characters.

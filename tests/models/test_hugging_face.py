@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data import text_encoders
 from models import bert
 from models import checkpoint
 from models import hugging_face
 from models import hugging_face_config
+from tools import random_bert
 
 _GOLDEN = pathlib.Path(__file__).parents[2] / 'tests/models/golden'
 _FAMILIES = ('bert', 'albert', 'distilbert')
@@ -267,3 +269,11 @@ def test_any_configuration_is_read_or_refused_in_one_line(entries):
   else:
     described = hugging_face_config.describe(encoder, vocabulary_size, labels, 'Model')
     assert hugging_face_config.parse(described) == (encoder, vocabulary_size, labels)
+
+
+def test_a_random_bert_has_the_size_of_the_published_one(tmp_path):
+  random_bert.main(tmp_path / 'model', 'tiny')
+  loaded = hugging_face.load(tmp_path / 'model')
+  assert loaded.vocabulary_size == 28_996 == len((tmp_path / 'model' / 'vocab.txt').read_text().splitlines())
+  assert loaded.encoder == bert.bert(size='tiny', dropout=loaded.encoder.dropout)
+  assert text_encoders.tokenizer_of(tmp_path / 'model').vocabulary_size == 28_996

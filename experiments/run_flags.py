@@ -170,8 +170,8 @@ def client_weighting() -> str:
   return _CLIENT_WEIGHTING.value
 
 
-def pretrained_name() -> str | None:
-  """Returns the value of `--pretrained`."""
+def pretrained_name() -> str:
+  """Returns the value of `--pretrained`, for binaries where it has a default."""
   return _PRETRAINED.value
 
 

@@ -3,11 +3,11 @@
 Question: which accuracy does a pre-trained BERT, ALBERT or DistilBERT reach when its data lies with 1, 2 ... 32 clients?
 
     python -m experiments.text_classification --rounds=20 --output_dir=runs/classified
-    python -m experiments.text_classification --pretrained=tiny_bert --partition='iid(clients=32)' \\
+    python -m experiments.text_classification --pretrained=minilm --partition='iid(clients=32)' \\
       --trainable='lora(rank=8)' --upload='uniform(bits=8)' --output_dir=runs/classified32
 
-The model is read from --pretrained, in the layout of Hugging Face or as experiments.pretrain leaves it; --model then
-names its family and what is left to choose. The run leaves metrics.csv, summary.json, accuracy.png, TensorBoard events
+The model is read from --pretrained, in the layout of Hugging Face or as experiments.pretrain leaves it; --model names
+its family and what is left to choose. The run leaves metrics.csv, summary.json, accuracy.png, TensorBoard events
 and checkpoints in --output_dir; the same command continues it if it was interrupted.
 """
 
@@ -49,10 +49,10 @@ run_flags.specialize(
     'attention_mask=False (padding is attended to) and head_init="per_client" (each client draws what is new in the head).',
   ),
   pretrained=(
-    None,
+    'tiny_bert',
     'What to start from: a folder in the Hugging Face layout, the --output_dir of experiments.pretrain or of a run, '
-    f'{", ".join(recipe.names())}, which are pre-trained on first use (some 10 minutes each), or minilm, which the '
-    'package of requirements-pretrained.txt carries.',
+    f'{", ".join(recipe.names())}, which are pre-trained on first use (some 10 minutes each), minilm, which the package '
+    'of requirements-pretrained.txt carries, or none, for random weights.',
   ),
   algorithm=('fed_avg(client_lr=0.1)', None),
   clients_per_round=(0, None),

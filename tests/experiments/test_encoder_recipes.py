@@ -97,3 +97,11 @@ def test_a_recipe_names_an_encoder(name):
   flags = dict(line.removeprefix('--').split('=', 1) for line in lines[1:])
   assert pretraining_task.is_encoder(pretraining_task.named(flags['model'], 64))
   assert name == f'tiny_{flags["model"]}'
+
+
+def test_none_is_an_encoder_of_any_size_that_nobody_has_trained(text):
+  start = encoder_start.load(
+    'none', bert.bert(size='small'), text_lib.text(path=text, vocabulary=40, sequence_length=12)
+  )
+  assert (start.folder, start.weights, start.encoder) == (None, {}, bert.bert(size='small'))
+  assert start.num_rows == start.tokenizer.vocabulary_size + 1  # The last is the mask of a pre-training.

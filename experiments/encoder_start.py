@@ -17,6 +17,7 @@ from experiments import launch
 from experiments import pretrained
 from experiments import recipe
 from experiments import saved_encoder
+from experiments import spec
 from models import catalog
 from models import checkpoint
 from models import encoder as encoder_lib
@@ -97,17 +98,14 @@ def load(name: str, encoder: encoder_lib.Encoder, untrained_vocabulary: source_l
   if name == UNTRAINED:
     tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
     return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
-  folder = _folder(name)
+  folder = _folder(name, encoder.family)
   try:
     found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
   except (ValueError, OSError) as error:
     if isinstance(error, errors.DataError):
       raise
     raise launch.UsageError(f'--pretrained={name}: {error}') from error
-  if found.encoder.family != encoder.family:
-    raise launch.UsageError(
-      f'--pretrained={name} holds {found.encoder.family.name}, not {encoder.family.name}: name it in --model'
-    )
+  _check_family(name, found.encoder.family.name, encoder.family)
   if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name]().spec):
     raise launch.UsageError(
       f'--pretrained={name} holds {found.encoder.spec}, not {encoder.spec}: leave size and dimensions out of --model'
@@ -116,10 +114,20 @@ def load(name: str, encoder: encoder_lib.Encoder, untrained_vocabulary: source_l
   return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
 
 
-def _folder(name: str) -> pathlib.Path:
+def _folder(name: str, family: encoder_lib.Family) -> pathlib.Path:
   if name == MINILM:
     return _minilm()
-  return recipe.folder_of(name) if name in recipe.names() else pathlib.Path(name)
+  if name not in recipe.names():
+    return pathlib.Path(name)
+  _check_family(name, spec.parse(recipe.flag(name, 'model'))[0].name, family)  # Before minutes of pre-training.
+  return recipe.folder_of(name)
+
+
+def _check_family(name: str, found: str, expected: encoder_lib.Family) -> None:
+  if found != expected.name:
+    raise launch.UsageError(
+      f'--pretrained={name} holds {found}, not {expected.name}: name {found} in --model, or another --pretrained'
+    )
 
 
 def _own(folder: pathlib.Path) -> EncoderStart:

@@ -12,7 +12,6 @@ from experiments import tied_process
 
 RECIPES = pathlib.Path(__file__).parent / 'flagfiles' / 'encoders'
 _SUFFIX = '.flags'
-_TEACHER = '--teacher='
 _STANDARD_ERROR = 2  # The file descriptor: what a run prints is its own result only.
 
 
@@ -36,8 +35,8 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
     DataError: If the cache folder cannot be written.
   """
   recipe = recipes / f'{name}{_SUFFIX}'
-  teacher = _teacher(recipe)
-  taught_by = [] if teacher is None else [f'{_TEACHER}{folder_of(teacher, recipes)}']
+  teacher = flag(name, 'teacher', recipes)
+  taught_by = [] if teacher is None else [f'--teacher={folder_of(teacher, recipes)}']
   folder = cache.default_dir() / 'pretrained' / f'{name}-{_key(name, recipes)[:16]}'
   if not _is_finished(folder):
     with cache.exclusive(folder.parent):
@@ -47,16 +46,18 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
   return folder
 
 
-def _teacher(recipe: pathlib.Path) -> str | None:
-  lines = recipe.read_text().splitlines()
-  return next((line.removeprefix(_TEACHER) for line in lines if line.startswith(_TEACHER)), None)
+def flag(name: str, flag_name: str, recipes: pathlib.Path = RECIPES) -> str | None:
+  """Returns the value of a flag in the recipe `name`; None if it is not there."""
+  start = f'--{flag_name}='
+  lines = (recipes / f'{name}{_SUFFIX}').read_text().splitlines()
+  return next((line.removeprefix(start) for line in lines if line.startswith(start)), None)
 
 
 def _key(name: str, recipes: pathlib.Path) -> str:
   """Returns a hash of the flags of a recipe, and of those of its teacher; comments do not count."""
-  recipe = recipes / f'{name}{_SUFFIX}'
-  teacher = _teacher(recipe)
-  lines = [line for line in recipe.read_text().splitlines() if not line.startswith('#')]
+  teacher = flag(name, 'teacher', recipes)
+  lines = (recipes / f'{name}{_SUFFIX}').read_text().splitlines()
+  lines = [line for line in lines if not line.startswith('#')]
   return hashlib.sha256('\n'.join([*lines, _key(teacher, recipes) if teacher else '']).encode()).hexdigest()
 
 

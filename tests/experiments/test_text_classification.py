@@ -109,8 +109,12 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
 @pytest.mark.parametrize(
   ('flags', 'message'),
   [
-    ({'model': 'albert'}, 'holds bert, not albert: name it in --model'),
+    ({'model': 'albert'}, 'holds bert, not albert: name bert in --model, or another --pretrained'),
     ({'model': 'bert(size="base")'}, 'not bert(width=768, mlp_width=3072, num_layers=12'),
+    (
+      {'pretrained': 'tiny_albert'},
+      '--pretrained=tiny_albert holds albert, not bert',
+    ),  # Nothing is pre-trained for it.
     ({'model': 'lstm'}, "model 'lstm'"),
     ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ({'partition': 'iid(clients=1000)'}, 'are more than the'),

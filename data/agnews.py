@@ -19,4 +19,9 @@ def agnews(
   Raises DataError if a file is missing or an argument out of range.
   """
   fields = ('class', 'title', 'text')
-  return labelled_csv.train_and_test('agnews', path, fields, _CLASS_OF, max_examples, sequence_length)
+  return labelled_csv.train_and_test('agnews', path, fields, _CLASS_OF, _unescape, max_examples, sequence_length)
+
+
+def _unescape(text: str) -> str:
+  """Returns the text with spaces for its line breaks, each of which is a backslash in these files."""
+  return text.replace('\\', ' ')

@@ -1,10 +1,10 @@
 """Reads CSV files with a class in each row, and says in which line one is broken."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
-import itertools
 import pathlib
 
 from data import arguments
@@ -23,17 +23,19 @@ def read(
     file: UTF-8, fields in double quotes where need be, quotes in fields doubled.
     fields: The names of the fields of a row; one of them is `class`.
     class_of: From what the class field may hold to the name of the class.
-    has_header: Whether the first row holds names.
+    has_header: Whether the first row may hold names: it does unless it has a class.
 
   Raises:
     DataError: For a row that is broken or has no class; names the file and the line in which the row begins.
   """
   rows = _read_rows(file)
-  for number, row in itertools.islice(rows, 1 if has_header else 0, None):
+  for index, (number, row) in enumerate(rows):
     place = f'{str(file)!r} line {number}'
     if len(row) != len(fields):
       raise errors.DataError(f'{place} has {len(row)} fields instead of {len(fields)}: mend or remove the row')
     example = dict(zip(fields, row, strict=True))
+    if has_header and index == 0 and example['class'] not in class_of:
+      continue
     if example['class'] not in class_of:
       found, choices = example['class'][:40], ', '.join(class_of)
       raise errors.DataError(f'{place} has class {found!r}, not one of {choices}: mend or remove the row')
@@ -45,12 +47,14 @@ def train_and_test(
   path: str | None,
   fields: Sequence[str],
   class_of: Mapping[str, str],
+  unescape: Callable[[str], str],
   max_examples: int | None,
   sequence_length: int,
 ) -> source.LabelledSource:
   """Returns the data set of a folder with train.csv (trained on) and test.csv (held out), without headers.
 
-  The field `text` is the text, in which \\n stands for a new line. Raises DataError if the folder or a file is missing.
+  The field `text` is the text, once `unescape` has made what stands there for other characters into those. Raises
+  DataError if the folder or a file is missing.
   """
   root = arguments.require_path(name, path)
   files = {'train': root / 'train.csv', 'heldout': root / 'test.csv'}
@@ -61,7 +65,7 @@ def train_and_test(
   def read_both() -> Iterator[tuple[str, source.Example]]:
     for split, file in files.items():
       for row in read(file, fields, class_of):
-        yield split, source.Example(CLIENT, row['text'].replace('\\n', ' '), row['class'])
+        yield split, source.Example(CLIENT, unescape(row['text']), row['class'])
 
   fingerprint = '\n'.join(arguments.describe_files(root, list(files.values())))
   class_names = tuple(class_of.values())

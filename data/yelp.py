@@ -16,4 +16,11 @@ def yelp(path: str | None = None, max_examples: int | None = None, sequence_leng
 
   Raises DataError if a file is missing or an argument out of range.
   """
-  return labelled_csv.train_and_test('yelp', path, ('class', 'text'), _CLASS_OF, max_examples, sequence_length)
+  return labelled_csv.train_and_test(
+    'yelp', path, ('class', 'text'), _CLASS_OF, _unescape, max_examples, sequence_length
+  )
+
+
+def _unescape(text: str) -> str:
+  """Returns the text with spaces for its line breaks and quotes for its quotes, which are \\n and \\" in these files."""
+  return text.replace('\\n', ' ').replace('\\"', '"')

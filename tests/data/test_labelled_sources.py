@@ -31,18 +31,20 @@ def _read(dataset: source.LabelledSource) -> list[tuple[str, str, str]]:
 
 
 def test_agnews_takes_the_description(tmp_path: pathlib.Path):
-  train = '"3","Title, one","Oil ""soars""\\nagain"\n\n"1","Two","Peace"\n'
+  train = '"3","Title, one","Oil ""soars"" and\\next week again"\n\n"1","Two","Peace"\n'
   found = agnews.agnews(path=_write(tmp_path, train=train, test='"4","Three","Chips"\n'))
   assert _read(found) == [
-    ('train', 'Oil "soars" again', 'Business'), ('train', 'Peace', 'World'), ('heldout', 'Chips', 'Sci/Tech'),
+    ('train', 'Oil "soars" and next week again', 'Business'), ('train', 'Peace', 'World'), ('heldout', 'Chips', 'Sci/Tech'),
   ]  # fmt: skip
   assert found.class_names == ('World', 'Sports', 'Business', 'Sci/Tech')
 
 
 def test_yelp_has_five_stars(tmp_path: pathlib.Path):
-  found = yelp.yelp(path=_write(tmp_path, train='"5","Good.\\n\\nYes"\n"1","Bad, bad"\n', test='"2","Meh"\n'))
+  found = yelp.yelp(
+    path=_write(tmp_path, train='"5","Good.\\n\\nYes, \\""really\\""."\n"1","Bad, bad"\n', test='"2","Meh"\n')
+  )
   assert _read(found) == [
-    ('train', 'Good.  Yes', '5 stars'), ('train', 'Bad, bad', '1 star'), ('heldout', 'Meh', '2 stars'),
+    ('train', 'Good.  Yes, "really".', '5 stars'), ('train', 'Bad, bad', '1 star'), ('heldout', 'Meh', '2 stars'),
   ]  # fmt: skip
   assert len(found.class_names) == 5
 
@@ -56,6 +58,8 @@ def test_spooky_holds_out_a_quarter_whatever_else_is_in_the_file(tmp_path: pathl
   assert len(whole) == 400 and whole[1][1:] == ('Text 1', 'HPL')
   assert 75 < sum(split == 'heldout' for split, *_ in whole) < 125  # 100, four standard deviations of 8.7 either way
   assert part == whole[300:]
+  headless = _read(spooky.spooky(path=_write(tmp_path, train=''.join(rows))))
+  assert headless == whole
 
 
 def test_imdb_is_a_folder_of_reviews(tmp_path: pathlib.Path):

@@ -118,7 +118,8 @@ def write_texts(
         if ids[1] == tokenizer.end_id:
           writer.add_client(row.split, row.client)
         else:
-          writer.add_example(row.split, row.client, ids, row.label if labelled else None)
+          # How accurate a classifier is can be compared whatever its vocabulary makes of a text.
+          writer.add_example(row.split, row.client, ids, *([row.label, row.text] if labelled else []))
           num_written += 1
       report(sum(bool(row.text) for row in batch))
   return num_written

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
+import json
 import pathlib
 import sqlite3
 from typing import Any
@@ -62,8 +63,18 @@ class Writer:
     self._num_examples.setdefault((key.client_id, split), 0)
     return key
 
-  def add_example(self, split: str, name: str, tokens: np.ndarray, label: int | None = None) -> None:
-    """Appends one example, int32 [length] and its class if it has one, to those of a client, known or not."""
+  def add_example(
+    self, split: str, name: str, tokens: np.ndarray, label: int | None = None, text: str | None = None
+  ) -> None:
+    """Appends one example to those of a client.
+
+    Args:
+      split: The split.
+      name: Of the client, known or not.
+      tokens: int32 [length].
+      label: Its class, if it has one.
+      text: What stands for the tokens in the hash of the split; itself it is not stored.
+    """
     key = self.add_client(split, name)
     self._num_examples[key.client_id, split] += 1
     features = {'tokens': tokens.tolist(), 'client_key': [key.client_key]}
@@ -72,7 +83,8 @@ class Writer:
       content += f' class {label} '.encode()
       features['label'] = [label]
     self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode() + content)
-    self._content_of_split.setdefault(split, hashlib.sha256()).update(f'{len(tokens)} '.encode() + content)
+    known_by = f'{len(tokens)} '.encode() + content if text is None else json.dumps([text, label]).encode()
+    self._content_of_split.setdefault(split, hashlib.sha256()).update(known_by)
     row = (split, key.client_id, _serialize(features))
     self._connection.execute('INSERT INTO examples VALUES (?, ?, ?)', row)
 

@@ -14,6 +14,7 @@ from data import encoded_text
 from data import errors
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
+from experiments import launch
 from experiments import metrics
 from experiments import population
 from experiments import pretrained
@@ -79,6 +80,10 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
 
 
 def _task_of(description: checkpoint.Description, sequence_length: int) -> task_lib.Task:
+  if description.class_names:
+    raise launch.UsageError(
+      'this model names classes and predicts no tokens: score it by experiments.text_classification --rounds=0'
+    )
   model = pretraining_task.named(description.model, sequence_length)
   if pretraining_task.is_encoder(model):
     return pretraining_task.build(model, description.vocabulary_size, sequence_length)

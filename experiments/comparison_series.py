@@ -6,7 +6,7 @@ import json
 from experiments import run_comparison
 from experiments import spec
 
-_OF_CLIENTS = (run_comparison.DATA, 'clients_per_round')
+_OF_CLIENTS = (run_comparison.DATA, run_comparison.START, 'clients_per_round')
 
 
 def by_clients(found: Sequence[run_comparison.Group]) -> dict[str, list[run_comparison.Group]]:

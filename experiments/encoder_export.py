@@ -1,36 +1,53 @@
 """An encoder of a run in the Hugging Face layout, so that the usual libraries open it."""
 
 from collections.abc import Mapping
-import pathlib
-from typing import Any
 
-from data import catalog as data_catalog
+import numpy as np
+
 from data import text_encoders
 from experiments import launch
 from experiments import saved_encoder
 from experiments import spec
+from models import adapters
 from models import checkpoint
+from models import encoder as encoder_lib
 from models import hugging_face
 
 
-def save(folder: pathlib.Path, loaded: checkpoint.Checkpoint, settings: Mapping[str, Any]) -> None:
-  """Writes `config.json`, `model.safetensors` and the files of the vocabulary.
+def convert(loaded: checkpoint.Checkpoint) -> hugging_face.Pretrained:
+  """Returns what `hugging_face.save` writes: low-rank updates merged, and the pooler that a classifier would start with.
 
   Args:
-    folder: Exists.
     loaded: An encoder with the head for classes, or with that of a masked language model.
-    settings: The flags of its run, which name the data set and so the classes.
 
   Raises:
-    UsageError: For variables that the layout has no place for.
+    UsageError: For an encoder that lacks a part.
   """
-  labels = ()
-  if saved_encoder.has_classifier(loaded):
-    labels = spec.build(settings['dataset'], data_catalog.CLASSIFICATION_DATASETS, 'dataset').class_names
-  encoder = saved_encoder.encoder_of(loaded)
-  num_rows = len(loaded.weights['embedding/table'])
-  files = text_encoders.files_of(saved_encoder.tokenizer_of(loaded))
   try:
-    hugging_face.save(folder, hugging_face.Pretrained(encoder, num_rows, loaded.weights, tuple(labels), files))
+    encoder, num_rows = saved_encoder.encoder_of(loaded), saved_encoder.num_rows(loaded)
+    files = text_encoders.files_of(saved_encoder.tokenizer_of(loaded))
   except ValueError as error:
-    raise launch.UsageError(f'--run={loaded.folder} does not fit the Hugging Face layout: {error}') from error
+    raise launch.UsageError(f'--run={loaded.folder}: {error}') from error
+  weights, class_names = _merged(loaded), loaded.description.class_names
+  if not saved_encoder.has_classifier(loaded):
+    weights |= encoder_lib.initial_pooler(encoder)
+  elif not class_names:
+    class_names = tuple(f'LABEL_{number}' for number in range(len(weights['head/classifier_bias'])))
+  return hugging_face.Pretrained(encoder, num_rows, weights, class_names, files)
+
+
+def _merged(loaded: checkpoint.Checkpoint) -> dict[str, np.ndarray]:
+  (call,) = spec.parse(loaded.description.trainable)
+  if call.name != 'lora' or loaded.description.devices != 'alike':
+    return dict(loaded.weights)
+  rank = call.arguments['rank']
+  return adapters.merged(loaded.weights, (call.arguments.get('alpha') or rank) / rank)
+
+
+def holds(found: hugging_face.Pretrained, converted: hugging_face.Pretrained) -> bool:
+  """Whether a folder that was read has the weights of a converted model, whatever the options of its runs."""
+  return _equal(found.weights, converted.weights)
+
+
+def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+  return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)

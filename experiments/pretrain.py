@@ -9,7 +9,7 @@ Question: which perplexity on federated clients does a model reach that has neve
     python -m experiments.pretrain --model='bert(size="tiny")' --output_dir=runs/bert
     python -m experiments.pretrain --model='distilbert(size="tiny")' --teacher=runs/bert \\
       --output_dir=runs/distilbert
-    python -m experiments.text_classification --pretrained=runs/distilbert
+    python -m experiments.text_classification --model=distilbert --pretrained=runs/distilbert --output_dir=runs/classified
 
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
 as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
@@ -30,6 +30,7 @@ from data import catalog as data_catalog
 from data import partitions
 from data import prepare
 from experiments import central_training
+from experiments import command_line
 from experiments import launch
 from experiments import pretraining_task
 from experiments import pretraining_text
@@ -49,8 +50,8 @@ _MODEL = flags.DEFINE_string(
 _TEACHER = flags.DEFINE_string(
   'teacher',
   None,
-  'Folder of a pre-trained bert, or a name that --pretrained of experiments.text_classification takes, such as tiny_bert; '
-  'a distilbert of half as many layers learns from it.',
+  'Folder of a pre-trained bert, or the name of one with a recipe, such as tiny_bert; a distilbert of half as many layers '
+  'learns from it.',
 )
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', None, 'Folder for everything the training leaves. The same command continues it.'
@@ -107,9 +108,8 @@ def _report(summary: Mapping[str, Any], is_encoder: bool) -> None:
   of = ' of hidden tokens' if is_encoder else ''
   print(f'perplexity{of} on held-out clients {summary["eval/perplexity"]:.1f} after {summary["steps"]} steps')
   if is_encoder:
-    print(
-      f'start a federated fine-tuning from it by python -m experiments.text_classification --pretrained={_OUTPUT_DIR.value}'
-    )
+    settings = dict(model=spec.parse(_MODEL.value)[0].name, pretrained=_OUTPUT_DIR.value, output_dir='runs/classified')
+    print(f'start a federated fine-tuning from it by {command_line.shell("text_classification", settings)}')
   else:
     print(
       f'start a federated run from it by --dataset={_DATASET.value!r} --model={_MODEL.value!r} '

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -15,9 +14,11 @@ from experiments import saved_encoder
 from experiments import spec
 from models import catalog
 from models import checkpoint
+from models import hugging_face
 from models import model as model_lib
 
 _CONFIG_FILE = 'config.json'
+_OTHER_FILES = 'holds other files: choose a new --output_dir'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +76,17 @@ def start(
     UsageError: If they do not fit, or clients would not receive all weights.
   """
   _check_variables(loaded, base, adapted)
+  check_received(loaded.folder, rebuilt)
+  return Start(loaded)
+
+
+def check_received(folder: pathlib.Path, rebuilt: frozenset[str]) -> None:
+  """Raises `UsageError` if clients draw weights, `rebuilt`, from the seed in place of those of the model in `folder`."""
   if rebuilt:
     raise launch.UsageError(
-      f'--pretrained={loaded.folder} cannot start a run with --trainable=frozen(...), whose clients draw frozen '
+      f'--pretrained={folder} cannot start a run with --trainable=frozen(...), whose clients draw frozen '
       "weights from the seed: use suffix(blocks=...) or random(fraction=..., resample='never')"
     )
-  return Start(loaded)
 
 
 def build_model(description: checkpoint.Description) -> model_lib.Model:
@@ -119,14 +125,30 @@ def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoin
     raise launch.UsageError(f'--run={run}: cannot read {_CONFIG_FILE} ({error.strerror}): name a run') from error
   with output.usable(output_dir):
     output.make(output_dir)
-    if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
-      raise launch.UsageError(f'{output_dir} holds other files: choose a new --output_dir')
     if saved_encoder.is_encoder(loaded.description):
-      encoder_export.save(output_dir, loaded, json.loads(config)['settings'])
+      _export_encoder(loaded, output_dir)
     else:
+      if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
+        raise launch.UsageError(f'{output_dir} {_OTHER_FILES}')
       checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
       output.write_text(output_dir / _CONFIG_FILE, config)
   return loaded
+
+
+def _export_encoder(loaded: checkpoint.Checkpoint, output_dir: pathlib.Path) -> None:
+  converted = encoder_export.convert(loaded)
+  if any(output_dir.iterdir()):
+    files = {checkpoint.MODEL_FILE, checkpoint.TOKENIZER_FILE, hugging_face.CONFIG_FILE, *hugging_face.TOKENIZER_FILES}
+    try:
+      found = hugging_face.load(output_dir)
+    except ValueError:
+      found = None
+    if not found or not encoder_export.holds(found, converted) or {path.name for path in output_dir.iterdir()} - files:
+      raise launch.UsageError(f'{output_dir} {_OTHER_FILES}')
+  try:
+    hugging_face.save(output_dir, converted)
+  except ValueError as error:
+    raise launch.UsageError(f'--run={loaded.folder} does not fit the Hugging Face layout: {error}') from error
 
 
 def _holds(folder: pathlib.Path, loaded: checkpoint.Checkpoint) -> bool:

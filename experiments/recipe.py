@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 from data import cache
+from data import catalog
 from experiments import launch
+from experiments import spec
 from experiments import tied_process
 
 RECIPES = pathlib.Path(__file__).parent / 'flagfiles' / 'encoders'
 _SUFFIX = '.flags'
+_VERSION = 'version=1'  # Of what a pre-training makes of a recipe.
 _STANDARD_ERROR = 2  # The file descriptor: what a run prints is its own result only.
 
 
@@ -28,7 +31,7 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
     recipes: Folder of flag files, of which a teacher is named by its recipe.
 
   Returns:
-    The folder, which `experiments.pretrain` left in the cache; another recipe has another folder.
+    The folder, which `experiments.pretrain` left in the cache; another recipe, or other text, has another folder.
 
   Raises:
     RunEnded: If the pre-training failed. What it reached is kept, and the next call goes on from there.
@@ -54,11 +57,14 @@ def flag(name: str, flag_name: str, recipes: pathlib.Path = RECIPES) -> str | No
 
 
 def _key(name: str, recipes: pathlib.Path) -> str:
-  """Returns a hash of the flags of a recipe, and of those of its teacher; comments do not count."""
+  """Returns a hash of the flags of a recipe but for comments, of the text they name, and the same of its teacher."""
   teacher = flag(name, 'teacher', recipes)
   lines = (recipes / f'{name}{_SUFFIX}').read_text().splitlines()
   lines = [line for line in lines if not line.startswith('#')]
-  return hashlib.sha256('\n'.join([*lines, _key(teacher, recipes) if teacher else '']).encode()).hexdigest()
+  texts = [flag(name, kind, recipes) for kind in ('dataset', 'corpus')]
+  prints = [spec.build(text, catalog.DATASETS, 'dataset').fingerprint for text in texts if text]
+  parts = [_VERSION, *lines, *prints, _key(teacher, recipes) if teacher else '']
+  return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
 
 
 def _is_finished(folder: pathlib.Path) -> bool:

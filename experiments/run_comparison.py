@@ -17,7 +17,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import quality as quality_lib
 
-DATA = 'data set'  # What stands beside the flags when runs of different data sets are compared.
+DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
 
 
 class Point(NamedTuple):
@@ -211,12 +211,13 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 def compared(run: Run) -> dict[str, Any]:
   """Returns what makes runs a group; a flag that an older version of the suite did not have counts as None."""
   kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
-  return {DATA: _short(run.config.get('dataset_hash'))} | {n: v for n, v in kept.items() if v is not None}
+  hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
+  return hashes | {n: v for n, v in kept.items() if v is not None}
 
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Names what differs; the hash of the data only where no flag tells two groups apart."""
-  flags = [{name: value for name, value in one.items() if name != DATA} for one in settings]
+  """Names what differs; the hashes only where no flag tells two groups apart."""
+  flags = [{name: value for name, value in one.items() if name not in (DATA, START)} for one in settings]
   told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
   return labels_of(flags if told_apart else settings)
 

@@ -11,6 +11,7 @@ from compression import adaptive
 from compression import update_codec
 from data import catalog as data_catalog
 from data import federated_text
+from data import source as source_lib
 from experiments import algorithm_specs
 from experiments import codec_specs
 from experiments import device_specs
@@ -214,9 +215,11 @@ def description(text: federated_text.FederatedText, start_built: pretrained.Star
   return described
 
 
-def classifier_description(start_built: encoder_start.EncoderStart, sequence_length: int) -> checkpoint.Description:
+def classifier_description(
+  start_built: encoder_start.EncoderStart, source: source_lib.LabelledSource
+) -> checkpoint.Description:
   """Says what the flags make of a classifier."""
-  return start_built.description(sequence_length, _TRAINABLE.value, _DEVICES.value)
+  return start_built.description(source, _TRAINABLE.value, _DEVICES.value)
 
 
 def communication() -> algorithms.Communication:

@@ -8,7 +8,7 @@ from models import catalog
 from models import checkpoint
 from models import encoder as encoder_lib
 
-_CLASSIFIER = 'head/classifier_bias'
+_CLASSIFIER, _TABLE = 'head/classifier_bias', 'embedding/table'
 
 
 def is_encoder(description: checkpoint.Description) -> bool:
@@ -24,6 +24,13 @@ def encoder_of(loaded: checkpoint.Checkpoint) -> encoder_lib.Encoder:
 def has_classifier(loaded: checkpoint.Checkpoint) -> bool:
   """Whether it has the head for classes, as a classification run leaves it; else that of `experiments.pretrain`."""
   return _CLASSIFIER in loaded.weights
+
+
+def num_rows(loaded: checkpoint.Checkpoint) -> int:
+  """Returns how many tokens the encoder has an embedding for; raises `ValueError` if it has no table."""
+  if _TABLE not in loaded.weights:
+    raise ValueError(f'it holds no {_TABLE}: save the model again')
+  return len(loaded.weights[_TABLE])
 
 
 def tokenizer_of(loaded: checkpoint.Checkpoint) -> text_encoders.TextEncoder:

@@ -28,7 +28,6 @@ from experiments import recipe
 from experiments import report
 from experiments import run
 from experiments import run_flags
-from experiments import spec
 from models import catalog as models_catalog
 from models import classification_task
 
@@ -71,18 +70,16 @@ def main() -> None:
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
   start = encoder_start.load(run_flags.pretrained_name(), encoder, docstrings.docstrings())
-  if source.sequence_length > start.encoder.max_length:
-    raise spec.SpecError(
-      f'sequence_length={source.sequence_length} of --dataset is more than {start.encoder.max_length}'
-    )
+  start.check_length(source)
+  model = run_flags.adapt(devices, start.classifier(len(source.class_names)))
+  description = run_flags.classifier_description(start, source)
+  first = start.of(model, description, devices.rebuilt(model, config.seed))
 
   text = prepare_labelled.prepare(source, partition, start.tokenizer)
-  description = run_flags.classifier_description(start, text.sequence_length)
-  model = run_flags.adapt(devices, start.classifier(text.num_classes))
   task = classification_task.build(model, text.sequence_length)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   population = population_lib.Population.of(text)
-  summary = run.run(task, process, population, config, start.of(model, description), description)
+  summary = run.run(task, process, population, config, first, description)
 
   accuracy = report.Measure(
     quality.ACCURACY, _baselines(text, population.evaluation_ids(config.eval_clients, config.seed))

@@ -14,12 +14,14 @@ import dataclasses
 import functools
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from models import model as model_lib
 from models import weight as weight_lib
 
 KERNELS = r'kernel$'
+_LORA_A, _LORA_B = '_lora_a', '_lora_b'
 SUBLAYER_OUTPUTS = r'(attention/output_kernel|mlp/down_kernel|projection_kernel)$'
 
 _Multiply = Callable[[weight_lib.Weight, tf.Tensor], tf.Tensor]
@@ -50,11 +52,20 @@ def with_lora(model: model_lib.Model, rank: int, alpha: float, on: str = KERNELS
     inputs, outputs = kernel.shape
     columns, rows = (model_lib.Units('rank', position, rank) for position in (1, 0))
     return (
-      model_lib.Variable(f'{kernel.name}_lora_a', (inputs, rank), model_lib.normal(inputs**-0.5), columns),
-      model_lib.Variable(f'{kernel.name}_lora_b', (rank, outputs), model_lib.zeros, rows),
+      model_lib.Variable(kernel.name + _LORA_A, (inputs, rank), model_lib.normal(inputs**-0.5), columns),
+      model_lib.Variable(kernel.name + _LORA_B, (rank, outputs), model_lib.zeros, rows),
     )
 
   return _extended(model, on, additions, functools.partial(LowRank, alpha / rank))
+
+
+def merged(weights: Mapping[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
+  """Returns weights with the low-rank updates that `with_lora` added, times alpha / rank, summed into their kernels."""
+  kernels = {name.removesuffix(_LORA_A) for name in weights if name.endswith(_LORA_A)}
+  kept = {name: value for name, value in weights.items() if not name.endswith((_LORA_A, _LORA_B))}
+  return kept | {
+    name: weights[name] + np.float32(scale) * (weights[name + _LORA_A] @ weights[name + _LORA_B]) for name in kernels
+  }
 
 
 def with_adapters(model: model_lib.Model, width: int, on: str = SUBLAYER_OUTPUTS) -> model_lib.Model:

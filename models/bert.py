@@ -30,6 +30,7 @@ def bert(
   num_layers: int | None = None,
   num_heads: int | None = None,
   max_length: int | None = None,
+  activation: str | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
   head_init: str = 'shared',
@@ -43,6 +44,7 @@ def bert(
     num_layers: Number of layers.
     num_heads: Attention heads; divides width.
     max_length: Longest sequence, in tokens.
+    activation: Of the hidden layers, `gelu` or `gelu_new`; by default that of the published model.
     dropout: See `Encoder`.
     attention_mask: Whether padding, id 0, is hidden from the other positions.
     head_init: See `Encoder`.
@@ -54,7 +56,7 @@ def bert(
     ValueError: For dimensions out of range.
   """
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.BERT, BERT_SIZES, size, overrides, dropout, attention_mask, head_init)
+  return _built(encoder.BERT, BERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
 
 
 def albert(
@@ -65,6 +67,7 @@ def albert(
   num_heads: int | None = None,
   max_length: int | None = None,
   embedding_width: int | None = None,
+  activation: str | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
   head_init: str = 'shared',
@@ -79,6 +82,7 @@ def albert(
     num_heads: See `bert`.
     max_length: See `bert`.
     embedding_width: Of the embeddings.
+    activation: See `bert`.
     dropout: See `bert`.
     attention_mask: See `bert`.
     head_init: See `bert`.
@@ -90,7 +94,7 @@ def albert(
     ValueError: For dimensions out of range.
   """
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length) | dict(embedding_width=embedding_width)
-  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, dropout, attention_mask, head_init, 'gelu_new')
+  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
 
 
 def distilbert(
@@ -100,13 +104,14 @@ def distilbert(
   num_layers: int | None = None,
   num_heads: int | None = None,
   max_length: int | None = None,
+  activation: str | None = None,
   dropout: float = 0.1,
   attention_mask: bool = True,
   head_init: str = 'shared',
 ) -> encoder.Encoder:
   """Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained; see `bert`."""
   overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, dropout, attention_mask, head_init)
+  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
 
 
 def _overrides(
@@ -120,13 +125,18 @@ def _built(
   table: Mapping[str, Mapping[str, int]],
   size: str,
   overrides: Mapping[str, int | None],
+  activation: str | None,
   dropout: float,
   attention_mask: bool,
   head_init: str,
-  activation: str = 'gelu',
 ) -> encoder.Encoder:
   dimensions = sizes.chosen(table, size, overrides)
   dimensions.setdefault('embedding_width', dimensions['width'])
   return encoder.Encoder(
-    family, **dimensions, activation=activation, dropout=dropout, attention_mask=attention_mask, head_init=head_init
+    family,
+    **dimensions,
+    activation=family.activation if activation is None else activation,
+    dropout=dropout,
+    attention_mask=attention_mask,
+    head_init=head_init,
   )

@@ -1,7 +1,7 @@
 """A model on disk: a folder that says by itself what the model is and how its text is cut into tokens.
 
 model.safetensors   the weights by name, float32, with the description of the model as metadata
-tokenizer.model     the SentencePiece model that its tokens come from
+tokenizer.model     what its tokens come from: a SentencePiece model, or for classifiers what `data.text_encoders` makes
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,13 @@ class Description:
 
   Attributes:
     model: The spec that `--model` takes.
-    vocabulary_size: Ids of the tokenizer are below it; an encoder has one row more, for the mask.
+    vocabulary_size: Ids of the tokenizer are below it, and an encoder has one row more, for the mask; of a classifier
+      the number of rows.
     sequence_length: Target positions of the examples that it was trained on.
-    tokenizer: A serialized SentencePiece model.
+    tokenizer: A serialized SentencePiece model; of a classifier what `data.text_encoders.deserialize` takes.
     trainable: The spec that `--trainable` takes; it may have added variables.
     devices: The spec that `--devices` takes; it may have, too.
+    class_names: Of a classifier.
   """
 
   model: str
@@ -41,6 +43,7 @@ class Description:
   tokenizer: bytes
   trainable: str = 'all'
   devices: str = 'alike'
+  class_names: tuple[str, ...] = ()
 
   @property
   def tokenizer_hash(self) -> str:
@@ -69,9 +72,9 @@ class Checkpoint:
 
 def save(folder: pathlib.Path, weights: Mapping[str, np.ndarray], description: Description, steps: int) -> None:
   """Writes a model into an existing folder; each file is there whole or not at all, a model that was there is replaced."""
-  metadata = {
-    name: str(value) for name, value in dataclasses.asdict(description).items() if name != 'tokenizer'
-  } | dict(tokenizer_sha256=description.tokenizer_hash, steps=str(steps))
+  entries = {name: str(value) for name, value in dataclasses.asdict(description).items() if name != 'tokenizer'}
+  entries['class_names'] = json.dumps(description.class_names)
+  metadata = entries | dict(tokenizer_sha256=description.tokenizer_hash, steps=str(steps))
   # The tokenizer first: it is the same whenever a model of a run is replaced.
   write(folder / TOKENIZER_FILE, description.tokenizer)
   save_arrays(folder / MODEL_FILE, weights, metadata)
@@ -105,6 +108,7 @@ def load(folder: pathlib.Path) -> Checkpoint:
       tokenizer=tokenizer,
       trainable=metadata['trainable'],
       devices=metadata['devices'],
+      class_names=tuple(json.loads(metadata.get('class_names', '[]'))),
     )
     expected, steps = metadata['tokenizer_sha256'], int(metadata['steps'])
   except OSError as error:

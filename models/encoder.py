@@ -43,16 +43,18 @@ class Family:
     num_token_types: Rows of the table of token types, of which only the first is used; 0 without a table.
     shares_block: Whether all layers are one block, behind embeddings of a width of their own.
     pooling: Activation between the two layers of the head for classes.
+    activation: That of the published model's hidden layers: a key of `ACTIVATIONS`.
   """
 
   name: str
   num_token_types: int
   shares_block: bool
   pooling: Callable[[tf.Tensor], tf.Tensor]
+  activation: str = 'gelu'
 
 
 BERT = Family('bert', num_token_types=2, shares_block=False, pooling=tf.tanh)
-ALBERT = Family('albert', num_token_types=2, shares_block=True, pooling=tf.tanh)
+ALBERT = Family('albert', num_token_types=2, shares_block=True, pooling=tf.tanh, activation='gelu_new')
 DISTILBERT = Family('distilbert', num_token_types=0, shares_block=False, pooling=tf.nn.relu)
 
 
@@ -82,7 +84,7 @@ class Encoder:
   num_heads: int
   max_length: int
   embedding_width: int
-  activation: str = 'gelu'
+  activation: str
   dropout: float = 0.1
   attention_mask: bool = True
   head_init: str = 'shared'
@@ -90,6 +92,10 @@ class Encoder:
   def __post_init__(self):
     if self.head_init not in HEAD_INITS:
       raise ValueError(f'head_init must be one of {", ".join(HEAD_INITS)}, not {self.head_init!r}')
+    if self.activation not in ACTIVATIONS:
+      raise ValueError(f'activation must be one of {", ".join(ACTIVATIONS)}, not {self.activation!r}')
+    if not isinstance(self.attention_mask, bool):
+      raise ValueError(f'attention_mask must be True or False, not {self.attention_mask!r}')
     sizes.check_dropout(self.dropout)
     sizes.head_width(self.width, self.num_heads)
 
@@ -98,7 +104,8 @@ class Encoder:
     """The text that `--model` takes to build it; options of a run left out."""
     names = ['width', 'mlp_width', 'num_layers', 'num_heads', 'max_length']
     names += ['embedding_width'] if self.family.shares_block else []
-    return f'{self.family.name}({", ".join(f"{name}={getattr(self, name)}" for name in names)})'
+    names += ['activation'] if self.activation != self.family.activation else []
+    return f'{self.family.name}({", ".join(f"{name}={getattr(self, name)!r}" for name in names)})'
 
   def classifier(self, vocabulary_size: int, num_classes: int) -> model_lib.Model:
     """Returns a model of int32 tokens [batch, length] to float32 logits [batch, num_classes], read off the first one."""

@@ -63,10 +63,12 @@ class Pretrained:
 
 
 def is_in(folder: pathlib.Path) -> bool:
-  """Whether the folder is in the layout: its `config.json` says which kind of model it describes."""
+  """Whether the folder is in the layout: its `config.json` says which kind of model it describes, or is no JSON."""
   try:
     return 'model_type' in json.loads((folder / CONFIG_FILE).read_bytes())
-  except (OSError, ValueError, TypeError):
+  except ValueError:
+    return True  # `load` says what is wrong with it.
+  except (OSError, TypeError):
     return False
 
 
@@ -116,7 +118,7 @@ def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
   expected = _variables(pretrained.encoder, pretrained.vocabulary_size, len(pretrained.labels))
   names = {variable.name: published for published, variable in expected.items()}
   if surplus := sorted(pretrained.weights.keys() - names.keys()):
-    raise ValueError(f'{_some(surplus)} belong to no variable of the encoder: merge additions into its kernels first')
+    raise ValueError(f'{_some(surplus)} belong to no variable of the encoder, and the layout has no place for them')
   arrays = {names[name]: _turned(name, value) for name, value in pretrained.weights.items()}
   _check(arrays, expected)
   model = 'Model'

@@ -54,7 +54,7 @@ def parse(config: Any) -> tuple[encoder_lib.Encoder, int, tuple[str, ...]]:
     if config.get(key, value) != value:
       raise ValueError(f'{key} is {config[key]!r}: only {value!r} is supported')
   keys, activation_key, dropout_key = _keys(name)
-  activation = config.get(activation_key, 'gelu_new' if name == 'albert' else 'gelu')
+  activation = config.get(activation_key, _FAMILIES[name].activation)
   if activation not in tuple(encoder_lib.ACTIVATIONS):
     raise ValueError(f'{activation_key} is {activation!r}: only {", ".join(encoder_lib.ACTIVATIONS)} are supported')
   dimensions = {ours: _whole_number(config, theirs) for ours, theirs in keys.items()}

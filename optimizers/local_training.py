@@ -149,7 +149,13 @@ class LocalTraining:
     task = dataclasses.replace(self.task, model=held.model)
     dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
     steps = _LocalSteps(task, self.optimizer, held.take_flags(flags), dropout_seed)
-    start = _own_start(held.model, weights, received.round_number, seeds[randomness.Purpose.INITIAL_WEIGHTS])
+    start = _own_start(
+      held.model,
+      weights,
+      held.take_flags(flags),
+      received.round_number,
+      seeds[randomness.Purpose.INITIAL_WEIGHTS],
+    )
     trained_weights, measures, num_examples = steps(batches, start, received.round_number, received.slots)
     gradient = ()
     if self.optimizer.is_shared:
@@ -187,15 +193,21 @@ class LocalTraining:
 
 
 def _own_start(
-  model: model_lib.Model, weights: tuple[tf.Tensor, ...], round_number: tf.Tensor, seed: tf.Tensor
+  model: model_lib.Model,
+  weights: tuple[tf.Tensor, ...],
+  flags: Sequence[local_optimizer.Trained],
+  round_number: tf.Tensor,
+  seed: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
-  """Returns the received weights, but in the first round those that `model.drawn_by_clients` names drawn from the seed."""
+  """Returns the received weights, but in the first round, of those that `model.drawn_by_clients` names, what is trained
+  drawn from the seed: what a client does not send it takes as it was received."""
   start = list(weights)
   for index, variable in enumerate(model.variables):
     if variable.name in model.drawn_by_clients:
       own_seed = tf.random.experimental.stateless_fold_in(seed, tf.constant(index, tf.int64))
       drawn = variable.initializer(variable.shape, own_seed)
-      start[index] = tf.where(tf.equal(round_number, 1), drawn, weights[index])
+      draws = tf.logical_and(tf.equal(round_number, 1), flags[index])
+      start[index] = tf.where(draws, drawn, weights[index])
   return tuple(start)
 
 

@@ -84,7 +84,7 @@ def test_a_model_is_made_once_for_a_recipe(text, tmp_path, monkeypatch):
 
 def test_a_recipe_that_fails_leaves_no_model(text, tmp_path):
   recipes = _short_recipes(tmp_path / 'recipes', text)
-  (recipes / 'tiny_bert.flags').write_text('--model=bert\n--dataset=nothing\n')
+  (recipes / 'tiny_bert.flags').write_text('--model=nothing\n--dataset=docstrings\n')
   with pytest.raises(launch.RunEnded, match='tiny_bert could not be pre-trained'):
     recipe.folder_of('tiny_bert', recipes)
   assert not list(tmp_path.rglob('summary.json'))

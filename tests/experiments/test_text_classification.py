@@ -12,14 +12,11 @@ import pytest
 
 from data import docstrings
 from data import text_encoders
-from data import tokenizer as tokenizer_lib
 from experiments import encoder_start
 from experiments import launch
 from experiments import metrics
 from experiments import pretrained
 from models import bert
-from models import catalog
-from models import checkpoint
 from models import hugging_face
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -115,6 +112,7 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
       {'pretrained': 'tiny_albert'},
       '--pretrained=tiny_albert holds albert, not bert',
     ),  # Nothing is pre-trained for it.
+    ({'trainable': 'frozen(blocks=1)'}, 'cannot start a run with --trainable=frozen'),
     ({'model': 'lstm'}, "model 'lstm'"),
     ({'pretrained': '/no/such'}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ({'partition': 'iid(clients=1000)'}, 'are more than the'),
@@ -144,22 +142,6 @@ def test_clients_draw_what_is_new_in_the_head(folder):
   assert start.classifier(3).drawn_by_clients == frozenset()  # The checkpoint has a head for three classes,
   assert start.classifier(4).drawn_by_clients == {'head/classifier_kernel', 'head/classifier_bias'}  # none for four.
   assert _load(folder / 'bert').classifier(4).drawn_by_clients == frozenset()
-
-
-@pytest.mark.parametrize('family', ['bert', 'albert', 'distilbert'])
-def test_an_encoder_of_our_own_has_a_pooler_only_where_the_published_one_has(family, tmp_path):
-  encoder = catalog.ENCODERS[family](width=16, mlp_width=16, num_layers=1, num_heads=2, max_length=8)
-  tokenizer = tokenizer_lib.train(['the cat sat on the mat', 'a dog ran to the cat'], 30)
-  model = encoder.masked_language_model(tokenizer.vocabulary_size + 1)
-  names = [variable.name for variable in model.variables]
-  weights = {name: weight.numpy() for name, weight in zip(names, model.initial_weights(0), strict=True)}
-  description = checkpoint.Description(encoder.spec, tokenizer.vocabulary_size, 8, tokenizer.model)
-  checkpoint.save(tmp_path, weights, description, 0)
-  start = encoder_start.load(str(tmp_path), catalog.ENCODERS[family](head_init='per_client'), docstrings.docstrings())
-  layers = ('classifier',) if family != 'distilbert' else ('classifier', 'pooler')
-  new = {f'head/{layer}_{part}' for layer in layers for part in ('kernel', 'bias')}
-  assert start.classifier(5).drawn_by_clients == new
-  assert start.encoder.width == 16 and start.num_rows == tokenizer.vocabulary_size + 1
 
 
 def test_minilm_is_a_package(monkeypatch):

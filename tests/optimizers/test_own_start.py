@@ -8,15 +8,19 @@ import tensorflow as tf
 
 from models import model as model_lib
 from optimizers import algorithms
+from optimizers import devices
 from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
+from optimizers import policies
+from optimizers import trainable
 from tests import tiny_task
 
 pytestmark = pytest.mark.usefixtures('worker')
 
 _KEYS = (11, 12, 13)
 _BATCHES = local_batches.LocalBatches(batch_size=10)
+_ALL = policies.all_()
 
 
 def _task(drawn: frozenset[str] = frozenset({'block_0/kernel'}), num_features: int = 4000):
@@ -27,10 +31,12 @@ def _task(drawn: frozenset[str] = frozenset({'block_0/kernel'}), num_features: i
   return dataclasses.replace(task, model=model)
 
 
-def _trained(task, client_key: int, round_number: int, seed: int = 5) -> list[np.ndarray]:
+def _trained(
+  task, client_key: int, round_number: int, seed: int = 5, policy: trainable.Policy = _ALL
+) -> list[np.ndarray]:
   """Weights of a client after steps too small to see, having received ones."""
   optimizer = fed_opt.fed_avg(client_lr=1e-12).client_optimizer
-  local = local_training.LocalTraining(task, optimizer, _BATCHES)
+  local = local_training.LocalTraining(task, optimizer, _BATCHES, devices=devices.Devices((policy,), (1.0,)))
   received = local_training.Received(
     tuple(tf.ones(variable.shape) for variable in task.model.variables),
     tf.constant([seed, seed], tf.int64),
@@ -48,6 +54,11 @@ def test_a_client_starts_from_its_own_draw_in_the_first_round_only():
   np.testing.assert_array_equal(_trained(_task(), client_key=11, round_number=1)[0], kernel)
   np.testing.assert_array_equal(_trained(_task(), client_key=11, round_number=2)[0], np.ones(4000))
   np.testing.assert_array_equal(_trained(_task(frozenset()), client_key=11, round_number=1)[0], np.ones(4000))
+
+
+def test_what_a_client_does_not_train_it_takes_as_it_was_received():
+  kernel, _ = _trained(_task(), client_key=11, round_number=1, policy=policies.bias())
+  np.testing.assert_array_equal(kernel, np.ones(4000))
 
 
 def test_clients_draw_differently():

@@ -1,0 +1,160 @@
+"""What an encoder that was saved may start, and what is left of it in the Hugging Face layout."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data import docstrings
+from data import source as source_lib
+from data import text_encoders
+from data import tokenizer as tokenizer_lib
+from experiments import device_specs
+from experiments import encoder_start
+from experiments import launch
+from experiments import pretrained
+from models import catalog
+from models import checkpoint
+from models import hugging_face
+from models import model as model_lib
+
+_SIZES = dict(width=16, mlp_width=24, num_layers=2, num_heads=2, max_length=12)
+_CLASSES = ('cat', 'dog', 'none')
+_LORA = 'lora(rank=2, alpha=6)'
+
+
+def _encoder(family: str = 'bert', **options):
+  return catalog.ENCODERS[family](**_SIZES, dropout=0.0, **options)
+
+
+def _save(folder: pathlib.Path, encoder, trainable: str = 'all', classes: tuple[str, ...] = _CLASSES):
+  """Leaves what a run of classes does, or a pre-training without them; every weight differs from its initial value."""
+  tokenizer = tokenizer_lib.train(['the cat sat on the mat', 'a dog ran to the cat'], 30)
+  rows, serialized = tokenizer.vocabulary_size + 1, tokenizer.model
+  model = encoder.masked_language_model(rows)
+  if classes:
+    model = device_specs.adapt(device_specs.build(trainable), encoder.classifier(rows, len(classes)), 0, trainable)
+    serialized = b'own\n' + serialized
+  generator = np.random.default_rng(0)
+  weights = {v.name: generator.normal(0, 0.3, v.shape).astype(np.float32) for v in model.variables}
+  description = checkpoint.Description(
+    encoder.spec, tokenizer.vocabulary_size, 8, serialized, trainable, class_names=classes
+  )
+  folder.mkdir(exist_ok=True)
+  checkpoint.save(folder, weights, description, 5)
+  (folder / 'config.json').write_text('{"settings": {}}')
+  return model, weights
+
+
+def _load(folder: pathlib.Path, family: str = 'bert', **options) -> encoder_start.EncoderStart:
+  return encoder_start.load(str(folder), catalog.ENCODERS[family](**options), docstrings.docstrings())
+
+
+def _start(folder: pathlib.Path, trainable: str, num_classes: int = 3) -> pretrained.Start:
+  """Begins a run as the binary does."""
+  start, devices = _load(folder), device_specs.build(trainable)
+  source = source_lib.LabelledSource('x', 'x', list, _CLASSES[:num_classes], sequence_length=8)
+  model = device_specs.adapt(devices, start.classifier(num_classes), 0, trainable)
+  return start.of(model, start.description(source, trainable, 'alike'), devices.rebuilt(model, 0))
+
+
+def _logits(model: model_lib.Model, weights) -> np.ndarray:
+  tokens = tf.constant([[1, 5, 9, 2, 0, 0]])
+  return model.apply({name: tf.constant(value) for name, value in weights.items()}, tokens, None).numpy()
+
+
+@pytest.mark.parametrize('family', ['bert', 'albert', 'distilbert'])
+def test_an_encoder_of_our_own_has_a_pooler_only_where_the_published_one_has(family, tmp_path):
+  _save(tmp_path / 'own', _encoder(family), classes=())
+  pretrained.export(tmp_path / 'own', tmp_path / 'exported')
+  layers = ('classifier',) if family != 'distilbert' else ('classifier', 'pooler')
+  new = {f'head/{layer}_{part}' for layer in layers for part in ('kernel', 'bias')}
+  for folder in ('own', 'exported'):
+    start = _load(tmp_path / folder, family, head_init='per_client')
+    assert start.classifier(5).drawn_by_clients == new
+    assert start.encoder.width == 16
+    if family != 'distilbert':
+      np.testing.assert_array_equal(start.weights['head/pooler_kernel'], np.eye(16))
+      np.testing.assert_array_equal(start.weights['head/pooler_bias'], np.zeros(16))
+
+
+def test_examples_are_no_longer_than_those_of_the_pretraining(tmp_path):
+  _save(tmp_path, _encoder(), classes=())
+  start = _load(tmp_path)  # 12 positions, of which 8 + 1 have been seen.
+  start.check_length(source_lib.LabelledSource('x', 'x', list, _CLASSES, sequence_length=9))
+  with pytest.raises(launch.UsageError, match='sequence_length=10 of --dataset is more than 9, which is what'):
+    start.check_length(source_lib.LabelledSource('x', 'x', list, _CLASSES, sequence_length=10))
+
+
+def test_a_start_keeps_all_but_a_head_for_other_classes(tmp_path):
+  _, weights = _save(tmp_path, _encoder())
+  known = _start(tmp_path, 'all').loaded.weights
+  assert known.keys() == weights.keys()
+  fewer = _start(tmp_path, 'all', num_classes=2).loaded.weights
+  assert weights.keys() - fewer.keys() == {'head/classifier_kernel', 'head/classifier_bias'}
+
+
+@pytest.mark.parametrize('trainable', ['all', 'lora(rank=3, alpha=6)', 'lora(rank=2)'])
+def test_what_low_rank_updates_have_learned_is_not_lost_in_silence(trainable, tmp_path):
+  _, weights = _save(tmp_path, _encoder(), _LORA)
+  assert _start(tmp_path, _LORA).loaded.weights.keys() == weights.keys()
+  with pytest.raises(launch.UsageError, match=r"was trained with --trainable='lora\(rank=2, alpha=6\)'"):
+    _start(tmp_path, trainable)
+
+
+def test_clients_that_draw_frozen_weights_cannot_start_from_others(tmp_path):
+  _save(tmp_path, _encoder())
+  with pytest.raises(launch.UsageError, match='cannot start a run with --trainable=frozen'):
+    _start(tmp_path, 'frozen(blocks=1)')
+
+
+def test_a_file_without_a_part_of_the_encoder_is_refused(tmp_path):
+  _, weights = _save(tmp_path, _encoder())
+  description = checkpoint.load(tmp_path).description
+  for lost in ('block_1/mlp/up_kernel', 'embedding/table'):
+    checkpoint.save(tmp_path, {name: value for name, value in weights.items() if name != lost}, description, 5)
+    with pytest.raises(launch.UsageError, match=f'it holds no {lost}: save the model again'):
+      _load(tmp_path)
+
+
+def test_an_export_computes_the_same_with_what_lora_has_learned_in_its_kernels(tmp_path):
+  model, weights = _save(tmp_path / 'run', _encoder('albert', activation='gelu'), _LORA)
+  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  found = hugging_face.load(tmp_path / 'exported')
+  assert found.labels == _CLASSES
+  assert found.encoder.spec == _encoder('albert', activation='gelu').spec  # Not ALBERT's own activation.
+  assert "activation='gelu'" in found.encoder.spec
+  plain = found.encoder.classifier(found.vocabulary_size, 3)
+  np.testing.assert_allclose(_logits(plain, found.weights), _logits(model, weights), atol=1e-5)
+  assert (
+    text_encoders.tokenizer_of(tmp_path / 'exported').serialized
+    == checkpoint.load(tmp_path / 'run').description.tokenizer
+  )
+
+
+def test_an_export_may_be_made_again_and_replaces_nothing_else(tmp_path):
+  _save(tmp_path / 'run', _encoder())
+  for _ in range(2):
+    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  _save(tmp_path / 'other', _encoder('distilbert'))
+  (tmp_path / 'notes').mkdir()
+  (tmp_path / 'notes' / 'config.json').write_text('{"mine": 1}')
+  for run, folder in (('other', 'exported'), ('run', 'notes')):
+    with pytest.raises(launch.UsageError, match='holds other files: choose a new --output_dir'):
+      pretrained.export(tmp_path / run, tmp_path / folder)
+  assert hugging_face.load(tmp_path / 'exported').encoder.family.name == 'bert'
+
+
+def test_adapters_have_no_place_in_the_layout(tmp_path):
+  _save(tmp_path / 'run', _encoder(), 'adapter(width=2)')
+  with pytest.raises(launch.UsageError, match='and the layout has no place for them'):
+    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+
+
+def test_a_broken_configuration_is_named(tmp_path):
+  _save(tmp_path / 'run', _encoder())
+  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  (tmp_path / 'exported' / 'config.json').write_text('{"model_type": "be')
+  with pytest.raises(launch.UsageError, match='exported/config'):
+    _load(tmp_path / 'exported')

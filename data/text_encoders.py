@@ -1,7 +1,9 @@
 """The encoders of whole texts, found in a folder or rebuilt from bytes; all of them have the same few members."""
 
+from collections.abc import Mapping
 import json
 import pathlib
+from typing import Any
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from data import tokenizer as tokenizer_lib
 from data import wordpiece
 
 _OWN_FILE = 'tokenizer.model'
+_ASSUMED = {'tokenize_chinese_chars': True, 'keep_accents': False}  # The only ways in which texts are cut here.
 
 
 class TextEncoder(Protocol):
@@ -48,11 +51,16 @@ def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
     raise errors.DataError(
       f'{str(folder / "tokenizer_config.json")!r} is not a JSON object: mend or remove it'
     ) from None
+  _check_assumed(folder, settings)
   lowercase = settings.get('do_lower_case')
   vocabulary, model, own = (_read(folder / name) for name in ('vocab.txt', 'spiece.model', _OWN_FILE))
   try:
     if vocabulary is not None:
       cased = wordpiece.looks_cased(vocabulary) if lowercase is None else not lowercase
+      if settings.get('strip_accents') not in (None, not cased):
+        raise errors.DataError(
+          f'strip_accents is {settings["strip_accents"]!r} and do_lower_case {not cased}: not supported'
+        )
       return wordpiece.WordPiece(vocabulary, cased)
     if model is not None:
       return sentencepieces.AlbertPieces(model, cased=lowercase is False)
@@ -61,6 +69,13 @@ def tokenizer_of(folder: pathlib.Path) -> TextEncoder:
   if own is not None:
     return sentencepieces.OwnPieces(tokenizer_lib.Tokenizer(own))
   raise errors.DataError(f'{str(folder)!r} holds no vocab.txt and no spiece.model: give the folder of a whole model')
+
+
+def _check_assumed(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+  for name, value in _ASSUMED.items():
+    if settings.get(name, value) != value:
+      path = str(folder / 'tokenizer_config.json')
+      raise errors.DataError(f'{path!r}: {name} is {settings[name]!r}: only {value!r} is supported')
 
 
 def files_of(tokenizer: TextEncoder) -> dict[str, bytes]:

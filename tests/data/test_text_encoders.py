@@ -148,6 +148,14 @@ def test_a_folder_with_a_spiece_model_is_albert(albert: sentencepieces.AlbertPie
     ({'spiece.model': b'junk'}, 'in .*no SentencePiece model'),
     ({'vocab.txt': _VOCABULARY, 'tokenizer_config.json': b'{'}, 'tokenizer_config.json.* is not a JSON object'),
     ({'vocab.txt': _VOCABULARY, 'tokenizer_config.json': b'3'}, 'tokenizer_config.json.* is not a JSON object'),
+    (
+      {'vocab.txt': _VOCABULARY, 'tokenizer_config.json': b'{"do_lower_case": true, "strip_accents": false}'},
+      'strip_accents is False and do_lower_case True: not supported',
+    ),
+    (
+      {'vocab.txt': _VOCABULARY, 'tokenizer_config.json': b'{"tokenize_chinese_chars": false}'},
+      'tokenize_chinese_chars is False: only True is supported',
+    ),
   ],
 )
 def test_folders_without_an_encoder_are_refused(files: dict[str, bytes], said: str, tmp_path: pathlib.Path):

@@ -116,11 +116,12 @@ def test_refuses_an_override_that_is_none(tmp_path):
 @pytest.mark.parametrize('path', _SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_build_and_say_what_to_expect(path):
   sweep = sweep_file.read(path)
+  models = {'language_model': models_catalog.LANGUAGE_MODELS, 'text_classification': models_catalog.ENCODERS}
   assert path.read_text().startswith('# ') and 'minutes' in path.read_text().splitlines()[0]
   assert f' {len(sweep.cells)} runs' in path.read_text().splitlines()[0]
   assert len({cell.flags.get('seed') for cell in sweep.cells}) == (1 if 'one seed' in path.read_text() else 3)
   for what, build in (
-    ('model', lambda text: spec.build(text, models_catalog.LANGUAGE_MODELS, 'model')),
+    ('model', lambda text: spec.build(text, models[sweep.binary], 'model')),
     ('algorithm', algorithm_specs.build),
     ('trainable', lambda text: device_specs.build(text, 'alike')),
     ('upload', codec_specs.build),

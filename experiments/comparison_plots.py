@@ -1,6 +1,7 @@
 """The pictures of a comparison of runs, as PNG files."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import math
 import pathlib
@@ -48,7 +49,8 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   )
   _picture(groups, labels, paths['pareto'], 'MB uploaded by all clients', _front)
   if len({group.clients_per_round for group in groups}) > 1:
-    _picture(groups, list(comparison_series.by_clients(groups)), paths['clients'], 'clients in a round', _clients)
+    series = comparison_series.by_clients(groups)
+    _picture(groups, list(series), paths['clients'], 'clients in a round', _clients(series))
   else:
     del paths['clients']
   titles = {name: title.format(groups[0].quality.name) for name, title in _TITLES.items()}
@@ -156,12 +158,17 @@ def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
   axes.set_xscale('log')
 
 
-def _clients(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
-  """Draws a line of means, with bars from the lowest to the highest seed, over the number of clients."""
-  for index, (label, members) in enumerate(comparison_series.by_clients(groups).items()):
-    values = [group.spread(run_comparison.quality) for group in members]
-    means = [value.mean for value in values]
-    bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
-    places = [group.clients_per_round for group in members]
-    axes.errorbar(places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **_style(index))
-  axes.set_xscale('log')
+def _clients(series: Mapping[str, Sequence[run_comparison.Group]]) -> _Draw:
+  """Returns what draws a line of means, with bars from the lowest to the highest seed, over the number of clients."""
+
+  def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+    del groups
+    for index, (label, members) in enumerate(series.items()):
+      values = [group.spread(run_comparison.quality) for group in members]
+      means = [value.mean for value in values]
+      bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
+      places = [group.clients_per_round for group in members]
+      axes.errorbar(places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **_style(index))
+    axes.set_xscale('log')
+
+  return draw_on

@@ -1,7 +1,5 @@
 """An encoder of a run in the Hugging Face layout, so that the usual libraries open it."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from data import text_encoders
@@ -46,8 +44,5 @@ def _merged(loaded: checkpoint.Checkpoint) -> dict[str, np.ndarray]:
 
 def holds(found: hugging_face.Pretrained, converted: hugging_face.Pretrained) -> bool:
   """Whether a folder that was read has the weights of a converted model, whatever the options of its runs."""
-  return _equal(found.weights, converted.weights)
-
-
-def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+  one, other = found.weights, converted.weights
   return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)

@@ -132,7 +132,8 @@ def read(folder: pathlib.Path) -> Run | None:
     raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
   try:
     rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
-    quality = quality_lib.of(quality_lib.evaluated(rows)[-1]) if quality_lib.evaluated(rows) else quality_lib.PERPLEXITY
+    evaluated = quality_lib.evaluated(rows)
+    quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
   except (KeyError, ValueError, TypeError) as error:
     raise launch.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error

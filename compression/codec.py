@@ -107,7 +107,7 @@ class Codec:
     key = tuple(spec.shape)
     if key not in self._payload_specs:
       seed = tf.TensorSpec([2], tf.int64)
-      traced = tf.function(self.encode).get_concrete_function(spec, seed, seed)
+      traced = tf.function(self.encode, autograph=False).get_concrete_function(spec, seed, seed)
       self._payload_specs[key] = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
     return self._payload_specs[key]
 

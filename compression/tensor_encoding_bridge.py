@@ -44,7 +44,9 @@ def as_gather_encoder(codec: codec_lib.Codec, spec: tf.TensorSpec, seed: int = 0
   if spec.dtype != tf.float32 or not spec.shape.is_fully_defined():
     raise TypeError(f'a codec encodes float32 tensors of static shape, not {spec}')
   seed_spec = tf.TensorSpec([2], tf.int64)
-  payload = tf.function(codec.encode).get_concrete_function(spec, seed_spec, seed_spec).structured_outputs
+  payload = (
+    tf.function(codec.encode, autograph=False).get_concrete_function(spec, seed_spec, seed_spec).structured_outputs
+  )
   if not all(tensor.shape.is_fully_defined() for tensor in tf.nest.flatten(payload)):
     raise ValueError(
       f'codec {codec} leaves a payload whose length depends on the values; a GatherEncoder needs fixed shapes'

@@ -96,8 +96,8 @@ def _build_step(codec: update_codec_lib.UpdateCodec, update: list[np.ndarray]) -
   tensors = [tf.constant(array) for array in update]
   specs = [tf.TensorSpec(array.shape) for array in update]
   zero_terms, present = codec.zero_terms(specs), tf.fill([len(specs)], True)
-  encode = tf.function(lambda *values: codec.encode(list(values), present, _SEED, _SEED))
-  accumulate = tf.function(lambda sent: codec.add(zero_terms, sent, tf.constant(2.0), specs, _SEED))
+  encode = tf.function(lambda *values: codec.encode(list(values), present, _SEED, _SEED), autograph=False)
+  accumulate = tf.function(lambda sent: codec.add(zero_terms, sent, tf.constant(2.0), specs, _SEED), autograph=False)
 
   def step() -> int:
     sent = encode(*tensors)

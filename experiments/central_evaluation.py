@@ -34,6 +34,7 @@ class Evaluation:
     tokens = task.example_spec['tokens']
     self._measure = tf.function(
       lambda weights, tokens: task.evaluate(weights, dict(tokens=tokens)),
+      autograph=False,
       input_signature=[specs, tf.TensorSpec([None, *tokens.shape], tokens.dtype)],
     )
 

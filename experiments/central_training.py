@@ -262,7 +262,7 @@ def _build_step(
 ) -> Callable[..., tuple[model_lib.Weights, Any, Mapping[str, tf.Tensor]]]:
   """Builds the function of one step: from (weights, optimizer state, tokens, step) to the first two and measures."""
 
-  @tf.function
+  @tf.function(autograph=False)
   def step(weights, optimizer_state, tokens, index):
     seed = tf.random.experimental.stateless_fold_in(tf.constant([config.seed, _DROPOUT], tf.int64), index)
     trained = [True] * len(weights)

@@ -102,14 +102,14 @@ class ClientRound:
 
   def build_train(self) -> Callable[[local_training.Received, tf.data.Dataset], local_training.Result]:
     """Returns the round, up to the update, as a function that is traced once."""
-    return tf.function(self.local.__call__)
+    return tf.function(self.local.__call__, autograph=False)
 
   def build_local_steps(self) -> Callable[[local_training.Received, tf.data.Dataset], tuple[tf.Tensor, ...]]:
     """Returns the local steps as a function that is traced once; it returns the weights that the client then holds.
 
     The update is the difference of two weights: a device takes it from one variable after the other as it encodes.
     """
-    return tf.function(self.local.trained_weights)
+    return tf.function(self.local.trained_weights, autograph=False)
 
   def received(self, client: int, weights: model_lib.Weights) -> local_training.Received:
     """Returns what reaches a client, each in a round of its own."""
@@ -123,7 +123,7 @@ class ClientRound:
 
   def traffic(self) -> Traffic:
     """Lets clients train for one step and encode their updates; as many of them as a policy's draws need."""
-    known, train, encode = self._known_flags(), self.build_train(), tf.function(self._encoded_bytes)
+    known, train, encode = self._known_flags(), self.build_train(), tf.function(self._encoded_bytes, autograph=False)
     weights = self.task.model.initial_weights(_SEED)
     flags, fractions, upload_bytes = [], [], []
     for client in range(1 if None not in known else _NUM_DRAWN_CLIENTS):

@@ -49,7 +49,7 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   )
   clients = text.num_examples('train')
   client = min(clients, key=lambda client_id: (abs(clients[client_id] - _NUM_EXAMPLES), client_id))
-  train = tf.function(local_training.LocalTraining(task, algorithm.client_optimizer, batches).__call__)
+  train = tf.function(local_training.LocalTraining(task, algorithm.client_optimizer, batches).__call__, autograph=False)
   received = local_training.Received(
     weights=tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
     round_seed=tf.constant([settings['seed'], 0], tf.int64),

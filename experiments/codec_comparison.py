@@ -62,7 +62,7 @@ def _measure(tensors: list[tf.Tensor], spec: str) -> Point:
     codec = codec.at(tf.constant(codec.initial_parameter))
   tensor_specs = [tf.TensorSpec.from_tensor(tensor) for tensor in tensors]
 
-  @tf.function
+  @tf.function(autograph=False)
   def measure(*values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     sent = codec.encode(list(values), tf.fill([len(values)], True), _SEED, _SEED)
     return codec_lib.num_bytes([sent.payloads]), codec.squared_error(list(values), sent, tensor_specs, _SEED)

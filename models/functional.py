@@ -23,12 +23,12 @@ def functional_model(task: task_lib.Task, seed: int) -> tff.learning.models.Func
     (name, tf.TensorSpec([None, *spec.shape], spec.dtype)) for name, spec in task.example_spec.items()
   )
 
-  @tf.function
+  @tf.function(autograph=False)
   def predict(model_weights, batch, training):
     del training
     return task.model.apply(task.model.by_name(model_weights[0]), task.inputs(batch), None)
 
-  @tf.function
+  @tf.function(autograph=False)
   def loss(output, label, sample_weight=None):
     del sample_weight
     measures = task.measure(output, label)

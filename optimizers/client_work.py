@@ -64,7 +64,7 @@ def build_training(local: local_training.LocalTraining, received_type: tff.types
 
   @tff.tensorflow.computation(received_type, federated_types.examples(local.task))
   def train(received, examples):
-    done = tf.function(local.__call__)(
+    done = tf.function(local.__call__, autograph=False)(
       local_training.Received(
         received['weights'].trainable,
         received['round_seed'],

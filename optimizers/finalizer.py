@@ -52,7 +52,7 @@ def build_finalizer(
   def step(state, weights, update):
     states, round_number = (state, None) if schedule.is_constant else (state['states'], state['round_number'])
     next_ = functools.partial(_next, optimizer, schedule, round_number)
-    apply = tf.function(functools.partial(_apply, next_, trainable))
+    apply = tf.function(functools.partial(_apply, next_, trainable), autograph=False)
     states, trained_weights = apply(states, weights.trainable, update['delta'], update['trained'])
     next_state = states if schedule.is_constant else _with_round(round_number + 1, states)
     return next_state, tff.learning.models.ModelWeights(trained_weights, weights.non_trainable)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models import gradients
 from models import task as task_lib
+from optimizers import local_loop
 from optimizers import local_optimizer
 
 
@@ -44,9 +45,7 @@ def full_gradient(
     return total, weight_sum + weight, index + 1
 
   state = (tuple(tf.zeros_like(weights[index]) for index in chosen), tf.constant(0.0), tf.constant(0, tf.int64))
-  for batch in iter(batches):
-    state = add(state, batch)
-  total, weight_sum, _ = state
+  total, weight_sum, _ = local_loop.fold(add, state, batches)
   by_index = dict(zip(chosen, total, strict=True))
   return tuple(
     tf.math.divide_no_nan(by_index[index], weight_sum) if index in by_index else tf.zeros_like(weight)

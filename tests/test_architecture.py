@@ -108,6 +108,21 @@ def find_missing_docstrings(root: pathlib.Path) -> list[str]:
   return missing
 
 
+def find_autograph(root: pathlib.Path) -> list[str]:
+  """Places that let AutoGraph rewrite Python, which takes most of the time in which a graph is traced."""
+  found = []
+  for path, syntax in _syntax(root, _FOLDERS):
+    without = [
+      node.func
+      for node in ast.walk(syntax)
+      if isinstance(node, ast.Call) and any(keyword.arg == 'autograph' for keyword in node.keywords)
+    ]
+    for node in ast.walk(syntax):
+      if isinstance(node, ast.Attribute) and ast.unparse(node) == 'tf.function' and node not in without:
+        found.append(f'{path}:{node.lineno} has a tf.function without autograph=False')
+  return found
+
+
 def find_machine_paths(root: pathlib.Path) -> list[str]:
   """Lines that name a folder of the machine they were written on."""
   found = []
@@ -136,6 +151,7 @@ _RULES = [
   (find_missing_docstrings, ('data/a.py', 'x = 1'), ('data/__init__.py', '')),
   (find_missing_docstrings, ('data/a.py', '"""A."""\ndef f(): pass'), ('data/a.py', '"""A."""\ndef _f(): pass')),
   (find_missing_docstrings, ('data/a.py', '"""A."""\nclass F: pass'), ('tools/a.py', 'class F: pass')),
+  (find_autograph, ('data/a.py', '@tf.function\ndef f(): pass'), ('data/a.py', 'tf.function(f, autograph=False)')),
   (find_machine_paths, ('README.md', 'cd /' + 'work/main'), ('README.md', 'cd home/' + 'work/main; ls ~/' + 'root/')),
   (find_machine_paths, ('.ci/run', 'HOME=/' + 'root/x'), ('.ci/run', 'HOME=/home/x')),
 ]

@@ -148,7 +148,7 @@ def check_bias(row: Row) -> None:
   """7. The mean of many decoded values is x within 5 standard errors, on every coordinate, if the row says so; or not."""
   run = _round_trip(row)
 
-  @tf.function
+  @tf.function(autograph=False)
   def draw(x):
     def draw_one(i):
       return run(x, tf.stack([i, 1]), tf.stack([i, 2]))[1]
@@ -260,7 +260,7 @@ def _round_trip(row: Row) -> Callable[..., tuple[codec_lib.Payload, tf.Tensor]]:
   """Returns a graph from (x, client_seed, shared_seed) to the payload and what it decodes to."""
   codec, spec, seed = row.codec(), tf.TensorSpec([_SIZE]), tf.TensorSpec([2], tf.int64)
 
-  @tf.function(input_signature=[spec, seed, seed])
+  @tf.function(input_signature=[spec, seed, seed], autograph=False)
   def run(x, client_seed, shared_seed):
     payload = codec.encode(x, client_seed, shared_seed)
     return payload, codec.decode(payload, spec, shared_seed)

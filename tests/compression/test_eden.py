@@ -109,7 +109,7 @@ class EdenTest(parameterized.TestCase):
     codec = codec_lib.Codec([eden.Eden(bits)])
     x = tf.constant(np.random.default_rng(0).normal(size=128), tf.float32)
 
-    @tf.function
+    @tf.function(autograph=False)
     def round_trip(client, shared):
       return codec.decode(codec.encode(x, client, shared), tf.TensorSpec([128]), shared)
 

@@ -149,7 +149,7 @@ class HadamardTest(parameterized.TestCase):
     codec, spec = codec_lib.Codec([hadamard.Hadamard()]), tf.TensorSpec([100])
     sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
 
-    @tf.function
+    @tf.function(autograph=False)
     def add_if(payload, present):
       total = tf.ones([100])
       added = tf.cond(

@@ -53,7 +53,7 @@ class RandkTest(parameterized.TestCase):
 
   @parameterized.parameters((2, 1), (7, 3), (16, 4), (17, 5))
   def test_positions_and_pairs_are_equally_likely(self, size, count):
-    draw = tf.function(lambda seed: randk.draw_positions(count, size, seed))
+    draw = tf.function(lambda seed: randk.draw_positions(count, size, seed), autograph=False)
     drawn = np.zeros([_DRAWS, size])
     for seed in range(_DRAWS):
       drawn[seed, draw(_seed(seed))] = 1
@@ -76,7 +76,9 @@ class RandkTest(parameterized.TestCase):
   def test_is_unbiased(self):
     codec = codec_lib.Codec([randk.Randk(0.2)])
     x = tf.constant(np.random.default_rng(0).normal(size=53), tf.float32)
-    round_trip = tf.function(lambda seed: codec.decode(codec.encode(x, _CLIENT, seed), tf.TensorSpec([53]), seed))
+    round_trip = tf.function(
+      lambda seed: codec.decode(codec.encode(x, _CLIENT, seed), tf.TensorSpec([53]), seed), autograph=False
+    )
     draws = np.stack([round_trip(_seed(seed)) for seed in range(_DRAWS)])
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(_DRAWS)
     self.assertTrue(np.all(np.abs(draws.mean(axis=0, dtype=np.float64) - x) <= 5 * standard_error + 1e-5))
@@ -123,7 +125,7 @@ class RandkTest(parameterized.TestCase):
     codec, spec = codec_lib.Codec([randk.Randk(0.1)]), tf.TensorSpec([100])
     sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
 
-    @tf.function
+    @tf.function(autograph=False)
     def add_if(payload, present):
       total = tf.ones([100])
       added = tf.cond(

@@ -46,7 +46,9 @@ class StepQuantizerTest(parameterized.TestCase):
   def test_is_unbiased(self):
     x = tf.constant(np.random.default_rng(0).normal(size=50), tf.float32)
     codec = codec_lib.Codec([rate_distortion.StepQuantizer(tf.constant(0.7))])
-    draw = tf.function(lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SEED), tf.TensorSpec([50]), _SEED))
+    draw = tf.function(
+      lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SEED), tf.TensorSpec([50]), _SEED), autograph=False
+    )
     draws = np.stack([draw(tf.constant(n, tf.int64)) for n in range(300)])
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
     self.assertTrue(np.all(np.abs(draws.mean(axis=0, dtype=np.float64) - x) <= 5 * standard_error + 1e-5))

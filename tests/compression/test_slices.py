@@ -87,7 +87,7 @@ class SlicesTest(parameterized.TestCase):
   def test_shapes_are_static_and_the_number_of_indices_put_need_not_be(self):
     signature = [tf.TensorSpec([2, 6]), tf.TensorSpec([1], tf.int32), tf.TensorSpec([None], tf.int32)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def graph(x, taken, put):
       sliced = slices.take(x, _GATES, taken)
       self.assertEqual(sliced.shape, [2, 3])

@@ -25,7 +25,7 @@ def _draws(x, stage, count=300):
   """Decodes `x` as `count` clients send it."""
   codec = codec_lib.Codec([stage])
   spec = tf.TensorSpec(x.shape)
-  draw = tf.function(lambda seed: codec.decode(codec.encode(x, seed, _SHARED), spec, _SHARED))
+  draw = tf.function(lambda seed: codec.decode(codec.encode(x, seed, _SHARED), spec, _SHARED), autograph=False)
   return np.stack([draw(_seed(number)) for number in range(count)]).astype(np.float64)
 
 
@@ -98,6 +98,6 @@ class TerngradTest(parameterized.TestCase):
   def test_eager_and_graph_agree(self):
     codec = codec_lib.Codec([terngrad.Terngrad()])
     x = tf.random.stateless_normal([33], [1, 2])
-    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode, autograph=False)(x, _seed(1), _SHARED)
     np.testing.assert_array_equal(eager.values, graph.values)
     tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

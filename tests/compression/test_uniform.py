@@ -64,7 +64,9 @@ class UniformTest(parameterized.TestCase):
   def test_is_unbiased(self, bits):
     x = tf.constant(np.random.default_rng(0).normal(size=50), tf.float32)
     codec = codec_lib.Codec([uniform.Uniform(bits)])
-    draw = tf.function(lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SHARED), tf.TensorSpec([50]), _SHARED))
+    draw = tf.function(
+      lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SHARED), tf.TensorSpec([50]), _SHARED), autograph=False
+    )
     draws = np.stack([draw(tf.constant(n, tf.int64)) for n in range(300)])
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
     bias = np.abs(draws.mean(axis=0, dtype=np.float64) - x)
@@ -102,6 +104,6 @@ class UniformTest(parameterized.TestCase):
   def test_eager_and_graph_agree(self):
     codec = codec_lib.Codec([uniform.Uniform(5)])
     x = tf.random.stateless_normal([33], [1, 2])
-    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode)(x, _seed(1), _SHARED)
+    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode, autograph=False)(x, _seed(1), _SHARED)
     np.testing.assert_array_equal(eager.values, graph.values)
     np.testing.assert_array_equal(eager.side[0][0], graph.side[0][0])

@@ -1,7 +1,5 @@
 """Adapted models start as the model, compute their formulas, and train their parts like any other variable."""
 
-import functools
-
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
@@ -99,7 +97,7 @@ class ModelTest(parameterized.TestCase):
     new = ['_lora_' in variable.name or '_adapter_' in variable.name for variable in model.variables]
     flags = [tf.constant(index % 2 == 0) for index in range(len(weights))]
 
-    @functools.partial(tf.function, autograph=False)
+    @tf.function(autograph=False)
     def step(trained):
       return [gradients_lib.gradients(task, weights, flags, batch, None)[1] for flags in (new, tf.unstack(trained))]
 
@@ -173,7 +171,9 @@ class CostTest(parameterized.TestCase):
     batch = dict(tokens=tf.constant(_TOKENS), client_key=tf.zeros([3], tf.int64))
 
     def count(trained):
-      step = tf.function(lambda weights: gradients_lib.gradients(task, weights, trained, batch, None)[1])
+      step = tf.function(
+        lambda weights: gradients_lib.gradients(task, weights, trained, batch, None)[1], autograph=False
+      )
       definition = step.get_concrete_function(_weights(model)).graph.as_graph_def(add_shapes=True)
       nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
       shapes = [

@@ -42,7 +42,7 @@ class TaskTest(parameterized.TestCase):
     weights = [tf.Variable(weight) for weight in model.initial_weights(0)]
     optimizer = tf.keras.optimizers.Adam(0.01)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(seed):
       measures, gradients = gradients_lib.gradients(task, weights, [True] * len(weights), batch, seed)
       optimizer.apply_gradients(zip(gradients, weights, strict=True))

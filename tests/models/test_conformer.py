@@ -243,7 +243,7 @@ class GradientsTest(parameterized.TestCase):
   def test_training_everything_equals_a_plain_tape(self, model):
     task, weights = language_task.build(model, _LENGTH), _weights(model)
     trained = [True] * len(weights)
-    gradients = tf.function(functools.partial(_gradients, task, trained))(weights, _batch())
+    gradients = tf.function(functools.partial(_gradients, task, trained), autograph=False)(weights, _batch())
     _assert_equal(gradients, _plain_gradients(task, weights, _batch()), trained)
 
   @parameterized.named_parameters(
@@ -262,7 +262,7 @@ class GradientsTest(parameterized.TestCase):
   def test_run_time_flags_select_gradients_within_one_trace(self):
     task, weights = language_task.build(_ONE, _LENGTH), _weights(_ONE)
     expected = _plain_gradients(task, weights, _batch())
-    step = tf.function(lambda flags, *args: _gradients(task, tf.unstack(flags), *args))
+    step = tf.function(lambda flags, *args: _gradients(task, tf.unstack(flags), *args), autograph=False)
     for pattern in np.random.default_rng(0).random([4, len(weights)]) < 0.5:
       _assert_equal(step(tf.constant(pattern), weights, _batch()), expected, pattern)
 
@@ -289,5 +289,5 @@ class GradientsTest(parameterized.TestCase):
     task, weights = language_task.build(model, _LENGTH), _weights(model)
     new = [variable not in _ONE.variables for variable in model.variables]
     self.assertEqual(sum(new), 2 * num_adapted)  # Two additions each.
-    gradients = tf.function(functools.partial(_gradients, task, new))(weights, _batch())
+    gradients = tf.function(functools.partial(_gradients, task, new), autograph=False)(weights, _batch())
     _assert_equal(gradients, _plain_gradients(task, weights, _batch()), new)

@@ -72,8 +72,8 @@ def _traced(task, trained):
     (name, tf.TensorSpec([_BATCH, *spec.shape], spec.dtype)) for name, spec in task.example_spec.items()
   )
   if trained is not None:
-    return tf.function(functools.partial(_tapped, task, trained)).get_concrete_function(weights, batch)
-  step = tf.function(lambda flags, *args: _tapped(task, tf.unstack(flags), *args))
+    return tf.function(functools.partial(_tapped, task, trained), autograph=False).get_concrete_function(weights, batch)
+  step = tf.function(lambda flags, *args: _tapped(task, tf.unstack(flags), *args), autograph=False)
   return step.get_concrete_function(tf.TensorSpec([len(weights)], tf.bool), weights, batch)
 
 
@@ -109,7 +109,7 @@ class ValuesTest(parameterized.TestCase):
   def test_training_everything_equals_a_plain_tape(self, model):
     task, weights = _language_task(model), _weights(model)
     trained = [True] * len(weights)
-    measures, gradients = tf.function(functools.partial(_tapped, task, trained))(weights, _batch())
+    measures, gradients = tf.function(functools.partial(_tapped, task, trained), autograph=False)(weights, _batch())
     _assert_equal(gradients, _plain(task, weights, _batch()), trained)
     for name, value in task.evaluate(weights, _batch()).items():
       self.assertAlmostEqual(float(measures[name]), float(value), places=4)
@@ -145,7 +145,7 @@ class ValuesTest(parameterized.TestCase):
   def test_weights_may_be_eager_tensors_that_a_function_captures(self):
     task, weights = _language_task(_LSTM), _weights(_LSTM)
     trained = [index % 3 != 0 for index in range(len(weights))]
-    _, gradients = tf.function(lambda: _tapped(task, trained, weights, _batch()))()
+    _, gradients = tf.function(lambda: _tapped(task, trained, weights, _batch()), autograph=False)()
     _assert_equal(gradients, _plain(task, weights, _batch()), trained)
 
   def test_two_lstm_layers_are_right(self):
@@ -176,8 +176,8 @@ class ValuesTest(parameterized.TestCase):
     with tf.Graph().as_default() as graph:
       weights = tuple(tf.constant(weight) for weight in _values(model))
       batch = dict(x=tf.constant([[1.0, 0.0], [0.0, 2.0]]), y=tf.constant([[1.0], [1.0]]))
-      _, gradients = tf.function(functools.partial(_tapped, task, trained))(weights, batch)
-      expected = tf.function(functools.partial(_plain, task))(weights, batch)
+      _, gradients = tf.function(functools.partial(_tapped, task, trained), autograph=False)(weights, batch)
+      expected = tf.function(functools.partial(_plain, task), autograph=False)(weights, batch)
     with tf.compat.v1.Session(graph=graph) as session:
       gradients, expected = session.run([gradients[::3], expected[::3]])
     _assert_equal(gradients, expected, [True, True])
@@ -266,7 +266,7 @@ class FederatedTest(parameterized.TestCase):
 
     @tff.tensorflow.computation(federated_types.weights(model), trained_type, batch_type)
     def step(weights, trained, batch):
-      @tf.function
+      @tf.function(autograph=False)
       def traced(weights, trained, batch):
         _, gradients = _tapped(task, tf.unstack(trained), weights, batch)
         return [tf.size(gradient) for gradient in gradients]
@@ -281,7 +281,7 @@ class FederatedTest(parameterized.TestCase):
     expected = _plain(task, _weights(_LSTM), _batch())
     trained = [index % 2 == 0 for index in range(len(values))]
     with tf.Graph().as_default() as graph:
-      step = tf.function(lambda flags, *args: _tapped(task, tf.unstack(flags), *args)[1])
+      step = tf.function(lambda flags, *args: _tapped(task, tf.unstack(flags), *args)[1], autograph=False)
       weights = tuple(tf.constant(value) for value in values)
       gradients = step(tf.constant(trained), weights, {name: tf.constant(value) for name, value in batch.items()})
     with tf.compat.v1.Session(graph=graph) as session:

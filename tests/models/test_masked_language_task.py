@@ -82,7 +82,7 @@ class TaskTest(parameterized.TestCase):
     weights = [tf.Variable(weight) for weight in task.model.initial_weights(0)]
     optimizer = tf.keras.optimizers.Adam(0.01)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(seed):
       _, gradients = gradients_lib.gradients(task, weights, [True] * len(weights), batch, seed)
       optimizer.apply_gradients(zip(gradients, weights, strict=True))

@@ -71,7 +71,7 @@ class DrawTest(parameterized.TestCase):
   def test_is_as_frequent_as_its_rate(self):
     keys, rate = tf.range(4000, dtype=tf.int64) * 7919, 0.3
     vanishes = functools.partial(client_dropout.bernoulli(rate).vanishes, _round_seed(1))
-    drawn = tf.function(lambda: tf.map_fn(vanishes, keys, fn_output_signature=tf.bool))()
+    drawn = tf.function(lambda: tf.map_fn(vanishes, keys, fn_output_signature=tf.bool), autograph=False)()
     self.assertLess(abs(np.mean(drawn) - rate), 4 * math.sqrt(rate * (1 - rate) / 4000))
 
   def test_is_drawn_anew_each_round_and_for_each_client(self):
@@ -96,7 +96,7 @@ class DrawTest(parameterized.TestCase):
         return tf.nest.map_structure(tf.identity, example)
 
     local = local_training.LocalTraining(_TASK, algorithm.client_optimizer, _WHOLE, seed=_SEED, client_dropout=_HALF)
-    train = tf.function(local.__call__)
+    train = tf.function(local.__call__, autograph=False)
     weights = _TASK.model.initial_weights(0)
     slots = tuple(dict(preconditioner=tf.ones_like(weight)) for weight in weights) if num_passes > 1 else ()
     received = local_training.Received(weights, _round_seed(1), tf.constant(1, tf.int64), {}, slots)

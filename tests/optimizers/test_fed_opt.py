@@ -178,7 +178,10 @@ class FedProxFlagsTest(parameterized.TestCase):
     weights = (tf.constant([0.5, -1.0]), tf.constant(0.25))
     received = local_training.Received(weights, tf.constant([1, 2], tf.int64), tf.constant(1, tf.int64), {})
     ((x, y), *_) = _clients()
-    return [d.numpy() for d in tf.function(local.__call__)(received, tiny_task.client(x, y, client_key=1)).delta]
+    return [
+      d.numpy()
+      for d in tf.function(local.__call__, autograph=False)(received, tiny_task.client(x, y, client_key=1)).delta
+    ]
 
   def test_a_variable_that_turns_out_not_trained_gets_no_pull(self):
     delta_w, delta_b = self._delta([lambda: tf.constant(False), lambda: True])

@@ -188,7 +188,7 @@ class CostTest(parameterized.TestCase):
       {},
     )
     examples = tf.data.DatasetSpec(task.example_spec)
-    graph = tf.function(local.__call__).get_concrete_function(received, examples).graph.as_graph_def()
+    graph = tf.function(local.__call__, autograph=False).get_concrete_function(received, examples).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return [node for node in nodes if node.op == 'MatMul']
 
@@ -222,7 +222,7 @@ class CostTest(parameterized.TestCase):
       task, fed_opt.fed_avg(client_lr=0.5, clip_norm=0.1).client_optimizer, local_batches.LocalBatches(100, 3)
     )
     received = local_training.Received(weights, tf.constant([1, 2], tf.int64), tf.constant(1, tf.int64), {})
-    result = tf.function(local.__call__)(received, examples)
+    result = tf.function(local.__call__, autograph=False)(received, examples)
     batch = next(iter(examples.batch(100)))
     plain = [tf.Variable(weight) for weight in weights]
     for _ in range(3):

@@ -109,7 +109,7 @@ class RandomTest(parameterized.TestCase):
   def test_mean_trained_fraction_is_the_fraction(self, model):
     sizes = tf.constant([variable.size for variable in model.variables], tf.float32)
 
-    @tf.function
+    @tf.function(autograph=False)
     def trained(key):
       seeds = trainable.Seeds(0, _ROUND_SEED, randomness.client_seed(_ROUND_SEED, key, randomness.Purpose.TRAINABLE))
       flags = [tf.cast(flag, tf.float32) for flag in policies.random(fraction=0.4).choose(model, seeds)]

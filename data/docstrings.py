@@ -41,7 +41,7 @@ _REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 def docstrings(
   min_tokens: int = 100,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """Docstrings of installed packages, split by package into pretrain, train and heldout.

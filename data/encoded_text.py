@@ -81,7 +81,7 @@ def _build(
   with cache.temporary(file.with_suffix('.texts')) as scratch, cache.temporary(file) as unfinished:
     texts = spool.Spool(scratch)
     try:
-      texts.fill(source.read())
+      texts.fill(source.examples())
       encoded = _tokenise(source, splits, texts, tokenizer)
       with unfinished.open('wb') as output:
         np.savez(output, **encoded._replace(client_ids=np.array(encoded.client_ids, 'U16'))._asdict())

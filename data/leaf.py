@@ -14,7 +14,7 @@ from data import source
 def leaf(
   path: str | None = None,
   field: int | None = None,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """Reads a LEAF data folder: `train/*.json` and `test/*.json` (held out), or `*.json`, a tenth of the users held out.

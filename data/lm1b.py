@@ -19,7 +19,7 @@ _PARTS = {
 def lm1b(
   path: str | None = None,
   max_sentences: int = 1_000_000,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """Reads the unpacked benchmark: text to pre-train on, and held-out text; it has no clients to train.

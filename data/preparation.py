@@ -65,19 +65,19 @@ def _open_sound(database: pathlib.Path, open_finished: Callable[[pathlib.Path], 
 
 
 def build(
-  source: _Source,
+  examples: Iterable[tuple[str, source_lib.Example]],
   database: pathlib.Path,
   write: Callable[[spool.Spool, store.Writer], Mapping[str, str | bytes]],
   class_names: Sequence[str] = (),
 ) -> None:
-  """Reads the source, lets `write` fill the database and return its metadata, and gives the file its name at the end.
+  """Reads the examples of a source, lets `write` fill the database and return its metadata, and gives the file its name at the end.
 
   Raises DataError if the source is malformed or the file cannot be written.
   """
   with cache.temporary(database.with_suffix('.texts')) as scratch, cache.temporary(database) as unfinished:
     try:
       with contextlib.closing(spool.Spool(scratch)) as texts, contextlib.closing(store.Writer(unfinished)) as writer:
-        texts.fill(source.read(), class_names)
+        texts.fill(examples, class_names)
         writer.finish(write(texts, writer))
     except sqlite3.OperationalError as error:
       raise errors.DataError(f'cannot write {str(database)!r} ({error}): free space or set LEANFED_CACHE') from None

@@ -31,7 +31,7 @@ def prepare(
   database = preparation.database_of(source, parts, _TOKENIZER_PACKAGES, cache_dir)
   write = functools.partial(_write, source, partition)
   return preparation.once(
-    database, federated_text.FederatedText.open, lambda file: preparation.build(source, file, write)
+    database, federated_text.FederatedText.open, lambda file: preparation.build(source.examples(), file, write)
   )
 
 
@@ -41,8 +41,7 @@ def _write(
   if not texts.count('train'):
     raise errors.DataError(f'data set {source.name} has no training text: choose other data or looser arguments')
   assignments = {'train': partition.assign(texts.labels('train'))} if partition.assign else {}
-  with progress.bar(f'training a vocabulary on {source.name}', texts.num_training_texts(), 'sentence') as report:
-    tokenizer = tokenizer_lib.train(_reported(texts.training_texts(), report), source.vocabulary)
+  tokenizer = _tokenizer(source, texts)
   length = source.sequence_length + 1
   preparation.write_texts(texts, writer, source.name, assignments, tokenizer, length, labelled=False)
   return {
@@ -52,6 +51,13 @@ def _write(
     'sequence_length': str(source.sequence_length),
     'tokenizer': tokenizer.model,
   }
+
+
+def _tokenizer(source: source_lib.TextSource, texts: spool.Spool) -> tokenizer_lib.Tokenizer:
+  if source.vocabulary == source_lib.CHARACTERS:
+    return tokenizer_lib.of_characters()
+  with progress.bar(f'training a vocabulary on {source.name}', texts.num_training_texts(), 'sentence') as report:
+    return tokenizer_lib.train(_reported(texts.training_texts(), report), source.vocabulary)
 
 
 def _reported(texts: Iterable[str], report: Callable[[int], object]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def prepare(
   prepared = preparation.once(
     database,
     labelled_text.LabelledText.open,
-    lambda file: preparation.build(source, file, write, source.class_names),
+    lambda file: preparation.build(source.read(), file, write, source.class_names),
   )
   if prepared.num_empty:
     print(f'{source.name}: left out {prepared.num_empty:,} examples without text', file=sys.stderr, flush=True)

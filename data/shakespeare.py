@@ -16,7 +16,7 @@ _SPLITS = {'train': 'train', 'test': 'heldout'}  # TFF's names to ours
 
 def shakespeare(
   path: str | None = None,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """TFF's Shakespeare; what it calls test, later lines of the same characters, is held out.

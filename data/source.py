@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 import dataclasses
 from typing import NamedTuple
 
 from data import arguments
+from data import errors
 
 SPLITS = ('pretrain', 'train', 'heldout')
 
 DEFAULT_VOCABULARY = 4000
 DEFAULT_SEQUENCE_LENGTH = 30
+CHARACTERS = 'characters'
 
 
 class Example(NamedTuple):
@@ -33,19 +36,33 @@ class TextSource:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
     read: Yields (split, example) pairs, split being one of `SPLITS`, in the same order every time.
-    vocabulary: Most sub-word pieces the tokenizer may have, including pad, begin, end and unknown.
+    vocabulary: Most sub-word pieces the tokenizer may have, including pad, begin, end and unknown; or `characters`: one
+      token for each printable ASCII character, the same ones whatever the text.
     sequence_length: Target positions per example; the token arrays are one longer.
   """
 
   name: str
   fingerprint: str
   read: Callable[[], Iterable[tuple[str, Example]]]
-  vocabulary: int = DEFAULT_VOCABULARY
+  vocabulary: int | str = DEFAULT_VOCABULARY
   sequence_length: int = DEFAULT_SEQUENCE_LENGTH
 
   def __post_init__(self) -> None:
-    arguments.require_integer('vocabulary', self.vocabulary, 8, 1_000_000)
+    if isinstance(self.vocabulary, str) and self.vocabulary != CHARACTERS:
+      raise errors.DataError(f'vocabulary={self.vocabulary!r} must be a number of pieces, or {CHARACTERS!r}')
+    if not isinstance(self.vocabulary, str):
+      arguments.require_integer('vocabulary', self.vocabulary, 8, 1_000_000)
     arguments.require_integer('sequence_length', self.sequence_length, 1, 10_000)
+
+  def examples(self) -> Iterator[tuple[str, Example]]:
+    """Yields what `read` does; of characters, a text that is too long for one example is cut into several."""
+    length = max(1, self.sequence_length - 1)  # A row also begins and ends.
+    for split, example in self.read():
+      if self.vocabulary != CHARACTERS or len(example.text) <= length:
+        yield split, example
+      else:
+        for start in range(0, len(example.text), length):
+          yield split, example._replace(text=example.text[start : start + length])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from data import tff_database
 def stackoverflow(
   path: str | None = None,
   max_clients: int | None = 1000,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """TFF's Stack Overflow: its train users are trained on, its heldout users are held out; label = the first tag.

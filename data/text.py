@@ -13,7 +13,7 @@ from data import source
 
 def text(
   path: str | None = None,
-  vocabulary: int = source.DEFAULT_VOCABULARY,
+  vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
   """Reads UTF-8 text by client from a folder of folders of .txt files, or from JSON lines.

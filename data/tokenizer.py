@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 import io
+import string
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -46,25 +48,34 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
   Raises DataError if the texts hold no word or more distinct characters than `vocabulary` has room for.
   """
-  model = io.BytesIO()
   sentences = (text.encode('utf-8', 'replace').decode()[:_MAX_CHARACTERS] for text in texts)
   try:
-    sentencepiece.SentencePieceTrainer.train(
-      sentence_iterator=sentences,
-      model_writer=model,
-      model_type='unigram',
-      vocab_size=vocabulary,
-      hard_vocab_limit=False,
-      pad_id=PAD,
-      bos_id=BEGIN,
-      eos_id=END,
-      unk_id=UNKNOWN,
-      num_threads=1,  # sums of several threads' floats would depend on the machine
-      minloglevel=2,
-    )
+    return _train(sentences, model_type='unigram', vocab_size=vocabulary, hard_vocab_limit=False)
   except (RuntimeError, OSError) as error:
     reason = ' '.join(str(error).split())
     raise errors.DataError(
       f'cannot train a vocabulary of {vocabulary} pieces ({reason}): give more text or change vocabulary='
     ) from None
+
+
+def of_characters() -> Tokenizer:
+  """Makes the tokenizer whose pieces are the printable ASCII characters, each by itself."""
+  alphabet = string.digits + string.ascii_letters + string.punctuation
+  vocabulary = UNKNOWN + 1 + len(alphabet) + 1  # The space comes with the words.
+  return _train([' '.join(alphabet)], model_type='char', vocab_size=vocabulary, add_dummy_prefix=False)
+
+
+def _train(texts: Iterable[str], **settings: Any) -> Tokenizer:
+  model = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter(texts),
+    model_writer=model,
+    pad_id=PAD,
+    bos_id=BEGIN,
+    eos_id=END,
+    unk_id=UNKNOWN,
+    num_threads=1,  # sums of several threads' floats would depend on the machine
+    minloglevel=2,
+    **settings,
+  )
   return Tokenizer(model.getvalue())

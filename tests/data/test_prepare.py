@@ -147,3 +147,17 @@ def test_a_killed_preparation_leaves_nothing_that_is_used(point: str, tmp_path: 
   ]
   assert made[0].dataset_hash == made[1].dataset_hash
   assert sorted(path.suffix for path in (tmp_path / 'killed').iterdir()) == ['.lock', '.sqlite']
+
+
+def test_of_characters_a_long_text_becomes_several_examples(tmp_path: pathlib.Path):
+  rows = [('train', source.Example('c', 'abcdefghij')), ('train', source.Example('d', ''))]
+  text = _prepare(tmp_path, rows=rows, vocabulary='characters', sequence_length=5)  # 4 characters beside begin and end
+  tokens = text.tokens('train')
+  assert text.tokenizer.decode(tokens) == ['abcd', 'efgh', 'ij']
+  assert tokens.shape == (3, 6) and text.vocabulary_size == 99
+  assert sorted(text.num_examples('train').values()) == [0, 3]
+
+
+def test_another_word_for_a_vocabulary_is_refused():
+  with pytest.raises(errors.DataError, match="vocabulary='letters' must be a number of pieces, or 'characters'"):
+    _source(vocabulary='letters')

@@ -1,5 +1,8 @@
 """Text becomes begin, pieces, end and padding, the same way every time."""
 
+import hashlib
+import string
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -53,3 +56,19 @@ def test_encodes_any_text(trained: tokenizer.Tokenizer, texts: list[str]):
 def test_texts_without_a_vocabulary_are_refused(texts: list[str], vocabulary: int):
   with pytest.raises(errors.DataError, match='give more text or change vocabulary='):
     tokenizer.train(texts, vocabulary)
+
+
+def test_characters_are_one_token_each():
+  characters = tokenizer.of_characters()
+  assert characters.vocabulary_size == 99  # pad, begin, end, unknown, 10 digits, 52 letters, 32 marks and the space
+  text = string.printable[:94]
+  tokens = characters.encode([text, 'a b', '日'], 97)
+  assert sorted(tokens[0].tolist()) == [0, 1, 2, *range(5, 99)]  # 4 is the space.
+  assert len(set(tokens[1, 1:4].tolist())) == 3 and tokens[1, 4] == tokenizer.END
+  assert tokens[2, :4].tolist() == [tokenizer.BEGIN, tokenizer.UNKNOWN, tokenizer.END, tokenizer.PAD]
+  assert characters.decode(tokens[:2]) == [text, 'a b']
+
+
+def test_characters_never_change():
+  digest = hashlib.sha256(tokenizer.of_characters().model).hexdigest()
+  assert digest == 'a78fc7698e79b48ce0d875a71d94004479a29ccb279433ffffa8cf8845f20f5d'

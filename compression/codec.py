@@ -100,9 +100,9 @@ class Codec:
 
   def empty_payload(self, spec: tf.TensorSpec) -> Payload:
     """Returns the payload of a tensor of `spec` that is not sent: no bytes at all, in the structure of one that is."""
-    return tf.nest.map_structure(lambda tensor: tf.zeros([0], tensor.dtype), self._payload_spec(spec))
+    return tf.nest.map_structure(lambda tensor: tf.zeros([0], tensor.dtype), self.payload_spec(spec))
 
-  def _payload_spec(self, spec: tf.TensorSpec) -> Payload:
+  def payload_spec(self, spec: tf.TensorSpec) -> Payload:
     """Traces `encode` once for each shape, to learn dtypes and those lengths that are fixed."""
     key = tuple(spec.shape)
     if key not in self._payload_specs:
@@ -112,7 +112,7 @@ class Codec:
     return self._payload_specs[key]
 
   def _size_checks(self, payload: Payload, spec: tf.TensorSpec) -> list[tf.Operation]:
-    expected, found = tf.nest.flatten(self._payload_spec(spec)), tf.nest.flatten(payload)
+    expected, found = tf.nest.flatten(self.payload_spec(spec)), tf.nest.flatten(payload)
     return [
       tf.debugging.assert_equal(tf.size(tensor), length.shape[0], f'this payload is not one of codec {self}')
       for length, tensor in zip(expected, found, strict=True)

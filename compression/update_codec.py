@@ -93,6 +93,22 @@ class UpdateCodec:
       )
     return Sent(tuple(payloads), presence.pack(present))
 
+  def payload_bytes(self, specs: Sequence[tf.TensorSpec], present: Sequence[bool]) -> int | None:
+    """Returns what an update takes on its way, the bitmap included, without encoding one.
+
+    Args:
+      specs: Of the variables.
+      present: Which of them travel.
+
+    Returns:
+      The bytes; None if they depend on the values.
+    """
+    sent = [group for group in self.groups(specs) if any(present[index] for index in group.members)]
+    tensors = tf.nest.flatten([group.codec.payload_spec(group.spec) for group in sent])
+    if not all(tensor.shape.is_fully_defined() for tensor in tensors):
+      return None
+    return -(-len(specs) // 8) + sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)
+
   def zero_terms(self, specs: Sequence[tf.TensorSpec]) -> tuple[tf.Tensor, ...]:
     """Returns the sum over no clients, for `add`."""
     return tuple(tf.zeros([group.codec.term_size(group.spec)]) for group in self.groups(specs))

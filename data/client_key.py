@@ -25,3 +25,8 @@ def derive(name: str) -> ClientKey:
   """Returns the key of a client name: 16 hexadecimal digits, and the same 64 bits as a signed integer."""
   digest = hashlib.blake2b(encode_name(name), digest_size=8).digest()
   return ClientKey(digest.hex(), int.from_bytes(digest, 'big', signed=True))
+
+
+def of_id(client_id: str) -> int:
+  """Returns the number of an id that `derive` made."""
+  return int.from_bytes(bytes.fromhex(client_id), 'big', signed=True)

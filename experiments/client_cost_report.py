@@ -17,7 +17,8 @@ of a round add to a process that has the weights and has traced the graph; fixed
 the smallest and the largest process.
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
-state, and activations kept for the backward pass."""
+state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
+the weights and the measured peak together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Row:
   modelled_gradients_mb: float
   modelled_optimizer_mb: float
   modelled_activations_mb: float
+  modelled_memory_mb: float
 
 
 def row(
@@ -71,6 +73,7 @@ def row(
     modelled_gradients_mb=cost.gradient_bytes / 1e6,
     modelled_optimizer_mb=optimizer_bytes / 1e6,
     modelled_activations_mb=cost.activation_bytes / 1e6,
+    modelled_memory_mb=(cost.peak_bytes + optimizer_bytes) / 1e6,
   )
 
 
@@ -78,7 +81,7 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
   """Renders the rows as a Markdown table, and below it what is measured and what is modelled."""
   header = [
     'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
-    'optimizer', 'activations',
+    'optimizer', 'activations', 'memory',
   ]  # fmt: skip
   lines = [f'| {" | ".join(header)} |', '|---' + '|---:' * (len(header) - 1) + '|']
   for each in rows:
@@ -96,6 +99,7 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
       f'{each.modelled_gradients_mb:.2f}',
       f'{each.modelled_optimizer_mb:.2f}',
       f'{each.modelled_activations_mb:.2f}',
+      f'{each.modelled_memory_mb:.2f} ({each.modelled_memory_mb / (each.modelled_weights_mb + each.peak_mb):.2f})',
     ]
     lines.append(f'| {" | ".join(cells)} |')
   return '\n'.join([*lines, '', _NOTES.format(processes=num_processes, cores=num_cores)])

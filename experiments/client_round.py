@@ -20,11 +20,11 @@ from models import accounting
 from models import catalog as models_catalog
 from models import language_task
 from models import model as model_lib
+from optimizers import client_costs
 from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
-from optimizers import optimizer_slots
 from optimizers import trainable
 
 _SEED = 0
@@ -84,11 +84,8 @@ class ClientRound:
     plain = spec.build(setting.model, models_catalog.LANGUAGE_MODELS, 'model')(setting.vocabulary_size)
     devices = device_specs.build(setting.policy)
     model = device_specs.adapt(devices, plain, _SEED, setting.policy)
-    (policy,), (layout,) = devices.tiers, devices.layouts(model)
-    variables = [
-      dataclasses.replace(each, shape=tuple(layout.spec(each).shape), units=None) for each in model.variables
-    ]
-    self.task = language_task.build(model_lib.Model(tuple(variables), model.apply), setting.sequence_length)
+    (policy,) = devices.tiers
+    self.task = language_task.build(client_costs.held_model(devices, model), setting.sequence_length)
     self.local = local_training.LocalTraining(
       self.task,
       fed_opt.fed_avg(client_lr=0.1).client_optimizer,
@@ -148,20 +145,10 @@ class ClientRound:
 
   def optimizer_bytes(self) -> int:
     """Returns the size of the local optimizer's state: of all variables that may be trained."""
-    specs = [tf.TensorSpec(variable.shape) for variable in self.task.model.variables]
-    with tf.Graph().as_default():
-      slots = optimizer_slots.initial(
-        self.local.optimizer.optimizer, specs, [flag is not False for flag in self._known_flags()]
-      )
-      tensors = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(slots)]
-    return sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)
+    return client_costs.optimizer_bytes(self.local.optimizer, self.task.model, self._known_flags())
 
   def _known_flags(self) -> list[bool | None]:
-    """Returns whether each variable is trained, None if clients draw that."""
-    with tf.Graph().as_default():
-      seed = tf.constant([0, 0], tf.int64)
-      flags = self.local.devices.tiers[0].choose(self.task.model, trainable.Seeds(_SEED, seed, seed))
-    return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]
+    return client_costs.known_flags(self.local.devices.tiers[0], self.task.model, _SEED)
 
   def _encoded_bytes(self, result: local_training.Result, round_seed: tf.Tensor) -> tf.Tensor:
     sent = self._codec.encode(list(result.delta), result.trained, result.client_seed, round_seed)

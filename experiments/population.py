@@ -20,6 +20,7 @@ class Population:
     dataset_hash: Names the content of both.
     heldout_hash: Names what those who evaluate hold, whichever of them does; None if unknown.
     find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
+    participants: The ids of those of `train` that take part; None for all.
     database: The file that workers read both from, see `data.store`; None if they are not read from a file.
   """
 
@@ -28,7 +29,13 @@ class Population:
   dataset_hash: str
   heldout_hash: str | None = None
   find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
+  participants: Sequence[str] | None = None
   database: pathlib.Path | None = None
+
+  @property
+  def training_ids(self) -> list[str]:
+    """The sorted ids of the clients that may be drawn."""
+    return sorted(self.train.client_ids if self.participants is None else self.participants)
 
   @classmethod
   def of(cls, text: prepared_text.PreparedText) -> 'Population':
@@ -39,7 +46,7 @@ class Population:
       text.dataset_hash,
       text.heldout_hash,
       text.unreadable,
-      text.database,
+      database=text.database,
     )
 
   def evaluation_ids(self, eval_clients: int, seed: int) -> list[str]:

@@ -36,6 +36,11 @@ class Start:
     weights = self.loaded.weights
     return tuple(weights.get(name, value) for name, value in zip(names, initial, strict=True))
 
+  def of(self, model: model_lib.Model, seed: int) -> tuple[np.ndarray, ...]:
+    """Returns the weights with which a run of `seed` begins."""
+    initial = [weight.numpy() for weight in model.initial_weights(seed)]
+    return self.replace([variable.name for variable in model.variables], initial)
+
   def check_vocabulary(self, description: checkpoint.Description, dataset: str) -> None:
     """Raises `UsageError` unless the tokens are those of the run that is described, on the data set so named."""
     own = self.loaded.description

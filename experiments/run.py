@@ -85,7 +85,7 @@ def run(
     RunEnded: If the worker is lost again and again, too many clients' data cannot be read, or the disk is full.
     Stopped: If SIGTERM or SIGINT came. As after `RunEnded`, what was reached is saved.
   """
-  num_clients = len(population.train.client_ids)
+  num_clients = len(population.training_ids)
   if config.clients_per_round > num_clients:
     raise launch.UsageError(
       f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it'
@@ -142,7 +142,7 @@ class _Run:
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
     self._evaluation_ids = population.evaluation_ids(config.eval_clients, config.seed)
-    self._draw = tff.simulation.build_uniform_sampling_fn(sorted(population.train.client_ids), random_seed=config.seed)
+    self._draw = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=config.seed)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
@@ -252,7 +252,7 @@ class _Run:
     return {
       'rounds': self._records.round_number,
       'num_parameters': self._num_parameters,
-      'num_clients_total': len(self._population.train.client_ids),
+      'num_clients_total': len(self._population.training_ids),
       **self._records.summary(),
       'seconds': seconds + self._seconds_before,
       'peak_rss_bytes': {

@@ -14,6 +14,7 @@ from data import federated_text
 from data import source as source_lib
 from experiments import algorithm_specs
 from experiments import codec_specs
+from experiments import device_limits
 from experiments import device_specs
 from experiments import encoder_start
 from experiments import launch
@@ -161,6 +162,16 @@ def devices() -> devices_lib.Devices:
   return device_specs.build(_TRAINABLE.value, _DEVICES.value)
 
 
+def method(methods: Mapping[str, Callable[..., Any]]) -> Any:
+  """Builds what `--trainable` names where it is fitted to limits."""
+  return spec.build(_TRAINABLE.value, methods, 'trainable')
+
+
+def tiers() -> tuple[device_limits.Tier, ...]:
+  """Builds the limits that `--devices` names."""
+  return device_limits.build(_DEVICES.value)
+
+
 def client_dropout() -> client_dropout_lib.ClientDropout:
   """Builds what `--client_dropout` names."""
   return spec.build(_CLIENT_DROPOUT.value, optimizers_catalog.CLIENT_DROPOUTS, 'client_dropout')
@@ -169,6 +180,11 @@ def client_dropout() -> client_dropout_lib.ClientDropout:
 def client_weighting() -> str:
   """Returns the value of `--client_weighting`."""
   return _CLIENT_WEIGHTING.value
+
+
+def dataset_text() -> str:
+  """Returns the value of `--dataset`, for messages."""
+  return _DATASET.value
 
 
 def pretrained_name() -> str:

@@ -38,6 +38,7 @@ class StepCost:
     weight_bytes: Of all variables.
     gradient_bytes: Of the gradients of the trained ones.
     activation_bytes: What the forward pass keeps for the backward pass.
+    workspace_bytes: Twice the largest tensor of the forward pass: its gradient, and that from which it is made.
   """
 
   forward_flops: float
@@ -45,6 +46,12 @@ class StepCost:
   weight_bytes: int
   gradient_bytes: float
   activation_bytes: int
+  workspace_bytes: int
+
+  @property
+  def peak_bytes(self) -> float:
+    """What a local step holds at once: all weights, the trained ones and their gradients beside them, the rest above."""
+    return self.weight_bytes + 2 * self.gradient_bytes + self.activation_bytes + self.workspace_bytes
 
 
 def step_cost(task: task_lib.Task, trained: Trained, batch_size: int) -> StepCost:
@@ -63,12 +70,14 @@ def step_cost(task: task_lib.Task, trained: Trained, batch_size: int) -> StepCos
   """
   sizes = [4 * variable.size for variable in task.model.variables]
   forward, backward = _flops(task, trained, batch_size)
+  graph = trace_step(task, trained, batch_size)
   return StepCost(
     forward_flops=forward,
     backward_flops=backward,
     weight_bytes=sum(sizes),
     gradient_bytes=sum(size * probability for size, probability in zip(sizes, trained, strict=True)),
-    activation_bytes=kept_bytes(trace_step(task, trained, batch_size)),
+    activation_bytes=kept_bytes(graph),
+    workspace_bytes=2 * _largest_bytes(graph),
   )
 
 
@@ -95,8 +104,7 @@ def kept_bytes(graph: tf.Graph) -> int:
   Raises:
     ValueError: For something kept of which the size is not known.
   """
-  operations = graph.get_operations()
-  first = next((i for i, op in enumerate(operations) if op.name.startswith('gradient_tape/')), len(operations))
+  operations, first = graph.get_operations(), _num_forward(graph)
   forward = set(operations[:first])
   library = graph_nodes.library(graph.as_graph_def(add_shapes=True))
   kept = {}
@@ -105,6 +113,24 @@ def kept_bytes(graph: tf.Graph) -> int:
       buffers = [_buffer(tensor) for tensor in operation.inputs if tensor.op in forward]
       kept.update((tensor.name, tensor) for tensor in buffers if tensor.op.type not in _NOT_ACTIVATIONS)
   return sum(_num_bytes(tensor, library) for tensor in kept.values())
+
+
+def _num_forward(graph: tf.Graph) -> int:
+  """Returns how many operations come before those of the backward pass."""
+  operations = graph.get_operations()
+  return next((i for i, op in enumerate(operations) if op.name.startswith('gradient_tape/')), len(operations))
+
+
+def _largest_bytes(graph: tf.Graph) -> int:
+  """Returns the size of the largest tensor of the forward pass, outside of loops; weights and the batch do not count."""
+  forward = graph.get_operations()[: _num_forward(graph)]
+  outputs = [tensor for op in forward if op.type not in _NOT_ACTIVATIONS for tensor in op.outputs]
+  sizes = [
+    tensor.dtype.size * math.prod(tensor.shape.as_list())
+    for tensor in outputs
+    if tensor.dtype.is_numpy_compatible and tensor.shape.is_fully_defined() and tensor.dtype != tf.string
+  ]
+  return max(sizes, default=0)
 
 
 def _specs(task: task_lib.Task, batch_size: int) -> tuple[tuple[tf.TensorSpec, ...], dict[str, tf.TensorSpec]]:

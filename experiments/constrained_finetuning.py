@@ -1,0 +1,84 @@
+"""Fine-tunes a tiny pre-trained Transformer on devices that limit memory, upload and computation.
+
+Question: what do devices gain by training the last layers only, against LoRA, thinner models, smaller ones and fewer devices?
+
+    python -m experiments.constrained_finetuning --output_dir=runs/constrained
+    python -m experiments.constrained_finetuning --trainable=lora \\
+      --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[14, 20, 40], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
+
+Of the models that --model names, the one is chosen that lets devices train the most layers on average, and each device
+the most of it that its limits allow; both are printed first. Models are pre-trained when they are chosen first, and kept.
+The run leaves metrics.csv, summary.json, plan.md, accuracy.png, TensorBoard events and checkpoints in --output_dir; the
+same command continues it if it was interrupted.
+"""
+
+from absl import flags
+
+from data import prepare
+from experiments import constrained_methods
+from experiments import constrained_plan
+from experiments import constrained_run
+from experiments import device_groups
+from experiments import device_specs
+from experiments import launch
+from experiments import model_family
+from experiments import quality
+from experiments import report
+from experiments import run
+from experiments import run_flags
+from models import language_task
+
+flags.adopt_module_key_flags(run_flags)
+run_flags.specialize(
+  dataset=(
+    'docstrings(vocabulary="characters", sequence_length=80)',
+    'Federated text, as for experiments.language_model, with vocabulary="characters": shakespeare, leaf(path=...), '
+    'text(path=...), or docstrings, which needs no download.',
+  ),
+  model=('transformer', 'Among which models is chosen: transformer(depths=[3, 6, 9, 12]).'),
+  trainable=('caff', f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}.'),
+  devices=(
+    'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[14, 20, 30])',
+    'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '
+    'peak of a local step, upload_mb and gflops of a round.',
+  ),
+  pretrained=(None, 'Not for this binary: each of its models has a recipe.'),
+  algorithm=('fed_avg(client_lr=0.3)', None),
+  rounds=(30, None),
+)
+
+
+def main() -> None:
+  """Chooses what the flags allow, trains it and reports."""
+  source, partition = run_flags.dataset()
+  constrained_run.check_source(source)
+  family, method = run_flags.model(model_family.FAMILIES), run_flags.method(constrained_methods.METHODS)
+  tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
+  batches, config = run_flags.batches(), run_flags.config()
+  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
+
+  text = prepare.prepare(source, partition)
+  setting = constrained_run.setting(text, algorithm, communication, batches, config.seed)
+  plan = constrained_plan.choose(family, method, tiers, setting, text.vocabulary_size)
+  print(constrained_plan.table(plan), flush=True)
+  devices = device_specs.build(plan.trainable, plan.devices)
+  model = run_flags.adapt(devices, family.build(plan.depth, text.vocabulary_size))
+  description = constrained_run.describe(plan, text)
+  start = constrained_run.start(plan, family, model, description)
+
+  groups = device_groups.DeviceGroups.of(text, devices)
+  task = language_task.build(model, text.sequence_length)
+  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
+  summary = run.run(task, process, groups.population(plan.dropped), config, start, description)
+
+  accuracy = report.Measure(quality.ACCURACY)
+  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
+  by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.eval_clients, config.seed)
+  (config.output_dir / 'plan.md').write_text(f'{constrained_plan.table(plan)}\n\n{by_group}\n')
+  print(report.table(summary, [accuracy, report.Measure(quality.PERPLEXITY)]))
+  print(by_group)
+  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+
+
+if __name__ == '__main__':
+  launch.launch(main)

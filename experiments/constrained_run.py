@@ -1,0 +1,81 @@
+"""The parts of a run under limits: what its clients' rounds cost, and where a planned model starts."""
+
+from data import federated_text
+from data import source as source_lib
+from experiments import constrained_plan
+from experiments import launch
+from experiments import model_family
+from experiments import pretrained
+from experiments import run_flags
+from models import checkpoint
+from models import language_task
+from models import model as model_lib
+from optimizers import algorithms
+from optimizers import client_costs
+from optimizers import local_batches
+
+
+def check_source(source: source_lib.TextSource) -> None:
+  """Raises `UsageError` unless a data set is one of characters, as the families are."""
+  if source.vocabulary != source_lib.CHARACTERS:
+    raise launch.UsageError(
+      f'the models of this binary predict characters: write --dataset=\'{source.name}(vocabulary="characters", ...)\''
+    )
+
+
+def setting(
+  text: federated_text.FederatedText,
+  algorithm: algorithms.Algorithm,
+  communication: algorithms.Communication,
+  batches: local_batches.LocalBatches,
+  seed: int,
+) -> client_costs.Setting:
+  """Returns how clients train; the client with the most examples has to bear the costs."""
+  most = max(text.num_examples('train').values())
+  return client_costs.Setting(
+    build_task=lambda model: language_task.build(model, text.sequence_length),
+    optimizer=algorithm.client_optimizer,
+    upload=communication.upload,
+    batch_size=batches.batch_size,
+    num_examples=min(most, batches.max_examples) * batches.num_epochs,
+    seed=seed,
+  )
+
+
+def start(
+  plan: constrained_plan.Plan,
+  family: model_family.Family,
+  adapted: model_lib.Model,
+  description: checkpoint.Description,
+) -> pretrained.Start:
+  """Returns the pre-trained weights of the planned model, which is pre-trained now unless it has been.
+
+  Args:
+    plan: What was chosen.
+    family: From where.
+    adapted: The model that devices train.
+    description: Of the run.
+
+  Returns:
+    The start.
+
+  Raises:
+    RunEnded: If the pre-training failed.
+    UsageError: If it has other tokens.
+  """
+  base = family.build(plan.depth, description.vocabulary_size)
+  found = pretrained.start(pretrained.load(family.pretrained(plan.depth)), base, adapted, frozenset())
+  found.check_vocabulary(description, run_flags.dataset_text())
+  return found
+
+
+def describe(plan: constrained_plan.Plan, text: federated_text.FederatedText) -> checkpoint.Description:
+  """Says what the plan makes of the model."""
+  return checkpoint.Description(
+    model=plan.model,
+    vocabulary_size=text.vocabulary_size,
+    sequence_length=text.sequence_length,
+    tokenizer=text.tokenizer.model,
+    trainable=plan.trainable,
+    devices=plan.devices,
+  )

@@ -1,0 +1,83 @@
+"""What devices allow: the limits of `--devices='tiers(shares=[0.3, 0.7], memory_mb=[8, 30], upload_mb=[1, 4], gflops=[20, 90])'`."""
+
+from typing import Any
+from typing import NamedTuple
+
+from experiments import launch
+from experiments import spec
+from optimizers import client_costs
+from optimizers import devices as devices_lib
+
+_UNITS = {  # Limits and what they bound: (what it is called, what it is measured in, of a cost)
+  'memory_mb': ('memory', 'MB', lambda cost: cost.modelled_memory_bytes / 1e6),
+  'upload_mb': ('upload', 'MB', lambda cost: cost.upload_bytes / 1e6),
+  'gflops': ('operations', 'GFLOP', lambda cost: cost.flops / 1e9),
+}
+
+
+class Tier(NamedTuple):
+  """A kind of device.
+
+  Attributes:
+    number: From 0.
+    share: Of the clients, in (0, 1].
+    limits: On a round: peak `memory_mb`, `upload_mb` and `gflops`, those that there are.
+  """
+
+  number: int
+  share: float
+  limits: dict[str, float]
+
+  def __str__(self) -> str:
+    return f'tier {self.number} ({self.share:.0%} of the clients)'
+
+  def exceeded(self, cost: client_costs.ClientCost) -> list[str]:
+    """Names the limits that a cost exceeds, none if the device can bear it; raises `UsageError` if that is unknown."""
+    found = []
+    for name, limit in self.limits.items():
+      what, unit, value = _UNITS[name]
+      if name == 'upload_mb' and cost.upload_bytes is None:
+        raise launch.UsageError('upload_mb needs an --upload of fixed size: leave out the entropy coder')
+      if value(cost) > limit:
+        found.append(f'{value(cost):.3g} {unit} of {what} where {name} allows {limit:g}')
+    return found
+
+
+def build(text: str) -> tuple[Tier, ...]:
+  """Builds the tiers that `--devices` names.
+
+  Args:
+    text: `tiers(shares=[...], ...)` with a list for each limit, a value for each tier.
+
+  Returns:
+    The tiers.
+
+  Raises:
+    SpecError: For anything else.
+  """
+  calls = spec.parse(text)
+  call = calls[0]
+  if len(calls) > 1 or call.name != 'tiers':
+    raise spec.SpecError(f'devices {text!r}: write tiers(shares=[...], {"=[...], ".join(_UNITS)}=[...])')
+  limits = dict(call.arguments)
+  shares = limits.pop('shares', None)
+  try:
+    devices_lib.check_shares(shares if isinstance(shares, (list, tuple)) else ())
+  except ValueError as error:
+    raise spec.SpecError(f'devices {text!r}: {error}') from error
+  for name, values in limits.items():
+    _check(text, name, values, len(shares))
+  return tuple(
+    Tier(number, share, {name: float(values[number]) for name, values in limits.items()})
+    for number, share in enumerate(shares)
+  )
+
+
+def _check(text: str, name: str, values: Any, num_tiers: int) -> None:
+  if name not in _UNITS:
+    raise spec.SpecError(f'devices {text!r}: {name!r} is no limit; limits are {", ".join(_UNITS)}')
+  if not isinstance(values, (list, tuple)) or len(values) != num_tiers:
+    raise spec.SpecError(f'devices {text!r}: {name} must be a list of {num_tiers} values, one for each tier')
+  for value in values:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+      raise spec.SpecError(f'devices {text!r}: {name} holds {value!r}, which is no number above 0')

@@ -1,0 +1,117 @@
+"""What a round costs one client: the memory of a local step, operations, and the bytes it sends, before anything runs.
+
+Bytes are those that will travel. Operations are those of the matrix products, see `models.accounting`. Memory is modelled.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from compression import update_codec
+from models import accounting
+from models import model as model_lib
+from models import task as task_lib
+from optimizers import devices as devices_lib
+from optimizers import local_optimizer
+from optimizers import optimizer_slots
+from optimizers import trainable
+
+_WEIGHT_BYTES = 4  # What the update counts in the mean travels with it.
+
+
+class ClientCost(NamedTuple):
+  """The cost of a round.
+
+  Attributes:
+    modelled_memory_bytes: At the peak of a local step, weights included.
+    upload_bytes: Of the update, the bitmap of its variables and its weight; None if they depend on the values.
+    flops: Floating-point operations of all matrix products.
+  """
+
+  modelled_memory_bytes: float
+  upload_bytes: int | None
+  flops: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """How clients train, whatever they train.
+
+  Attributes:
+    build_task: From a model to the task.
+    optimizer: Of the local steps.
+    upload: Encodes updates.
+    batch_size: Examples in a local batch.
+    num_examples: That a client goes through in a round, all epochs together.
+    seed: Of the run.
+  """
+
+  build_task: Callable[[model_lib.Model], task_lib.Task]
+  optimizer: local_optimizer.LocalOptimizer
+  upload: update_codec.UpdateCodec
+  batch_size: int
+  num_examples: int
+  seed: int = 0
+
+
+def client_cost(policy: trainable.Policy, model: model_lib.Model, setting: Setting) -> ClientCost:
+  """Accounts for a client.
+
+  Args:
+    policy: What it trains; nothing that is drawn when the graph runs.
+    model: Before the policy adapts it.
+    setting: The rest.
+
+  Returns:
+    The cost.
+
+  Raises:
+    ValueError: If the policy draws or does not fit the model, or the optimizer's state travels.
+  """
+  if setting.optimizer.is_shared:
+    raise ValueError('clients receive and send the state of an optimizer, which is not accounted for')
+  devices = devices_lib.Devices((policy,))
+  adapted = devices.adapt(model)
+  held = held_model(devices, adapted)
+  trained = known_flags(policy, adapted, setting.seed)
+  if None in trained:
+    raise ValueError('what a client trains must not be drawn anew: its cost would change from round to round')
+  step = accounting.step_cost(setting.build_task(held), trained, setting.batch_size)
+  specs = [tf.TensorSpec(variable.shape) for variable in held.variables]
+  upload = dataclasses.replace(setting.upload, sizes=tuple(variable.size for variable in adapted.variables))
+  payload_bytes = upload.payload_bytes(specs, trained)
+  return ClientCost(
+    modelled_memory_bytes=step.peak_bytes + optimizer_bytes(setting.optimizer, held, trained),
+    upload_bytes=None if payload_bytes is None else payload_bytes + _WEIGHT_BYTES,
+    flops=(step.forward_flops + step.backward_flops) * setting.num_examples / setting.batch_size,
+  )
+
+
+def held_model(devices: devices_lib.Devices, adapted: model_lib.Model) -> model_lib.Model:
+  """Returns the model as a client of the first tier holds it: of a sub-model, the slices alone."""
+  layout = devices.layouts(adapted)[0]
+  variables = [
+    dataclasses.replace(each, shape=tuple(layout.spec(each).shape), units=None) for each in adapted.variables
+  ]
+  return model_lib.Model(tuple(variables), adapted.apply)
+
+
+def known_flags(policy: trainable.Policy, adapted: model_lib.Model, seed: int) -> list[bool | None]:
+  """Returns whether a client trains each variable; None where that is drawn when the graph runs."""
+  with tf.Graph().as_default():
+    drawn = tf.constant([0, 0], tf.int64)
+    flags = policy.choose(adapted, trainable.Seeds(seed, drawn, drawn))
+  return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]
+
+
+def optimizer_bytes(
+  optimizer: local_optimizer.LocalOptimizer, held: model_lib.Model, trained: list[bool | None]
+) -> int:
+  """Returns the size of the local optimizer's state: of all variables that are, or may be, trained."""
+  specs = [tf.TensorSpec(variable.shape) for variable in held.variables]
+  with tf.Graph().as_default():
+    slots = optimizer_slots.initial(optimizer.optimizer, specs, [flag is not False for flag in trained])
+    tensors = [tf.convert_to_tensor(leaf) for leaf in tf.nest.flatten(slots)]
+  return sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)

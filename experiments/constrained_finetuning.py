@@ -3,8 +3,8 @@
 Question: what do devices gain by training the last layers only, against LoRA, thinner models, smaller ones and fewer devices?
 
     python -m experiments.constrained_finetuning --output_dir=runs/constrained
-    python -m experiments.constrained_finetuning --trainable=lora \\
-      --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[14, 20, 40], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
+    python -m experiments.constrained_finetuning --trainable='lora(drop=True)' \\
+      --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[25, 50, 90], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
 
 Of the models that --model names, the one is chosen that lets devices train the most layers on average, and each device
 the most of it that its limits allow; both are printed first. Models are pre-trained when they are chosen first, and kept.
@@ -35,10 +35,14 @@ run_flags.specialize(
     'Federated text, as for experiments.language_model, with vocabulary="characters": shakespeare, leaf(path=...), '
     'text(path=...), or docstrings, which needs no download.',
   ),
-  model=('transformer', 'Among which models is chosen: transformer(depths=[3, 6, 9, 12]).'),
+  model=(
+    'transformer',
+    'Among which models is chosen: transformer(depths=[3, 6, 9, 12]), or recipes=... for a folder of your own, such as '
+    'experiments/flagfiles/tiny_transformers.',
+  ),
   trainable=('caff', f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}.'),
   devices=(
-    'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[14, 20, 30])',
+    'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[25, 40, 60])',
     'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '
     'peak of a local step, upload_mb and gflops of a round.',
   ),
@@ -59,7 +63,8 @@ def main() -> None:
 
   text = prepare.prepare(source, partition)
   setting = constrained_run.setting(text, algorithm, communication, batches, config.seed)
-  plan = constrained_plan.choose(family, method, tiers, setting, text.vocabulary_size)
+  costs = constrained_plan.costs(family, method, setting, text.vocabulary_size)
+  plan = constrained_plan.choose(family, method, tiers, costs)
   print(constrained_plan.table(plan), flush=True)
   devices = device_specs.build(plan.trainable, plan.devices)
   model = run_flags.adapt(devices, family.build(plan.depth, text.vocabulary_size))

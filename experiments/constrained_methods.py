@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 from experiments import spec
 
@@ -36,39 +37,73 @@ class Method:
     return call if self.argument is None else call._replace(arguments=call.arguments | {self.argument: size})
 
 
+def caff(drop: bool = False) -> Method:
+  """Each device trains the longest suffix that it can bear: Pfeiffer et al. 2024 (arXiv 2411.07826).
+
+  Args:
+    drop: Here and below, whether devices that cannot bear the smallest are left out.
+  """
+  return _method('suffix', 'blocks', lambda depth: range(1, depth + 1), lambda depth, blocks: blocks, drop)
+
+
+def lora(drop: bool = False) -> Method:
+  """All train adapters of the rank that the weakest can bear: Hu et al. 2021 (arXiv 2106.09685)."""
+  return _method('lora', 'rank', lambda depth: _RANKS, _whole_depth, drop, alike=True)
+
+
+def hetero_lora(drop: bool = False) -> Method:
+  """Each device trains adapters of the highest rank that it can bear: Cho et al. 2024 (arXiv 2401.06432)."""
+  return _method('lora', 'rank', lambda depth: _RANKS, _whole_depth, drop)
+
+
+def adapter(drop: bool = False) -> Method:
+  """All train bottlenecks of the width that the weakest can bear: Houlsby et al. 2019 (arXiv 1902.00751)."""
+  return _method('adapter', 'width', lambda depth: _RANKS, _whole_depth, drop, alike=True)
+
+
+def heterofl(drop: bool = False) -> Method:
+  """Each device trains the first units of all layers, as many as it can bear: Diao et al. 2020 (arXiv 2010.01264)."""
+  return _method('width(rolling=False)', 'fraction', lambda depth: _FRACTIONS, _share_of_depth, drop)
+
+
+def fedrolex(drop: bool = False) -> Method:
+  """As `heterofl`, with units that move on each round: Alam et al. 2022 (arXiv 2212.01548)."""
+  return _method('width(rolling=True)', 'fraction', lambda depth: _FRACTIONS, _share_of_depth, drop)
+
+
+def full(drop: bool = False) -> Method:
+  """All train everything: of the deepest model that the weakest can bear, or that most can, without the others."""
+  return _method('all', None, lambda depth: (None,), _whole_depth, drop)
+
+
+METHODS = {
+  'caff': caff,
+  'lora': lora,
+  'hetero_lora': hetero_lora,
+  'adapter': adapter,
+  'heterofl': heterofl,
+  'fedrolex': fedrolex,
+  'full': full,
+}
+
+
 def _whole_depth(depth: int, size: float | int | None) -> float:
   del size
   return depth
 
 
-def _suffix() -> Method:
-  return Method('suffix', 'blocks', lambda depth: range(1, depth + 1), lambda depth, blocks: blocks)
+def _share_of_depth(depth: int, fraction: float) -> float:
+  return depth * fraction
 
 
-def _lora(alike: bool) -> Method:
-  return Method('lora', 'rank', lambda depth: _RANKS, _whole_depth, alike=alike)
-
-
-def _adapter() -> Method:
-  return Method('adapter', 'width', lambda depth: _RANKS, _whole_depth, alike=True)
-
-
-def _width(rolling: bool) -> Method:
-  policy = f'width(rolling={rolling})'
-  return Method(policy, 'fraction', lambda depth: _FRACTIONS, lambda depth, fraction: depth * fraction)
-
-
-def _whole(drops: bool) -> Method:
-  return Method('all', None, lambda depth: (None,), _whole_depth, drops=drops)
-
-
-METHODS = {
-  'caff': _suffix,  # Pfeiffer et al. 2024 (arXiv 2411.07826): each device the longest suffix that it can bear
-  'lora': lambda: _lora(alike=True),
-  'hetero_lora': lambda: _lora(alike=False),
-  'adapter': _adapter,
-  'heterofl': lambda: _width(rolling=False),
-  'fedrolex': lambda: _width(rolling=True),
-  'small': lambda: _whole(drops=False),
-  'drop': lambda: _whole(drops=True),
-}
+def _method(
+  policy: str,
+  argument: str | None,
+  sizes: Callable[[int], Sequence[float | int | None]],
+  layers: Callable[[int, Any], float],
+  drop: bool,
+  alike: bool = False,
+) -> Method:
+  if not isinstance(drop, bool):
+    raise ValueError(f'drop must be True or False, not {drop!r}')
+  return Method(policy, argument, sizes, layers, alike=alike, drops=drop)

@@ -21,7 +21,7 @@ from experiments import spec
 from optimizers import catalog
 from optimizers import client_costs
 
-_Size = float | int | None
+Size = float | int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Fit:
 
   tier: device_limits.Tier
   policy: str | None
-  size: _Size
+  size: Size
   layers: float
   cost: client_costs.ClientCost | None
 
@@ -69,12 +69,14 @@ class Plan:
     return frozenset(fit.tier.number for fit in self.fits if fit.policy is None)
 
 
+Cost = Callable[[int, Size], client_costs.ClientCost]  # Of a round, from the depth and the size of what is trained.
+
+
 def choose(
   family: model_family.Family,
   method: constrained_methods.Method,
   tiers: Sequence[device_limits.Tier],
-  setting: client_costs.Setting,
-  vocabulary_size: int,
+  cost: Cost,
 ) -> Plan:
   """Finds the plan; of depths that are equally good the smallest.
 
@@ -82,8 +84,7 @@ def choose(
     family: The models.
     method: What is trained of them.
     tiers: The devices.
-    setting: How they train.
-    vocabulary_size: Of the models.
+    cost: Grows with the size; see `costs`.
 
   Returns:
     The plan.
@@ -93,7 +94,7 @@ def choose(
   """
   fitted, considered = {}, {}
   for depth in family.depths:
-    search = _Search(method, depth, _costs(family, method, depth, setting, vocabulary_size))
+    search = _Search(method, depth, functools.partial(cost, depth))
     fits = search.fits(tiers)
     ruled_out = search.ruled_out(fits)
     considered[depth] = ruled_out or sum(fit.tier.share * fit.layers for fit in fits)
@@ -101,12 +102,41 @@ def choose(
       fitted[depth] = fits
   if not fitted:
     raise launch.UsageError(
-      f'no model is small enough for all devices: {considered[family.depths[0]]}; raise that limit, or choose another '
-      '--trainable'
+      f'no model is small enough: {considered[family.depths[0]]}; raise that limit, choose another --trainable, or '
+      'leave such devices out by its argument drop=True'
     )
   depth = max(fitted, key=lambda each: considered[each])
   trainable, devices = _specs(method, fitted[depth])
   return Plan(depth, family.spec(depth), trainable, devices, fitted[depth], considered)
+
+
+def costs(
+  family: model_family.Family,
+  method: constrained_methods.Method,
+  setting: client_costs.Setting,
+  vocabulary_size: int,
+) -> Cost:
+  """Returns the costs of a method, each of which takes a second to find and so is found once.
+
+  Args:
+    family: The models.
+    method: What is trained of them.
+    setting: How.
+    vocabulary_size: Of the models.
+
+  Returns:
+    The costs; they raise `UsageError` for what has none.
+  """
+
+  @functools.cache
+  def cost(depth: int, size: Size) -> client_costs.ClientCost:
+    policy = spec.build_call(method.call(size), catalog.POLICIES, 'trainable')
+    try:
+      return client_costs.client_cost(policy, family.build(depth, vocabulary_size), setting)
+    except ValueError as error:
+      raise launch.UsageError(f'{_text(method.call(size))} has no cost to hold against limits: {error}') from error
+
+  return cost
 
 
 def table(plan: Plan) -> str:
@@ -136,39 +166,19 @@ def _upload(cost: client_costs.ClientCost) -> str:
   return 'varies' if cost.upload_bytes is None else f'{cost.upload_bytes / 1e6:.3f}'
 
 
-def _costs(
-  family: model_family.Family,
-  method: constrained_methods.Method,
-  depth: int,
-  setting: client_costs.Setting,
-  vocabulary_size: int,
-) -> Callable[[_Size], client_costs.ClientCost]:
-  """Returns the cost of each size, which takes a second to find and so is found once."""
-  model = family.build(depth, vocabulary_size)
-
-  @functools.cache
-  def cost(size: _Size) -> client_costs.ClientCost:
-    policy = spec.build_call(method.call(size), catalog.POLICIES, 'trainable')
-    try:
-      return client_costs.client_cost(policy, model, setting)
-    except ValueError as error:
-      raise launch.UsageError(f'{_text(method.call(size))} has no cost to hold against limits: {error}') from error
-
-  return cost
-
-
 class _Search:
   """Fits a method to devices, on a model of one depth."""
 
-  def __init__(self, method: constrained_methods.Method, depth: int, cost: Callable[[_Size], client_costs.ClientCost]):
+  def __init__(self, method: constrained_methods.Method, depth: int, cost: Callable[[Size], client_costs.ClientCost]):
     self._method, self._depth, self._cost = method, depth, cost
     self._sizes = list(method.sizes(depth))
 
   def fits(self, tiers: Sequence[device_limits.Tier]) -> tuple[Fit, ...]:
     """Returns the largest that each device can bear; of methods that treat all alike, that of the weakest."""
     numbers = [self._num_borne(tier) for tier in tiers]
-    if self._method.alike:
-      numbers = [min(numbers)] * len(numbers)
+    if self._method.alike and any(numbers):
+      least = min(number for number in numbers if number)
+      numbers = [number and least for number in numbers]
     return tuple(self._fit(tier, number) for tier, number in zip(tiers, numbers, strict=True))
 
   def ruled_out(self, fits: Sequence[Fit]) -> str:

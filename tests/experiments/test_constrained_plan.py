@@ -1,0 +1,127 @@
+"""Plans: the depth with the most trained layers, the most that each device can bear, and what nobody can."""
+
+import pytest
+
+from compression import update_codec
+from experiments import constrained_methods
+from experiments import constrained_plan
+from experiments import device_limits
+from experiments import device_specs
+from experiments import launch
+from experiments import model_family
+from models import language_task
+from optimizers import client_costs
+from optimizers import fed_opt
+from optimizers import policies
+from tests.experiments import tiny_family
+
+_VOCABULARY_SIZE = 20
+_SETTING = client_costs.Setting(
+  build_task=lambda model: language_task.build(model, sequence_length=4),
+  optimizer=fed_opt.fed_avg(client_lr=0.1).client_optimizer,
+  upload=update_codec.UpdateCodec(),
+  batch_size=2,
+  num_examples=4,
+)
+
+
+@pytest.fixture(scope='module')
+def family(tmp_path_factory) -> model_family.Family:
+  return model_family.Family(tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
+
+
+def _cost(depth: int, size: float | None) -> client_costs.ClientCost:
+  """A made-up cost: 1 MB of upload for each unit of size, 10 MB for each block of a whole model."""
+  return client_costs.ClientCost(depth * 1e6, int(1e6 * (10 * depth if size is None else size)), 1e9)
+
+
+def _choose(family, method: str, tiers: str, **arguments) -> constrained_plan.Plan:
+  return constrained_plan.choose(
+    family, constrained_methods.METHODS[method](**arguments), device_limits.build(tiers), _cost
+  )
+
+
+def test_the_depth_is_that_with_the_most_trained_layers(family):
+  # Tiers that bear 1 and 4 blocks train 1 of 1 and 1 of 1, 1 of 2 and 2 of 2, 1 of 4 and 4 of 4: 1, 1.5 and 2.5 on average.
+  plan = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[1, 4])')
+  assert plan.considered == {1: 1.0, 2: 1.5, 4: 2.5}
+  assert (plan.depth, plan.trainable) == (4, 'suffix')
+  assert plan.devices == 'tiers(shares=[0.5, 0.5], blocks=[1, 4])'
+  assert [fit.policy for fit in plan.fits] == ['suffix(blocks=1)', 'suffix(blocks=4)']
+  assert not plan.dropped
+
+
+def test_a_depth_that_some_device_cannot_bear_is_ruled_out(family):
+  plan = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[1, 4], memory_mb=[2, 9])')
+  assert plan.depth == 2
+  expected = 'tier 0 (50% of the clients) cannot bear suffix(blocks=1) of 4 blocks, which takes 4 MB of memory'
+  assert plan.considered[4].startswith(expected)
+  assert '| 2 | 1.50 (chosen) |' in constrained_plan.table(plan)
+
+
+def test_of_equal_depths_the_smallest_is_chosen(family):
+  plan = _choose(family, 'caff', 'tiers(shares=[1.0], upload_mb=[1])')
+  assert plan.considered == {1: 1.0, 2: 1.0, 4: 1.0}
+  assert plan.depth == 1
+
+
+@pytest.mark.parametrize(('limit', 'blocks'), [(1, 1), (1.99, 1), (2, 2), (2.99, 2), (3, 3), (4, 4), (100, 4)])
+def test_a_device_takes_the_largest_that_is_not_beyond_its_limit(limit, blocks, family):
+  assert _choose(family, 'caff', f'tiers(shares=[1.0], upload_mb=[{limit}])').considered[4] == blocks
+
+
+def test_the_weakest_device_decides_for_all_where_all_are_alike(family):
+  tiers = 'tiers(shares=[0.5, 0.5], upload_mb=[3, 17])'  # Ranks are powers of 2.
+  assert _choose(family, 'lora', tiers).devices == 'tiers(shares=[0.5, 0.5], rank=[2, 2])'
+  assert _choose(family, 'hetero_lora', tiers).devices == 'tiers(shares=[0.5, 0.5], rank=[2, 16])'
+
+
+def test_a_device_that_can_bear_nothing_is_named_with_its_limit(family):
+  with pytest.raises(launch.UsageError) as caught:
+    _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 40])')
+  message = str(caught.value)
+  expected = (
+    'tier 0 (25% of the clients) cannot bear all of 1 blocks, which takes 10 MB of upload where upload_mb allows 9'
+  )
+  assert expected in message and 'drop=True' in message and '\n' not in message
+
+
+def test_weak_devices_are_left_out_on_request(family):
+  plan = _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 40])', drop=True)
+  assert plan.dropped == {0}
+  assert plan.considered == {1: 0.75, 2: 1.5, 4: 3.0}
+  assert plan.fits[0].cost is None and plan.fits[1].policy == 'all'
+  assert (
+    _choose(family, 'lora', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 5])', drop=True).fits[1].policy == 'lora(rank=4)'
+  )
+  with pytest.raises(launch.UsageError, match='no model is small enough'):
+    _choose(family, 'full', 'tiers(shares=[1.0], upload_mb=[9])', drop=True)
+
+
+@pytest.mark.parametrize('method', constrained_methods.METHODS)
+def test_every_method_makes_specs_that_can_be_built(method, family):
+  plan = _choose(family, method, 'tiers(shares=[0.5, 0.5], memory_mb=[100, 200])')
+  devices = device_specs.build(plan.trainable, plan.devices)
+  device_specs.adapt(devices, family.build(plan.depth, _VOCABULARY_SIZE), 0, plan.trainable)
+  assert len(devices.shares) == 2
+  assert plan.depth == 4  # Nothing limits it.
+  assert '| tier 0 (50% of the clients) | memory_mb=100 |' in constrained_plan.table(plan)
+
+
+def test_sub_models_count_as_their_share_of_the_layers(family):
+  assert _choose(family, 'fedrolex', 'tiers(shares=[1.0], upload_mb=[0.5])').considered == {1: 0.5, 2: 1.0, 4: 2.0}
+
+
+def test_real_costs_are_those_of_the_policy(family):
+  cost = constrained_plan.costs(family, constrained_methods.caff(), _SETTING, _VOCABULARY_SIZE)
+  model = family.build(2, _VOCABULARY_SIZE)
+  assert cost(2, 1) == client_costs.client_cost(policies.suffix(1), model, _SETTING)
+  assert cost(2, 1) is cost(2, 1)  # Found once.
+
+
+def test_depths_without_a_recipe_are_refused(family, tmp_path):
+  with pytest.raises(ValueError, match='depths must be a list of some of 3, 6, 9, 12, not'):
+    model_family.transformer(depths=[3, 5])
+  with pytest.raises(ValueError, match='holds no recipes such as'):
+    model_family.transformer(recipes=str(tmp_path))
+  assert model_family.transformer().depths == (3, 6, 9, 12)

@@ -1,0 +1,93 @@
+"""The cost of a client's round: operations by hand, bytes as they travel, memory part by part."""
+
+import dataclasses
+
+from absl.testing import parameterized
+import tensorflow as tf
+
+from compression import update_codec
+from experiments import codec_specs
+from models import language_task
+from models import transformer
+from optimizers import client_costs
+from optimizers import fed_opt
+from optimizers import mime_lite
+from optimizers import policies
+
+_MODEL = transformer.transformer(num_layers=2, width=4, mlp_width=6, num_heads=1)(vocabulary_size=10)
+_SETTING = client_costs.Setting(
+  build_task=lambda model: language_task.build(model, sequence_length=5),
+  optimizer=fed_opt.fed_avg(client_lr=0.1).client_optimizer,
+  upload=update_codec.UpdateCodec(),
+  batch_size=3,
+  num_examples=12,
+)
+
+
+def _suffix_size(blocks: int) -> int:
+  chosen = ['head', *(f'block_{index}' for index in range(2 - blocks, 2))]
+  return sum(variable.size for variable in _MODEL.variables if variable.block in chosen)
+
+
+class ClientCostsTest(parameterized.TestCase):
+  @parameterized.parameters(1, 2)
+  def test_bytes_of_a_suffix(self, blocks):
+    cost = client_costs.client_cost(policies.suffix(blocks), _MODEL, _SETTING)
+    bitmap = -(-len(_MODEL.variables) // 8)
+    self.assertEqual(cost.upload_bytes, 4 * _suffix_size(blocks) + bitmap + 4)
+
+  def test_operations_of_a_round_are_those_of_its_examples(self):
+    once = client_costs.client_cost(policies.suffix(1), _MODEL, _SETTING)
+    twice = client_costs.client_cost(policies.suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
+    self.assertEqual(twice.flops, 2 * once.flops)
+    # One more block: kernels of 4 x 12, 4 x 4, 4 x 6 and 6 x 4, twice 2 operations a token backward (one product for the
+    # kernel, one for its input, which is new except for the first kernel), and attention, 2 products of [5, 4] x [4, 5],
+    # each twice more backward. The block above also gets the product for its first input, 4 x 12.
+    kernels, attention = 4 * 12 + 4 * 4 + 4 * 6 + 6 * 4, 2 * 5 * 5 * 4
+    backward = 2 * 12 * (5 * (2 * kernels - 4 * 12 + 4 * 12) + 2 * attention)
+    both = client_costs.client_cost(policies.suffix(2), _MODEL, _SETTING)
+    self.assertEqual(both.flops - once.flops, backward)
+
+  def test_memory_grows_with_what_is_trained(self):
+    costs = [client_costs.client_cost(policies.suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
+    added = 4 * (_suffix_size(2) - _suffix_size(1))
+    self.assertGreater(costs[1].modelled_memory_bytes - costs[0].modelled_memory_bytes, 2 * added)
+    self.assertGreater(costs[0].modelled_memory_bytes, 4 * _MODEL.num_parameters)
+
+  def test_a_sub_model_is_held_alone(self):
+    half = client_costs.client_cost(policies.width(0.5), _MODEL, _SETTING)
+    whole = client_costs.client_cost(policies.width(1.0), _MODEL, _SETTING)
+    self.assertLess(half.upload_bytes, whole.upload_bytes)
+    self.assertLess(half.modelled_memory_bytes, whole.modelled_memory_bytes)
+    self.assertLess(half.flops, whole.flops)
+
+  def test_bytes_that_depend_on_the_values_are_unknown(self):
+    def upload_bytes(text):
+      setting = dataclasses.replace(_SETTING, upload=codec_specs.build(text, 'upload'))
+      return client_costs.client_cost(policies.all_(), _MODEL, setting).upload_bytes
+
+    self.assertIsNone(upload_bytes('uniform(bits=8)|rans'))
+    self.assertLess(upload_bytes('uniform(bits=8)'), 4 * _MODEL.num_parameters)
+
+  def test_what_is_drawn_has_no_cost(self):
+    with self.assertRaisesRegex(ValueError, 'must not be drawn anew'):
+      client_costs.client_cost(policies.random(0.7), _MODEL, _SETTING)
+
+  def test_shared_states_have_none(self):
+    optimizer = mime_lite.mime_lite().client_optimizer
+    with self.assertRaisesRegex(ValueError, 'not accounted for'):
+      client_costs.client_cost(policies.all_(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
+
+
+class PayloadBytesTest(parameterized.TestCase):
+  @parameterized.parameters(
+    'identity', 'uniform(bits=4)', 'hadamard|uniform(bits=2)', 'concat|hadamard|uniform(bits=8)'
+  )
+  def test_are_those_of_what_is_encoded(self, text):
+    codec = codec_specs.build(text, 'upload')
+    tensors = [tf.ones([5, 7]), tf.ones([3]), tf.ones([40])]
+    specs, seed = [tf.TensorSpec(tensor.shape) for tensor in tensors], tf.constant([1, 2], tf.int64)
+    for present in ([True, True, True], [False, True, False]):
+      sent = codec.encode(tensors, tf.constant(present), seed, seed)
+      counted = sum(int(number) for number in update_codec.num_bytes(sent))
+      self.assertEqual(codec.payload_bytes(specs, present), counted)

@@ -56,6 +56,7 @@ def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
   source, partition = run_flags.dataset()
   constrained_run.check_source(source)
+  constrained_run.check_pretrained(run_flags.pretrained_name())
   family, method = run_flags.model(model_family.FAMILIES), run_flags.method(constrained_methods.METHODS)
   tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
   batches, config = run_flags.batches(), run_flags.config()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 
+from data import progress
 from experiments import constrained_methods
 from experiments import device_limits
 from experiments import launch
@@ -93,13 +94,15 @@ def choose(
     UsageError: If some device cannot bear any depth, with its limit.
   """
   fitted, considered = {}, {}
-  for depth in family.depths:
-    search = _Search(method, depth, functools.partial(cost, depth))
-    fits = search.fits(tiers)
-    ruled_out = search.ruled_out(fits)
-    considered[depth] = ruled_out or sum(fit.tier.share * fit.layers for fit in fits)
-    if not ruled_out:
-      fitted[depth] = fits
+  with progress.bar('what devices can bear', len(family.depths), 'model') as report:
+    for depth in family.depths:
+      search = _Search(method, depth, functools.partial(cost, depth))
+      fits = search.fits(tiers)
+      ruled_out = search.ruled_out(fits)
+      considered[depth] = ruled_out or sum(fit.tier.share * fit.layers for fit in fits)
+      if not ruled_out:
+        fitted[depth] = fits
+      report(1)
   if not fitted:
     raise launch.UsageError(
       f'no model is small enough: {considered[family.depths[0]]}; raise that limit, choose another --trainable, or '
@@ -214,10 +217,11 @@ class _Search:
 
 
 def _specs(method: constrained_methods.Method, fits: Sequence[Fit]) -> tuple[str, str]:
-  """Returns the specs of `--trainable` and `--devices`; who is left out has the policy of the others."""
+  """Returns the specs of `--trainable` and `--devices`; who is left out would train the least of what others do."""
   arguments = dict(shares=[fit.tier.share for fit in fits])
   if method.argument:
-    arguments[method.argument] = [fit.size for fit in fits]
+    least = min(fit.size for fit in fits if fit.policy)
+    arguments[method.argument] = [fit.size if fit.policy else least for fit in fits]
   return method.policy, _text(spec.Call('tiers', arguments))
 
 

@@ -23,6 +23,15 @@ def check_source(source: source_lib.TextSource) -> None:
     )
 
 
+def check_pretrained(name: str | None) -> None:
+  """Raises `UsageError` if `--pretrained` names anything."""
+  if name:
+    raise launch.UsageError(
+      f'--pretrained={name} does not apply: each of its models has a recipe; name a folder of your own recipes by '
+      "--model='transformer(recipes=...)'"
+    )
+
+
 def setting(
   text: federated_text.FederatedText,
   algorithm: algorithms.Algorithm,

@@ -187,8 +187,8 @@ def dataset_text() -> str:
   return _DATASET.value
 
 
-def pretrained_name() -> str:
-  """Returns the value of `--pretrained`, for binaries where it has a default."""
+def pretrained_name() -> str | None:
+  """Returns the value of `--pretrained`."""
   return _PRETRAINED.value
 
 

@@ -94,6 +94,9 @@ def test_weak_devices_are_left_out_on_request(family):
   assert (
     _choose(family, 'lora', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 5])', drop=True).fits[1].policy == 'lora(rank=4)'
   )
+  assert _choose(family, 'lora', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 5])', drop=True).devices == (
+    'tiers(shares=[0.5, 0.5], rank=[4, 4])'  # A policy for everyone, though the first take no part.
+  )
   with pytest.raises(launch.UsageError, match='no model is small enough'):
     _choose(family, 'full', 'tiers(shares=[1.0], upload_mb=[9])', drop=True)
 

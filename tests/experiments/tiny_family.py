@@ -4,6 +4,7 @@ import pathlib
 
 RECIPE = """\
 --dataset={dataset}
+--corpus={dataset}
 --model=transformer(num_layers={depth}, width=8, mlp_width=8, num_heads=1)
 --steps=4
 --batch_size=8

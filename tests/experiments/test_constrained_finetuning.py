@@ -1,0 +1,103 @@
+"""The binary for devices with limits: what it chooses, sends, leaves behind, and refuses."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from compression import update_codec
+from experiments import constrained_methods
+from experiments import constrained_plan
+from experiments import metrics
+from experiments import model_family
+from models import language_task
+from optimizers import client_costs
+from optimizers import fed_opt
+from tests import language_model_runs as runs
+from tests.experiments import tiny_family
+
+_LENGTH = 20
+
+
+@pytest.fixture(scope='module')
+def dataset(text) -> str:
+  return f'text(path={str(text)!r}, vocabulary="characters", sequence_length={_LENGTH})'
+
+
+@pytest.fixture(scope='module')
+def recipes(dataset, tmp_path_factory) -> pathlib.Path:
+  return tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2), dataset)
+
+
+@pytest.fixture(scope='module')
+def costs(recipes) -> constrained_plan.Cost:
+  setting = client_costs.Setting(
+    build_task=lambda model: language_task.build(model, _LENGTH),
+    optimizer=fed_opt.fed_avg(client_lr=0.3).client_optimizer,
+    upload=update_codec.UpdateCodec(),
+    batch_size=16,
+    num_examples=16,
+  )
+  return constrained_plan.costs(model_family.Family(recipes), constrained_methods.caff(), setting, 99)
+
+
+def _run(recipes, environment, output_dir, **settings) -> subprocess.CompletedProcess[str]:
+  settings = (
+    dict(
+      model=f'transformer(recipes={str(recipes)!r})',
+      rounds=2,
+      clients_per_round=8,
+      rounds_per_eval=2,
+      output_dir=output_dir,
+    )
+    | settings
+  )
+  flags = [f'--{name}={value}' for name, value in settings.items()]
+  return runs.finish([sys.executable, '-m', 'experiments.constrained_finetuning', *flags], environment)
+
+
+def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, environment, tmp_path):
+  limits = [1e-6, *(costs(2, blocks).upload_bytes / 1e6 for blocks in (1, 2))]
+  process = _run(
+    recipes,
+    environment,
+    tmp_path / 'run',
+    dataset=dataset,
+    trainable='caff(drop=True)',
+    devices=f'tiers(shares=[0.2, 0.4, 0.4], upload_mb={limits})',
+    clients_per_round=0,
+  )
+  assert process.returncode == 0, process.stderr
+  assert '| 2 | 1.20 (chosen) |' in process.stdout and 'left out' in process.stdout  # 0.4 * 1 + 0.4 * 2
+  assert 'tiny_2 is pre-trained first' in process.stderr and 'tiny_1' not in process.stderr
+  rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
+  assert {row['upload_bytes_per_client_max'] for row in rows[1:]} == {costs(2, 2).upload_bytes}
+  assert all(0 < row['trained_fraction'] < 1 for row in rows[1:])
+  plan = (tmp_path / 'run' / 'plan.md').read_text()
+  assert '| tier 2 (40% of the clients) |' in plan and 'suffix(blocks=2)' in plan and 'after the training' in plan
+  num_clients = json.loads((tmp_path / 'run' / 'summary.json').read_text())['num_clients_total']
+  members = re.findall(r'\| tier (\d) \| (\d+) \|', plan)
+  assert num_clients == sum(int(count) for tier, count in members if tier != '0')
+  assert {row['num_clients'] for row in rows[1:]} == {num_clients}
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    (dict(dataset='docstrings'), 'predict characters: write --dataset='),
+    (
+      dict(devices='tiers(shares=[1.0], memory_mb=[0.001])'),
+      'tier 0 (100% of the clients) cannot bear suffix(blocks=1)',
+    ),
+    (dict(pretrained='runs/other'), 'each of its models has a recipe'),
+  ],
+)
+def test_what_cannot_be_is_refused_in_one_line(settings, message, dataset, recipes, environment, tmp_path):
+  process = _run(recipes, environment, tmp_path / 'run', **(dict(dataset=dataset) | settings))
+  assert process.returncode == 2, process.stderr
+  last = process.stderr.strip().rpartition('\n')[2]
+  assert last.startswith('error: ') and message in last and 'Traceback' not in process.stderr
+  assert not (tmp_path / 'run').exists()

@@ -4,7 +4,7 @@ Question: what do devices gain by training the last layers only, against LoRA, t
 
     python -m experiments.constrained_finetuning --output_dir=runs/constrained
     python -m experiments.constrained_finetuning --trainable='lora(drop=True)' \\
-      --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[25, 50, 90], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
+      --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[30, 60, 100], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
 
 Of the models that --model names, the one is chosen that lets devices train the most layers on average, and each device
 the most of it that its limits allow; both are printed first. Models are pre-trained when they are chosen first, and kept.
@@ -42,7 +42,7 @@ run_flags.specialize(
   ),
   trainable=('caff', f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}.'),
   devices=(
-    'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[25, 40, 60])',
+    'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[30, 45, 60])',
     'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '
     'peak of a local step, upload_mb and gflops of a round.',
   ),

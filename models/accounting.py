@@ -38,7 +38,7 @@ class StepCost:
     weight_bytes: Of all variables.
     gradient_bytes: Of the gradients of the trained ones.
     activation_bytes: What the forward pass keeps for the backward pass.
-    workspace_bytes: Twice the largest tensor of the forward pass: its gradient, and that from which it is made.
+    workspace_bytes: Four times the largest tensor of the forward pass: an allowance for what is there for a moment only.
   """
 
   forward_flops: float
@@ -77,7 +77,7 @@ def step_cost(task: task_lib.Task, trained: Trained, batch_size: int) -> StepCos
     weight_bytes=sum(sizes),
     gradient_bytes=sum(size * probability for size, probability in zip(sizes, trained, strict=True)),
     activation_bytes=kept_bytes(graph),
-    workspace_bytes=2 * _largest_bytes(graph),
+    workspace_bytes=4 * _largest_bytes(graph),
   )
 
 

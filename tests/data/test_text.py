@@ -12,6 +12,7 @@ import pytest
 
 from data import errors
 from data import text
+from tools import shakespeare_speakers
 
 _ANY_TEXT = st.text(st.characters(), max_size=40)  # includes quotes, newlines, null characters, lone surrogates
 
@@ -94,3 +95,16 @@ def test_the_fingerprint_follows_the_files(tmp_path: pathlib.Path):
   assert text.text(path=str(tmp_path)).fingerprint == first
   (tmp_path / 'a' / 'y.txt').write_text('two')
   assert text.text(path=str(tmp_path)).fingerprint != first
+
+
+def test_a_play_becomes_a_client_for_each_speaker(tmp_path: pathlib.Path):
+  play = 'ROMEO:\nBut soft,\nwhat light?\n\nA street.\n\nJULIET:\nO Romeo!\n\nROMEO:\nIt is.\n'
+  assert list(shakespeare_speakers.speeches(play)) == [
+    ('ROMEO', 'But soft, what light?'),
+    ('JULIET', 'O Romeo!'),
+    ('ROMEO', 'It is.'),
+  ]
+  (tmp_path / 'play.txt').write_text(play)
+  shakespeare_speakers.main(tmp_path / 'play.txt', tmp_path / 'speakers.jsonl')
+  examples = [example for _, example in text.text(str(tmp_path / 'speakers.jsonl')).read()]
+  assert [(example.client, example.text) for example in examples] == list(shakespeare_speakers.speeches(play))

@@ -106,6 +106,10 @@ class TransformerTest(parameterized.TestCase):
     self.assertEqual(suffix.gradient_bytes, 4 * sum(v.size for v in _TINY.variables if v.block in ('block_1', 'head')))
     nothing = accounting.step_cost(_task(_TINY), [False] * len(_TINY.variables), _BATCH)
     self.assertEqual((nothing.backward_flops, nothing.gradient_bytes, nothing.activation_bytes), (0.0, 0.0, 0))
+    largest = 4 * _BATCH * _LENGTH * max(_VOCABULARY, _MLP)  # The logits, or the hidden layer of a block.
+    self.assertEqual(everything.workspace_bytes, 4 * largest)
+    parts = everything.weight_bytes + 2 * everything.gradient_bytes + everything.activation_bytes + 4 * largest
+    self.assertEqual(everything.peak_bytes, parts)
 
   def test_a_block_keeps_what_its_derivatives_need(self):
     one, two = (

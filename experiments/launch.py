@@ -67,12 +67,15 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
     _refuse(f'{argv[1]!r} is not a flag: write --name=value')
   try:
     main()
+    sys.stdout.flush()
   except (UsageError, spec.SpecError, errors.DataError) as error:
     _refuse(error)
   except RunEnded as error:
     _leave(f'error: {_line(error)}', 1)
   except Stopped as stop:
     _leave(f'stopped by {stop}; the same command goes on from the last checkpoint', stop.exit_code)
+  except BrokenPipeError:
+    os._exit(128 + signal.SIGPIPE)  # Who was reading what is printed, such as `head`, has seen enough.
   except KeyboardInterrupt:
     print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
     sys.exit(_INTERRUPTED)

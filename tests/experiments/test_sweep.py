@@ -194,3 +194,14 @@ def test_a_failed_run_is_told_at_the_end(tmp_path):
   assert code == 1
   assert f'| `what=policies` | failed |  |  |  | error: {tmp_path}/nothing holds no finished run' in output
   assert '2 of 2 runs failed; their output is in' in errors
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+  script = 'from experiments import launch; launch.guarded(lambda: print("many\\n" * 100_000), ["test"])'
+  with subprocess.Popen(
+    [sys.executable, '-c', script], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+  ) as process:
+    assert process.stdout.readline() == 'many\n'
+    process.stdout.close()
+    assert process.stderr.read() == ''
+  assert process.returncode == 128 + signal.SIGPIPE

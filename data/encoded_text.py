@@ -1,6 +1,7 @@
 """A text source in the tokens of another data set's tokenizer: what a finished vocabulary makes of other text."""
 
 from collections.abc import Sequence
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -50,10 +51,13 @@ def encode(
 ) -> EncodedText:
   """Returns the text of `splits`, from the cache if it is there; shows progress on standard error.
 
-  A text without a piece is no example, as in a prepared data set. Raises DataError if the source is malformed or the
+  A text without a piece is no example, and long texts are cut for a tokenizer of characters, as in a prepared data
+  set. Raises DataError if the source is malformed or the
   cache folder cannot be written.
   """
   cache_dir = cache.default_dir() if cache_dir is None else pathlib.Path(cache_dir).absolute()
+  if tokenizer.model == tokenizer_lib.of_characters().model:
+    source = dataclasses.replace(source, vocabulary=source_lib.CHARACTERS)
   parts = [_FORMAT, source.name, source.fingerprint, source.sequence_length, *splits]
   key = hashlib.sha256(json.dumps(parts).encode() + tokenizer.model).hexdigest()[:16]
   file = cache_dir / f'{source.name}-{key}.npz'

@@ -85,7 +85,7 @@ class ClientRound:
     devices = device_specs.build(setting.policy)
     model = device_specs.adapt(devices, plain, _SEED, setting.policy)
     (policy,) = devices.tiers
-    self.task = language_task.build(client_costs.held_model(devices, model), setting.sequence_length)
+    self.task = language_task.build(client_costs.held_model(model, devices.layouts(model)[0]), setting.sequence_length)
     self.local = local_training.LocalTraining(
       self.task,
       fed_opt.fed_avg(client_lr=0.1).client_optimizer,

@@ -4,7 +4,6 @@ import json
 import pathlib
 
 import numpy as np
-from safetensors import numpy as safetensors_numpy
 import tensorflow as tf
 
 from data import catalog as data_catalog
@@ -13,6 +12,7 @@ from experiments import algorithm_specs
 from experiments import launch
 from experiments import spec
 from models import catalog as models_catalog
+from models import checkpoint
 from models import language_task
 from optimizers import local_batches
 from optimizers import local_training
@@ -34,12 +34,12 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   """
   try:
     settings = json.loads((folder / 'config.json').read_text())['settings']
-    weights = safetensors_numpy.load_file(folder / 'model.safetensors')
+    trained = checkpoint.load(folder)
   except (OSError, ValueError, KeyError) as error:
     raise launch.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error
   source = spec.build(settings['dataset'], data_catalog.DATASETS, 'dataset')
   text = prepare.prepare(source, spec.build(settings['partition'], data_catalog.PARTITIONS, 'partition'))
-  build_model = spec.build(settings['model'], models_catalog.LANGUAGE_MODELS, 'model')
+  build_model = spec.build(trained.description.model, models_catalog.LANGUAGE_MODELS, 'model')
   task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
   algorithm = algorithm_specs.build(settings['algorithm'])
   if algorithm.client_optimizer.is_shared:
@@ -51,7 +51,7 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
   client = min(clients, key=lambda client_id: (abs(clients[client_id] - _NUM_EXAMPLES), client_id))
   train = tf.function(local_training.LocalTraining(task, algorithm.client_optimizer, batches).__call__, autograph=False)
   received = local_training.Received(
-    weights=tuple(tf.constant(weights[variable.name]) for variable in task.model.variables),
+    weights=tuple(tf.constant(trained.weights[variable.name]) for variable in task.model.variables),
     round_seed=tf.constant([settings['seed'], 0], tf.int64),
     round_number=tf.constant(settings['rounds'] + 1, tf.int64),
     units={},

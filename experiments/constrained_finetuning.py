@@ -44,7 +44,7 @@ run_flags.specialize(
   devices=(
     'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[30, 45, 60])',
     'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '
-    'peak of a local step, upload_mb and gflops of a round.',
+    'peak of a local step, upload_mb and gflops of a round of the client with the most examples.',
   ),
   pretrained=(None, 'Not for this binary: each of its models has a recipe.'),
   algorithm=('fed_avg(client_lr=0.3)', None),
@@ -55,27 +55,27 @@ run_flags.specialize(
 def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
   source, partition = run_flags.dataset()
-  constrained_run.check_source(source)
-  constrained_run.check_pretrained(run_flags.pretrained_name())
   family, method = run_flags.model(model_family.FAMILIES), run_flags.method(constrained_methods.METHODS)
   tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
   batches, config = run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
+  constrained_run.check(source, communication, run_flags.pretrained_name())
 
   text = prepare.prepare(source, partition)
   setting = constrained_run.setting(text, algorithm, communication, batches, config.seed)
-  costs = constrained_plan.costs(family, method, setting, text.vocabulary_size)
+  costs = constrained_plan.costs(family, method, tiers, setting, text.vocabulary_size)
   plan = constrained_plan.choose(family, method, tiers, costs)
   print(constrained_plan.table(plan), flush=True)
   devices = device_specs.build(plan.trainable, plan.devices)
   model = run_flags.adapt(devices, family.build(plan.depth, text.vocabulary_size))
+  groups = device_groups.DeviceGroups.of(text, devices)
+  population = groups.population(plan.dropped, config.clients_per_round)
   description = constrained_run.describe(plan, text)
   start = constrained_run.start(plan, family, model, description)
 
-  groups = device_groups.DeviceGroups.of(text, devices)
   task = language_task.build(model, text.sequence_length)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  summary = run.run(task, process, groups.population(plan.dropped), config, start, description)
+  summary = run.run(task, process, population, constrained_run.planned(config, plan), start, description)
 
   accuracy = report.Measure(quality.ACCURACY)
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)

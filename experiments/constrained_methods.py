@@ -18,7 +18,7 @@ class Method:
   Attributes:
     policy: A spec of `--trainable` that lacks the argument that is fitted.
     argument: Its name; None if there is nothing to fit.
-    sizes: From the depth of the model to the values it may take, ascending: more of it costs more.
+    sizes: From the depth of the model to the values it may take, ascending.
     layers: From the depth and the value to how many layers count as trained.
     alike: Whether all devices take what the weakest one can bear.
     drops: Whether a device that cannot bear it is left out, instead of ruling the depth out.
@@ -31,10 +31,11 @@ class Method:
   alike: bool = False
   drops: bool = False
 
-  def call(self, size: float | int | None) -> spec.Call:
-    """Returns the policy of a size."""
+  def text(self, size: float | int | None) -> str:
+    """Returns the policy of a size, as an argument of `--trainable`."""
     call = spec.parse(self.policy)[0]
-    return call if self.argument is None else call._replace(arguments=call.arguments | {self.argument: size})
+    arguments = {} if self.argument is None else {self.argument: size}
+    return spec.text(call._replace(arguments=call.arguments | arguments))
 
 
 def caff(drop: bool = False) -> Method:

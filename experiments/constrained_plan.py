@@ -11,18 +11,21 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import functools
+import itertools
 
 from data import progress
 from experiments import constrained_methods
 from experiments import device_limits
+from experiments import device_specs
 from experiments import launch
 from experiments import markdown_table
 from experiments import model_family
 from experiments import spec
-from optimizers import catalog
 from optimizers import client_costs
 
 Size = float | int | None
+Sizes = tuple[Size, ...]  # One for each tier.
+Cost = Callable[[int, Sizes, int], client_costs.ClientCost]  # Of a round: from the depth, the sizes, and the tier.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +35,12 @@ class Fit:
   Attributes:
     tier: The device.
     policy: A spec of `--trainable`; None if it is left out.
-    size: The value that was fitted.
     layers: How many layers count as trained.
     cost: Of a round; None if it is left out.
   """
 
   tier: device_limits.Tier
   policy: str | None
-  size: Size
   layers: float
   cost: client_costs.ClientCost | None
 
@@ -70,9 +71,6 @@ class Plan:
     return frozenset(fit.tier.number for fit in self.fits if fit.policy is None)
 
 
-Cost = Callable[[int, Size], client_costs.ClientCost]  # Of a round, from the depth and the size of what is trained.
-
-
 def choose(
   family: model_family.Family,
   method: constrained_methods.Method,
@@ -85,7 +83,7 @@ def choose(
     family: The models.
     method: What is trained of them.
     tiers: The devices.
-    cost: Grows with the size; see `costs`.
+    cost: See `costs`.
 
   Returns:
     The plan.
@@ -93,29 +91,28 @@ def choose(
   Raises:
     UsageError: If some device cannot bear any depth, with its limit.
   """
-  fitted, considered = {}, {}
-  with progress.bar('what devices can bear', len(family.depths), 'model') as report:
-    for depth in family.depths:
-      search = _Search(method, depth, functools.partial(cost, depth))
-      fits = search.fits(tiers)
-      ruled_out = search.ruled_out(fits)
-      considered[depth] = ruled_out or sum(fit.tier.share * fit.layers for fit in fits)
-      if not ruled_out:
-        fitted[depth] = fits
+  searches = {depth: _Search(method, depth, tiers, cost) for depth in family.depths}
+  considered = {}
+  with progress.bar('what devices can bear', len(searches), 'model') as report:
+    for depth, search in searches.items():
+      considered[depth] = search.ruled_out or search.mean_layers
       report(1)
-  if not fitted:
+  possible = [depth for depth in family.depths if not searches[depth].ruled_out]
+  if not possible:
+    remedy = '' if method.drops else ', or leave such devices out by its argument drop=True'
     raise launch.UsageError(
-      f'no model is small enough: {considered[family.depths[0]]}; raise that limit, choose another --trainable, or '
-      'leave such devices out by its argument drop=True'
+      f'no model is small enough: {considered[family.depths[0]]}; raise that limit, choose another --trainable{remedy}'
     )
-  depth = max(fitted, key=lambda each: considered[each])
-  trainable, devices = _specs(method, fitted[depth])
-  return Plan(depth, family.spec(depth), trainable, devices, fitted[depth], considered)
+  depth = max(possible, key=lambda each: considered[each])
+  chosen = searches[depth]
+  devices = _devices(method, tiers, chosen.sizes)
+  return Plan(depth, family.spec(depth), method.policy, devices, chosen.fits(), considered)
 
 
 def costs(
   family: model_family.Family,
   method: constrained_methods.Method,
+  tiers: Sequence[device_limits.Tier],
   setting: client_costs.Setting,
   vocabulary_size: int,
 ) -> Cost:
@@ -124,6 +121,7 @@ def costs(
   Args:
     family: The models.
     method: What is trained of them.
+    tiers: The devices.
     setting: How.
     vocabulary_size: Of the models.
 
@@ -132,12 +130,12 @@ def costs(
   """
 
   @functools.cache
-  def cost(depth: int, size: Size) -> client_costs.ClientCost:
-    policy = spec.build_call(method.call(size), catalog.POLICIES, 'trainable')
+  def cost(depth: int, sizes: Sizes, tier: int) -> client_costs.ClientCost:
+    devices = device_specs.build(method.policy, _devices(method, tiers, sizes))
     try:
-      return client_costs.client_cost(policy, family.build(depth, vocabulary_size), setting)
+      return client_costs.client_cost(devices, tier, family.build(depth, vocabulary_size), setting)
     except ValueError as error:
-      raise launch.UsageError(f'{_text(method.call(size))} has no cost to hold against limits: {error}') from error
+      raise launch.UsageError(f'{method.text(sizes[tier])} has no cost to hold against limits: {error}') from error
 
   return cost
 
@@ -150,81 +148,99 @@ def table(plan: Plan) -> str:
   ]
   rows = []
   for fit in plan.fits:
-    cost = fit.cost
-    cells = (
-      [f'{cost.modelled_memory_bytes / 1e6:.2f}', _upload(cost), f'{cost.flops / 1e9:.1f}'] if cost else ['', '', '']
-    )
     limits = ', '.join(f'{name}={value:g}' for name, value in fit.tier.limits.items()) or 'none'
-    rows.append([str(fit.tier), limits, fit.policy or 'left out', *cells])
-  header = ['tier', 'limits', 'trains', 'memory MB (modelled)', 'upload MB', 'GFLOP a round']
-  return '\n\n'.join(
-    [
-      markdown_table.render(['blocks', 'mean number of layers that devices train'], considered),
-      markdown_table.render(header, rows),
-    ]
-  )
+    rows.append([str(fit.tier), limits, fit.policy or 'left out', *_numbers(fit.cost)])
+  header = ['tier', 'limits', 'trains', 'memory MB (modelled)', 'upload MB', 'GFLOP, client with the most examples']
+  parts = [
+    markdown_table.render(['blocks', 'mean number of layers that devices train'], considered),
+    markdown_table.render(header, rows),
+  ]
+  if not plan.dropped:
+    flags = f'--model={plan.model!r} --trainable={plan.trainable!r} --devices={plan.devices!r}'
+    parts.append(f'As of experiments.language_model: {flags}')
+  return '\n\n'.join(parts)
 
 
-def _upload(cost: client_costs.ClientCost) -> str:
-  return 'varies' if cost.upload_bytes is None else f'{cost.upload_bytes / 1e6:.3f}'
+def _numbers(cost: client_costs.ClientCost | None) -> list[str]:
+  if cost is None:
+    return ['', '', '']
+  upload = 'varies' if cost.upload_bytes is None else f'{cost.upload_bytes / 1e6:.3f}'
+  return [f'{cost.modelled_memory_bytes / 1e6:.2f}', upload, f'{cost.flops / 1e9:.1f}']
+
+
+def _devices(method: constrained_methods.Method, tiers: Sequence[device_limits.Tier], sizes: Sizes) -> str:
+  """Returns the spec of `--devices`."""
+  arguments = dict(shares=[tier.share for tier in tiers])
+  if method.argument:
+    arguments[method.argument] = list(sizes)
+  return spec.text(spec.Call('tiers', arguments))
 
 
 class _Search:
   """Fits a method to devices, on a model of one depth."""
 
-  def __init__(self, method: constrained_methods.Method, depth: int, cost: Callable[[Size], client_costs.ClientCost]):
-    self._method, self._depth, self._cost = method, depth, cost
+  def __init__(
+    self,
+    method: constrained_methods.Method,
+    depth: int,
+    tiers: Sequence[device_limits.Tier],
+    cost: Cost,
+  ):
+    self._method, self._depth, self._tiers = method, depth, tiers
+    self._cost = functools.partial(cost, depth)
     self._sizes = list(method.sizes(depth))
 
-  def fits(self, tiers: Sequence[device_limits.Tier]) -> tuple[Fit, ...]:
-    """Returns the largest that each device can bear; of methods that treat all alike, that of the weakest."""
-    numbers = [self._num_borne(tier) for tier in tiers]
-    if self._method.alike and any(numbers):
-      least = min(number for number in numbers if number)
-      numbers = [number and least for number in numbers]
-    return tuple(self._fit(tier, number) for tier, number in zip(tiers, numbers, strict=True))
+  @functools.cached_property
+  def _borne(self) -> tuple[int, ...]:
+    """How many of the sizes each device can bear; of methods that treat all alike, as many as the weakest one."""
+    found = [self._num_borne(tier) for tier in self._tiers]
+    least = min((number for number in found if number), default=0)
+    return tuple(number and least for number in found) if self._method.alike else tuple(found)
 
-  def ruled_out(self, fits: Sequence[Fit]) -> str:
-    """Says why devices cannot train this depth; nothing if they can."""
-    out = [fit.tier for fit in fits if fit.tier.exceeded(self._smallest)]
-    if not out or (self._method.drops and len(out) < len(fits)):
-      return ''
-    needs = ' and '.join(out[0].exceeded(self._smallest))
-    return (
-      f'{out[0]} cannot bear {_text(self._method.call(self._sizes[0]))} of {self._depth} blocks, which takes {needs}'
-    )
+  @functools.cached_property
+  def ruled_out(self) -> str:
+    """Why devices cannot train this depth; nothing if they can."""
+    out = [tier for tier, number in zip(self._tiers, self._borne, strict=True) if not number]
+    is_possible = len(out) < len(self._tiers) if self._method.drops else not out
+    return '' if is_possible else self._refusal(out)
 
   @property
-  def _smallest(self) -> client_costs.ClientCost:
-    return self._cost(self._sizes[0])
+  def mean_layers(self) -> float:
+    """How many layers devices train on average; those left out none."""
+    return sum(tier.share * self._layers(number) for tier, number in zip(self._tiers, self._borne, strict=True))
+
+  @property
+  def sizes(self) -> Sizes:
+    """The size of each tier; that of tiers left out, whose clients take no part, is the least of the others'."""
+    least = min(number for number in self._borne if number)
+    return tuple(self._sizes[(number or least) - 1] for number in self._borne)
+
+  def fits(self) -> tuple[Fit, ...]:
+    """Returns what each device trains, at the cost that it has beside the others; raises `UsageError` if that is too much."""
+    found = []
+    for tier, number, size in zip(self._tiers, self._borne, self.sizes, strict=True):
+      cost = self._cost(self.sizes, tier.number) if number else None
+      exceeded = tier.exceeded(cost) if cost else []
+      if exceeded:
+        raise launch.UsageError(
+          f'{self._method.text(size)} takes {tier} {" and ".join(exceeded)} beside the other tiers: raise that limit'
+        )
+      found.append(Fit(tier, self._method.text(size) if number else None, self._layers(number), cost))
+    return tuple(found)
+
+  def _layers(self, number: int) -> float:
+    return self._method.layers(self._depth, self._sizes[number - 1]) if number else 0.0
+
+  def _alone(self, size: Size) -> client_costs.ClientCost:
+    """Returns the cost of a size if all tiers have it."""
+    return self._cost((size,) * len(self._tiers), 0)
 
   def _num_borne(self, tier: device_limits.Tier) -> int:
-    """Returns how many of the sizes a device can bear: costs grow with the size."""
-    low, high = 0, len(self._sizes)
-    while low < high:
-      middle = (low + high) // 2
-      if tier.exceeded(self._cost(self._sizes[middle])):
-        high = middle
-      else:
-        low = middle + 1
-    return low
+    """Returns how many sizes, from the smallest on, a device can bear, all of them."""
+    borne = itertools.takewhile(lambda size: not tier.exceeded(self._alone(size)), self._sizes)
+    return sum(1 for _ in borne)
 
-  def _fit(self, tier: device_limits.Tier, number: int) -> Fit:
-    if not number:
-      return Fit(tier, None, None, 0.0, None)
-    size = self._sizes[number - 1]
-    return Fit(tier, _text(self._method.call(size)), size, self._method.layers(self._depth, size), self._cost(size))
-
-
-def _specs(method: constrained_methods.Method, fits: Sequence[Fit]) -> tuple[str, str]:
-  """Returns the specs of `--trainable` and `--devices`; who is left out would train the least of what others do."""
-  arguments = dict(shares=[fit.tier.share for fit in fits])
-  if method.argument:
-    least = min(fit.size for fit in fits if fit.policy)
-    arguments[method.argument] = [fit.size if fit.policy else least for fit in fits]
-  return method.policy, _text(spec.Call('tiers', arguments))
-
-
-def _text(call: spec.Call) -> str:
-  listed = ', '.join(f'{name}={value!r}' for name, value in call.arguments.items())
-  return f'{call.name}({listed})' if listed else call.name
+  def _refusal(self, out: Sequence[device_limits.Tier]) -> str:
+    cost = self._alone(self._sizes[0])
+    needs = ' and '.join(f'{tier}: {", ".join(tier.exceeded(cost))}' for tier in out)
+    return f'{self._method.text(self._sizes[0])} of {self._depth} blocks is too much for {needs}'

@@ -1,11 +1,14 @@
 """The parts of a run under limits: what its clients' rounds cost, and where a planned model starts."""
 
+import dataclasses
+
 from data import federated_text
 from data import source as source_lib
 from experiments import constrained_plan
 from experiments import launch
 from experiments import model_family
 from experiments import pretrained
+from experiments import run
 from experiments import run_flags
 from models import checkpoint
 from models import language_task
@@ -15,20 +18,18 @@ from optimizers import client_costs
 from optimizers import local_batches
 
 
-def check_source(source: source_lib.TextSource) -> None:
-  """Raises `UsageError` unless a data set is one of characters, as the families are."""
+def check(source: source_lib.TextSource, communication: algorithms.Communication, pretrained_name: str | None) -> None:
+  """Raises `UsageError` for what this binary cannot do: other tokens than characters, select, and other starts."""
   if source.vocabulary != source_lib.CHARACTERS:
     raise launch.UsageError(
       f'the models of this binary predict characters: write --dataset=\'{source.name}(vocabulary="characters", ...)\''
     )
-
-
-def check_pretrained(name: str | None) -> None:
-  """Raises `UsageError` if `--pretrained` names anything."""
-  if name:
+  if communication.selection is not None:
+    raise launch.UsageError('--download=select(...) does not apply: limits decide which part a device trains')
+  if pretrained_name:
     raise launch.UsageError(
-      f'--pretrained={name} does not apply: each of its models has a recipe; name a folder of your own recipes by '
-      "--model='transformer(recipes=...)'"
+      f'--pretrained={pretrained_name} does not apply: each of its models has a recipe; name a folder of your own '
+      "recipes by --model='transformer(recipes=...)'"
     )
 
 
@@ -80,11 +81,11 @@ def start(
 
 def describe(plan: constrained_plan.Plan, text: federated_text.FederatedText) -> checkpoint.Description:
   """Says what the plan makes of the model."""
-  return checkpoint.Description(
-    model=plan.model,
-    vocabulary_size=text.vocabulary_size,
-    sequence_length=text.sequence_length,
-    tokenizer=text.tokenizer.model,
-    trainable=plan.trainable,
-    devices=plan.devices,
-  )
+  described = run_flags.description(text, None)
+  return dataclasses.replace(described, model=plan.model, trainable=plan.trainable, devices=plan.devices)
+
+
+def planned(config: run.Config, plan: constrained_plan.Plan) -> run.Config:
+  """Returns the configuration of a run that is continued by the same plan only."""
+  facts = dict(planned_model=plan.model, planned_trainable=plan.trainable, planned_devices=plan.devices)
+  return dataclasses.replace(config, facts=facts)

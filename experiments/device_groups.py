@@ -10,13 +10,16 @@ import tensorflow as tf
 
 from data import client_key
 from data import federated_text
+from data import progress
 from experiments import central_evaluation
+from experiments import launch
 from experiments import markdown_table
 from experiments import population as population_lib
-from models import checkpoint
-from models import model as model_lib
+from experiments import pretrained
 from models import task as task_lib
 from optimizers import devices as devices_lib
+
+_MAX_EXAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +39,21 @@ class DeviceGroups:
     """Asks `devices` for the tier of every training client."""
     ids = text.client_ids('train')
     keys = tf.constant([client_key.of_id(client_id) for client_id in ids], tf.int64)
-    tiers = tf.map_fn(devices.tier, keys, fn_output_signature=tf.int32).numpy()
+    draw = tf.function(lambda keys: tf.map_fn(devices.tier, keys, fn_output_signature=tf.int32), autograph=False)
+    tiers = draw(keys).numpy()
     return cls(text, tuple(tuple(np.array(ids)[tiers == number].tolist()) for number in range(len(devices.shares))))
 
-  def population(self, left_out: Collection[int]) -> population_lib.Population:
-    """Returns the clients of a run in which those of some tiers take no part."""
-    taking_part = [client_id for number, ids in enumerate(self.members) if number not in left_out for client_id in ids]
-    return dataclasses.replace(population_lib.Population.of(self.text), participants=sorted(taking_part))
+  def population(self, left_out: Collection[int], clients_per_round: int) -> population_lib.Population:
+    """Returns the clients of a run in which those of some tiers take no part; raises `UsageError` if too few are left."""
+    participants = sorted(
+      client_id for number, ids in enumerate(self.members) if number not in left_out for client_id in ids
+    )
+    if len(participants) < max(1, clients_per_round):
+      raise launch.UsageError(
+        f'--clients_per_round={clients_per_round}, but {len(participants)} clients have devices that can train: lower '
+        'it, or raise limits'
+      )
+    return dataclasses.replace(population_lib.Population.of(self.text), participants=participants)
 
   def table(
     self, task: task_lib.Task, start: Sequence[np.ndarray], run: pathlib.Path, max_clients: int, seed: int
@@ -53,23 +64,21 @@ class DeviceGroups:
       task: Of the run.
       start: The weights it began with, in the order of the model.
       run: Its folder.
-      max_clients: Clients of a group that count, drawn by the seed; 0 for all.
+      max_clients: Clients of a group that count, drawn by the seed; 0 for all. Of their examples the first 2,000 do.
       seed: Of the run.
 
     Returns:
       A Markdown table.
     """
-    evaluation, weights = central_evaluation.Evaluation(task), _weights(run, task.model)
+    evaluation = central_evaluation.Evaluation(task)
+    models = [start, pretrained.weights_of(pretrained.load(run), task.model)]
     rows = []
-    for number, ids in enumerate(self.members):
-      tokens = self.text.tokens('train', population_lib.evaluation_ids(ids, max_clients, seed))
-      accuracies = [evaluation(each, tokens)['eval/accuracy'] for each in (start, weights)] if len(tokens) else []
-      rows.append([f'tier {number}', f'{len(ids)}', *(f'{accuracy:.3f}' for accuracy in accuracies)])
+    with progress.bar('accuracy by device', len(self.members), 'tier') as report:
+      for number, ids in enumerate(self.members):
+        tokens = self.text.tokens('train', population_lib.evaluation_ids(ids, max_clients, seed))[:_MAX_EXAMPLES]
+        accuracies = [f'{evaluation(model, tokens)["eval/accuracy"]:.3f}' if len(tokens) else '' for model in models]
+        rows.append([f'tier {number}', f'{len(ids)}', *accuracies])
+        report(1)
     return markdown_table.render(
       ['device', 'clients', 'accuracy on their own text, before', 'after the training'], rows
     )
-
-
-def _weights(run: pathlib.Path, model: model_lib.Model) -> list[np.ndarray]:
-  weights = checkpoint.load(run).weights
-  return [weights[variable.name] for variable in model.variables]

@@ -37,9 +37,11 @@ class Tier(NamedTuple):
     for name, limit in self.limits.items():
       what, unit, value = _UNITS[name]
       if name == 'upload_mb' and cost.upload_bytes is None:
-        raise launch.UsageError('upload_mb needs an --upload of fixed size: leave out the entropy coder')
+        raise launch.UsageError(
+          'upload_mb needs an --upload of fixed size: leave out entropy coders and rate_distortion'
+        )
       if value(cost) > limit:
-        found.append(f'{value(cost):.3g} {unit} of {what} where {name} allows {limit:g}')
+        found.append(f'{value(cost):.7g} {unit} of {what} where {name} allows {limit:.7g}')
     return found
 
 

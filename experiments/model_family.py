@@ -4,12 +4,15 @@ from collections.abc import Sequence
 import pathlib
 import re
 
+from data import catalog as data_catalog
+from data import source
 from experiments import recipe
 from experiments import spec
 from models import catalog
 from models import model as model_lib
 
 _RECIPES = recipe.RECIPES.parent / 'tiny_transformers'
+_ANY_VOCABULARY_SIZE = 8  # To count blocks.
 _NAME = re.compile(r'(?P<prefix>.*_)(?P<depth>\d+)')
 
 
@@ -28,16 +31,38 @@ class Family:
       depths: Which of them; None for all.
 
     Raises:
-      ValueError: If there are none, or not of these depths.
+      ValueError: If there are none, not of these depths, or one that is not what its name says.
     """
     self._recipes = recipes
-    self._names = {int(found['depth']): found[0] for name in recipe.names(recipes) if (found := _NAME.fullmatch(name))}
+    self._names = {}
+    for name in recipe.names(recipes):
+      if found := _NAME.fullmatch(name):
+        self._add(int(found['depth']), name)
     if not self._names:
       raise ValueError(f'{recipes} holds no recipes such as transformer_3.flags')
-    chosen = list(self._names) if depths is None else depths
-    if not isinstance(chosen, (list, tuple)) or not chosen or not all(depth in self._names for depth in chosen):
+    chosen = sorted(self._names) if depths is None else depths
+    if not isinstance(chosen, (list, tuple)) or not chosen or not all(self._has(depth) for depth in chosen):
       raise ValueError(f'depths must be a list of some of {", ".join(map(str, sorted(self._names)))}, not {depths!r}')
     self.depths = tuple(sorted(set(chosen)))
+
+  def _add(self, depth: int, name: str) -> None:
+    if depth in self._names:
+      raise ValueError(f'{self._recipes} holds {self._names[depth]} and {name}, both of depth {depth}: remove one')
+    text, dataset = (recipe.flag(name, flag, self._recipes) for flag in ('model', 'dataset'))
+    if not text or not dataset:
+      raise ValueError(f'{self._recipes / name}.flags must have --model and --dataset')
+    if spec.build(dataset, data_catalog.DATASETS, 'dataset').vocabulary != source.CHARACTERS:
+      raise ValueError(f'{self._recipes / name}.flags must have a --dataset with vocabulary="characters"')
+    variables = spec.build(text, catalog.LANGUAGE_MODELS, 'model')(_ANY_VOCABULARY_SIZE).variables
+    num_blocks = len({variable.block for variable in variables if variable.block.startswith('block_')})
+    if num_blocks != depth:
+      raise ValueError(
+        f'{self._recipes / name}.flags has a model of {num_blocks} blocks: call it ..._{num_blocks}.flags'
+      )
+    self._names[depth] = name
+
+  def _has(self, depth: object) -> bool:
+    return isinstance(depth, int) and not isinstance(depth, bool) and depth in self._names
 
   def spec(self, depth: int) -> str:
     """Returns the model of a depth as an argument of `--model` of `experiments.language_model`."""

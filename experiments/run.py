@@ -44,6 +44,7 @@ class Config:
     eval_clients: Held-out clients that every evaluation uses; 0 for all.
     seed: Decides which clients are drawn.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
+    facts: What follows from them and decides the result besides; likewise.
     start_runtime: Where the run computes; see `runtime_specs`.
   """
 
@@ -55,6 +56,7 @@ class Config:
   eval_clients: int = 100
   seed: int = 0
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  facts: dict[str, Any] = dataclasses.field(default_factory=dict)
   start_runtime: runtime_specs.Start = runtime_specs.start_local
 
 
@@ -88,7 +90,7 @@ def run(
   num_clients = len(population.training_ids)
   if config.clients_per_round > num_clients:
     raise launch.UsageError(
-      f'clients_per_round={config.clients_per_round}, but the data set has {num_clients} training clients: lower it'
+      f'clients_per_round={config.clients_per_round}, but only {num_clients} clients train: lower it'
     )
   config = dataclasses.replace(config, clients_per_round=config.clients_per_round or num_clients)
   facts = dict(
@@ -96,6 +98,7 @@ def run(
     heldout_hash=population.heldout_hash,
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
+    **config.facts,
   )
   start_runtime = config.start_runtime(
     config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round

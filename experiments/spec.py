@@ -46,6 +46,12 @@ def parse(text: str) -> list[Call]:
   return [_call(node, text) for node in _chain(expression)]
 
 
+def text(call: Call) -> str:
+  """Returns the spec of a call; inverts `parse`."""
+  listed = ', '.join(f'{name}={value!r}' for name, value in call.arguments.items())
+  return f'{call.name}({listed})' if listed else call.name
+
+
 def _chain(node: ast.expr) -> list[ast.expr]:
   if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
     return _chain(node.left) + _chain(node.right)

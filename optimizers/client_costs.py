@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from compression import adaptive
+from compression import slices
 from compression import update_codec
 from models import accounting
 from models import model as model_lib
@@ -44,24 +46,25 @@ class Setting:
     optimizer: Of the local steps.
     upload: Encodes updates.
     batch_size: Examples in a local batch.
-    num_examples: That a client goes through in a round, all epochs together.
+    num_examples: That the client with the most of them goes through in a round, all epochs together.
     seed: Of the run.
   """
 
   build_task: Callable[[model_lib.Model], task_lib.Task]
   optimizer: local_optimizer.LocalOptimizer
-  upload: update_codec.UpdateCodec
+  upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec
   batch_size: int
   num_examples: int
   seed: int = 0
 
 
-def client_cost(policy: trainable.Policy, model: model_lib.Model, setting: Setting) -> ClientCost:
+def client_cost(devices: devices_lib.Devices, tier: int, model: model_lib.Model, setting: Setting) -> ClientCost:
   """Accounts for a client.
 
   Args:
-    policy: What it trains; nothing that is drawn when the graph runs.
-    model: Before the policy adapts it.
+    devices: Who trains what; nothing that is drawn when the graph runs.
+    tier: The client's.
+    model: Before the policies adapt it.
     setting: The rest.
 
   Returns:
@@ -72,30 +75,41 @@ def client_cost(policy: trainable.Policy, model: model_lib.Model, setting: Setti
   """
   if setting.optimizer.is_shared:
     raise ValueError('clients receive and send the state of an optimizer, which is not accounted for')
-  devices = devices_lib.Devices((policy,))
   adapted = devices.adapt(model)
-  held = held_model(devices, adapted)
-  trained = known_flags(policy, adapted, setting.seed)
+  layouts = devices.layouts(adapted)
+  held = held_model(adapted, layouts[tier])
+  trained = known_flags(devices.tiers[tier], adapted, setting.seed)
   if None in trained:
     raise ValueError('what a client trains must not be drawn anew: its cost would change from round to round')
   step = accounting.step_cost(setting.build_task(held), trained, setting.batch_size)
-  specs = [tf.TensorSpec(variable.shape) for variable in held.variables]
-  upload = dataclasses.replace(setting.upload, sizes=tuple(variable.size for variable in adapted.variables))
-  payload_bytes = upload.payload_bytes(specs, trained)
+  payload_bytes = _payload_bytes(setting.upload, adapted, held, trained)
+  layout_bytes = int(len(layouts) > 1 and bool(slices.largest_counts(layouts)))  # The number of the client's tier.
   return ClientCost(
     modelled_memory_bytes=step.peak_bytes + optimizer_bytes(setting.optimizer, held, trained),
-    upload_bytes=None if payload_bytes is None else payload_bytes + _WEIGHT_BYTES,
+    upload_bytes=None if payload_bytes is None else payload_bytes + layout_bytes + _WEIGHT_BYTES,
     flops=(step.forward_flops + step.backward_flops) * setting.num_examples / setting.batch_size,
   )
 
 
-def held_model(devices: devices_lib.Devices, adapted: model_lib.Model) -> model_lib.Model:
-  """Returns the model as a client of the first tier holds it: of a sub-model, the slices alone."""
-  layout = devices.layouts(adapted)[0]
+def held_model(adapted: model_lib.Model, layout: slices.Layout) -> model_lib.Model:
+  """Returns the model as a client holds it: of a sub-model, the slices alone."""
   variables = [
     dataclasses.replace(each, shape=tuple(layout.spec(each).shape), units=None) for each in adapted.variables
   ]
   return model_lib.Model(tuple(variables), adapted.apply)
+
+
+def _payload_bytes(
+  upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec,
+  adapted: model_lib.Model,
+  held: model_lib.Model,
+  trained: list[bool | None],
+) -> int | None:
+  """Returns what an update takes; None if that depends on its values, or on what clients voted."""
+  if not isinstance(upload, update_codec.UpdateCodec):
+    return None
+  codec = dataclasses.replace(upload, sizes=tuple(variable.size for variable in adapted.variables))
+  return codec.payload_bytes([tf.TensorSpec(variable.shape) for variable in held.variables], trained)
 
 
 def known_flags(policy: trainable.Policy, adapted: model_lib.Model, seed: int) -> list[bool | None]:

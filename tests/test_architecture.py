@@ -115,7 +115,7 @@ def find_autograph(root: pathlib.Path) -> list[str]:
     without = [
       node.func
       for node in ast.walk(syntax)
-      if isinstance(node, ast.Call) and any(keyword.arg == 'autograph' for keyword in node.keywords)
+      if isinstance(node, ast.Call) and any(ast.unparse(keyword) == 'autograph=False' for keyword in node.keywords)
     ]
     for node in ast.walk(syntax):
       if isinstance(node, ast.Attribute) and ast.unparse(node) == 'tf.function' and node not in without:
@@ -152,6 +152,7 @@ _RULES = [
   (find_missing_docstrings, ('data/a.py', '"""A."""\ndef f(): pass'), ('data/a.py', '"""A."""\ndef _f(): pass')),
   (find_missing_docstrings, ('data/a.py', '"""A."""\nclass F: pass'), ('tools/a.py', 'class F: pass')),
   (find_autograph, ('data/a.py', '@tf.function\ndef f(): pass'), ('data/a.py', 'tf.function(f, autograph=False)')),
+  (find_autograph, ('data/a.py', 'tf.function(f, autograph=True)'), ('data/a.py', 'tf.function_type(f)')),
   (find_machine_paths, ('README.md', 'cd /' + 'work/main'), ('README.md', 'cd home/' + 'work/main; ls ~/' + 'root/')),
   (find_machine_paths, ('.ci/run', 'HOME=/' + 'root/x'), ('.ci/run', 'HOME=/home/x')),
 ]

@@ -61,6 +61,12 @@ def test_is_read_once_and_again_for_another_tokenizer(prepared, tmp_path):
   assert len(reads) == 2
 
 
+def test_long_texts_are_cut_for_a_tokenizer_of_characters(tmp_path):
+  rows = [('heldout', source.Example('c', 'abcdefghijkl'))]
+  found = encoded_text.encode(_source(rows), ['heldout'], tokenizer.of_characters(), tmp_path)
+  assert tokenizer.of_characters().decode(found.tokens) == ['abcdefg', 'hijkl']  # 7 characters beside begin and end
+
+
 def test_a_damaged_file_is_made_anew(prepared, tmp_path):
   first = encoded_text.encode(_source(), ['train'], prepared.tokenizer, tmp_path)
   file = next(tmp_path.glob('*.npz'))

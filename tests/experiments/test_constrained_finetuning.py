@@ -11,6 +11,7 @@ import pytest
 from compression import update_codec
 from experiments import constrained_methods
 from experiments import constrained_plan
+from experiments import device_limits
 from experiments import metrics
 from experiments import model_family
 from models import language_task
@@ -41,7 +42,8 @@ def costs(recipes) -> constrained_plan.Cost:
     batch_size=16,
     num_examples=16,
   )
-  return constrained_plan.costs(model_family.Family(recipes), constrained_methods.caff(), setting, 99)
+  tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
+  return constrained_plan.costs(model_family.Family(recipes), constrained_methods.caff(), tiers, setting, 99)
 
 
 def _run(recipes, environment, output_dir, **settings) -> subprocess.CompletedProcess[str]:
@@ -60,7 +62,8 @@ def _run(recipes, environment, output_dir, **settings) -> subprocess.CompletedPr
 
 
 def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, environment, tmp_path):
-  limits = [1e-6, *(costs(2, blocks).upload_bytes / 1e6 for blocks in (1, 2))]
+  sent = [costs(2, (1, 2), tier).upload_bytes for tier in (0, 1)]
+  limits = [1e-6, *(size / 1e6 for size in sent)]
   process = _run(
     recipes,
     environment,
@@ -74,14 +77,17 @@ def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, 
   assert '| 2 | 1.20 (chosen) |' in process.stdout and 'left out' in process.stdout  # 0.4 * 1 + 0.4 * 2
   assert 'tiny_2 is pre-trained first' in process.stderr and 'tiny_1' not in process.stderr
   rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
-  assert {row['upload_bytes_per_client_max'] for row in rows[1:]} == {costs(2, 2).upload_bytes}
+  assert {row['upload_bytes_per_client_max'] for row in rows[1:]} == {sent[1]}
   assert all(0 < row['trained_fraction'] < 1 for row in rows[1:])
   plan = (tmp_path / 'run' / 'plan.md').read_text()
   assert '| tier 2 (40% of the clients) |' in plan and 'suffix(blocks=2)' in plan and 'after the training' in plan
   num_clients = json.loads((tmp_path / 'run' / 'summary.json').read_text())['num_clients_total']
-  members = re.findall(r'\| tier (\d) \| (\d+) \|', plan)
-  assert num_clients == sum(int(count) for tier, count in members if tier != '0')
+  weak, strong = (int(re.search(rf'\| tier {tier} \| (\d+) \|', plan)[1]) for tier in (1, 2))
+  assert num_clients == weak + strong
+  # All three clients without text, if they take part, send nothing but that.
   assert {row['num_clients'] for row in rows[1:]} == {num_clients}
+  for row in rows[1:]:
+    assert 0 <= weak * sent[0] + strong * sent[1] - row['upload_bytes'] <= 3 * sent[1]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, 
     (dict(dataset='docstrings'), 'predict characters: write --dataset='),
     (
       dict(devices='tiers(shares=[1.0], memory_mb=[0.001])'),
-      'tier 0 (100% of the clients) cannot bear suffix(blocks=1)',
+      'suffix(blocks=1) of 1 blocks is too much for tier 0 (100% of the clients)',
     ),
     (dict(pretrained='runs/other'), 'each of its models has a recipe'),
   ],

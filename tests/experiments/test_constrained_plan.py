@@ -1,5 +1,7 @@
 """Plans: the depth with the most trained layers, the most that each device can bear, and what nobody can."""
 
+import re
+
 import pytest
 
 from compression import update_codec
@@ -11,6 +13,7 @@ from experiments import launch
 from experiments import model_family
 from models import language_task
 from optimizers import client_costs
+from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import policies
 from tests.experiments import tiny_family
@@ -30,8 +33,9 @@ def family(tmp_path_factory) -> model_family.Family:
   return model_family.Family(tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
 
 
-def _cost(depth: int, size: float | None) -> client_costs.ClientCost:
+def _cost(depth: int, sizes: constrained_plan.Sizes, tier: int) -> client_costs.ClientCost:
   """A made-up cost: 1 MB of upload for each unit of size, 10 MB for each block of a whole model."""
+  size = sizes[tier]
   return client_costs.ClientCost(depth * 1e6, int(1e6 * (10 * depth if size is None else size)), 1e9)
 
 
@@ -54,7 +58,7 @@ def test_the_depth_is_that_with_the_most_trained_layers(family):
 def test_a_depth_that_some_device_cannot_bear_is_ruled_out(family):
   plan = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[1, 4], memory_mb=[2, 9])')
   assert plan.depth == 2
-  expected = 'tier 0 (50% of the clients) cannot bear suffix(blocks=1) of 4 blocks, which takes 4 MB of memory'
+  expected = 'suffix(blocks=1) of 4 blocks is too much for tier 0 (50% of the clients): 4 MB of memory where memory_mb'
   assert plan.considered[4].startswith(expected)
   assert '| 2 | 1.50 (chosen) |' in constrained_plan.table(plan)
 
@@ -80,10 +84,10 @@ def test_a_device_that_can_bear_nothing_is_named_with_its_limit(family):
   with pytest.raises(launch.UsageError) as caught:
     _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 40])')
   message = str(caught.value)
-  expected = (
-    'tier 0 (25% of the clients) cannot bear all of 1 blocks, which takes 10 MB of upload where upload_mb allows 9'
-  )
+  expected = 'all of 1 blocks is too much for tier 0 (25% of the clients): 10 MB of upload where upload_mb allows 9'
   assert expected in message and 'drop=True' in message and '\n' not in message
+  with pytest.raises(launch.UsageError, match=r'tier 0 \(25% .* and tier 1 \(75%'):
+    _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 8])')
 
 
 def test_weak_devices_are_left_out_on_request(family):
@@ -97,18 +101,47 @@ def test_weak_devices_are_left_out_on_request(family):
   assert _choose(family, 'lora', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 5])', drop=True).devices == (
     'tiers(shares=[0.5, 0.5], rank=[4, 4])'  # A policy for everyone, though the first take no part.
   )
-  with pytest.raises(launch.UsageError, match='no model is small enough'):
+  with pytest.raises(launch.UsageError, match='no model is small enough') as caught:
     _choose(family, 'full', 'tiers(shares=[1.0], upload_mb=[9])', drop=True)
+  assert 'drop=True' not in str(caught.value)
 
 
 @pytest.mark.parametrize('method', constrained_methods.METHODS)
 def test_every_method_makes_specs_that_can_be_built(method, family):
-  plan = _choose(family, method, 'tiers(shares=[0.5, 0.5], memory_mb=[100, 200])')
+  plan = _choose(family, method, 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 40])', drop=True)
   devices = device_specs.build(plan.trainable, plan.devices)
   device_specs.adapt(devices, family.build(plan.depth, _VOCABULARY_SIZE), 0, plan.trainable)
   assert len(devices.shares) == 2
-  assert plan.depth == 4  # Nothing limits it.
-  assert '| tier 0 (50% of the clients) | memory_mb=100 |' in constrained_plan.table(plan)
+  assert plan.depth == 4
+  assert '| tier 0 (50% of the clients) | upload_mb=0.5 |' in constrained_plan.table(plan)
+
+
+def test_the_table_says_which_run_it_is(family):
+  plan = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[1, 2])')
+  flags = """--trainable='suffix' --devices='tiers(shares=[0.5, 0.5], blocks=[1, 2])'"""
+  assert flags in constrained_plan.table(plan) and family.spec(2) in constrained_plan.table(plan)
+  left_out = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 2])', drop=True)
+  assert '--trainable' not in constrained_plan.table(left_out)
+
+
+def test_a_cost_that_rises_and_falls_breaks_no_limit(family):
+  def cost(depth, sizes, tier):
+    del depth
+    return client_costs.ClientCost(1e6, {1: 1, 2: 2, 4: 9, 8: 3}.get(sizes[tier], 20) * 1_000_000, 1e9)
+
+  method, tiers = constrained_methods.lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[4, 10])')
+  plan = constrained_plan.choose(family, method, tiers, cost)
+  assert plan.devices == 'tiers(shares=[0.5, 0.5], rank=[2, 2])'  # Rank 4 is too much, so 8 is not tried.
+
+
+def test_a_cost_that_others_raise_is_refused(family):
+  def cost(depth, sizes, tier):
+    del depth
+    return client_costs.ClientCost(1e6, 1_000_000 * (max(sizes) if len(set(sizes)) > 1 else sizes[tier]), 1e9)
+
+  method, tiers = constrained_methods.hetero_lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[2, 8])')
+  with pytest.raises(launch.UsageError, match=r'lora\(rank=2\) takes tier 0 .* 8 MB .* beside the other tiers'):
+    constrained_plan.choose(family, method, tiers, cost)
 
 
 def test_sub_models_count_as_their_share_of_the_layers(family):
@@ -116,15 +149,38 @@ def test_sub_models_count_as_their_share_of_the_layers(family):
 
 
 def test_real_costs_are_those_of_the_policy(family):
-  cost = constrained_plan.costs(family, constrained_methods.caff(), _SETTING, _VOCABULARY_SIZE)
-  model = family.build(2, _VOCABULARY_SIZE)
-  assert cost(2, 1) == client_costs.client_cost(policies.suffix(1), model, _SETTING)
-  assert cost(2, 1) is cost(2, 1)  # Found once.
+  tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
+  cost = constrained_plan.costs(family, constrained_methods.caff(), tiers, _SETTING, _VOCABULARY_SIZE)
+  devices = devices_lib.Devices((policies.suffix(1), policies.suffix(2)), (0.5, 0.5))
+  for tier in (0, 1):
+    expected = client_costs.client_cost(devices, tier, family.build(2, _VOCABULARY_SIZE), _SETTING)
+    assert cost(2, (1, 2), tier) == expected
+  assert cost(2, (1, 2), 0) is cost(2, (1, 2), 0)  # Found once.
 
 
-def test_depths_without_a_recipe_are_refused(family, tmp_path):
+@pytest.mark.parametrize('depths', [[3, 5], [], 3, [3.0], [True]])
+def test_depths_without_a_recipe_are_refused(depths):
   with pytest.raises(ValueError, match='depths must be a list of some of 3, 6, 9, 12, not'):
-    model_family.transformer(depths=[3, 5])
-  with pytest.raises(ValueError, match='holds no recipes such as'):
-    model_family.transformer(recipes=str(tmp_path))
+    model_family.transformer(depths=depths)
   assert model_family.transformer().depths == (3, 6, 9, 12)
+
+
+@pytest.mark.parametrize(
+  ('name', 'old', 'new', 'message'),
+  [
+    ('tiny_1', '', '', 'holds no recipes such as'),
+    ('tiny_3', 'num_layers=3', 'num_layers=2', 'has a model of 2 blocks: call it ..._2'),
+    ('tiny_3', '--model', '--other', 'must have --model and --dataset'),
+    ('tiny_3', 'vocabulary="characters"', 'vocabulary=60', 'must have a --dataset with vocabulary="characters"'),
+    ('other_2', '', '', 'both of depth 2: remove one'),
+  ],
+)
+def test_recipes_that_are_not_what_they_say_are_refused(name, old, new, message, tmp_path):
+  recipes = tiny_family.write(tmp_path / 'recipes', (2, 3))
+  if 'no recipes' in message:
+    recipes = tmp_path
+  else:
+    text = (recipes / f'tiny_{name[-1]}.flags').read_text()
+    (recipes / f'{name}.flags').write_text(text.replace(old, new) if old else text)
+  with pytest.raises(ValueError, match=re.escape(message)):
+    model_family.transformer(recipes=str(recipes))

@@ -13,7 +13,9 @@ RECIPE = """\
 """
 
 
-def write(folder: pathlib.Path, depths: tuple[int, ...], dataset: str = 'docstrings') -> pathlib.Path:
+def write(
+  folder: pathlib.Path, depths: tuple[int, ...], dataset: str = 'docstrings(vocabulary="characters")'
+) -> pathlib.Path:
   """Writes a recipe for each depth; returns the folder."""
   folder.mkdir(exist_ok=True)
   for depth in depths:

@@ -3,16 +3,23 @@
 import dataclasses
 
 from absl.testing import parameterized
+import pytest
 import tensorflow as tf
 
 from compression import update_codec
 from experiments import codec_specs
 from models import language_task
+from models import model as model_lib
 from models import transformer
+from optimizers import algorithms
 from optimizers import client_costs
+from optimizers import devices as devices_lib
 from optimizers import fed_opt
+from optimizers import local_batches
 from optimizers import mime_lite
 from optimizers import policies
+from optimizers import trainable
+from tests import tiny_language
 
 _MODEL = transformer.transformer(num_layers=2, width=4, mlp_width=6, num_heads=1)(vocabulary_size=10)
 _SETTING = client_costs.Setting(
@@ -29,34 +36,38 @@ def _suffix_size(blocks: int) -> int:
   return sum(variable.size for variable in _MODEL.variables if variable.block in chosen)
 
 
+def _cost(policy: trainable.Policy, model: model_lib.Model, setting: client_costs.Setting) -> client_costs.ClientCost:
+  return client_costs.client_cost(devices_lib.Devices((policy,)), 0, model, setting)
+
+
 class ClientCostsTest(parameterized.TestCase):
   @parameterized.parameters(1, 2)
   def test_bytes_of_a_suffix(self, blocks):
-    cost = client_costs.client_cost(policies.suffix(blocks), _MODEL, _SETTING)
+    cost = _cost(policies.suffix(blocks), _MODEL, _SETTING)
     bitmap = -(-len(_MODEL.variables) // 8)
     self.assertEqual(cost.upload_bytes, 4 * _suffix_size(blocks) + bitmap + 4)
 
   def test_operations_of_a_round_are_those_of_its_examples(self):
-    once = client_costs.client_cost(policies.suffix(1), _MODEL, _SETTING)
-    twice = client_costs.client_cost(policies.suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
+    once = _cost(policies.suffix(1), _MODEL, _SETTING)
+    twice = _cost(policies.suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
     self.assertEqual(twice.flops, 2 * once.flops)
     # One more block: kernels of 4 x 12, 4 x 4, 4 x 6 and 6 x 4, twice 2 operations a token backward (one product for the
     # kernel, one for its input, which is new except for the first kernel), and attention, 2 products of [5, 4] x [4, 5],
     # each twice more backward. The block above also gets the product for its first input, 4 x 12.
     kernels, attention = 4 * 12 + 4 * 4 + 4 * 6 + 6 * 4, 2 * 5 * 5 * 4
     backward = 2 * 12 * (5 * (2 * kernels - 4 * 12 + 4 * 12) + 2 * attention)
-    both = client_costs.client_cost(policies.suffix(2), _MODEL, _SETTING)
+    both = _cost(policies.suffix(2), _MODEL, _SETTING)
     self.assertEqual(both.flops - once.flops, backward)
 
   def test_memory_grows_with_what_is_trained(self):
-    costs = [client_costs.client_cost(policies.suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
+    costs = [_cost(policies.suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
     added = 4 * (_suffix_size(2) - _suffix_size(1))
     self.assertGreater(costs[1].modelled_memory_bytes - costs[0].modelled_memory_bytes, 2 * added)
     self.assertGreater(costs[0].modelled_memory_bytes, 4 * _MODEL.num_parameters)
 
   def test_a_sub_model_is_held_alone(self):
-    half = client_costs.client_cost(policies.width(0.5), _MODEL, _SETTING)
-    whole = client_costs.client_cost(policies.width(1.0), _MODEL, _SETTING)
+    half = _cost(policies.width(0.5), _MODEL, _SETTING)
+    whole = _cost(policies.width(1.0), _MODEL, _SETTING)
     self.assertLess(half.upload_bytes, whole.upload_bytes)
     self.assertLess(half.modelled_memory_bytes, whole.modelled_memory_bytes)
     self.assertLess(half.flops, whole.flops)
@@ -64,19 +75,20 @@ class ClientCostsTest(parameterized.TestCase):
   def test_bytes_that_depend_on_the_values_are_unknown(self):
     def upload_bytes(text):
       setting = dataclasses.replace(_SETTING, upload=codec_specs.build(text, 'upload'))
-      return client_costs.client_cost(policies.all_(), _MODEL, setting).upload_bytes
+      return _cost(policies.all_(), _MODEL, setting).upload_bytes
 
     self.assertIsNone(upload_bytes('uniform(bits=8)|rans'))
+    self.assertIsNone(upload_bytes('rate_distortion'))
     self.assertLess(upload_bytes('uniform(bits=8)'), 4 * _MODEL.num_parameters)
 
   def test_what_is_drawn_has_no_cost(self):
     with self.assertRaisesRegex(ValueError, 'must not be drawn anew'):
-      client_costs.client_cost(policies.random(0.7), _MODEL, _SETTING)
+      _cost(policies.random(0.7), _MODEL, _SETTING)
 
   def test_shared_states_have_none(self):
     optimizer = mime_lite.mime_lite().client_optimizer
     with self.assertRaisesRegex(ValueError, 'not accounted for'):
-      client_costs.client_cost(policies.all_(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
+      _cost(policies.all_(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
 
 
 class PayloadBytesTest(parameterized.TestCase):
@@ -91,3 +103,26 @@ class PayloadBytesTest(parameterized.TestCase):
       sent = codec.encode(tensors, tf.constant(present), seed, seed)
       counted = sum(int(number) for number in update_codec.num_bytes(sent))
       self.assertEqual(codec.payload_bytes(specs, present), counted)
+
+
+@pytest.mark.usefixtures('worker')
+class TravelledBytesTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ('suffix', [policies.suffix(1), policies.suffix(2)]),
+    ('width', [policies.width(0.5), policies.width(1.0)]),
+    ('equal_widths', [policies.width(0.5), policies.width(0.5)]),
+    ('lora', [policies.lora(2), policies.lora(4)]),
+    ('adapter', [policies.adapter(4), policies.adapter(4)]),
+  )
+  def test_are_those_of_the_plan(self, tiers):
+    task, devices = tiny_language.task(num_layers=2), devices_lib.Devices(tuple(tiers), (0.5, 0.5))
+    setting = dataclasses.replace(_SETTING, build_task=lambda model: dataclasses.replace(task, model=model))
+    adapted = dataclasses.replace(task, model=devices.adapt(task.model))
+    process = fed_opt.fed_avg()(adapted, algorithms.Communication(), local_batches.LocalBatches(3), 0, devices)
+    keys = {int(devices.tier(tf.constant(key, tf.int64))): key for key in range(8)}
+    self.assertLen(keys, 2)
+    state = process.initialize()
+    for tier, key in keys.items():
+      metrics = process.next(state, [tiny_language.client(key)]).metrics
+      expected = client_costs.client_cost(devices, tier, task.model, setting).upload_bytes
+      self.assertEqual(metrics['aggregator']['upload_bytes'], expected)

@@ -107,7 +107,7 @@ def test_refuses_parts(settings, expected, capsys, tmp_path):
 def test_refuses_more_clients_than_there_are(capsys, tmp_path):
   dataset = _text(tmp_path / 'text')
   settings = {'dataset': dataset, 'output_dir': str(tmp_path / 'run'), 'clients_per_round': 9}
-  assert 'the data set has 3 training clients' in _refusal(capsys, **settings)
+  assert 'clients_per_round=9, but only 3 clients train: lower it' in _refusal(capsys, **settings)
   assert not (tmp_path / 'run').exists()
 
 

@@ -47,7 +47,7 @@ run_flags.specialize(
     'peak of a local step, upload_mb and gflops of a round of the client with the most examples.',
   ),
   pretrained=(None, 'Not for this binary: each of its models has a recipe.'),
-  algorithm=('fed_avg(client_lr=0.3)', None),
+  algorithm=('fed_avg(client_lr=0.1)', None),
   rounds=(30, None),
 )
 

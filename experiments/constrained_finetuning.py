@@ -40,7 +40,12 @@ run_flags.specialize(
     'Among which models is chosen: transformer(depths=[3, 6, 9, 12]), or recipes=... for a folder of your own, such as '
     'experiments/flagfiles/tiny_transformers.',
   ),
-  trainable=('caff', f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}.'),
+  trainable=(
+    'caff',
+    f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}; for example lora(drop=True), which '
+    'leaves out devices that cannot bear the smallest.',
+  ),
+  download=('identity', 'How weights are encoded on their way down, as --upload.'),
   devices=(
     'tiers(shares=[0.3, 0.4, 0.3], memory_mb=[30, 45, 60])',
     'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '

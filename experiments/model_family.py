@@ -13,7 +13,7 @@ from models import model as model_lib
 
 _RECIPES = recipe.RECIPES.parent / 'tiny_transformers'
 _ANY_VOCABULARY_SIZE = 8  # To count blocks.
-_NAME = re.compile(r'(?P<prefix>.*_)(?P<depth>\d+)')
+_NAME = re.compile(r'.*_(?P<depth>\d+)')
 
 
 class Family:

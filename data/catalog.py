@@ -3,8 +3,12 @@
 from collections.abc import Callable
 
 from data import agnews
+from data import cifar
+from data import digits
 from data import docstring_packages
 from data import docstrings
+from data import image_source
+from data import images
 from data import imdb
 from data import leaf
 from data import lm1b
@@ -31,6 +35,13 @@ CLASSIFICATION_DATASETS: dict[str, Callable[..., source.LabelledSource]] = {
   'agnews': agnews.agnews,
   'yelp': yelp.yelp,
   'spooky': spooky.spooky,
+}
+
+IMAGE_DATASETS: dict[str, Callable[..., image_source.ImageSource]] = {
+  'digits': digits.digits,
+  'cifar10': cifar.cifar10,
+  'cifar100': cifar.cifar100,
+  'images': images.images,
 }
 
 PARTITIONS: dict[str, Callable[..., partitions.Partition]] = {

@@ -10,22 +10,23 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from data import prepared_text
+from data import prepared_examples
 from data import store
 from data import tokenizer as tokenizer_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class FederatedText(prepared_text.PreparedText):
+class FederatedText(prepared_examples.PreparedExamples):
   """Tokenised sentences of clients in the splits pretrain, train and heldout, read from one SQLite file.
 
-  `vocabulary_size` includes pad 0, begin 1, end 2 and unknown 3; `sequence_length` counts target positions: token
-  arrays are one longer.
-
   Attributes:
+    vocabulary_size: Ids are below it; pad 0, begin 1, end 2 and unknown 3 are among them.
+    sequence_length: Target positions per example; token arrays are one longer.
     tokenizer: Turns text into the same ids.
   """
 
+  vocabulary_size: int
+  sequence_length: int
   tokenizer: tokenizer_lib.Tokenizer
 
   @classmethod
@@ -34,9 +35,14 @@ class FederatedText(prepared_text.PreparedText):
     with contextlib.closing(store.connect(database)) as connection:
       meta = store.read_meta(connection)
     tokenizer = tokenizer_lib.Tokenizer(meta['tokenizer'])
-    sequence_length = int(meta['sequence_length'])
-    hashes = meta['dataset_hash'], meta.get('heldout_hash')
-    return cls(database, tokenizer.vocabulary_size, sequence_length, *hashes, tokenizer)
+    return cls(
+      database=database,
+      dataset_hash=meta['dataset_hash'],
+      heldout_hash=meta.get('heldout_hash'),
+      vocabulary_size=tokenizer.vocabulary_size,
+      sequence_length=int(meta['sequence_length']),
+      tokenizer=tokenizer,
+    )
 
   @property
   def element_spec(self) -> collections.OrderedDict[str, tf.TensorSpec]:

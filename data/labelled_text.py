@@ -10,21 +10,25 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from data import prepared_text
+from data import prepared_examples
 from data import store
 from data import text_encoders
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledText(prepared_text.PreparedText):
+class LabelledText(prepared_examples.PreparedExamples):
   """Tokenised texts with a class each, of clients in the splits train and heldout, read from one SQLite file.
 
   Attributes:
+    vocabulary_size: Ids are below it.
+    sequence_length: Positions per example.
     tokenizer: Turns text into the same ids.
     class_names: The names of the classes, in the order of their numbers.
     num_empty: Examples that were left out because their text is empty.
   """
 
+  vocabulary_size: int
+  sequence_length: int
   tokenizer: text_encoders.TextEncoder
   class_names: tuple[str, ...]
   num_empty: int
@@ -36,14 +40,14 @@ class LabelledText(prepared_text.PreparedText):
       meta = store.read_meta(connection)
     tokenizer = text_encoders.deserialize(meta['tokenizer'])
     return cls(
-      database,
-      tokenizer.vocabulary_size,
-      int(meta['sequence_length']),
-      meta['dataset_hash'],
-      meta.get('heldout_hash'),
-      tokenizer,
-      tuple(json.loads(meta['class_names'])),
-      int(meta['num_empty']),
+      database=database,
+      dataset_hash=meta['dataset_hash'],
+      heldout_hash=meta.get('heldout_hash'),
+      vocabulary_size=tokenizer.vocabulary_size,
+      sequence_length=int(meta['sequence_length']),
+      tokenizer=tokenizer,
+      class_names=tuple(json.loads(meta['class_names'])),
+      num_empty=int(meta['num_empty']),
     )
 
   @property

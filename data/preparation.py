@@ -14,10 +14,13 @@ import pathlib
 import sqlite3
 from typing import TypeVar
 
+import numpy as np
+
 from data import cache
 from data import errors
+from data import image_source
 from data import partitions
-from data import prepared_text
+from data import prepared_examples
 from data import progress
 from data import source as source_lib
 from data import spool
@@ -27,10 +30,11 @@ from data import tokenizer as tokenizer_lib
 
 _FORMAT = 2  # of the stored file and of everything between source and file
 _TEXTS_PER_BATCH = 4096
+_HELDOUT_CLIENTS = 10
 
-_Source = source_lib.TextSource | source_lib.LabelledSource
+_Source = source_lib.TextSource | source_lib.LabelledSource | image_source.ImageSource
 _Tokenizer = tokenizer_lib.Tokenizer | text_encoders.TextEncoder
-_Prepared = TypeVar('_Prepared', bound=prepared_text.PreparedText)
+_Prepared = TypeVar('_Prepared', bound=prepared_examples.PreparedExamples)
 
 
 def database_of(
@@ -74,14 +78,34 @@ def build(
 
   Raises DataError if the source is malformed or the file cannot be written.
   """
-  with cache.temporary(database.with_suffix('.texts')) as scratch, cache.temporary(database) as unfinished:
+  with (
+    cache.temporary(database.with_suffix('.texts')) as scratch,
+    writing(database) as writer,
+    contextlib.closing(spool.Spool(scratch)) as texts,
+  ):
+    texts.fill(examples, class_names)
+    writer.finish(write(texts, writer))
+
+
+@contextlib.contextmanager
+def writing(database: pathlib.Path) -> Iterator[store.Writer]:
+  """Yields the writer of a file that gets its name when the block, which finishes the writer, ends without an exception.
+
+  Raises DataError if it cannot be written.
+  """
+  with cache.temporary(database) as unfinished:
     try:
-      with contextlib.closing(spool.Spool(scratch)) as texts, contextlib.closing(store.Writer(unfinished)) as writer:
-        texts.fill(examples, class_names)
-        writer.finish(write(texts, writer))
+      with contextlib.closing(store.Writer(unfinished)) as writer:
+        yield writer
     except sqlite3.OperationalError as error:
       raise errors.DataError(f'cannot write {str(database)!r} ({error}): free space or set LEANFED_CACHE') from None
     cache.publish(unfinished, database)
+
+
+def deal_heldout(labels: np.ndarray) -> partitions.Assignment:
+  """Deals the held-out examples, of label numbers int64 [n], at random to ten clients of equal size; to n if n < 10."""
+  assignment = partitions.iid(min(_HELDOUT_CLIENTS, len(labels))).assign(labels)
+  return assignment._replace(clients=[f'heldout_{number}' for number in range(len(assignment.clients))])
 
 
 def write_texts(

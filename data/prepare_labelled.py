@@ -16,7 +16,6 @@ from data import store
 from data import text_encoders
 
 _TOKENIZER_PACKAGES = ('sentencepiece', 'tensorflow-text', 'tokenizers')
-_HELDOUT_CLIENTS = 10
 
 
 def prepare(
@@ -63,7 +62,7 @@ def _write(
       raise errors.DataError(f'data set {source.name} has no {split} text: give data with examples of both splits')
   if source.max_examples is not None:
     texts.thin('train', source.max_examples)
-  assignments = {'heldout': _deal_heldout(texts)}
+  assignments = {'heldout': preparation.deal_heldout(texts.labels('heldout'))}
   if partition.assign:
     assignments['train'] = partition.assign(texts.labels('train'))
   length = source.sequence_length
@@ -77,9 +76,3 @@ def _write(
     'class_names': json.dumps(source.class_names),
     'num_empty': str(texts.count_all() - num_written),
   }
-
-
-def _deal_heldout(texts: spool.Spool) -> partitions.Assignment:
-  labels = texts.labels('heldout')
-  assignment = partitions.iid(min(_HELDOUT_CLIENTS, len(labels))).assign(labels)
-  return assignment._replace(clients=[f'heldout_{number}' for number in range(len(assignment.clients))])

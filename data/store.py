@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
 import json
+import math
 import pathlib
 import sqlite3
 from typing import Any
@@ -29,6 +30,7 @@ CREATE INDEX examples_by_client ON examples (client_id, split_name);
 CREATE INDEX metadata_by_split ON client_metadata (split_name, client_id);
 """
 _ROWS_PER_PARSE = 20_000
+_VALUES_PER_PARSE = 10_000_000  # of eight bytes each
 # What reading a damaged example raises; the last when TensorFlow puts bytes that are no text into its message.
 _UNREADABLE = (sqlite3.Error, tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
@@ -64,32 +66,40 @@ class Writer:
     return key
 
   def add_example(
-    self, split: str, name: str, tokens: np.ndarray, label: int | None = None, text: str | None = None
+    self,
+    split: str,
+    name: str,
+    values: np.ndarray,
+    label: int | None = None,
+    text: str | None = None,
+    feature: str = 'tokens',
   ) -> None:
     """Appends one example to those of a client.
 
     Args:
       split: The split.
       name: Of the client, known or not.
-      tokens: int32 [length].
+      values: int32 [length] of tokens; of an image, integers of any shape, which are stored flat.
       label: Its class, if it has one.
-      text: What stands for the tokens in the hash of the split; itself it is not stored.
+      text: What stands for the values in the hash of the split; itself it is not stored.
+      feature: What the values are: `tokens` or `image`.
     """
     key = self.add_client(split, name)
     self._num_examples[key.client_id, split] += 1
-    features = {'tokens': tokens.tolist(), 'client_key': [key.client_key]}
-    content = tokens.astype('<i4').tobytes()
+    features = {feature: values.ravel().tolist(), 'client_key': [key.client_key]}
+    size = 'x'.join(map(str, values.shape))
+    content = values.astype('<i4').tobytes()
     if label is not None:
       content += f' class {label} '.encode()
       features['label'] = [label]
-    self._content.update(f'{split} {key.client_id} {len(tokens)} '.encode() + content)
-    known_by = f'{len(tokens)} '.encode() + content if text is None else json.dumps([text, label]).encode()
+    self._content.update(f'{split} {key.client_id} {size} '.encode() + content)
+    known_by = f'{size} '.encode() + content if text is None else json.dumps([text, label]).encode()
     self._content_of_split.setdefault(split, hashlib.sha256()).update(known_by)
     row = (split, key.client_id, _serialize(features))
     self._connection.execute('INSERT INTO examples VALUES (?, ?, ?)', row)
 
   def finish(self, meta: Mapping[str, str | bytes]) -> str:
-    """Writes counts, indexes and `meta`, closes the file, and returns the SHA-256 of all clients, tokens and classes."""
+    """Writes counts, indexes and `meta`, closes the file, and returns the SHA-256 of all clients, values and classes."""
     counts = sorted((client_id, split, count) for (client_id, split), count in self._num_examples.items())
     self._connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', counts)
     self._content.update(repr(counts).encode())
@@ -135,8 +145,7 @@ def read_features(
   """Returns some features of the clients' examples, in their order, each as int32 [n, *shape]."""
   query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ? AND split_name = ? ORDER BY rowid'
   protos = [proto for client_id in client_ids for (proto,) in connection.execute(query, (client_id, split))]
-  starts = range(0, len(protos), _ROWS_PER_PARSE)
-  return _joined((_parse(protos[start : start + _ROWS_PER_PARSE], shapes) for start in starts), shapes)
+  return _joined((_parse(batch, shapes) for batch in _batches(protos, shapes)), shapes)
 
 
 def is_readable(connection: sqlite3.Connection, shapes: Shapes, client_id: str) -> bool:
@@ -144,8 +153,8 @@ def is_readable(connection: sqlite3.Connection, shapes: Shapes, client_id: str) 
   query = 'SELECT serialized_example_proto FROM examples WHERE client_id = ?'
   try:
     protos = [proto for (proto,) in connection.execute(query, (client_id,))]
-    if protos:
-      tf.io.parse_example(protos, _features(shapes))
+    for batch in _batches(protos, shapes):
+      tf.io.parse_example(batch, _features(shapes))
   except _UNREADABLE:
     return False
   return True
@@ -156,6 +165,13 @@ def read_token_batches(connection: sqlite3.Connection, split: str, length: int) 
   rows = connection.execute('SELECT serialized_example_proto FROM examples WHERE split_name = ?', (split,))
   while batch := rows.fetchmany(_ROWS_PER_PARSE):
     yield _parse([proto for (proto,) in batch], {'tokens': [length]})['tokens']
+
+
+def _batches(protos: list[bytes], shapes: Shapes) -> Iterator[list[bytes]]:
+  values = sum(math.prod(shape) for shape in shapes.values())
+  size = max(1, min(_ROWS_PER_PARSE, _VALUES_PER_PARSE // values))
+  for start in range(0, len(protos), size):
+    yield protos[start : start + size]
 
 
 def _features(shapes: Shapes) -> dict[str, tf.io.FixedLenFeature]:

@@ -1,8 +1,9 @@
-"""Scores a model of text in this process, without TFF: the same measures as a run's evaluation.
+"""Scores a model in this process, without TFF: the same measures as a run's evaluation.
 
 Those of an encoder are of tokens that are hidden at random, the same whenever the text is.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 from typing import Any
@@ -31,21 +32,30 @@ class Evaluation:
 
   def __init__(self, task: task_lib.Task):
     specs = tuple(tf.TensorSpec(variable.shape) for variable in task.model.variables)
-    tokens = task.example_spec['tokens']
-    self._measure = tf.function(
-      lambda weights, tokens: task.evaluate(weights, dict(tokens=tokens)),
-      autograph=False,
-      input_signature=[specs, tf.TensorSpec([None, *tokens.shape], tokens.dtype)],
-    )
+    batch = {name: tf.TensorSpec([None, *spec.shape], spec.dtype) for name, spec in task.example_spec.items()}
+    del batch['client_key']  # No measure depends on it.
+    self._is_language_model = task.is_language_model
+    self._measure = tf.function(task.evaluate, autograph=False, input_signature=[specs, batch])
 
-  def __call__(self, weights: Sequence[tf.Tensor | np.ndarray], tokens: np.ndarray) -> dict[str, Any]:
-    """Returns `eval/loss`, `eval/accuracy` and `eval/perplexity` on tokens, int32 [n, sequence_length + 1]."""
+  def __call__(self, weights: Sequence[tf.Tensor | np.ndarray], examples: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Returns `eval/loss`, `eval/accuracy` and `eval/perplexity`.
+
+    Args:
+      weights: In the order of the task's model.
+      examples: int32 [n, ...] by name, as in `Task.example_spec` but for the key of the client.
+    """
     weights = tuple(tf.convert_to_tensor(weight) for weight in weights)
     sums = dict.fromkeys(task_lib.zero_measures(), 0.0)
-    for start in range(0, len(tokens), _BATCH_SIZE):
-      for name, value in self._measure(weights, tf.constant(tokens[start : start + _BATCH_SIZE])).items():
+    for start in range(0, num_examples(examples), _BATCH_SIZE):
+      batch = {name: tf.constant(values[start : start + _BATCH_SIZE]) for name, values in examples.items()}
+      for name, value in self._measure(weights, batch).items():
         sums[name] += float(value)
-    return metrics.evaluation_columns(sums)
+    return metrics.evaluation_columns(sums, self._is_language_model)
+
+
+def num_examples(examples: Mapping[str, np.ndarray]) -> int:
+  """Returns how many there are, given their features by name."""
+  return len(next(iter(examples.values())))
 
 
 def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_clients: int, seed: int) -> dict[str, Any]:
@@ -73,7 +83,7 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
   ids = population.evaluation_ids(text.client_ids, eval_clients, seed)
   tokens = text.of(ids)
   return {
-    **Evaluation(task)(weights, tokens),
+    **Evaluation(task)(weights, dict(tokens=tokens)),
     'num_clients': len(ids),
     'num_examples': len(tokens),
     'model_sha256': loaded.content_hash,

@@ -1,4 +1,4 @@
-"""Trains a model of text centrally: Adam, warm-up and cosine decay, clipped gradients, in this process, without TFF's worker.
+"""Trains a model centrally: Adam, warm-up and cosine decay, clipped gradients, in this process, without TFF's worker.
 
 The order of the examples is a function of (seed, epoch), dropout one of (seed, step), so that a training that was killed
 goes on from its last checkpoint to the same weights as one that was not.
@@ -27,6 +27,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import progress as progress_lib
+from experiments import quality
 from experiments import records
 from experiments import training_state
 from models import checkpoint
@@ -75,16 +76,26 @@ class Config:
         raise launch.UsageError(f'--{name} must be a positive number, not {value}')
 
 
-class Examples(NamedTuple):
-  """int32 [n, sequence_length + 1] tokens to train on, and to evaluate on."""
+Features = Mapping[str, np.ndarray]  # int32 [n, ...] by name, as in `Task.example_spec` but for the key of the client.
 
-  training: np.ndarray
-  evaluation: np.ndarray
+
+class Examples(NamedTuple):
+  """At least one example to train on, and one to evaluate on."""
+
+  training: Features
+  evaluation: Features
+
+  @property
+  def num_training(self) -> int:
+    """Number of examples to train on."""
+    return central_evaluation.num_examples(self.training)
 
   def content_hash(self) -> str:
     """Returns a SHA-256 in hexadecimal."""
-    content = hashlib.sha256(self.training.tobytes())
-    content.update(self.evaluation.tobytes())
+    content = hashlib.sha256()
+    for features in self:
+      for values in features.values():
+        content.update(values.tobytes())
     return content.hexdigest()
 
 
@@ -94,8 +105,8 @@ def train(
   """Trains, or continues training, and leaves metrics.csv, summary.json and the model in `config.output_dir`.
 
   Args:
-    task: A task over examples of tokens.
-    examples: At least one of both.
+    task: What is learned.
+    examples: From what.
     description: Of the model, to be saved with it.
     config: The rest.
 
@@ -152,7 +163,7 @@ class _Training:
           self._evaluate_and_write()
         if is_last or step % config.steps_per_checkpoint == 0:
           self._save()
-        state = f'loss {measured:.2f}, held-out perplexity {self._rows[-1]["eval/perplexity"]:.1f}'
+        state = f'loss {measured:.2f}, held-out {quality.last(self._rows)}'
         progress.show(step, state, self._rows[-1]['step'] == step)
     finally:
       progress.close()
@@ -163,8 +174,8 @@ class _Training:
     names = ('eval/loss', 'eval/accuracy', 'eval/perplexity')
     return {
       'steps': self._state.step,
-      'num_training_examples': len(self._examples.training),
-      'num_evaluation_examples': len(self._examples.evaluation),
+      'num_training_examples': self._examples.num_training,
+      'num_evaluation_examples': central_evaluation.num_examples(self._examples.evaluation),
       **{name: self._rows[-1][name] for name in names},
       'seconds': self._state.seconds,
     }
@@ -187,10 +198,10 @@ class _Training:
   def _advance(self) -> float:
     """Takes a step; returns the mean loss of its batch."""
     started, state = time.monotonic(), self._state
-    tokens = self._examples.training
-    tokens = tokens[batch_indices(len(tokens), self._config.batch_size, self._config.seed, state.step)]
+    chosen = batch_indices(self._examples.num_training, self._config.batch_size, self._config.seed, state.step)
+    batch = {name: tf.constant(values[chosen]) for name, values in self._examples.training.items()}
     weights, optimizer_state, measures = self._step(
-      state.weights, state.optimizer_state, tf.constant(tokens), tf.constant(state.step, tf.int64)
+      state.weights, state.optimizer_state, batch, tf.constant(state.step, tf.int64)
     )
     loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
     self._state = training_state.State(
@@ -212,7 +223,9 @@ class _Training:
     row = collections.OrderedDict.fromkeys(COLUMNS, metrics.NOT_MEASURED)
     row.update(self._evaluate(state.weights, self._examples.evaluation), step=state.step, seconds=state.seconds)
     if row['eval/loss'] == metrics.NOT_MEASURED:
-      raise launch.UsageError('the held-out text has no token to predict: raise --eval_clients, or choose more text')
+      raise launch.UsageError(
+        'the held-out examples have nothing to predict: raise --eval_clients, or choose more data'
+      )
     if state.weight_sum:
       row['train/loss'] = state.loss_sum / state.weight_sum
     self._rows.append(row)
@@ -260,13 +273,13 @@ def build_optimizer(config: Config) -> tff.learning.optimizers.Optimizer:
 def _build_step(
   task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, config: Config
 ) -> Callable[..., tuple[model_lib.Weights, Any, Mapping[str, tf.Tensor]]]:
-  """Builds the function of one step: from (weights, optimizer state, tokens, step) to the first two and measures."""
+  """Builds the function of one step: from (weights, optimizer state, batch, step) to the first two and measures."""
 
   @tf.function(autograph=False)
-  def step(weights, optimizer_state, tokens, index):
+  def step(weights, optimizer_state, batch, index):
     seed = tf.random.experimental.stateless_fold_in(tf.constant([config.seed, _DROPOUT], tf.int64), index)
     trained = [True] * len(weights)
-    measures, found = gradients.gradients(task, weights, trained, dict(tokens=tokens), seed)
+    measures, found = gradients.gradients(task, weights, trained, batch, seed)
     found, _ = tf.clip_by_global_norm(found, config.clip_norm)
     optimizer_state, weights = optimizer.next(optimizer_state, weights, tuple(found))
     return weights, optimizer_state, measures

@@ -1,10 +1,12 @@
-"""Fine-tunes a tiny pre-trained Transformer on devices that limit memory, upload and computation.
+"""Fine-tunes a tiny pre-trained Transformer, of text or images, on devices that limit memory, upload and computation.
 
 Question: what do devices gain by training the last layers only, against LoRA, thinner models, smaller ones and fewer devices?
 
     python -m experiments.constrained_finetuning --output_dir=runs/constrained
     python -m experiments.constrained_finetuning --trainable='lora(drop=True)' \\
       --devices='tiers(shares=[0.3, 0.4, 0.3], memory_mb=[30, 60, 100], upload_mb=[1, 2, 4])' --output_dir=runs/constrained_lora
+    python -m experiments.constrained_finetuning --flagfile=experiments/flagfiles/constrained_images.flags \\
+      --output_dir=runs/constrained_images
 
 Of the models that --model names, the one is chosen that lets devices train the most layers on average, and each device
 the most of it that its limits allow; both are printed first. Models are pre-trained when they are chosen first, and kept.
@@ -12,9 +14,12 @@ The run leaves metrics.csv, summary.json, plan.md, accuracy.png, TensorBoard eve
 same command continues it if it was interrupted.
 """
 
+from typing import Any
+
 from absl import flags
 
-from data import prepare
+from data import catalog as data_catalog
+from data import partitions
 from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import constrained_run
@@ -26,19 +31,20 @@ from experiments import quality
 from experiments import report
 from experiments import run
 from experiments import run_flags
-from models import language_task
+from experiments import spec
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(
   dataset=(
     'docstrings(vocabulary="characters", sequence_length=80)',
     'Federated text, as for experiments.language_model, with vocabulary="characters": shakespeare, leaf(path=...), '
-    'text(path=...), or docstrings, which needs no download.',
+    'text(path=...), or docstrings, which needs no download. For vit images, of other classes than it is pre-trained on: '
+    f'{", ".join(data_catalog.IMAGE_DATASETS)}; digits needs no download.',
   ),
   model=(
     'transformer',
-    'Among which models is chosen: transformer(depths=[3, 6, 9, 12]), or recipes=... for a folder of your own, such as '
-    'experiments/flagfiles/tiny_transformers.',
+    'Among which models is chosen: transformer(depths=[3, 6, 9, 12]) or vit(depths=[3, 6, 9, 12]); dataset="..." for other '
+    'data to pre-train on, recipes=... for a folder of your own, such as experiments/flagfiles/tiny_transformers.',
   ),
   trainable=(
     'caff',
@@ -59,36 +65,46 @@ run_flags.specialize(
 
 def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
-  source, partition = run_flags.dataset()
   family, method = run_flags.model(model_family.FAMILIES), run_flags.method(constrained_methods.METHODS)
+  source, partition = _data(family)
   tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
   batches, config = run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  constrained_run.check(source, communication, run_flags.pretrained_name())
+  constrained_run.check(communication, run_flags.pretrained_name())
 
-  text = prepare.prepare(source, partition)
-  setting = constrained_run.setting(text, algorithm, communication, batches, config.seed)
-  costs = constrained_plan.costs(family, method, tiers, setting, text.vocabulary_size)
+  work = family.domain.prepare(source, partition)
+  setting = constrained_run.setting(work, algorithm, communication, batches, config.seed)
+  costs = constrained_plan.costs(family, method, tiers, setting, work.build)
   plan = constrained_plan.choose(family, method, tiers, costs)
   print(constrained_plan.table(plan), flush=True)
   devices = device_specs.build(plan.trainable, plan.devices)
-  model = run_flags.adapt(devices, family.build(plan.depth, text.vocabulary_size))
-  groups = device_groups.DeviceGroups.of(text, devices)
+  model = run_flags.adapt(devices, work.build(plan.model))
+  groups = device_groups.DeviceGroups.of(work, devices)
   population = groups.population(plan.dropped, config.clients_per_round)
-  description = constrained_run.describe(plan, text)
-  start = constrained_run.start(plan, family, model, description)
+  start = constrained_run.start(plan, family, work, model)
 
-  task = language_task.build(model, text.sequence_length)
+  task = work.task(model)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
+  description = work.describe(plan.model, plan.trainable, plan.devices)
   summary = run.run(task, process, population, constrained_run.planned(config, plan), start, description)
 
   accuracy = report.Measure(quality.ACCURACY)
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
   by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.eval_clients, config.seed)
   (config.output_dir / 'plan.md').write_text(f'{constrained_plan.table(plan)}\n\n{by_group}\n')
-  print(report.table(summary, [accuracy, report.Measure(quality.PERPLEXITY)]))
+  print(report.table(summary, [accuracy, report.Measure(quality.LOSS)]))
   print(by_group)
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+
+
+def _data(family: model_family.Family) -> tuple[Any, partitions.Partition]:
+  """Builds what `--dataset` and `--partition` name, found to fit the models."""
+  try:
+    source, partition = run_flags.dataset(family.domain.datasets)
+  except spec.SpecError as error:
+    raise launch.UsageError(f'{error}; for these models write for example {family.domain.example}') from error
+  family.check(source)
+  return source, partition
 
 
 if __name__ == '__main__':

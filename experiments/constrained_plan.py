@@ -4,7 +4,7 @@
     A* = argmax over A of the mean over devices of t_d(A)
 
 Pfeiffer et al. 2024 (arXiv 2411.07826) for suffixes; the same rule serves what they are compared with. A plan is three
-specs, so that a run by it is a run of `experiments.language_model` too.
+specs, so that a run of language by it is a run of `experiments.language_model` too.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from experiments import launch
 from experiments import markdown_table
 from experiments import model_family
 from experiments import spec
+from models import model as model_lib
 from optimizers import client_costs
 
 Size = float | int | None
@@ -114,7 +115,7 @@ def costs(
   method: constrained_methods.Method,
   tiers: Sequence[device_limits.Tier],
   setting: client_costs.Setting,
-  vocabulary_size: int,
+  build: Callable[[str], model_lib.Model],
 ) -> Cost:
   """Returns the costs of a method, each of which takes a second to find and so is found once.
 
@@ -123,7 +124,7 @@ def costs(
     method: What is trained of them.
     tiers: The devices.
     setting: How.
-    vocabulary_size: Of the models.
+    build: From the spec of a model to the model.
 
   Returns:
     The costs; they raise `UsageError` for what has none.
@@ -133,7 +134,7 @@ def costs(
   def cost(depth: int, sizes: Sizes, tier: int) -> client_costs.ClientCost:
     devices = device_specs.build(method.policy, _devices(method, tiers, sizes))
     try:
-      return client_costs.client_cost(devices, tier, family.build(depth, vocabulary_size), setting)
+      return client_costs.client_cost(devices, tier, build(family.spec(depth)), setting)
     except ValueError as error:
       raise launch.UsageError(f'{method.text(sizes[tier])} has no cost to hold against limits: {error}') from error
 
@@ -156,8 +157,7 @@ def table(plan: Plan) -> str:
     markdown_table.render(header, rows),
   ]
   if not plan.dropped:
-    flags = f'--model={plan.model!r} --trainable={plan.trainable!r} --devices={plan.devices!r}'
-    parts.append(f'As of experiments.language_model: {flags}')
+    parts.append(f'In specs: --model={plan.model!r} --trainable={plan.trainable!r} --devices={plan.devices!r}')
   return '\n\n'.join(parts)
 
 

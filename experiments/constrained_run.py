@@ -2,28 +2,21 @@
 
 import dataclasses
 
-from data import federated_text
-from data import source as source_lib
 from experiments import constrained_plan
+from experiments import domains
 from experiments import launch
 from experiments import model_family
 from experiments import pretrained
 from experiments import run
 from experiments import run_flags
-from models import checkpoint
-from models import language_task
 from models import model as model_lib
 from optimizers import algorithms
 from optimizers import client_costs
 from optimizers import local_batches
 
 
-def check(source: source_lib.TextSource, communication: algorithms.Communication, pretrained_name: str | None) -> None:
-  """Raises `UsageError` for what this binary cannot do: other tokens than characters, select, and other starts."""
-  if source.vocabulary != source_lib.CHARACTERS:
-    raise launch.UsageError(
-      f'the models of this binary predict characters: write --dataset=\'{source.name}(vocabulary="characters", ...)\''
-    )
+def check(communication: algorithms.Communication, pretrained_name: str | None) -> None:
+  """Raises `UsageError` for what this binary cannot do: select, and other starts."""
   if communication.selection is not None:
     raise launch.UsageError('--download=select(...) does not apply: limits decide which part a device trains')
   if pretrained_name:
@@ -34,16 +27,16 @@ def check(source: source_lib.TextSource, communication: algorithms.Communication
 
 
 def setting(
-  text: federated_text.FederatedText,
+  work: domains.Work,
   algorithm: algorithms.Algorithm,
   communication: algorithms.Communication,
   batches: local_batches.LocalBatches,
   seed: int,
 ) -> client_costs.Setting:
   """Returns how clients train; the client with the most examples has to bear the costs."""
-  most = max(text.num_examples('train').values())
+  most = max(work.prepared.num_examples('train').values())
   return client_costs.Setting(
-    build_task=lambda model: language_task.build(model, text.sequence_length),
+    build_task=work.task,
     optimizer=algorithm.client_optimizer,
     upload=communication.upload,
     batch_size=batches.batch_size,
@@ -53,36 +46,25 @@ def setting(
 
 
 def start(
-  plan: constrained_plan.Plan,
-  family: model_family.Family,
-  adapted: model_lib.Model,
-  description: checkpoint.Description,
+  plan: constrained_plan.Plan, family: model_family.Family, work: domains.Work, adapted: model_lib.Model
 ) -> pretrained.Start:
   """Returns the pre-trained weights of the planned model, which is pre-trained now unless it has been.
 
   Args:
     plan: What was chosen.
     family: From where.
+    work: For which data.
     adapted: The model that devices train.
-    description: Of the run.
 
   Returns:
     The start.
 
   Raises:
     RunEnded: If the pre-training failed.
-    UsageError: If it has other tokens.
+    UsageError: If it does not fit the data.
   """
-  base = family.build(plan.depth, description.vocabulary_size)
-  found = pretrained.start(pretrained.load(family.pretrained(plan.depth)), base, adapted, frozenset())
-  found.check_vocabulary(description, run_flags.dataset_text())
-  return found
-
-
-def describe(plan: constrained_plan.Plan, text: federated_text.FederatedText) -> checkpoint.Description:
-  """Says what the plan makes of the model."""
-  described = run_flags.description(text, None)
-  return dataclasses.replace(described, model=plan.model, trainable=plan.trainable, devices=plan.devices)
+  loaded = pretrained.load(family.pretrained(plan.depth))
+  return work.start(loaded, plan.model, adapted, run_flags.dataset_text())
 
 
 def planned(config: run.Config, plan: constrained_plan.Plan) -> run.Config:

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 import pathlib
 import re
+from typing import Any
 
-from data import catalog as data_catalog
-from data import source
+from experiments import domains
+from experiments import launch
 from experiments import recipe
 from experiments import spec
-from models import catalog
-from models import model as model_lib
 
-_RECIPES = recipe.RECIPES.parent / 'tiny_transformers'
-_ANY_VOCABULARY_SIZE = 8  # To count blocks.
+_FLAGFILES = recipe.RECIPES.parent
 _NAME = re.compile(r'.*_(?P<depth>\d+)')
 
 
@@ -20,20 +18,30 @@ class Family:
   """The models of some depths; nothing is pre-trained before its weights are asked for.
 
   Attributes:
+    domain: Of language or vision.
     depths: Numbers of blocks, ascending.
   """
 
-  def __init__(self, recipes: pathlib.Path, depths: Sequence[int] | None = None):
+  def __init__(
+    self,
+    domain: domains.Domain,
+    recipes: pathlib.Path,
+    depths: Sequence[int] | None = None,
+    dataset: str | None = None,
+  ):
     """Takes the recipes of a folder, whose names end with the depth, as in transformer_3.flags.
 
     Args:
+      domain: Of all of them.
       recipes: The folder.
       depths: Which of them; None for all.
+      dataset: What they are pre-trained on, an argument of `--dataset`; None for that of the recipe.
 
     Raises:
       ValueError: If there are none, not of these depths, or one that is not what its name says.
     """
-    self._recipes = recipes
+    self.domain = domain
+    self._recipes, self._dataset = recipes, dataset
     self._names = {}
     for name in recipe.names(recipes):
       if found := _NAME.fullmatch(name):
@@ -45,41 +53,72 @@ class Family:
       raise ValueError(f'depths must be a list of some of {", ".join(map(str, sorted(self._names)))}, not {depths!r}')
     self.depths = tuple(sorted(set(chosen)))
 
+  def spec(self, depth: int) -> str:
+    """Returns the model of a depth as an argument of `--model` of other binaries."""
+    return recipe.flag(self._names[depth], 'model', self._recipes)
+
+  def check(self, source: Any) -> None:
+    """Raises `UsageError` for data of a run, of the domain's sources, that cannot be learned from these models."""
+    self.domain.check(source)
+    for depth in self.depths:
+      self.domain.check_apart(source, self._source(depth))
+
+  def pretrained(self, depth: int) -> pathlib.Path:
+    """Returns the folder of the pre-trained model, made now unless it has been; raises as `recipe.folder_of`."""
+    return recipe.folder_of(self._names[depth], self._recipes, self._dataset)
+
   def _add(self, depth: int, name: str) -> None:
     if depth in self._names:
       raise ValueError(f'{self._recipes} holds {self._names[depth]} and {name}, both of depth {depth}: remove one')
     text, dataset = (recipe.flag(name, flag, self._recipes) for flag in ('model', 'dataset'))
     if not text or not dataset:
       raise ValueError(f'{self._recipes / name}.flags must have --model and --dataset')
-    if spec.build(dataset, data_catalog.DATASETS, 'dataset').vocabulary != source.CHARACTERS:
-      raise ValueError(f'{self._recipes / name}.flags must have a --dataset with vocabulary="characters"')
-    variables = spec.build(text, catalog.LANGUAGE_MODELS, 'model')(_ANY_VOCABULARY_SIZE).variables
-    num_blocks = len({variable.block for variable in variables if variable.block.startswith('block_')})
+    self._names[depth] = name
+    try:
+      self.domain.check(self._source(depth))
+    except launch.UsageError as error:
+      raise ValueError(f'{self._recipes / name}.flags: {error}') from error
+    num_blocks = self.domain.num_blocks(text)
     if num_blocks != depth:
       raise ValueError(
         f'{self._recipes / name}.flags has a model of {num_blocks} blocks: call it ..._{num_blocks}.flags'
       )
-    self._names[depth] = name
+
+  def _source(self, depth: int) -> Any:
+    """Builds what a model is pre-trained on."""
+    text = self._dataset or recipe.flag(self._names[depth], 'dataset', self._recipes)
+    return spec.build(text, self.domain.datasets, 'dataset')
 
   def _has(self, depth: object) -> bool:
     return isinstance(depth, int) and not isinstance(depth, bool) and depth in self._names
 
-  def spec(self, depth: int) -> str:
-    """Returns the model of a depth as an argument of `--model` of `experiments.language_model`."""
-    return recipe.flag(self._names[depth], 'model', self._recipes)
 
-  def build(self, depth: int, vocabulary_size: int) -> model_lib.Model:
-    """Builds the model of a depth, with random weights."""
-    return spec.build(self.spec(depth), catalog.LANGUAGE_MODELS, 'model')(vocabulary_size)
+def transformer(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+  """The character-level Transformers.
 
-  def pretrained(self, depth: int) -> pathlib.Path:
-    """Returns the folder of the pre-trained model, made now unless it has been; raises as `recipe.folder_of`."""
-    return recipe.folder_of(self._names[depth], self._recipes)
-
-
-def transformer(depths: Sequence[int] | None = None, recipes: str | None = None) -> Family:
-  """The character-level Transformers, of which `depths` may be chosen; `recipes` is a folder of others."""
-  return Family(_RECIPES if recipes is None else pathlib.Path(recipes), depths)
+  Args:
+    depths: Those that may be chosen.
+    recipes: Folder of others.
+    dataset: Other text to pre-train on.
+  """
+  return _family(domains.LANGUAGE, 'tiny_transformers', depths, recipes, dataset)
 
 
-FAMILIES = {'transformer': transformer}
+def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+  """The Vision Transformers, pre-trained on other classes than those that devices learn.
+
+  Args:
+    depths: Those that may be chosen.
+    recipes: Folder of others: experiments/flagfiles/vits_32 for images of 32 x 32 pixels.
+    dataset: Other images to pre-train on.
+  """
+  return _family(domains.VISION, 'vits_8', depths, recipes, dataset)
+
+
+FAMILIES = {'transformer': transformer, 'vit': vit}
+
+
+def _family(
+  domain: domains.Domain, folder: str, depths: Sequence[int] | None, recipes: str | None, dataset: str | None
+) -> Family:
+  return Family(domain, _FLAGFILES / folder if recipes is None else pathlib.Path(recipes), depths, dataset)

@@ -7,7 +7,7 @@ import pathlib
 
 import tensorflow_federated as tff
 
-from data import prepared_text
+from data import prepared_examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Population:
     return sorted(self.train.client_ids if self.participants is None else self.participants)
 
   @classmethod
-  def of(cls, text: prepared_text.PreparedText) -> 'Population':
+  def of(cls, text: prepared_examples.PreparedExamples) -> 'Population':
     """Returns the clients of a prepared data set."""
     return cls(
       text.clients('train'),

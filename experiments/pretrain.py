@@ -1,4 +1,4 @@
-"""Trains a language model or an encoder in one place, so that a federated training can start from it.
+"""Trains a language model, an encoder or a model of images in one place, so that a federated training can start from it.
 
 Question: which perplexity on federated clients does a model reach that has never seen one?
 
@@ -14,7 +14,8 @@ Question: which perplexity on federated clients does a model reach that has neve
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
 as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
 them, and its perplexity is that of hidden tokens. Its examples are neighbouring sentences, as many as there is room for
-in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone.
+in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone. A vit learns the classes of images,
+such as --dataset='digits(classes=[0, 1, 2, 3, 4])', for a fine-tuning on others.
 Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command continues a training that
 was interrupted.
 """
@@ -23,29 +24,40 @@ from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
+from typing import NamedTuple
 
 from absl import flags
 
 from data import catalog as data_catalog
 from data import partitions
 from data import prepare
+from data import prepare_images
 from experiments import central_training
 from experiments import command_line
 from experiments import launch
+from experiments import pretraining_images
 from experiments import pretraining_task
 from experiments import pretraining_text
+from experiments import quality
 from experiments import recipe
+from experiments import saved_encoder
 from experiments import spec
+from models import catalog as models_catalog
 from models import checkpoint
+from models import image_task
+from models import task as task_lib
 
 _DATASET = flags.DEFINE_string(
-  'dataset', 'docstrings', 'The data set of the federated run: its vocabulary, its held-out clients and its text.'
+  'dataset',
+  'docstrings',
+  'The data set of the federated run: its vocabulary, its held-out clients and its text; for vit images: '
+  f'{", ".join(data_catalog.IMAGE_DATASETS)}.',
 )
 _CORPUS = flags.DEFINE_string(
   'corpus', None, 'Other text to learn from, such as text(path=...) or lm1b(path=..., max_sentences=...).'
 )
 _MODEL = flags.DEFINE_string(
-  'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert or distilbert.'
+  'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert, distilbert or vit.'
 )
 _TEACHER = flags.DEFINE_string(
   'teacher',
@@ -77,39 +89,72 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every d
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
+class _Lesson(NamedTuple):
+  """What is learned, from what, by what, and the facts that decide the result besides the flags."""
+
+  task: task_lib.Task
+  examples: central_training.Examples
+  description: checkpoint.Description
+  facts: dict[str, Any]
+
+
 def main() -> None:
   """Trains what the flags name."""
+  config = _config()
+  is_of_images = spec.parse(_MODEL.value)[0].name in models_catalog.VISION_MODELS
+  lesson = _images() if is_of_images else _text()
+  config = dataclasses.replace(config, facts=lesson.facts)
+  _report(central_training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description)
+
+
+def _text() -> _Lesson:
   source = spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset')
   corpus = spec.build(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
-  model, config = pretraining_task.named(_MODEL.value, source.sequence_length), _config()
+  model = pretraining_task.named(_MODEL.value, source.sequence_length)
   teacher = pretraining_task.load_teacher(_teacher(_TEACHER.value), model) if _TEACHER.value else None
 
   text = prepare.prepare(source, partitions.natural())
   description = checkpoint.Description(_MODEL.value, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
   if teacher is not None:
     pretraining_task.check_vocabulary(teacher, description, _DATASET.value)
-    config = dataclasses.replace(config, facts=dict(teacher_sha256=teacher.content_hash))
   task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
   examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
-  is_encoder = pretraining_task.is_encoder(model)
-  if is_encoder:
+  if pretraining_task.is_encoder(model):
     examples = examples._replace(training=pretraining_text.joined(examples.training))
-  _report(central_training.train(task, examples, description, config), is_encoder)
+  return _Lesson(task, examples, description, {} if teacher is None else dict(teacher_sha256=teacher.content_hash))
+
+
+def _images() -> _Lesson:
+  for flag in (_CORPUS, _TEACHER):
+    if flag.value:
+      raise launch.UsageError(f'--{flag.name} is for models of text: leave it out')
+  source = spec.build(_DATASET.value, data_catalog.IMAGE_DATASETS, 'dataset')
+  transformer = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
+  images = prepare_images.prepare(source, partitions.iid(clients=1))
+  model = pretraining_images.classifier(transformer, images)
+  description = checkpoint.of_images(_MODEL.value, images.image_shape, images.class_names)
+  examples = pretraining_images.examples(images, _EVAL_CLIENTS.value, _SEED.value)
+  return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
 
 
 def _teacher(name: str) -> str:
   return str(recipe.folder_of(name)) if name in recipe.names() else name
 
 
-def _report(summary: Mapping[str, Any], is_encoder: bool) -> None:
+def _report(summary: Mapping[str, Any], description: checkpoint.Description) -> None:
   """Prints what came of it, and the way on."""
   if summary['steps_per_second']:
     print(f'{summary["steps_per_second"]:.2f} steps of {_BATCH_SIZE.value} examples a second')
+  is_encoder = saved_encoder.is_encoder(description)
   of = ' of hidden tokens' if is_encoder else ''
-  print(f'perplexity{of} on held-out clients {summary["eval/perplexity"]:.1f} after {summary["steps"]} steps')
+  measured = quality.of(summary)
+  value = measured.text(summary[measured.column])
+  print(f'{measured.name}{of} on held-out clients {value} after {summary["steps"]} steps')
   if is_encoder:
     settings = dict(model=spec.parse(_MODEL.value)[0].name, pretrained=_OUTPUT_DIR.value, output_dir='runs/classified')
     print(f'start a federated fine-tuning from it by {command_line.shell("text_classification", settings)}')
+  elif description.image_shape:
+    print('a recipe of these flags makes it a start of experiments.constrained_finetuning, see its --help')
   else:
     print(
       f'start a federated run from it by --dataset={_DATASET.value!r} --model={_MODEL.value!r} '

@@ -40,19 +40,19 @@ def examples(
   if not len(training):
     raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
   ids = population.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
-  return central_training.Examples(training, text.tokens('heldout', ids))
+  return central_training.Examples(dict(tokens=training), dict(tokens=text.tokens('heldout', ids)))
 
 
-def joined(tokens: np.ndarray) -> np.ndarray:
+def joined(examples: central_training.Features) -> central_training.Features:
   """Joins neighbouring sentences, so that examples are full: begin, pieces, end, pieces, end and so on.
 
   Args:
-    tokens: int32 [n, length], one sentence in each.
+    examples: int32 `tokens` [n, length], one sentence in each.
 
   Returns:
-    int32 [fewer, length]: each begins anew where the last one was cut off; only the last one is padded.
+    int32 `tokens` [fewer, length]: each begins anew where the last one was cut off; only the last one is padded.
   """
-  begun = tokens[:, 1:]
+  begun = examples['tokens'][:, 1:]
   pieces = begun[begun != tokenizer_lib.PAD]
   rows = np.pad(pieces, [0, -len(pieces) % begun.shape[1]]).reshape([-1, begun.shape[1]])
-  return np.pad(rows, [[0, 0], [1, 0]], constant_values=tokenizer_lib.BEGIN)
+  return dict(tokens=np.pad(rows, [[0, 0], [1, 0]], constant_values=tokenizer_lib.BEGIN))

@@ -23,12 +23,13 @@ def names(recipes: pathlib.Path = RECIPES) -> list[str]:
   return sorted(path.stem for path in recipes.glob(f'*{_SUFFIX}'))
 
 
-def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
+def folder_of(name: str, recipes: pathlib.Path = RECIPES, dataset: str | None = None) -> pathlib.Path:
   """Returns the folder of a model, which is pre-trained now unless it has been, with progress on standard error.
 
   Args:
     name: One of `names`.
     recipes: Folder of flag files, of which a teacher is named by its recipe.
+    dataset: An argument of `--dataset` in place of the recipe's own.
 
   Returns:
     The folder, which `experiments.pretrain` left in the cache; another recipe, or other text, has another folder.
@@ -39,13 +40,14 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES) -> pathlib.Path:
   """
   recipe = recipes / f'{name}{_SUFFIX}'
   teacher = flag(name, 'teacher', recipes)
-  taught_by = [] if teacher is None else [f'--teacher={folder_of(teacher, recipes)}']
-  folder = cache.default_dir() / 'pretrained' / f'{name}-{_key(name, recipes)[:16]}'
+  changes = [] if teacher is None else [f'--teacher={folder_of(teacher, recipes, dataset)}']
+  changes += [] if dataset is None else [f'--dataset={dataset}']
+  folder = cache.default_dir() / 'pretrained' / f'{name}-{_key(name, recipes, dataset)[:16]}'
   if not _is_finished(folder):
     with cache.exclusive(folder.parent):
       if not _is_finished(folder):  # Another process may have been faster.
         print(f'{name} is pre-trained first, once; it will be in {folder}', file=sys.stderr, flush=True)
-        _follow([f'--flagfile={recipe}', *taught_by, f'--output_dir={folder}'], name)
+        _follow([f'--flagfile={recipe}', *changes, f'--output_dir={folder}'], name)
   return folder
 
 
@@ -56,14 +58,16 @@ def flag(name: str, flag_name: str, recipes: pathlib.Path = RECIPES) -> str | No
   return next((line.removeprefix(start) for line in lines if line.startswith(start)), None)
 
 
-def _key(name: str, recipes: pathlib.Path) -> str:
-  """Returns a hash of the flags of a recipe but for comments, of the text they name, and the same of its teacher."""
+def _key(name: str, recipes: pathlib.Path, dataset: str | None) -> str:
+  """Returns a hash of the flags of a recipe but for comments, of the data they name, and the same of its teacher."""
   teacher = flag(name, 'teacher', recipes)
   lines = (recipes / f'{name}{_SUFFIX}').read_text().splitlines()
   lines = [line for line in lines if not line.startswith('#')]
-  texts = [flag(name, kind, recipes) for kind in ('dataset', 'corpus')]
-  prints = [spec.build(text, catalog.DATASETS, 'dataset').fingerprint for text in texts if text]
-  parts = [_VERSION, *lines, *prints, _key(teacher, recipes) if teacher else '']
+  named = [dataset or flag(name, 'dataset', recipes), flag(name, 'corpus', recipes)]
+  datasets = catalog.DATASETS | catalog.IMAGE_DATASETS
+  prints = [spec.build(text, datasets, 'dataset').fingerprint for text in named if text]
+  changes = [f'dataset={dataset}'] if dataset else []
+  parts = [_VERSION, *lines, *prints, *changes, _key(teacher, recipes, dataset) if teacher else '']
   return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
 
 

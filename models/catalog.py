@@ -4,6 +4,7 @@ from models import bert
 from models import conformer
 from models import lstm
 from models import transformer
+from models import vit
 
 LANGUAGE_MODELS = {
   'conformer': conformer.conformer,
@@ -15,4 +16,8 @@ ENCODERS = {
   'albert': bert.albert,
   'bert': bert.bert,
   'distilbert': bert.distilbert,
+}
+
+VISION_MODELS = {
+  'vit': vit.vit,
 }

@@ -1,10 +1,12 @@
 """A model on disk: a folder that says by itself what the model is and how its text is cut into tokens.
 
 model.safetensors   the weights by name, float32, with the description of the model as metadata
-tokenizer.model     what its tokens come from: a SentencePiece model, or for classifiers what `data.text_encoders` makes
+tokenizer.model     what its tokens come from: a SentencePiece model, or for classifiers what `data.text_encoders` makes;
+                    empty for models of images
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import hashlib
 import json
@@ -29,12 +31,13 @@ class Description:
   Attributes:
     model: The spec that `--model` takes.
     vocabulary_size: Ids of the tokenizer are below it, and an encoder has one row more, for the mask; of a classifier
-      the number of rows.
-    sequence_length: Target positions of the examples that it was trained on.
+      the number of rows; of a model of images 0.
+    sequence_length: Target positions of the examples that it was trained on; of a model of images 0.
     tokenizer: A serialized SentencePiece model; of a classifier what `data.text_encoders.deserialize` takes.
     trainable: The spec that `--trainable` takes; it may have added variables.
     devices: The spec that `--devices` takes; it may have, too.
     class_names: Of a classifier.
+    image_shape: Height, width and channels, of a model of images.
   """
 
   model: str
@@ -44,6 +47,7 @@ class Description:
   trainable: str = 'all'
   devices: str = 'alike'
   class_names: tuple[str, ...] = ()
+  image_shape: tuple[int, ...] = ()
 
   @property
   def tokenizer_hash(self) -> str:
@@ -70,10 +74,18 @@ class Checkpoint:
   content_hash: str
 
 
+def of_images(
+  model: str, image_shape: Sequence[int], class_names: Sequence[str], trainable: str = 'all', devices: str = 'alike'
+) -> Description:
+  """Describes a classifier of images; the arguments are those of `Description`."""
+  return Description(model, 0, 0, b'', trainable, devices, tuple(class_names), tuple(image_shape))
+
+
 def save(folder: pathlib.Path, weights: Mapping[str, np.ndarray], description: Description, steps: int) -> None:
   """Writes a model into an existing folder; each file is there whole or not at all, a model that was there is replaced."""
   entries = {name: str(value) for name, value in dataclasses.asdict(description).items() if name != 'tokenizer'}
   entries['class_names'] = json.dumps(description.class_names)
+  entries['image_shape'] = json.dumps(description.image_shape)
   metadata = entries | dict(tokenizer_sha256=description.tokenizer_hash, steps=str(steps))
   # The tokenizer first: it is the same whenever a model of a run is replaced.
   write(folder / TOKENIZER_FILE, description.tokenizer)
@@ -109,6 +121,7 @@ def load(folder: pathlib.Path) -> Checkpoint:
       trainable=metadata['trainable'],
       devices=metadata['devices'],
       class_names=tuple(json.loads(metadata.get('class_names', '[]'))),
+      image_shape=tuple(json.loads(metadata.get('image_shape', '[]'))),
     )
     expected, steps = metadata['tokenizer_sha256'], int(metadata['steps'])
   except OSError as error:

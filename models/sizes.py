@@ -24,9 +24,14 @@ def chosen(sizes: Mapping[str, Mapping[str, int]], size: str, overrides: Mapping
     raise ValueError(f'size must be one of {", ".join(sizes)}, not {size!r}')
   dimensions = dict(sizes[size]) | {name: value for name, value in overrides.items() if value is not None}
   for name, value in dimensions.items():
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
-      raise ValueError(f'{name} must be a whole number from 1 to {_LARGEST:,}, not {value!r}')
+    check_dimension(name, value)
   return dimensions
+
+
+def check_dimension(name: str, value: object) -> None:
+  """Raises `ValueError` unless a dimension is an int from 1 to 1,000,000."""
+  if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
+    raise ValueError(f'{name} must be a whole number from 1 to {_LARGEST:,}, not {value!r}')
 
 
 def check_dropout(rate: float) -> None:

@@ -83,6 +83,16 @@ def test_the_hash_follows_tokens_clients_and_splits(tmp_path: pathlib.Path):
   assert hashes[-1] == hashes[0]
 
 
+def test_the_hashes_of_text_are_those_that_results_were_published_with(tmp_path: pathlib.Path):
+  assert _write(tmp_path / 'x.sqlite', _ROWS) == 'e121e2914e3db98d5a3fca156e6e265c7230bd9dd3258de3d48c40ecb4776339'
+  writer = store.Writer(tmp_path / 'y.sqlite')
+  writer.add_example('heldout', 'a', np.array([1, 8], np.int32), 2, 'text')
+  assert writer.finish({}) == '4c72110acbf673ac9544783d8ef1743b9995dbe89e61b58ea3d07a7527b8d3c9'
+  with contextlib.closing(store.connect(tmp_path / 'y.sqlite')) as connection:
+    heldout_hash = store.read_meta(connection)['heldout_hash']
+  assert heldout_hash == 'def092594b741e9d0a1d5daa0f8c411717a3ea88456951c31c8f1744255255b7'
+
+
 @given(st.lists(st.text(st.characters()), unique=True, max_size=5))
 def test_clients_of_any_name_need_no_examples(names: list[str]):
   with tempfile.TemporaryDirectory() as folder:

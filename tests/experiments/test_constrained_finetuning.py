@@ -12,8 +12,11 @@ from compression import update_codec
 from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import device_limits
+from experiments import domains
 from experiments import metrics
 from experiments import model_family
+from experiments import spec
+from models import catalog
 from models import language_task
 from optimizers import client_costs
 from optimizers import fed_opt
@@ -43,7 +46,14 @@ def costs(recipes) -> constrained_plan.Cost:
     num_examples=16,
   )
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
-  return constrained_plan.costs(model_family.Family(recipes), constrained_methods.caff(), tiers, setting, 99)
+  family = model_family.Family(domains.LANGUAGE, recipes)
+  return constrained_plan.costs(
+    family,
+    constrained_methods.caff(),
+    tiers,
+    setting,
+    lambda model: spec.build(model, catalog.LANGUAGE_MODELS, 'model')(99),
+  )
 
 
 def _run(recipes, environment, output_dir, **settings) -> subprocess.CompletedProcess[str]:

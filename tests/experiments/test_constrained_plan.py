@@ -9,16 +9,19 @@ from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import device_limits
 from experiments import device_specs
+from experiments import domains
 from experiments import launch
 from experiments import model_family
+from experiments import spec
+from models import catalog
 from models import language_task
+from models import model as model_lib
 from optimizers import client_costs
 from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import policies
 from tests.experiments import tiny_family
 
-_VOCABULARY_SIZE = 20
 _SETTING = client_costs.Setting(
   build_task=lambda model: language_task.build(model, sequence_length=4),
   optimizer=fed_opt.fed_avg(client_lr=0.1).client_optimizer,
@@ -28,9 +31,13 @@ _SETTING = client_costs.Setting(
 )
 
 
+def _build(model: str) -> model_lib.Model:
+  return spec.build(model, catalog.LANGUAGE_MODELS, 'model')(20)
+
+
 @pytest.fixture(scope='module')
 def family(tmp_path_factory) -> model_family.Family:
-  return model_family.Family(tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
+  return model_family.Family(domains.LANGUAGE, tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
 
 
 def _cost(depth: int, sizes: constrained_plan.Sizes, tier: int) -> client_costs.ClientCost:
@@ -110,7 +117,7 @@ def test_weak_devices_are_left_out_on_request(family):
 def test_every_method_makes_specs_that_can_be_built(method, family):
   plan = _choose(family, method, 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 40])', drop=True)
   devices = device_specs.build(plan.trainable, plan.devices)
-  device_specs.adapt(devices, family.build(plan.depth, _VOCABULARY_SIZE), 0, plan.trainable)
+  device_specs.adapt(devices, _build(plan.model), 0, plan.trainable)
   assert len(devices.shares) == 2
   assert plan.depth == 4
   assert '| tier 0 (50% of the clients) | upload_mb=0.5 |' in constrained_plan.table(plan)
@@ -150,10 +157,10 @@ def test_sub_models_count_as_their_share_of_the_layers(family):
 
 def test_real_costs_are_those_of_the_policy(family):
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
-  cost = constrained_plan.costs(family, constrained_methods.caff(), tiers, _SETTING, _VOCABULARY_SIZE)
+  cost = constrained_plan.costs(family, constrained_methods.caff(), tiers, _SETTING, _build)
   devices = devices_lib.Devices((policies.suffix(1), policies.suffix(2)), (0.5, 0.5))
   for tier in (0, 1):
-    expected = client_costs.client_cost(devices, tier, family.build(2, _VOCABULARY_SIZE), _SETTING)
+    expected = client_costs.client_cost(devices, tier, _build(family.spec(2)), _SETTING)
     assert cost(2, (1, 2), tier) == expected
   assert cost(2, (1, 2), 0) is cost(2, (1, 2), 0)  # Found once.
 
@@ -171,7 +178,7 @@ def test_depths_without_a_recipe_are_refused(depths):
     ('tiny_1', '', '', 'holds no recipes such as'),
     ('tiny_3', 'num_layers=3', 'num_layers=2', 'has a model of 2 blocks: call it ..._2'),
     ('tiny_3', '--model', '--other', 'must have --model and --dataset'),
-    ('tiny_3', 'vocabulary="characters"', 'vocabulary=60', 'must have a --dataset with vocabulary="characters"'),
+    ('tiny_3', 'vocabulary="characters"', 'vocabulary=60', 'predict characters: write --dataset='),
     ('other_2', '', '', 'both of depth 2: remove one'),
   ],
 )

@@ -34,7 +34,7 @@ def _tokens(seed: int, num_examples: int) -> np.ndarray:
   return np.concatenate([np.ones_like(first), first + np.arange(6)], axis=1).astype(np.int32)
 
 
-_EXAMPLES = central_training.Examples(_tokens(0, 37), _tokens(1, 10))
+_EXAMPLES = central_training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
 
 
 def _train(folder: pathlib.Path, examples=_EXAMPLES, **changes) -> dict:
@@ -132,7 +132,7 @@ def test_other_settings_are_refused_in_the_same_folder(changes, undisturbed):
 
 def test_other_examples_are_refused_in_the_same_folder(undisturbed):
   with pytest.raises(launch.UsageError, match='holds a run with dataset_hash='):
-    _train(undisturbed, examples=_EXAMPLES._replace(training=_tokens(2, 37)))
+    _train(undisturbed, examples=_EXAMPLES._replace(training=dict(tokens=_tokens(2, 37))))
 
 
 def test_a_truncated_checkpoint_is_refused(tmp_path):
@@ -192,8 +192,8 @@ def test_learns_from_a_corpus_in_the_tokens_of_the_data_set(tmp_path, monkeypatc
     pretraining_text.examples(federated, None, 0, 0)
   found = pretraining_text.examples(federated, text.text(path=path, sequence_length=5), 0, 0)
   # Eight clients of two sentences; one is held out.
-  assert found.training.shape == (14, 31) and found.evaluation.shape == (2, 31)
-  assert federated.tokenizer.decode(found.training[:2]) == ['A cat sat on a mat.', 'A dog ran to the cat.']
+  assert found.training['tokens'].shape == (14, 31) and found.evaluation['tokens'].shape == (2, 31)
+  assert federated.tokenizer.decode(found.training['tokens'][:2]) == ['A cat sat on a mat.', 'A dog ran to the cat.']
 
 
 def test_the_binary_goes_on_after_a_kill(tmp_path):

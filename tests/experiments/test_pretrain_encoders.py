@@ -31,7 +31,7 @@ def _train(folder: pathlib.Path, model: str, teacher: checkpoint.Checkpoint | No
   facts = {} if teacher is None else dict(teacher_sha256=teacher.content_hash)
   config = central_training.Config(folder, **(settings | changes), facts=facts)
   description = checkpoint.Description(model, _VOCABULARY, _LENGTH, b'a tokenizer')
-  examples = central_training.Examples(_tokens(0, 37), _tokens(1, 10))
+  examples = central_training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
   return central_training.train(task, examples, description, config)
 
 
@@ -121,7 +121,7 @@ def test_refuses_examples_longer_than_the_encoder():
 
 def test_joins_sentences_to_full_examples():
   sentences = np.array([[1, 7, 8, 2, 0], [1, 9, 2, 0, 0], [1, 4, 5, 6, 3], [1, 9, 2, 0, 0]], np.int32)
-  joined = pretraining_text.joined(sentences)
+  joined = pretraining_text.joined(dict(tokens=sentences))['tokens']
   # 7 8 2 9 | 2 4 5 6 | 3 9 2 and one of padding: the third sentence was cut off before its end.
   np.testing.assert_array_equal(joined, [[1, 7, 8, 2, 9], [1, 2, 4, 5, 6], [1, 3, 9, 2, 0]])
   assert joined.dtype == np.int32

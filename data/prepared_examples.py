@@ -17,20 +17,16 @@ from data import store
 
 
 @dataclasses.dataclass(frozen=True)
-class PreparedText(abc.ABC):
-  """Tokenised text of clients in splits.
+class PreparedExamples(abc.ABC):
+  """Examples of clients in splits.
 
   Attributes:
     database: The file, in the layout of TFF's SqlClientData.
-    vocabulary_size: Ids are below it.
-    sequence_length: Positions per example.
     dataset_hash: SHA-256 in hexadecimal over all clients and examples of all splits.
     heldout_hash: The same over the held-out examples, whoever has them; None if there are none.
   """
 
   database: pathlib.Path
-  vocabulary_size: int
-  sequence_length: int
   dataset_hash: str
   heldout_hash: str | None
 

@@ -1,0 +1,22 @@
+"""The examples of a central training on images, and the model that fits them."""
+
+from data import labelled_images
+from experiments import central_training
+from experiments import population
+from experiments import spec
+from models import model as model_lib
+from models import vit
+
+
+def classifier(transformer: vit.VisionTransformer, images: labelled_images.LabelledImages) -> model_lib.Model:
+  """Builds the model for the images of a data set; raises `SpecError` if its patches do not divide them."""
+  try:
+    return transformer.classifier(images.image_shape, images.num_classes)
+  except ValueError as error:
+    raise spec.SpecError(f'--model and --dataset do not fit: {error}') from error
+
+
+def examples(images: labelled_images.LabelledImages, eval_clients: int, seed: int) -> central_training.Examples:
+  """Returns the images to learn from, and those of `eval_clients` held-out clients, 0 for all, drawn by `seed`."""
+  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients, seed)
+  return central_training.Examples(images.arrays('train'), images.arrays('heldout', ids))

@@ -1,8 +1,9 @@
 """Scores a model on any data set.
 
-Question: how well does a model of the suite predict text that it has not seen?
+Question: how well does a model of the suite predict text, or classes of images, that it has not seen?
 
     python -m experiments.evaluate --pretrained=runs/pretrained --dataset=docstrings
+    python -m experiments.evaluate --pretrained=runs/constrained_images --dataset='digits(classes=[5, 6, 7, 8, 9])'
 
 The model cuts the held-out text by its own tokenizer, so every data set will do; perplexities of models with different
 tokenizers cannot be compared, nor those of language models with those of encoders, which are of hidden tokens. Prints
@@ -16,8 +17,10 @@ from absl import flags
 
 from data import catalog
 from experiments import central_evaluation
+from experiments import image_evaluation
 from experiments import launch
 from experiments import output
+from experiments import pretrained
 from experiments import spec
 
 _PRETRAINED = flags.DEFINE_string(
@@ -25,20 +28,29 @@ _PRETRAINED = flags.DEFINE_string(
   None,
   'Folder of a model: the --output_dir of experiments.pretrain, of a run, or what experiments.export makes of a language model.',
 )
-_DATASET = flags.DEFINE_string('dataset', 'docstrings', 'Whose held-out clients count, as for language_model.')
+_DATASET = flags.DEFINE_string(
+  'dataset',
+  'docstrings',
+  'Whose held-out clients count, as for language_model; for a model of images one of its classes.',
+)
 _EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 0, 'How many of them, drawn once; 0 for all.', lower_bound=0)
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides which; a run with this seed evaluates on the same.', 0, 2**32 - 1)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
+
+_TEXT = (catalog.DATASETS, central_evaluation.evaluate)
+_IMAGES = (catalog.IMAGE_DATASETS, image_evaluation.evaluate)
 
 
 def main() -> None:
   """Scores what the flags name."""
   if not _PRETRAINED.value:
     raise launch.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
-  source = spec.build(_DATASET.value, catalog.DATASETS, 'dataset')
+  is_of_images = bool(pretrained.load(_PRETRAINED.value).description.image_shape)
+  datasets, score = _IMAGES if is_of_images else _TEXT
+  source = spec.build(_DATASET.value, datasets, 'dataset')
   output_dir = _folder()
-  measured = central_evaluation.evaluate(_PRETRAINED.value, source, _EVAL_CLIENTS.value, _SEED.value)
+  measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value, _SEED.value)
   result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)
   print(json.dumps(result, indent=2))
   if output_dir:

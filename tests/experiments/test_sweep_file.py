@@ -10,8 +10,11 @@ import pytest
 from experiments import algorithm_specs
 from experiments import binary_flags
 from experiments import codec_specs
+from experiments import constrained_methods
+from experiments import device_limits
 from experiments import device_specs
 from experiments import launch
+from experiments import model_family
 from experiments import run_flags
 from experiments import spec
 from experiments import sweep_file
@@ -113,17 +116,30 @@ def test_refuses_an_override_that_is_none(tmp_path):
     _read(tmp_path, '', ['rounds'])
 
 
+_MODELS = {
+  'language_model': models_catalog.LANGUAGE_MODELS,
+  'text_classification': models_catalog.ENCODERS,
+  'constrained_finetuning': model_family.FAMILIES,
+}
+_TRAINABLE = {
+  'language_model': lambda text: device_specs.build(text, 'alike'),
+  'text_classification': lambda text: device_specs.build(text, 'alike'),
+  'constrained_finetuning': lambda text: spec.build(text, constrained_methods.METHODS, 'trainable'),
+}
+
+
 @pytest.mark.parametrize('path', _SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_build_and_say_what_to_expect(path):
   sweep = sweep_file.read(path)
-  models = {'language_model': models_catalog.LANGUAGE_MODELS, 'text_classification': models_catalog.ENCODERS}
+  models, build_trainable = _MODELS[sweep.binary], _TRAINABLE[sweep.binary]
   assert path.read_text().startswith('# ') and 'minutes' in path.read_text().splitlines()[0]
   assert f' {len(sweep.cells)} runs' in path.read_text().splitlines()[0]
   assert len({cell.flags.get('seed') for cell in sweep.cells}) == (1 if 'one seed' in path.read_text() else 3)
   for what, build in (
-    ('model', lambda text: spec.build(text, models[sweep.binary], 'model')),
+    ('model', lambda text: spec.build(text, models, 'model')),
     ('algorithm', algorithm_specs.build),
-    ('trainable', lambda text: device_specs.build(text, 'alike')),
+    ('trainable', build_trainable),
+    ('devices', device_limits.build),
     ('upload', codec_specs.build),
     ('download', codec_specs.build),
   ):

@@ -1,0 +1,57 @@
+"""Scores a classifier of images in this process, without TFF: the same measures as a run's evaluation."""
+
+import pathlib
+from typing import Any
+
+from data import image_source
+from data import partitions
+from data import prepare_images
+from experiments import central_evaluation
+from experiments import launch
+from experiments import population
+from experiments import pretrained
+from models import image_task
+
+
+def evaluate(
+  folder: str | pathlib.Path, source: image_source.ImageSource, eval_clients: int, seed: int
+) -> dict[str, Any]:
+  """Scores the model in a folder on held-out images.
+
+  Args:
+    folder: Of the model.
+    source: Whose held-out images count; of the same classes and size as those that it was trained on.
+    eval_clients: How many of the ten clients that hold them; 0 for all. A run of the same seed evaluates on the same ones.
+    seed: Decides which clients.
+
+  Returns:
+    `eval/loss`, `eval/accuracy`, `eval/perplexity`, which is not measured, `num_clients`, `num_examples` and
+    `model_sha256`.
+
+  Raises:
+    UsageError: If the model is not sound, or names other classes, or images have another shape.
+    DataError: If the source is malformed or has no held-out images.
+  """
+  loaded = pretrained.load(folder)
+  described = loaded.description
+  if source.class_names != described.class_names:
+    raise launch.UsageError(
+      f'this model names {", ".join(described.class_names)}, but --dataset has {", ".join(source.class_names)}: choose '
+      'its classes=[...]'
+    )
+  images = prepare_images.prepare(source, partitions.iid(clients=1))
+  if images.image_shape != described.image_shape:
+    raise launch.UsageError(
+      f'this model takes images of {list(described.image_shape)}, but those of --dataset have '
+      f'{list(images.image_shape)}: write image_size={described.image_shape[0]}'
+    )
+  model = pretrained.build_model(described)
+  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients, seed)
+  examples = images.arrays('heldout', ids)
+  evaluation = central_evaluation.Evaluation(image_task.build(model, images.image_shape))
+  return {
+    **evaluation(pretrained.weights_of(loaded, model), examples),
+    'num_clients': len(ids),
+    'num_examples': central_evaluation.num_examples(examples),
+    'model_sha256': loaded.content_hash,
+  }

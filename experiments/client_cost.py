@@ -5,6 +5,8 @@ Question: what do the policies of --trainable cost a device in memory, time, byt
     python -m experiments.client_cost --model='transformer(size="small")' \\
       --policies='all; random(fraction=0.4); suffix(blocks=1); lora(rank=8); width(fraction=0.5)' \\
       --output_dir=runs/client_cost
+    python -m experiments.client_cost --model='vit(patch_size=4)' --image_size=32 --policies='all; suffix(blocks=1)' \\
+      --output_dir=runs/client_cost_of_images
 
 For each policy, clients do a local round in fresh processes, which take turns so that a busy machine disturbs all alike;
 outside of TFF, whose worker holds copies of its own. Linux only. Prints a table and leaves client_cost.md,
@@ -22,12 +24,14 @@ from experiments import client_round
 from experiments import launch
 from experiments import output
 
-_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model.')
+_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit.')
 _POLICIES = flags.DEFINE_string(
   'policies', 'all; random(fraction=0.4); suffix(blocks=1)', "Arguments of --trainable, separated by ';'."
 )
 _VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
 _SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
+_IMAGE_SIZE = flags.DEFINE_integer('image_size', 32, 'Pixels on both sides of an image, for vit.', lower_bound=1)
+_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit.', lower_bound=2)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
@@ -74,6 +78,8 @@ def _settings() -> list[client_round.Setting]:
       sequence_length=_SEQUENCE_LENGTH.value,
       batch_size=_BATCH_SIZE.value,
       num_steps=_NUM_STEPS.value,
+      image_size=_IMAGE_SIZE.value,
+      num_classes=_NUM_CLASSES.value,
     )
     for policy in policies
   ]

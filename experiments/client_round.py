@@ -18,8 +18,10 @@ from experiments import device_specs
 from experiments import spec
 from models import accounting
 from models import catalog as models_catalog
+from models import image_task
 from models import language_task
 from models import model as model_lib
+from models import task as task_lib
 from optimizers import client_costs
 from optimizers import devices as devices_lib
 from optimizers import fed_opt
@@ -43,6 +45,8 @@ class Setting:
     sequence_length: Target positions of an example.
     batch_size: Examples in a batch.
     num_steps: Local steps of a round.
+    image_size: Pixels on both sides of an image of three colours, for models of images.
+    num_classes: Of those.
   """
 
   model: str
@@ -52,6 +56,8 @@ class Setting:
   sequence_length: int
   batch_size: int
   num_steps: int
+  image_size: int = 32
+  num_classes: int = 10
 
 
 class Traffic(NamedTuple):
@@ -70,6 +76,39 @@ class Traffic(NamedTuple):
   download_bytes: int
 
 
+class _Subject(NamedTuple):
+  """A model, its task given the shapes that a client holds, and examples drawn by a generator."""
+
+  model: model_lib.Model
+  build_task: Callable[[model_lib.Model], task_lib.Task]
+  draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
+
+
+def _text(setting: Setting) -> _Subject:
+  def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
+    shape = [num_examples, setting.sequence_length + 1]
+    return dict(tokens=generator.integers(1, setting.vocabulary_size, shape, np.int32))
+
+  model = spec.build(setting.model, models_catalog.LANGUAGE_MODELS, 'model')(setting.vocabulary_size)
+  return _Subject(model, lambda held: language_task.build(held, setting.sequence_length), draw)
+
+
+def _images(setting: Setting) -> _Subject:
+  image_shape = (setting.image_size, setting.image_size, 3)
+
+  def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
+    image = generator.integers(0, 256, [num_examples, *image_shape], np.int32)
+    return dict(image=image, label=generator.integers(0, setting.num_classes, [num_examples], np.int32))
+
+  try:
+    model = spec.build(setting.model, models_catalog.VISION_MODELS, 'model').classifier(
+      image_shape, setting.num_classes
+    )
+  except ValueError as error:
+    raise spec.SpecError(f'model {setting.model!r}: {error}') from error
+  return _Subject(model, lambda held: image_task.build(held, image_shape), draw)
+
+
 class ClientRound:
   """A client's round.
 
@@ -81,11 +120,12 @@ class ClientRound:
   def __init__(self, setting: Setting):
     """Builds what a setting names; raises `SpecError` for what cannot be built."""
     self._setting = setting
-    plain = spec.build(setting.model, models_catalog.LANGUAGE_MODELS, 'model')(setting.vocabulary_size)
+    subject = _images(setting) if spec.parse(setting.model)[0].name in models_catalog.VISION_MODELS else _text(setting)
+    plain, self._draw = subject.model, subject.draw
     devices = device_specs.build(setting.policy)
     model = device_specs.adapt(devices, plain, _SEED, setting.policy)
     (policy,) = devices.tiers
-    self.task = language_task.build(client_costs.held_model(model, devices.layouts(model)[0]), setting.sequence_length)
+    self.task = subject.build_task(client_costs.held_model(model, devices.layouts(model)[0]))
     self.local = local_training.LocalTraining(
       self.task,
       fed_opt.fed_avg(client_lr=0.1).client_optimizer,
@@ -113,10 +153,9 @@ class ClientRound:
     return local_training.Received(weights, tf.constant([_SEED, client], tf.int64), tf.constant(1, tf.int64), {})
 
   def examples(self, client: int, num_examples: int) -> tf.data.Dataset:
-    """Returns a client's examples: random tokens, none of them padding."""
-    length = self._setting.sequence_length + 1
-    tokens = np.random.default_rng(client).integers(1, self._setting.vocabulary_size, [num_examples, length], np.int32)
-    return tf.data.Dataset.from_tensor_slices(dict(tokens=tokens, client_key=np.full([num_examples], client, np.int64)))
+    """Returns a client's examples: random tokens, none of them padding, or images of random pixels."""
+    features = self._draw(np.random.default_rng(client), num_examples)
+    return tf.data.Dataset.from_tensor_slices(features | dict(client_key=np.full([num_examples], client, np.int64)))
 
   def traffic(self) -> Traffic:
     """Lets clients train for one step and encode their updates; as many of them as a policy's draws need."""

@@ -19,7 +19,7 @@ _ALL = _VOCABULARY * _WIDTH + 2 * _BLOCK + _HEAD
 _BITMAP, _WEIGHT = 5, 4  # Bytes: of 36 variables; of the number of examples.
 
 
-def _round(policy, upload='identity', model=_MODEL):
+def _round(policy, upload='identity', model=_MODEL, **changes):
   return client_round.ClientRound(
     client_round.Setting(
       model=model,
@@ -29,6 +29,7 @@ def _round(policy, upload='identity', model=_MODEL):
       sequence_length=6,
       batch_size=4,
       num_steps=2,
+      **changes,
     )
   )
 
@@ -74,6 +75,18 @@ def test_what_is_frozen_for_ever_does_not_travel():
   kernels = 4 * _WIDTH * _WIDTH + 2 * _WIDTH * _MLP + 2 * _WIDTH  # And two scales.
   assert traffic.download_bytes == 4 * (_ALL - kernels)
   assert traffic.upload_bytes == 4 * (_ALL - kernels) + _BITMAP + _WEIGHT
+
+
+def test_a_client_with_images_trains_a_suffix():
+  model = 'vit(width=8, mlp_width=16, num_layers=2, num_heads=2)'
+  traffic = _round('suffix(blocks=1)', model=model, image_size=8, num_classes=3).traffic()
+  # Patches 48 * 8 + 8 = 392; a block 4 * (64 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8 = 600; the head 16 + 8 * 3 + 3 = 43.
+  assert traffic.trained_fraction == pytest.approx(643 / (392 + 2 * 600 + 43))
+  assert traffic.download_bytes == 4 * (392 + 2 * 600 + 43)
+  # 643 numbers, a bit for each of 2 + 16 + 16 + 4 variables, and the weight.
+  assert traffic.upload_bytes == 4 * 643 + 5 + 4
+  with pytest.raises(spec.SpecError, match='patch_size=4 must divide images of 6 x 6 pixels'):
+    _round('all', model=model, image_size=6)
 
 
 def test_refuses_a_codec_that_needs_rounds():

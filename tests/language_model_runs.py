@@ -12,6 +12,8 @@ import time
 
 import safetensors.numpy
 
+from tests import binaries
+
 ROOT = pathlib.Path(__file__).parents[1]
 NOT_REPEATABLE = ('round_seconds', 'worker_rss_bytes', 'round_retries')
 
@@ -50,8 +52,9 @@ def command(text: pathlib.Path, output_dir: pathlib.Path, **flags) -> list[str]:
 
 
 def finish(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-  """Runs a command to its end."""
-  return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+  """Runs a command, `python -m BINARY ...`, to its end."""
+  binary, *arguments = command[2:]
+  return binaries.run(binary, arguments, environment)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from experiments import language_model
 from experiments import launch
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -138,8 +139,7 @@ def test_refuses_a_folder_of_something_else(capsys, tmp_path):
   ],
 )
 def test_refuses_flags(arguments, expected):
-  command = [sys.executable, '-m', 'experiments.language_model', *arguments]
-  process = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+  process = binaries.run('experiments.language_model', arguments)
   assert process.returncode == 2
   assert expected in process.stderr
   assert len(process.stderr.splitlines()) == 1

@@ -2,13 +2,12 @@
 
 import csv
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from experiments import client_round
 from experiments import spec
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WIDTH, _MLP, _VOCABULARY = 16, 32, 50
@@ -95,8 +94,7 @@ def test_refuses_a_codec_that_needs_rounds():
 
 
 def _run(*arguments):
-  command = [sys.executable, '-m', 'experiments.client_cost', *arguments]
-  return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+  return binaries.run('experiments.client_cost', arguments)
 
 
 def test_the_binary_leaves_a_table_a_csv_and_a_picture(tmp_path):

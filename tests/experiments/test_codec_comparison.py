@@ -2,14 +2,13 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 from absl.testing import parameterized
 import numpy as np
 
 from experiments import codec_comparison
+from tests import binaries
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
 
@@ -67,9 +66,7 @@ class CodecComparisonTest(parameterized.TestCase):
     self.assertEqual(path.read_bytes()[:4], b'\x89PNG')
 
   def _compare(self, *arguments):
-    command = [sys.executable, '-m', 'experiments.compare', f'--output_dir={self.folder}/out', *arguments]
-    root = pathlib.Path(__file__).parents[2]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return binaries.run('experiments.compare', [f'--output_dir={self.folder}/out', *arguments])
 
   def test_the_binary_prints_and_keeps_the_tables(self):
     self._run('a', 100.0)

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 from absl import flags
 from absl.testing import flagsaver
@@ -32,6 +29,7 @@ from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
 from optimizers import local_batches
 from optimizers import selection as selection_lib
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _MODEL = 'transformer(width=8, mlp_width=16, num_layers=1, num_heads=2)'
@@ -235,13 +233,7 @@ def test_the_binaries(federated, source, tmp_path):
   path = source.fingerprint.splitlines()[0].strip("'")
 
   def start(binary, **settings):
-    command = [
-      sys.executable,
-      '-m',
-      f'experiments.{binary}',
-      *(f'--{name}={value}' for name, value in settings.items()),
-    ]
-    return subprocess.run(command, cwd=_ROOT, env=os.environ, capture_output=True, text=True, check=False)
+    return binaries.run(f'experiments.{binary}', [f'--{name}={value}' for name, value in settings.items()])
 
   exported = start('export', run=federated[0], output_dir=model)
   assert exported.returncode == 0, exported.stderr

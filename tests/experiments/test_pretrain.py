@@ -23,6 +23,7 @@ from experiments import pretraining_text
 from models import checkpoint
 from models import language_task
 from models import lstm
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DESCRIPTION = checkpoint.Description('lstm(width=8, num_cells=8)', 20, 6, b'a tokenizer')
@@ -209,7 +210,7 @@ def test_the_binary_goes_on_after_a_kill(tmp_path):
     time.sleep(0.01)
   killed.send_signal(signal.SIGKILL)
   killed.wait()
-  finished = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
+  finished = binaries.run('experiments.pretrain', command[3:], environment)
   assert finished.returncode == 0, finished.stderr
   assert 'step 40/40' in finished.stderr and 'steps of 4 examples a second' in finished.stdout
   assert [row['step'] for row in _rows(folder)] == ['0', '10', '20', '30', '40']

@@ -3,8 +3,6 @@
 import json
 import math
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +12,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import quality
 from experiments import run_comparison
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _EVALUATIONS = ((0, 400.0), (2, 200.0), (4, 100.0))
@@ -217,8 +216,7 @@ def test_a_run_without_an_evaluation_of_training_is_none(tmp_path):
 
 
 def _compare(tmp_path, *arguments):
-  command = [sys.executable, '-m', 'experiments.compare', f'--output_dir={tmp_path}/out', *arguments]
-  return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+  return binaries.run('experiments.compare', [f'--output_dir={tmp_path}/out', *arguments])
 
 
 def test_the_binary_leaves_a_table_pictures_and_a_page(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from experiments import launch
 from experiments import metrics
 from experiments import sweep_runs
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -145,14 +146,8 @@ def test_refuses_a_folder_that_another_sweep_or_a_run_has(tmp_path):
 def _sweep(tmp_path, text, *arguments):
   if text is not None:
     (tmp_path / 'sweep.toml').write_text(text)
-  command = [
-    sys.executable,
-    '-m',
-    'experiments.sweep',
-    f'--sweep={tmp_path}/sweep.toml',
-    f'--output_dir={tmp_path}/out',
-  ]
-  process = subprocess.run([*command, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
+  flags = [f'--sweep={tmp_path}/sweep.toml', f'--output_dir={tmp_path}/out']
+  process = binaries.run('experiments.sweep', [*flags, *arguments])
   return process.returncode, process.stdout, process.stderr
 
 

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from experiments import metrics
 from experiments import pretrained
 from models import bert
 from models import hugging_face
+from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _GOLDEN = _ROOT / 'tests' / 'models' / 'golden'
@@ -52,9 +52,8 @@ def _command(folder: pathlib.Path, output_dir: pathlib.Path, **flags) -> subproc
     'rounds': 6,
     'output_dir': output_dir,
   } | flags
-  command = [sys.executable, '-m', 'experiments.text_classification', *(f'--{k}={v}' for k, v in settings.items())]
   environment = os.environ | {'LEANFED_CACHE': str(folder / 'cache')}
-  return subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+  return binaries.run('experiments.text_classification', [f'--{k}={v}' for k, v in settings.items()], environment)
 
 
 @pytest.fixture(scope='module')

@@ -7,6 +7,7 @@ is a function of (seed, round, client); they are protocol and not counted, like 
 import collections
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +25,7 @@ def build_broadcast(
   codec: update_codec_lib.UpdateCodec,
   seed: int,
   rebuilds: Mapping[int, Rebuild] | None = None,
+  held: frozenset[int] = frozenset(),
 ) -> tff.learning.templates.DistributionProcess:
   """Builds the distribution process of a run.
 
@@ -32,15 +34,18 @@ def build_broadcast(
     codec: Encodes each trainable variable; non-trainable ones travel as they are.
     seed: The run's seed. The process' state counts rounds, from 1.
     rebuilds: By index, those trainable variables that do not travel because every client can make them itself.
+    held: The indices of those that do not travel because every client has kept them from an earlier round, and nobody
+      trains any more. A simulated client keeps nothing: it is handed them as they are, and they are not counted.
 
   Returns:
     A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2], round_number=int64>}@CLIENTS`
     which measures `download_bytes`, int64 at the server: the payload once for every client that receives it.
   """
   rebuilds = rebuilds or {}
-  encode = _build_encode(weights_type, codec, seed, rebuilds)
+  sent_indices = [index for index in range(len(weights_type.trainable)) if index not in held and index not in rebuilds]
+  encode = _build_encode(weights_type, codec, seed, sent_indices, held)
   sent_type = encode.type_signature.result
-  decode = _build_decode(weights_type, codec, sent_type, rebuilds)
+  decode = _build_decode(weights_type, codec, sent_type, sent_indices, rebuilds)
 
   @tff.tensorflow.computation(sent_type)
   def num_bytes(sent):
@@ -68,20 +73,30 @@ def build_broadcast(
 
 
 def _build_encode(
-  weights_type: tff.types.StructType, codec: update_codec_lib.UpdateCodec, seed: int, rebuilds: Mapping[int, Rebuild]
+  weights_type: tff.types.StructType,
+  codec: update_codec_lib.UpdateCodec,
+  seed: int,
+  sent_indices: Sequence[int],
+  held: frozenset[int],
 ) -> tff.Computation:
   """Builds the server's computation from (weights, round) to what is broadcast, and the count of it."""
 
   @tff.tensorflow.computation(weights_type, np.int64)
   def encode(weights, round_number):
     round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
-    tensors = [tensor for index, tensor in enumerate(weights.trainable) if index not in rebuilds]
+    weights_list = list(weights.trainable)
+    tensors = [weights_list[index] for index in sent_indices]
     sent = codec.encode(tensors, tf.fill([len(tensors)], True), round_seed, round_seed)
     num_bytes = codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)])
     return collections.OrderedDict(
       payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
       non_trainable=weights.non_trainable,
-      uncounted=collections.OrderedDict(round_seed=round_seed, round_number=round_number, num_bytes=num_bytes),
+      uncounted=collections.OrderedDict(
+        round_seed=round_seed,
+        round_number=round_number,
+        num_bytes=num_bytes,
+        held=tuple(weights_list[index] for index in sorted(held)),
+      ),
     )
 
   return encode
@@ -91,19 +106,22 @@ def _build_decode(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
   sent_type: tff.types.Type,
+  sent_indices: Sequence[int],
   rebuilds: Mapping[int, Rebuild],
 ) -> tff.Computation:
   """Builds the clients' computation from what was broadcast to the weights and the round's seed."""
   members = list(weights_type.trainable)
-  specs = [tf.TensorSpec(member.shape) for index, member in enumerate(members) if index not in rebuilds]
+  specs = [tf.TensorSpec(members[index].shape) for index in sent_indices]
 
   @tff.tensorflow.computation(sent_type)
   def decode(sent):
     payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
     update = update_codec_lib.Sent(payloads, presence.pack(tf.fill([len(specs)], True)))
     round_seed = sent['uncounted']['round_seed']
-    received = iter(codec.decode(update, specs, round_seed))
-    weights = tuple(rebuilds[index]() if index in rebuilds else next(received) for index in range(len(members)))
+    by_index = dict(zip(sent_indices, codec.decode(update, specs, round_seed), strict=True))
+    by_index |= {index: rebuild() for index, rebuild in rebuilds.items()}
+    kept = iter(sent['uncounted']['held'])
+    weights = tuple(by_index[index] if index in by_index else next(kept) for index in range(len(members)))
     return collections.OrderedDict(
       weights=tff.learning.models.ModelWeights(weights, sent['non_trainable']),
       round_seed=round_seed,

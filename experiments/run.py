@@ -113,6 +113,13 @@ def run(
       return asyncio.run(_Run(task, process, population, config, worker, supervisor, start, description).until_done())
 
 
+def draw(population: population_lib.Population, config: Config) -> Callable[[int], Sequence[str]]:
+  """Returns who takes part in a round: from its number to ids."""
+  sample = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=config.seed)
+  num_clients = config.clients_per_round or len(population.training_ids)
+  return lambda round_number: sample(round_number, num_clients)
+
+
 class _Run:
   """The parts of a run and the steps that advance it; all that changes is the state and the records."""
 
@@ -145,7 +152,7 @@ class _Run:
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
     self._evaluation_ids = population.evaluation_ids(config.eval_clients, config.seed)
-    self._draw = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=config.seed)
+    self._draw = draw(population, config)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
@@ -201,9 +208,7 @@ class _Run:
     """Runs one round, records its row and returns the state after it."""
     config = self._config
     started = time.monotonic()
-    trained = self._on_clients(
-      lambda ids: self._process.next(state, ids), self._draw(round_number, config.clients_per_round)
-    )
+    trained = self._on_clients(lambda ids: self._process.next(state, ids), self._draw(round_number))
     columns = metrics.training_columns(trained.metrics, self._num_parameters)
     columns['round_seconds'] = time.monotonic() - started
     if self._is_due(round_number, config.rounds_per_eval):

@@ -3,6 +3,7 @@
 from models import bert
 from models import conformer
 from models import lstm
+from models import self_supervised_task
 from models import transformer
 from models import vit
 
@@ -20,4 +21,9 @@ ENCODERS = {
 
 VISION_MODELS = {
   'vit': vit.vit,
+}
+
+OBJECTIVES = {
+  'simclr': self_supervised_task.simclr,
+  'simsiam': self_supervised_task.simsiam,
 }

@@ -47,6 +47,11 @@ class VisionTransformer:
     if self.width % 4:
       raise ValueError(f'width={self.width} must be a multiple of 4: rows and columns have sines and cosines each')
 
+  @property
+  def feature_width(self) -> int:
+    """Length of the vector that `features` returns for an image."""
+    return self.width
+
   def classifier(self, image_shape: Sequence[int], num_classes: int) -> model_lib.Model:
     """Returns a model of float32 images [batch, height, width, channels] to float32 logits [batch, num_classes].
 
@@ -57,10 +62,8 @@ class VisionTransformer:
     Raises:
       ValueError: If patches do not divide the image.
     """
-    self._check(image_shape)
     variables = [
-      *layers.projection_variables('embedding/patch', self.patch_size**2 * image_shape[2], self.width),
-      *self._block_variables(),
+      *self.variables(image_shape),
       *layers.norm_variables('head/norm', self.width),
       *layers.projection_variables('head/classifier', self.width, num_classes),
     ]
@@ -70,6 +73,23 @@ class VisionTransformer:
       return layers.projection(weights, 'head/classifier', tf.reduce_mean(x, axis=1))
 
     return model_lib.Model(tuple(variables), apply, skips_blocks=True)
+
+  def variables(self, image_shape: Sequence[int]) -> tuple[model_lib.Variable, ...]:
+    """Declares embedding and blocks, which all models of this Transformer have; each adds a head.
+
+    Args:
+      image_shape: Height, width and channels.
+
+    Raises:
+      ValueError: If patches do not divide the image.
+    """
+    self._check(image_shape)
+    embedding = layers.projection_variables('embedding/patch', self.patch_size**2 * image_shape[2], self.width)
+    return (*embedding, *self._block_variables())
+
+  def features(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    """Returns float32 [batch, width]: the mean over patches of `hidden_states`."""
+    return tf.reduce_mean(self.hidden_states(weights, images, seed), axis=1)
 
   def hidden_states(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     """Returns float32 [batch, patches, width] of images as for `classifier`, before the last normalization."""

@@ -108,7 +108,7 @@ class Algorithm:
     )
     sources = slice_source.build(model, layouts, selection, rebuilds)
     distributor = broadcast.build_broadcast(
-      weights_type, communication.download, seed, rebuilds | _zeros(model, sources)
+      weights_type, communication.download, seed, rebuilds | _zeros(model, sources), _held(model, devices)
     )
     server_step = self._build_finalizer(weights_type, ever)
     aggregation = partial_mean.PartialMeanFactory(
@@ -191,6 +191,12 @@ def _zeros(model: model_lib.Model, sources: Mapping[str, slice_source.SliceSourc
     for source in sources.values()
     for index in source.variables
   }
+
+
+def _held(model: model_lib.Model, devices: devices_lib.Devices) -> frozenset[int]:
+  """Returns the indices of the variables that clients keep from before the first round."""
+  names = devices.held(model)
+  return frozenset(index for index, variable in enumerate(model.variables) if variable.name in names)
 
 
 def _rebuilds(model: model_lib.Model, devices: devices_lib.Devices, seed: int) -> dict[int, broadcast.Rebuild]:

@@ -65,6 +65,10 @@ class Devices:
       raise ValueError('all tiers must freeze the same variables, or they would have to travel')
     return names.pop()
 
+  def held(self, model: model_lib.Model) -> frozenset[str]:
+    """Returns the names of variables that all clients keep from before the first round."""
+    return frozenset.intersection(*(policy.held(model) for policy in self.tiers))
+
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:
     """Returns how many units each tier holds of those axes of which some tier holds a part."""
     counts = [policy.units(model) for policy in self.tiers]

@@ -3,7 +3,7 @@
 all      every variable
 random   partial variable training, Yang et al. 2021 (arXiv 2110.05607): a random subset of the multiplicative variables
 frozen   FedPT, Sidahmed et al. 2021 (arXiv 2110.03450): a part of the random initial model stays as it is for ever
-suffix   the last blocks and the head
+suffix   the last blocks and the head;  layerwise: the same when clients have kept all that is below
 bias     additive variables only;  head: the head only
 lora     Hu et al. 2021 (arXiv 2106.09685);  adapter: Houlsby et al. 2019 (arXiv 1902.00751); both with the head
 width    sub-models of fewer hidden units: HeteroFL (arXiv 2010.01264), rolling = FedRolex (arXiv 2212.01548)
@@ -111,6 +111,33 @@ def suffix(blocks: int) -> trainable.Policy:
     return [variable.block in chosen for variable in model.variables]
 
   return trainable.Policy(choose)
+
+
+def layerwise(blocks: int) -> trainable.Policy:
+  """Configures a stage of layer-wise learning, Guo et al. 2023 (arXiv 2309.05213): the last blocks and the head.
+
+  What is below was trained in earlier stages: clients have kept it, and run it forward only. If nothing is below, the
+  embedding is trained too.
+
+  Args:
+    blocks: How many blocks the stage adds.
+
+  Returns:
+    The policy.
+  """
+  _check_positive_int('blocks', blocks)
+
+  def is_trained(model: model_lib.Model) -> list[bool]:
+    names = _blocks(model, blocks)
+    chosen = {*names[-blocks:], 'head'} | ({'embedding'} if blocks == len(names) else set())
+    return [variable.block in chosen for variable in model.variables]
+
+  def held(model: model_lib.Model) -> frozenset[str]:
+    return frozenset(
+      variable.name for variable, flag in zip(model.variables, is_trained(model), strict=True) if not flag
+    )
+
+  return trainable.Policy(lambda model, seeds: is_trained(model), held=held)
 
 
 def bias() -> trainable.Policy:

@@ -45,6 +45,8 @@ class Policy:
     adapt: From the model to the one that is trained: with adapters beside its kernels, for example.
     rebuilt: From the adapted model and the run's seed to the names of variables that keep their initial value for the
       whole training; they travel in neither direction, since clients draw them from the seed.
+    held: From the adapted model to the names of variables that clients keep from before the first round and that nobody
+      trains; they travel in neither direction.
     units: From the adapted model to the number of units of each axis that a client holds; of the others it holds all.
     rolling: Whether these units move on by one key each round, instead of being the first ones.
     denominator: `trained` divides a variable's sum by the weight of the clients that trained it, `all` by that of all.
@@ -53,6 +55,7 @@ class Policy:
   choose: Callable[[model_lib.Model, Seeds], Sequence[local_optimizer.Trained]]
   adapt: Callable[[model_lib.Model], model_lib.Model] = _same
   rebuilt: Callable[[model_lib.Model, int], frozenset[str]] = lambda model, seed: frozenset()
+  held: Callable[[model_lib.Model], frozenset[str]] = lambda model: frozenset()
   units: Callable[[model_lib.Model], Mapping[str, int]] = lambda model: {}
   rolling: bool = False
   denominator: str = 'trained'

@@ -67,6 +67,15 @@ class BroadcastTest(parameterized.TestCase):
     self.assertEqual(measured['download_bytes'], 100)
     np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]), atol=1e-3)
 
+  def test_what_clients_have_kept_is_theirs_and_not_counted(self):
+    process = broadcast.build_broadcast(
+      _WEIGHTS, update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)])), seed=0, held=frozenset([0])
+    )
+    _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
+    # 2 clients x (1 byte for one value of one bit + 8 of range; 5 floats): one bit would not leave 0 to 5 as they are.
+    self.assertEqual(measured['download_bytes'], 2 * (1 + 8 + 20))
+    np.testing.assert_array_equal(mean, np.arange(6).reshape([2, 3]))
+
   def test_each_round_has_a_seed_of_its_own_and_the_same_again(self):
     process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)
     step = _build_round(process, 1)

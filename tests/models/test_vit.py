@@ -27,8 +27,8 @@ def _code(place, width):
   return [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
 
 
-def _plain_vit(w, image, patch, width, layers, heads):
-  """One image, patch by patch and head by head, in float64."""
+def _plain_states(w, image, patch, width, layers, heads):
+  """Of one image, patch by patch and head by head, in float64."""
   rows, columns = image.shape[0] // patch, image.shape[1] // patch
   x = np.zeros([rows * columns, width])
   for i in range(rows):
@@ -51,7 +51,12 @@ def _plain_vit(w, image, patch, width, layers, heads):
     name = f'block_{layer}/mlp'
     y = _project(w, f'{name}/up', _norm(w, f'{name}/norm', x))
     x = x + _project(w, f'{name}/down', y * 0.5 * (1 + _erf(y / math.sqrt(2))))
-  return _project(w, 'head/classifier', _norm(w, 'head/norm', x).mean(0))
+  return x
+
+
+def _plain_vit(w, image, *dimensions):
+  states = _plain_states(w, image, *dimensions)
+  return _project(w, 'head/classifier', _norm(w, 'head/norm', states).mean(0))
 
 
 class VitTest(tf.test.TestCase, parameterized.TestCase):
@@ -75,6 +80,30 @@ class VitTest(tf.test.TestCase, parameterized.TestCase):
     exact = {name: w.astype(np.float64) for name, w in weights.items()}
     expected = [_plain_vit(exact, image.astype(np.float64), 2, 8, 2, 2) for image in images]
     self.assertAllClose(found, expected, rtol=1e-5, atol=1e-5)
+
+  def test_features_are_means_of_states_before_a_norm(self):
+    transformer = vit.vit(width=8, mlp_width=12, num_layers=2, num_heads=2, patch_size=2)
+    rng = np.random.default_rng(4)
+    weights = {v.name: rng.normal(0.0, 0.3, v.shape).astype(np.float32) for v in transformer.variables((4, 6, 3))}
+    images = rng.uniform(-1.0, 1.0, [3, 4, 6, 3]).astype(np.float32)
+    features = tf.function(lambda x: transformer.features(weights, x, None), autograph=False)
+    found = features.get_concrete_function(tf.TensorSpec([None, 4, 6, 3]))(tf.constant(images))
+    exact = {name: w.astype(np.float64) for name, w in weights.items()}
+    expected = [_plain_states(exact, image.astype(np.float64), 2, 8, 2, 2).mean(0) for image in images]
+    self.assertAllClose(found, expected, rtol=1e-5, atol=1e-5)
+    self.assertEqual(found.shape, (3, transformer.feature_width))
+
+  def test_a_classifier_adds_a_head_to_the_variables(self):
+    transformer = vit.vit(width=8, mlp_width=8, num_layers=2, num_heads=1)
+    names = [variable.name for variable in transformer.classifier((8, 8, 1), 2).variables]
+    shared = [variable.name for variable in transformer.variables((8, 8, 1))]
+    head = ['head/norm_scale', 'head/norm_bias', 'head/classifier_kernel', 'head/classifier_bias']
+    self.assertEqual(names, shared + head)
+    self.assertEqual(list(dict.fromkeys(name.split('/')[0] for name in shared)), ['embedding', 'block_0', 'block_1'])
+
+  def test_variables_refuse_images_that_patches_do_not_divide(self):
+    with self.assertRaisesRegex(ValueError, '^patch_size=4 must divide images of 8 x 6 pixels$'):
+      vit.vit(patch_size=4).variables((8, 6, 3))
 
   def test_the_first_half_of_the_position_is_the_row(self):
     rows_differ = vit._positions(2, 3, 8)

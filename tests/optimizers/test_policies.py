@@ -46,6 +46,16 @@ class StaticPoliciesTest(parameterized.TestCase):
   def test_suffix_of_all_blocks_leaves_the_embedding(self):
     self.assertEqual({v.name for v in _MODEL.variables} - _names(policies.suffix(blocks=3)), {'embedding/table'})
 
+  def test_a_stage_trains_the_newest_blocks_and_clients_have_kept_the_rest(self):
+    policy = policies.layerwise(blocks=1)
+    self.assertEqual({name.split('/')[0] for name in _names(policy)}, {'block_2', 'head'})
+    self.assertEqual({name.split('/')[0] for name in policy.held(_MODEL)}, {'embedding', 'block_0', 'block_1'})
+
+  def test_a_stage_of_all_blocks_trains_the_embedding_too(self):
+    policy = policies.layerwise(blocks=3)
+    self.assertLen(_names(policy), len(_MODEL.variables))
+    self.assertEmpty(policy.held(_MODEL))
+
   def test_bias_is_every_additive_variable_and_nothing_else(self):
     self.assertEqual(_names(policies.bias()), _additive())
 

@@ -1,0 +1,144 @@
+"""A training in stages: for each a run of its own, which begins with what the last one has learned.
+
+A stage's folder is a run like any other, so that a training that was killed goes on in the stage, and at the round, in
+which it was; a stage that is done is not entered again.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from compression import codec as codec_lib
+from compression import presence
+from compression import update_codec
+from experiments import metrics
+from experiments import population as population_lib
+from experiments import pretrained
+from experiments import run
+from experiments import stage_metrics
+from experiments import stages as stages_lib
+from models import checkpoint
+from models import task as task_lib
+
+_SEEDS_PER_STAGE = 1_000_003  # Keeps the draws of stages apart, whatever the seed of the training.
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a training consists of.
+
+  Attributes:
+    stages: The stages.
+    keeps_head: Whether a stage goes on with the head of the last.
+    build_task: From the number of blocks to the task.
+    build_process: From a task, a stage and a seed to the learning process.
+    describe: From the number of blocks to the description that is saved with the model.
+    download: Encodes what is frozen on its way to the clients.
+    population: The clients.
+    config: Of the training; its rounds are those of each stage.
+  """
+
+  stages: Sequence[stages_lib.Stage]
+  keeps_head: bool
+  build_task: Callable[[int], task_lib.Task]
+  build_process: Callable[[task_lib.Task, stages_lib.Stage, int], tff.learning.templates.LearningProcess]
+  describe: Callable[[int], checkpoint.Description]
+  download: update_codec.UpdateCodec
+  population: population_lib.Population
+  config: run.Config
+
+
+def train(plan: Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+  """Runs all stages that are left, and leaves metrics.csv in the folder of the training.
+
+  Returns:
+    The rows of `stage_metrics.COLUMNS` of all stages, and the summary of the last one.
+
+  Raises:
+    UsageError: See `run.run`.
+  """
+  rows, participants, frozen_bytes, start = [], [], [], None
+  for stage in plan.stages:
+    config = _config(plan, stage)
+    task = plan.build_task(stage.num_blocks)
+    print(f'stage {stage.number} of {len(plan.stages)}: {_text(stage)}', flush=True)
+    process = plan.build_process(task, stage, config.seed)
+    summary = run.run(task, process, plan.population, config, start, plan.describe(stage.num_blocks))
+    start, num_bytes = _passed_on(plan, stage, task, config.output_dir)
+    rows.append(metrics.read(config.output_dir / 'metrics.csv'))
+    participants.append(_participants(plan.population, config))
+    frozen_bytes.append(num_bytes)
+    joined = stage_metrics.combine(rows, participants, frozen_bytes)
+    stage_metrics.write(joined, plan.config.output_dir / 'metrics.csv')
+  return joined, summary
+
+
+def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
+  """Returns the folder of a stage."""
+  return output_dir / f'stage_{number:02}'
+
+
+def _config(plan: Plan, stage: stages_lib.Stage) -> run.Config:
+  return dataclasses.replace(
+    plan.config,
+    output_dir=folder(plan.config.output_dir, stage.number),
+    seed=plan.config.seed + _SEEDS_PER_STAGE * (stage.number - 1),
+    facts=plan.config.facts | dict(stage=stage.number),
+  )
+
+
+def _text(stage: stages_lib.Stage) -> str:
+  first = stage.num_blocks - stage.num_trained_blocks + 1
+  frozen = f', on {first - 1} frozen' if first > 1 else ''
+  return f'trains blocks {first} to {stage.num_blocks}{frozen}'
+
+
+def _passed_on(
+  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, stage_folder: pathlib.Path
+) -> tuple[pretrained.Start, int]:
+  """Returns the weights with which the next stage begins, and how many bytes of them each client receives once, then.
+
+  What the next stage freezes is what clients decode.
+  """
+  loaded = pretrained.load(stage_folder)
+  weights = dict(loaded.weights)
+  if not plan.keeps_head:
+    weights = {name: value for name, value in weights.items() if not name.startswith('head/')}
+  names, num_bytes = _newly_held(plan, stage, task), 0
+  if names:
+    decoded, num_bytes = _sent(plan.download, [weights[name] for name in names], plan.config.seed, stage.number)
+    weights |= dict(zip(names, decoded, strict=True))
+  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), num_bytes
+
+
+def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
+  """Returns the names of the variables that the next stage freezes, if there is one."""
+  if stage.number == len(plan.stages):
+    return []
+  following = plan.stages[stage.number]
+  held = following.policy.held(plan.build_task(following.num_blocks).model) - stage.policy.held(task.model)
+  return [variable.name for variable in task.model.variables if variable.name in held]
+
+
+def _sent(
+  codec: update_codec.UpdateCodec, weights: Sequence[np.ndarray], seed: int, stage: int
+) -> tuple[list[np.ndarray], int]:
+  """Returns what clients decode of weights, and the bytes of the payload."""
+  round_seed = tf.constant([seed, stage], tf.int64)
+  flags = tf.fill([len(weights)], True)
+  sent = codec.encode([tf.constant(weight) for weight in weights], flags, round_seed, round_seed)
+  specs = [tf.TensorSpec(weight.shape) for weight in weights]
+  received = update_codec.Sent(tuple(sent.payloads), presence.pack(flags))
+  decoded = [tensor.numpy() for tensor in codec.decode(received, specs, round_seed)]
+  return decoded, int(codec_lib.num_bytes(list(sent.payloads)))
+
+
+def _participants(population: population_lib.Population, config: run.Config) -> list[list[str]]:
+  """Returns the ids of the clients of each round of a stage."""
+  return [list(run.draw(population, config)(number)) for number in range(1, config.rounds + 1)]

@@ -1,0 +1,97 @@
+"""The binary for learning in stages: what travels, that a kill changes nothing, and what it refuses."""
+
+import json
+import signal
+import sys
+
+import pytest
+
+from experiments import metrics
+from experiments import stage_metrics
+from models import checkpoint
+from tests import binaries
+from tests import language_model_runs as runs
+
+_BLOCK = 4 * (8 * 8 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8  # 600 numbers: attention, MLP and two norms.
+_EMBEDDING = 4 * 8 + 8
+_HEAD = 2 * 8 + (8 * 6 + 6) + (6 * 4 + 4)
+
+
+def _flags(output_dir, **changes):
+  settings = dict(
+    model='vit(width=8, mlp_width=16, num_layers=2, num_heads=2, patch_size=2)',
+    objective='simclr(width=6, outputs=4)',
+    dataset='digits(max_examples=60, classes=[0, 1, 2])',
+    partition='iid(clients=3)',
+    clients_per_round=2,
+    batch_size=20,
+    rounds=2,
+    rounds_per_checkpoint=1,
+    output_dir=output_dir,
+  )
+  return [f'--{name}={value}' for name, value in (settings | changes).items()]
+
+
+def _repeatable(folder):
+  return [
+    {name: value for name, value in row.items() if name not in runs.NOT_REPEATABLE}
+    for row in metrics.read(folder / 'metrics.csv')
+  ]
+
+
+def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
+  done = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run'), environment)
+  assert done.returncode == 0, done.stderr
+  assert 'stage 2 of 2: trains blocks 2 to 2, on 1 frozen' in done.stdout
+  rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
+  assert tuple(rows[0]) == stage_metrics.COLUMNS
+  assert [row['stage'] for row in rows] == [1, 1, 1, 2, 2]
+  # Down: embedding, block and head in the first stage, then block and head; up the same, with a bitmap of 2 + 16 + 2 + 4
+  # and of 18 more variables, of whole bytes, and the weight.
+  assert [row['download_bytes'] - row['download_bytes_frozen'] for row in rows[1:]] == [
+    *[2 * 4 * (_EMBEDDING + _BLOCK + _HEAD)] * 2,
+    *[2 * 4 * (_BLOCK + _HEAD)] * 2,
+  ]
+  assert [row['upload_bytes'] for row in rows[1:]] == [
+    *[2 * (4 * (_EMBEDDING + _BLOCK + _HEAD) + 3 + 4)] * 2,
+    *[2 * (4 * (_BLOCK + _HEAD) + 5 + 4)] * 2,
+  ]
+  # Each of the clients that the second stage sees receives embedding and first block once.
+  frozen = 4 * (_EMBEDDING + _BLOCK)
+  assert rows[3]['download_bytes_frozen'] == 2 * frozen and rows[4]['download_bytes_frozen'] in (0, frozen, 2 * frozen)
+  first, last = (checkpoint.load(tmp_path / 'run' / f'stage_{number:02}').weights for number in (1, 2))
+  for name, value in first.items():
+    kept = not name.startswith('head/')
+    assert (value == last[name]).all() == kept, name
+  summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
+  assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
+
+  command = [sys.executable, '-m', 'experiments.layerwise_ssl', *_flags(tmp_path / 'killed')]
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: runs.num_rounds(tmp_path / 'killed' / 'stage_02') >= 1, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  again = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'killed'), environment)
+  assert again.returncode == 0, again.stderr
+  assert _repeatable(tmp_path / 'killed') == _repeatable(tmp_path / 'run')
+  assert runs.weights(tmp_path / 'killed' / 'stage_02') == runs.weights(tmp_path / 'run' / 'stage_02')
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (dict(stages='layerwise(layers_per_stage=3)'), 'layers_per_stage=3 must divide the 2 blocks of the encoder'),
+    (dict(stages='pyramid'), "unknown stages 'pyramid'; choose one of layerwise, progressive, end_to_end"),
+    (dict(objective='simclr(temperature=0)'), 'temperature must be a number above 0, not 0'),
+    (dict(download='select(blocks=1)'), '--download=select(...) does not apply'),
+    (dict(trainable='bias'), '--trainable=bias does not apply: --stages says what clients train'),
+    (dict(partition='natural'), 'iid(clients='),
+  ],
+)
+def test_what_cannot_be_is_refused_in_one_line(changes, message, tmp_path, environment):
+  process = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run', **changes), environment)
+  assert process.returncode == 2, process.stderr
+  last = process.stderr.strip().rpartition('\n')[2]
+  assert last.startswith('error: ') and message in last
+  assert not (tmp_path / 'run').exists()

@@ -1,0 +1,102 @@
+"""Stages: what each trains, what clients receive once, and features that are worth something."""
+
+import numpy as np
+import pytest
+
+from data import digits
+from data import partitions
+from data import prepare_images
+from experiments import linear_probe
+from experiments import metrics
+from experiments import stage_metrics
+from experiments import stages
+from models import vit
+
+
+def _shape(schedule, num_blocks):
+  return [(stage.number, stage.num_blocks, stage.num_trained_blocks) for stage in schedule.of(num_blocks)]
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'expected'),
+  [
+    (stages.layerwise(), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 4, 1)]),
+    (stages.layerwise(layers_per_stage=2), [(1, 2, 2), (2, 4, 2)]),
+    (stages.progressive(layers_per_stage=2), [(1, 2, 2), (2, 4, 4)]),
+    (stages.end_to_end(), [(1, 4, 4)]),
+  ],
+)
+def test_stages_add_blocks(schedule, expected):
+  assert _shape(schedule, 4) == expected
+
+
+@pytest.mark.parametrize(('count', 'num_blocks'), [(3, 4), (5, 4)])
+def test_stages_that_do_not_come_out_even_are_refused(count, num_blocks):
+  with pytest.raises(ValueError, match=f'layers_per_stage={count} must divide the 4 blocks of the encoder'):
+    stages.layerwise(layers_per_stage=count).of(num_blocks)
+
+
+@pytest.mark.parametrize('count', [0, -1, 1.0, True, 'two'])
+def test_refuses_no_number_of_layers(count):
+  with pytest.raises(ValueError, match='layers_per_stage must be a whole number of at least 1, not'):
+    stages.progressive(layers_per_stage=count)
+
+
+def test_refuses_an_unknown_head():
+  with pytest.raises(ValueError, match="head must be one of per_stage, shared, not 'none'"):
+    stages.layerwise(head='none')
+
+
+def _rows(*bytes_by_round):
+  first = dict.fromkeys(metrics.COLUMNS, metrics.NOT_MEASURED) | dict(
+    round=0, upload_bytes_total=0, download_bytes_total=0
+  )
+  rows = [first]
+  for number, (up, down) in enumerate(bytes_by_round, start=1):
+    rows.append(first | dict(round=number, upload_bytes=up, download_bytes=down))
+  return rows
+
+
+def test_each_client_receives_once_what_was_frozen():
+  stage_rows = [_rows((1, 10), (1, 10)), _rows((2, 20), (2, 20)), _rows((3, 30), (3, 30))]
+  participants = [[['a', 'b'], ['a']], [['a', 'c'], ['a', 'b']], [['b', 'd'], ['c', 'a']]]
+  joined = stage_metrics.combine(stage_rows, participants, frozen_bytes=[100, 1000, 0])
+  # Stage 2 freezes 100: a and c lack them in its first round, then b. Stage 3 freezes 1,000 more: b lacks those and d
+  # all 1,100; in its second round c and a, who both took part in stage 2, lack 1,000 each.
+  assert [row['download_bytes_frozen'] for row in joined] == [metrics.NOT_MEASURED, 0, 0, 200, 100, 2100, 2000]
+  assert [row['round'] for row in joined] == [0, 1, 2, 3, 4, 5, 6]
+  assert [row['stage'] for row in joined] == [1, 1, 1, 2, 2, 3, 3]
+  assert [row['download_bytes'] for row in joined[1:]] == [10, 10, 220, 120, 2130, 2030]
+  assert [row['download_bytes_total'] for row in joined] == [0, 10, 20, 240, 360, 2490, 4520]
+  assert [row['upload_bytes_total'] for row in joined] == [0, 1, 2, 4, 6, 9, 12]
+
+
+def test_rows_are_read_back(tmp_path):
+  rows = stage_metrics.combine([_rows((1, 10))], [[['a']]], [0])
+  stage_metrics.write(rows, tmp_path / 'metrics.csv')
+  assert metrics.read(tmp_path / 'metrics.csv') == rows
+
+
+def test_a_probe_separates_what_features_separate(tmp_path):
+  images = prepare_images.prepare(digits.digits(classes=[0, 1]), partitions.iid(clients=1), tmp_path)
+  encoder = vit.vit(width=16, mlp_width=16, num_layers=1, num_heads=1, patch_size=4)
+  model = encoder.classifier(images.image_shape, 2)
+  weights = {v.name: w.numpy() for v, w in zip(model.variables, model.initial_weights(0), strict=True)}
+  assert linear_probe.accuracy(encoder, weights, images) > 0.95  # Zeros and ones, 16 random features.
+  # An encoder that does not look at its image: nothing is better than the larger class.
+  blind = weights | {'embedding/patch_kernel': np.zeros_like(weights['embedding/patch_kernel'])}
+  labels = images.arrays('heldout')['label']
+  assert linear_probe.accuracy(encoder, blind, images) <= max(np.mean(labels), 1 - np.mean(labels))
+
+
+def test_features_are_those_of_the_encoder(tmp_path):
+  images = prepare_images.prepare(digits.digits(classes=[0]), partitions.iid(clients=1), tmp_path).arrays('train')
+  encoder = vit.vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=8)
+  weights = {v.name: np.zeros(v.shape, np.float32) for v in encoder.variables((8, 8, 1))}
+  weights['embedding/patch_kernel'][5, 0] = 2.0  # Of the pixel in row 0, column 5.
+  found = linear_probe.features(encoder, weights, images['image'])
+  # Zero blocks pass on what comes in: 2 times the pixel, scaled to [-1, 1]; the code of place 0 has cosines of 1.
+  expected = np.zeros_like(found)
+  expected[:, 0] = 2.0 * (images['image'][:, 0, 5, 0] / 127.5 - 1.0)
+  expected[:, [2, 3, 6, 7]] = 1.0
+  np.testing.assert_allclose(found, expected, atol=1e-5)

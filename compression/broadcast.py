@@ -37,11 +37,16 @@ def build_broadcast(
     held: The indices of those that do not travel because every client has kept them from an earlier round, and nobody
       trains any more. A simulated client keeps nothing: it is handed them as they are, and they are not counted.
 
+  Raises:
+    ValueError: If `rebuilds` and `held` name the same variable.
+
   Returns:
     A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2], round_number=int64>}@CLIENTS`
     which measures `download_bytes`, int64 at the server: the payload once for every client that receives it.
   """
   rebuilds = rebuilds or {}
+  if held & rebuilds.keys():
+    raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(held & rebuilds.keys())}')
   sent_indices = [index for index in range(len(weights_type.trainable)) if index not in held and index not in rebuilds]
   encode = _build_encode(weights_type, codec, seed, sent_indices, held)
   sent_type = encode.type_signature.result

@@ -185,9 +185,7 @@ def _load(layout: _Layout, file: pathlib.Path) -> tuple[np.ndarray, list[int]]:
   except Exception as error:  # a damaged pickle raises anything
     reason = ' '.join(str(error).split())[:200] or type(error).__name__
   if reason:
-    raise errors.DataError(
-      f'{str(file)!r} is not a whole file of {layout.name} ({reason}): delete it and fetch it again'
-    )
+    raise errors.DataError(f'{str(file)!r} is not a whole file of {layout.name} ({reason}): fetch the data set again')
   return content[b'data'].reshape([-1, *_SHAPE]).transpose(0, 2, 3, 1), content[layout.labels]
 
 

@@ -73,6 +73,8 @@ def main() -> None:
   constrained_run.check(communication, run_flags.pretrained_name())
 
   work = family.domain.prepare(source, partition)
+  for depth in family.depths:
+    work.check_learned(family.source(depth))
   setting = constrained_run.setting(work, algorithm, communication, batches, config.seed)
   costs = constrained_plan.costs(family, method, tiers, setting, work.build)
   plan = constrained_plan.choose(family, method, tiers, costs)

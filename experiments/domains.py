@@ -63,6 +63,10 @@ class Work(abc.ABC):
     """Returns the training examples of these clients, int32 [n, ...] by name."""
 
   @abc.abstractmethod
+  def check_learned(self, source: Any) -> None:
+    """Raises `UsageError` if models that have learned from a source cannot take this data."""
+
+  @abc.abstractmethod
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
   ) -> pretrained.Start:
@@ -102,6 +106,9 @@ class CharacterWork(Work):
   def examples(self, client_ids: Sequence[str]) -> Mapping[str, np.ndarray]:
     return dict(tokens=self.prepared.tokens('train', client_ids))
 
+  def check_learned(self, source: source_lib.TextSource) -> None:
+    del source  # Characters are the same in every text.
+
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
   ) -> pretrained.Start:
@@ -127,6 +134,15 @@ class ImageWork(Work):
 
   def examples(self, client_ids: Sequence[str]) -> Mapping[str, np.ndarray]:
     return self.prepared.arrays('train', client_ids)
+
+  def check_learned(self, source: image_source.ImageSource) -> None:
+    learned = prepare_images.prepare(source, partitions.iid(clients=1)).image_shape
+    if learned[2] != self.prepared.image_shape[2]:
+      raise launch.UsageError(
+        f'the models have learned from images of shape {list(learned)}, but those of --dataset have '
+        f'{list(self.prepared.image_shape)}: choose other models, such as '
+        '--model=\'vit(recipes="experiments/flagfiles/vits_32")\' for 32 x 32 pixels of three colours'
+      )
 
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
@@ -169,7 +185,7 @@ def _check_characters(source: source_lib.TextSource) -> None:
 
 def _check_classes_apart(source: image_source.ImageSource, learned: image_source.ImageSource) -> None:
   shared = [name for name in source.class_names if name in learned.class_names]
-  if source.name == learned.name and shared:
+  if shared:
     raise launch.UsageError(
       f'the models are pre-trained on {", ".join(learned.class_names)} of {learned.name}, {", ".join(shared)} of which '
       f'--dataset holds too: write others, as {source.name}(classes=[...])'
@@ -194,7 +210,7 @@ LANGUAGE = Domain(
 
 VISION = Domain(
   datasets=data_catalog.IMAGE_DATASETS,
-  example="--dataset='digits(classes=[5, 6, 7, 8, 9])' --partition='dirichlet(alpha=1.0, clients=40)'",
+  example="--dataset='digits(classes=[5, 6, 7, 8, 9])' --partition='dirichlet(alpha=10.0, clients=40)'",
   check=lambda source: None,
   check_apart=_check_classes_apart,
   num_blocks=lambda model: spec.build(model, catalog.VISION_MODELS, 'model').num_layers,

@@ -34,6 +34,8 @@ def evaluate(
   """
   loaded = pretrained.load(folder)
   described = loaded.description
+  if not described.class_names:
+    raise launch.UsageError('this model names no classes: experiments.layerwise_ssl says what its features are worth')
   if source.class_names != described.class_names:
     raise launch.UsageError(
       f'this model names {", ".join(described.class_names)}, but --dataset has {", ".join(source.class_names)}: choose '
@@ -43,7 +45,7 @@ def evaluate(
   if images.image_shape != described.image_shape:
     raise launch.UsageError(
       f'this model takes images of {list(described.image_shape)}, but those of --dataset have '
-      f'{list(images.image_shape)}: write image_size={described.image_shape[0]}'
+      f'{list(images.image_shape)}: choose others, or another image_size=...'
     )
   model = pretrained.build_model(described)
   ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients, seed)

@@ -3,9 +3,9 @@
 Question: what do clients save if each stage trains one block on top of frozen ones, and what does that cost in accuracy?
 
     python -m experiments.layerwise_ssl --output_dir=runs/layerwise
-    python -m experiments.layerwise_ssl --stages=end_to_end --rounds=60 --output_dir=runs/end_to_end
+    python -m experiments.layerwise_ssl --stages=end_to_end --output_dir=runs/end_to_end
 
---rounds are those of each stage. Clients keep what is frozen, and receive and send the newest block and the head only.
+The stages share --rounds equally. Clients keep what is frozen, and receive and send the newest block and the head only.
 At the end a linear classifier is trained on the features, in one place, with all labels. The training leaves metrics.csv
 of all stages, summary.json and a folder for each stage in --output_dir; the same command continues it if it was
 interrupted.
@@ -55,7 +55,7 @@ run_flags.specialize(
   clients_per_round=(0, None),
   batch_size=(64, None),
   eval_clients=(0, None),
-  rounds=(10, 'Federated rounds of each stage.'),
+  rounds=(60, 'Federated rounds, which all stages share equally.'),
 )
 _STAGES = flags.DEFINE_string(
   'stages',
@@ -82,21 +82,46 @@ def main() -> None:
 
   images = prepare_images.prepare(source, partition)
   plan = _plan(encoder, objective, stages, keeps_head, images, config)
-  facts = dict(dataset_hash=images.dataset_hash)
+  facts = _check(plan, images)
   with output.claimed(config.output_dir, config.settings, facts):
-    rows, summary = stage_runs.train(plan)
+    summary = stage_runs.train(plan)
     last = stage_runs.folder(config.output_dir, stages[-1].number)
-    probed = _probe(encoder, pretrained.load(last), plan, images)
-    summary |= {name: rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')} | facts | probed
-    summary['rounds'] = rows[-1]['round']
+    summary |= _probe(encoder, pretrained.load(last), plan, images)
     output.write_json(config.output_dir / 'summary.json', summary)
   print(_table(summary))
   print(f'everything is in {config.output_dir}')
 
 
+def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dict[str, Any]:
+  """Returns what decides the result besides the flags; raises `UsageError` for a plan that could not be followed."""
+  config, num_stages, num_clients = plan.config, len(plan.stages), len(plan.population.training_ids)
+  if config.rounds % num_stages:
+    raise launch.UsageError(f'--rounds={config.rounds} must be a multiple of the {num_stages} stages')
+  if config.clients_per_round > num_clients:
+    raise launch.UsageError(f'--clients_per_round={config.clients_per_round}, but only {num_clients} clients train')
+  if images.num_classes < 2:
+    raise launch.UsageError('a linear classifier needs images of two classes at least: choose more in --dataset')
+  try:
+    model = plan.build_task(plan.stages[-1].num_blocks).model
+    for stage in plan.stages:
+      run_flags.algorithm().check(
+        plan.build_task(stage.num_blocks).model, run_flags.communication(), devices.Devices((stage.policy,))
+      )
+  except ValueError as error:
+    raise launch.UsageError(f'these flags do not fit each other: {error}') from error
+  return dict(
+    dataset_hash=images.dataset_hash,
+    heldout_hash=images.heldout_hash,
+    num_parameters=model.num_parameters,
+    rounds_of_all_stages=config.rounds,
+  )
+
+
 def _check_flags() -> None:
   """Raises `UsageError` for flags of other binaries that have no meaning here."""
   given = run_flags.settings()
+  if run_flags.communication().selection is not None:
+    raise launch.UsageError('--download=select(...) does not apply: --stages says what clients receive')
   for name, default in _NOT_HERE.items():
     if given[name] != default:
       raise launch.UsageError(f'--{name}={given[name]} does not apply: --stages says what clients train')
@@ -129,8 +154,6 @@ def _plan(
 ) -> stage_runs.Plan:
   algorithm, communication, batches = run_flags.algorithm(), run_flags.communication(), run_flags.batches()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  if communication.selection is not None:
-    raise launch.UsageError('--download=select(...) does not apply: --stages says what clients receive')
 
   def of_depth(num_blocks: int) -> vit.VisionTransformer:
     return dataclasses.replace(encoder, num_layers=num_blocks)

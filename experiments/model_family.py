@@ -1,6 +1,7 @@
 """Families of pre-trained models that differ in depth: a folder of recipes, one for each depth."""
 
 from collections.abc import Sequence
+import functools
 import pathlib
 import re
 from typing import Any
@@ -40,8 +41,11 @@ class Family:
     Raises:
       ValueError: If there are none, not of these depths, or one that is not what its name says.
     """
+    if dataset is not None and not isinstance(dataset, str):
+      raise ValueError(f'dataset must be a text such as "digits(classes=[0, 1])", not {dataset!r}')
     self.domain = domain
     self._recipes, self._dataset = recipes, dataset
+    self._build_source = functools.cache(lambda text: spec.build(text, domain.datasets, 'dataset'))
     self._names = {}
     for name in recipe.names(recipes):
       if found := _NAME.fullmatch(name):
@@ -61,7 +65,7 @@ class Family:
     """Raises `UsageError` for data of a run, of the domain's sources, that cannot be learned from these models."""
     self.domain.check(source)
     for depth in self.depths:
-      self.domain.check_apart(source, self._source(depth))
+      self.domain.check_apart(source, self.source(depth))
 
   def pretrained(self, depth: int) -> pathlib.Path:
     """Returns the folder of the pre-trained model, made now unless it has been; raises as `recipe.folder_of`."""
@@ -75,7 +79,7 @@ class Family:
       raise ValueError(f'{self._recipes / name}.flags must have --model and --dataset')
     self._names[depth] = name
     try:
-      self.domain.check(self._source(depth))
+      self.domain.check(self.source(depth))
     except launch.UsageError as error:
       raise ValueError(f'{self._recipes / name}.flags: {error}') from error
     num_blocks = self.domain.num_blocks(text)
@@ -84,10 +88,10 @@ class Family:
         f'{self._recipes / name}.flags has a model of {num_blocks} blocks: call it ..._{num_blocks}.flags'
       )
 
-  def _source(self, depth: int) -> Any:
-    """Builds what a model is pre-trained on."""
+  def source(self, depth: int) -> Any:
+    """Returns the source that a model is pre-trained on, one of the domain's."""
     text = self._dataset or recipe.flag(self._names[depth], 'dataset', self._recipes)
-    return spec.build(text, self.domain.datasets, 'dataset')
+    return self._build_source(text)
 
   def _has(self, depth: object) -> bool:
     return isinstance(depth, int) and not isinstance(depth, bool) and depth in self._names

@@ -75,13 +75,19 @@ def _is_finished(folder: pathlib.Path) -> bool:
   return (folder / 'summary.json').exists()  # The last that a pre-training writes.
 
 
+def _python_path() -> str:
+  """Returns where the process finds the suite, whatever folder it is in: paths of data sets are relative to that."""
+  before = os.environ.get('PYTHONPATH')
+  root = str(pathlib.Path(__file__).parents[1])
+  return os.pathsep.join([root, before] if before else [root])
+
+
 def _follow(flags: list[str], name: str) -> None:
   """Pre-trains in a process that ends with this one."""
   command = [sys.executable, '-m', f'{__package__}.pretrain', *flags]
   code = subprocess.run(
     [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid()), *command],
-    cwd=pathlib.Path(__file__).parents[1],
-    env=os.environ | {'LEANFED_CACHE': str(cache.default_dir())},
+    env=os.environ | {'LEANFED_CACHE': str(cache.default_dir()), 'PYTHONPATH': _python_path()},
     stdin=subprocess.DEVNULL,
     stdout=_STANDARD_ERROR,
     check=False,

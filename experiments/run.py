@@ -42,7 +42,8 @@ class Config:
     rounds_per_eval: Rounds between evaluations; the first and the last model are evaluated in any case.
     rounds_per_checkpoint: Rounds between checkpoints.
     eval_clients: Held-out clients that every evaluation uses; 0 for all.
-    seed: Decides which clients are drawn.
+    seed: Decides which held-out clients evaluate, and which clients are drawn.
+    draw_seed: Decides in its place which clients are drawn, if it is not None.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
     facts: What follows from them and decides the result besides; likewise.
     start_runtime: Where the run computes; see `runtime_specs`.
@@ -55,6 +56,7 @@ class Config:
   rounds_per_checkpoint: int = 10
   eval_clients: int = 100
   seed: int = 0
+  draw_seed: int | None = None
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
   start_runtime: runtime_specs.Start = runtime_specs.start_local
@@ -115,7 +117,8 @@ def run(
 
 def draw(population: population_lib.Population, config: Config) -> Callable[[int], Sequence[str]]:
   """Returns who takes part in a round: from its number to ids."""
-  sample = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=config.seed)
+  seed = config.seed if config.draw_seed is None else config.draw_seed
+  sample = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=seed)
   num_clients = config.clients_per_round or len(population.training_ids)
   return lambda round_number: sample(round_number, num_clients)
 

@@ -1,12 +1,15 @@
 """A training in stages: for each a run of its own, which begins with what the last one has learned.
 
 A stage's folder is a run like any other, so that a training that was killed goes on in the stage, and at the round, in
-which it was; a stage that is done is not entered again.
+which it was; a stage that is done is not entered again. A client whose data cannot be read counts as if it had received
+what was frozen.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -26,7 +29,8 @@ from experiments import stages as stages_lib
 from models import checkpoint
 from models import task as task_lib
 
-_SEEDS_PER_STAGE = 1_000_003  # Keeps the draws of stages apart, whatever the seed of the training.
+_SEED_OF_NEXT_STAGE = 1_000_003  # Added to that of a stage, so that stages draw differently.
+_NUM_SEEDS = 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Plan:
     describe: From the number of blocks to the description that is saved with the model.
     download: Encodes what is frozen on its way to the clients.
     population: The clients.
-    config: Of the training; its rounds are those of each stage.
+    config: Of the training; its rounds are those of all stages, which share them equally.
   """
 
   stages: Sequence[stages_lib.Stage]
@@ -54,29 +58,28 @@ class Plan:
   config: run.Config
 
 
-def train(plan: Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def train(plan: Plan) -> dict[str, Any]:
   """Runs all stages that are left, and leaves metrics.csv in the folder of the training.
 
   Returns:
-    The rows of `stage_metrics.COLUMNS` of all stages, and the summary of the last one.
+    The summary of the whole training, as `run.run` returns that of a run.
 
   Raises:
     UsageError: See `run.run`.
   """
-  rows, participants, frozen_bytes, start = [], [], [], None
+  rows, participants, frozen_bytes, summaries, start = [], [], [], [], None
   for stage in plan.stages:
     config = _config(plan, stage)
     task = plan.build_task(stage.num_blocks)
     print(f'stage {stage.number} of {len(plan.stages)}: {_text(stage)}', flush=True)
-    process = plan.build_process(task, stage, config.seed)
-    summary = run.run(task, process, plan.population, config, start, plan.describe(stage.num_blocks))
+    summaries.append(_finished(config) or _run(plan, stage, task, config, start))
     start, num_bytes = _passed_on(plan, stage, task, config.output_dir)
     rows.append(metrics.read(config.output_dir / 'metrics.csv'))
     participants.append(_participants(plan.population, config))
     frozen_bytes.append(num_bytes)
     joined = stage_metrics.combine(rows, participants, frozen_bytes)
     stage_metrics.write(joined, plan.config.output_dir / 'metrics.csv')
-  return joined, summary
+  return _summary(joined, summaries)
 
 
 def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
@@ -84,11 +87,39 @@ def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
   return output_dir / f'stage_{number:02}'
 
 
+def _run(
+  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config, start: pretrained.Start | None
+) -> dict[str, Any]:
+  process = plan.build_process(task, stage, config.draw_seed)
+  return run.run(task, process, plan.population, config, start, plan.describe(stage.num_blocks))
+
+
+def _finished(config: run.Config) -> dict[str, Any] | None:
+  """Returns the summary of a stage that is done, None if it is not."""
+  try:
+    summary = json.loads((config.output_dir / 'summary.json').read_text())
+  except (OSError, ValueError):
+    return None
+  return summary if summary.get('rounds') == config.rounds else None
+
+
+def _summary(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Returns that of the last stage, with what adds up over all of them."""
+  peaks = [summary['peak_rss_bytes'] for summary in summaries]
+  return summaries[-1] | {
+    'rounds': rows[-1]['round'],
+    **{name: rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
+    **{name: sum(summary[name] for summary in summaries) for name in ('dropped_updates', 'seconds')},
+    'peak_rss_bytes': {name: max((peak[name] or 0) for peak in peaks) or None for name in peaks[0]},
+  }
+
+
 def _config(plan: Plan, stage: stages_lib.Stage) -> run.Config:
   return dataclasses.replace(
     plan.config,
     output_dir=folder(plan.config.output_dir, stage.number),
-    seed=plan.config.seed + _SEEDS_PER_STAGE * (stage.number - 1),
+    rounds=plan.config.rounds // len(plan.stages),
+    draw_seed=(plan.config.seed + _SEED_OF_NEXT_STAGE * (stage.number - 1)) % _NUM_SEEDS,
     facts=plan.config.facts | dict(stage=stage.number),
   )
 

@@ -135,6 +135,8 @@ class Algorithm:
       communication: How updates and weights travel.
       devices: Which client trains which part.
     """
+    if communication.selection is not None and devices.held(model):
+      raise ValueError('clients cannot select among variables that they have kept: leave out select')
     if not self.client_optimizer.is_shared:
       return
     if communication.selection is not None or slices.largest_counts(devices.layouts(model)):

@@ -10,7 +10,7 @@ from models import task as task_lib
 from optimizers import federated_types
 from optimizers import local_loop
 
-_BATCH_SIZE = 64  # Does not change the result, only memory and speed.
+_BATCH_SIZE = 64  # Changes only memory and speed, unless a task compares examples within a batch.
 
 
 def build_evaluation(task: task_lib.Task) -> tff.Computation:

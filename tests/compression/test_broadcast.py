@@ -76,6 +76,12 @@ class BroadcastTest(parameterized.TestCase):
     self.assertEqual(measured['download_bytes'], 2 * (1 + 8 + 20))
     np.testing.assert_array_equal(mean, np.arange(6).reshape([2, 3]))
 
+  def test_what_is_kept_cannot_be_made_anew(self):
+    with self.assertRaisesRegex(ValueError, r'cannot both keep variables and make them themselves: \[1\]'):
+      broadcast.build_broadcast(
+        _WEIGHTS, update_codec.UpdateCodec(), 0, rebuilds={1: lambda: np.float32(0)}, held=frozenset([0, 1])
+      )
+
   def test_each_round_has_a_seed_of_its_own_and_the_same_again(self):
     process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)
     step = _build_round(process, 1)

@@ -131,7 +131,7 @@ def test_a_file_of_another_kind_is_named(kind: str, tmp_path: pathlib.Path):
   _cifar10(tmp_path)
   (tmp_path / 'data_batch_3').write_bytes(content)
   with pytest.raises(
-    errors.DataError, match=rf"data_batch_3' is not a whole file of cifar10 \({said}\): delete it and fetch it again$"
+    errors.DataError, match=rf"data_batch_3' is not a whole file of cifar10 \({said}\): fetch the data set again$"
   ) as raised:
     list(cifar.cifar10(path=str(tmp_path)).read())
   assert len(str(raised.value).splitlines()) == 1

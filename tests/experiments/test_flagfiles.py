@@ -6,12 +6,17 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
+from experiments import constrained_methods
+from experiments import model_family
 from experiments import run_flags
 
 _FOLDER = pathlib.Path(run_flags.__file__).with_name('flagfiles')
 
 
-@pytest.mark.parametrize('path', sorted(_FOLDER.glob('*.flags')), ids=lambda path: path.stem)
+_UNDER_LIMITS = _FOLDER / 'constrained_images.flags'
+
+
+@pytest.mark.parametrize('path', sorted({*_FOLDER.glob('*.flags')} - {_UNDER_LIMITS}), ids=lambda path: path.stem)
 def test_builds_everything_that_a_preset_names(path, tmp_path):
   assert path.read_text().startswith('# ')
   with flagsaver.flagsaver():
@@ -22,3 +27,15 @@ def test_builds_everything_that_a_preset_names(path, tmp_path):
     run_flags.communication()
     run_flags.batches()
     assert run_flags.config().rounds >= 100
+
+
+def test_builds_what_the_preset_of_limits_names(tmp_path):
+  assert _UNDER_LIMITS.read_text().startswith('# ')
+  with flagsaver.flagsaver():
+    flags.FLAGS(['test', f'--flagfile={_UNDER_LIMITS}', '--trainable=caff', f'--output_dir={tmp_path}'])
+    family = run_flags.model(model_family.FAMILIES)
+    source, _ = run_flags.dataset(family.domain.datasets)
+    family.check(source)
+    assert len(run_flags.tiers()) == 3 and run_flags.method(constrained_methods.METHODS).argument == 'blocks'
+    run_flags.algorithm()
+    assert run_flags.config().rounds == 30

@@ -25,7 +25,7 @@ def _flags(output_dir, **changes):
     partition='iid(clients=3)',
     clients_per_round=2,
     batch_size=20,
-    rounds=2,
+    rounds=4,
     rounds_per_checkpoint=1,
     output_dir=output_dir,
   )
@@ -67,6 +67,9 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
   assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
   assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
 
+  more = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run', rounds=6), environment)
+  assert more.returncode == 2 and 'holds a run with rounds_of_all_stages=4, not 6' in more.stderr
+
   command = [sys.executable, '-m', 'experiments.layerwise_ssl', *_flags(tmp_path / 'killed')]
   with runs.running(command, environment) as process:
     assert runs.wait_for(lambda: runs.num_rounds(tmp_path / 'killed' / 'stage_02') >= 1, process)
@@ -87,6 +90,10 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     (dict(download='select(blocks=1)'), '--download=select(...) does not apply'),
     (dict(trainable='bias'), '--trainable=bias does not apply: --stages says what clients train'),
     (dict(partition='natural'), 'iid(clients='),
+    (dict(rounds=3), '--rounds=3 must be a multiple of the 2 stages'),
+    (dict(clients_per_round=4), '--clients_per_round=4, but only 3 clients train'),
+    (dict(dataset='digits(classes=[3])'), 'images of two classes at least'),
+    (dict(model='vit(num_layers=2, patch_size=3)'), 'patch_size=3 must divide images of 8 x 8 pixels'),
   ],
 )
 def test_what_cannot_be_is_refused_in_one_line(changes, message, tmp_path, environment):

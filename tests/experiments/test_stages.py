@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
+from compression import codec as codec_lib
+from compression import uniform
+from compression import update_codec
 from data import digits
 from data import partitions
 from data import prepare_images
 from experiments import linear_probe
 from experiments import metrics
 from experiments import stage_metrics
+from experiments import stage_runs
 from experiments import stages
 from models import vit
 
@@ -69,6 +73,28 @@ def test_each_client_receives_once_what_was_frozen():
   assert [row['download_bytes'] for row in joined[1:]] == [10, 10, 220, 120, 2130, 2030]
   assert [row['download_bytes_total'] for row in joined] == [0, 10, 20, 240, 360, 2490, 4520]
   assert [row['upload_bytes_total'] for row in joined] == [0, 1, 2, 4, 6, 9, 12]
+
+
+def test_clients_decode_what_is_frozen():
+  codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
+  decoded, num_bytes = stage_runs._sent(codec, [np.array([-1.0, 0.2, 1.0], np.float32)], seed=0, stage=1)
+  # One bit leaves nothing between the ends of the range, which take 8 bytes beside 1 for the bits.
+  assert num_bytes == 9 and set(decoded[0]) == {-1.0, 1.0}
+
+
+def test_what_adds_up_over_stages_is_added_up():
+  rows = [dict(round=4, upload_bytes_total=30, download_bytes_total=70)]
+  first = dict(rounds=2, seconds=3.0, dropped_updates=5, peak_rss_bytes=dict(main=8, worker=9), num_parameters=1)
+  last = dict(rounds=2, seconds=4.0, dropped_updates=0, peak_rss_bytes=dict(main=7, worker=None), num_parameters=2)
+  assert stage_runs._summary(rows, [first, last]) == dict(
+    rounds=4,
+    seconds=7.0,
+    dropped_updates=5,
+    peak_rss_bytes=dict(main=8, worker=9),
+    num_parameters=2,
+    upload_bytes_total=30,
+    download_bytes_total=70,
+  )
 
 
 def test_rows_are_read_back(tmp_path):

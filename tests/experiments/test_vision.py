@@ -190,10 +190,18 @@ def test_a_saved_model_is_scored_on_held_out_images(work, tmp_path, monkeypatch)
   assert measured['eval/accuracy'] == pytest.approx(np.mean(labels == 2))
   with pytest.raises(launch.UsageError, match=r'names 7, 8, 9, but --dataset has 1, 2: choose its classes=\[...\]'):
     image_evaluation.evaluate(tmp_path, digits.digits(classes=[1, 2]), 0, 0)
-  with pytest.raises(
-    launch.UsageError, match=r'takes images of \[8, 8, 1\], but .* have \[16, 16, 1\]: write image_size=8'
-  ):
+  with pytest.raises(launch.UsageError, match=r'takes images of \[8, 8, 1\], but .* have \[16, 16, 1\]: choose others'):
     image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9], image_size=16), 0, 0)
+
+
+def test_images_of_other_colours_than_those_learned_are_refused(work):
+  with pytest.raises(
+    launch.UsageError, match=r'learned from images of shape \[8, 8, 1\], but .* have \[8, 8, 3\]: choose'
+  ):
+    domains.ImageWork(dataclasses.replace(work.prepared, image_shape=(8, 8, 3))).check_learned(
+      digits.digits(classes=[0])
+    )
+  work.check_learned(digits.digits(classes=[0]))
 
 
 def test_images_that_patches_do_not_divide_are_refused(work):

@@ -53,6 +53,7 @@ def command(text: pathlib.Path, output_dir: pathlib.Path, **flags) -> list[str]:
 
 def finish(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
   """Runs a command, `python -m BINARY ...`, to its end."""
+  assert command[:2] == [sys.executable, '-m'], command
   binary, *arguments = command[2:]
   return binaries.run(binary, arguments, environment)
 

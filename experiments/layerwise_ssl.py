@@ -55,6 +55,9 @@ run_flags.specialize(
   clients_per_round=(0, None),
   batch_size=(64, None),
   eval_clients=(0, None),
+  trainable=('all', 'Not for this binary: --stages says what clients train.'),
+  devices=('alike', 'Not for this binary.'),
+  pretrained=(None, 'Not for this binary.'),
   rounds=(60, 'Federated rounds, which all stages share equally.'),
 )
 _STAGES = flags.DEFINE_string(

@@ -77,6 +77,11 @@ def build_broadcast(
   return tff.learning.templates.DistributionProcess(initialize, next_fn)
 
 
+def round_seed(seed: int, round_number: tf.Tensor) -> tf.Tensor:
+  """Returns the seed of a round, int64[2], from that of the run and the number of the round, int64 [] from 1."""
+  return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
+
+
 def _build_encode(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
@@ -88,16 +93,16 @@ def _build_encode(
 
   @tff.tensorflow.computation(weights_type, np.int64)
   def encode(weights, round_number):
-    round_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
+    seed_of_round = round_seed(seed, round_number)
     weights_list = list(weights.trainable)
     tensors = [weights_list[index] for index in sent_indices]
-    sent = codec.encode(tensors, tf.fill([len(tensors)], True), round_seed, round_seed)
+    sent = codec.encode(tensors, tf.fill([len(tensors)], True), seed_of_round, seed_of_round)
     num_bytes = codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)])
     return collections.OrderedDict(
       payloads=tuple((payload.values, payload.side) for payload in sent.payloads),
       non_trainable=weights.non_trainable,
       uncounted=collections.OrderedDict(
-        round_seed=round_seed,
+        round_seed=seed_of_round,
         round_number=round_number,
         num_bytes=num_bytes,
         held=tuple(weights_list[index] for index in sorted(held)),

@@ -1,11 +1,13 @@
 """One `metrics.csv` for a training in stages: the rounds of all of them, and what clients receive when blocks are frozen.
 
-A block that is frozen is received once by each client: before the first round of a later stage in which it takes part, it
-receives whatever was frozen since the stage in which it took part last, or since the beginning.
+What is frozen is received once by each client: the embedding and each block before the first round in which it runs there,
+so later, or never, where blocks are dropped.
 """
 
+import collections
 from collections.abc import Mapping
 from collections.abc import Sequence
+from collections.abc import Set
 import csv
 import io
 import pathlib
@@ -19,27 +21,29 @@ COLUMNS = ('stage', *metrics.COLUMNS, 'download_bytes_frozen')
 
 def combine(
   stage_rows: Sequence[Sequence[Mapping[str, Any]]],
-  participants: Sequence[Sequence[Sequence[str]]],
-  frozen_bytes: Sequence[int],
+  needs: Sequence[Sequence[Mapping[str, Set[str]]]],
+  frozen_bytes: Mapping[str, int],
 ) -> list[dict[str, Any]]:
   """Joins the rows of all stages.
 
   Args:
     stage_rows: Of each stage, its rows from round 0 on.
-    participants: Of each stage, the ids of the clients of its rounds, from round 1 on.
-    frozen_bytes: Of each stage, the size of what its end freezes, as it travels.
+    needs: Of each stage, for its rounds from round 1 on, the frozen parts of the model that each client runs, by its id.
+    frozen_bytes: The size of each such part, as it travels.
 
   Returns:
     Rows of `COLUMNS`: round 0 of the first stage, and the other rounds numbered on. `download_bytes` holds what was
     frozen, too.
   """
-  joined, last_stage = [], {}
-  for stage, (rows, clients) in enumerate(zip(stage_rows, participants, strict=True)):
+  joined, held = [], collections.defaultdict(set)
+  for stage, (rows, needs_of_rounds) in enumerate(zip(stage_rows, needs, strict=True)):
     if not stage:
       joined.append(rows[0] | dict(stage=1, download_bytes_frozen=metrics.NOT_MEASURED))
-    for row, ids in zip(rows[1:], clients, strict=True):
-      frozen = sum(sum(frozen_bytes[last_stage.get(client, 0) : stage]) for client in ids)
-      last_stage |= dict.fromkeys(ids, stage)
+    for row, needs_of_clients in zip(rows[1:], needs_of_rounds, strict=True):
+      frozen = 0
+      for client, parts in needs_of_clients.items():
+        frozen += sum(frozen_bytes[part] for part in parts - held[client])
+        held[client] |= parts
       before = joined[-1]
       counted = dict(
         round=before['round'] + 1,

@@ -5,6 +5,7 @@ which it was; a stage that is done is not entered again. A client whose data can
 what was frozen.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from compression import broadcast
 from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec
+from data import client_key
 from experiments import metrics
 from experiments import population as population_lib
 from experiments import pretrained
@@ -27,6 +30,7 @@ from experiments import run
 from experiments import stage_metrics
 from experiments import stages as stages_lib
 from models import checkpoint
+from models import model as model_lib
 from models import task as task_lib
 
 _SEED_OF_NEXT_STAGE = 1_000_003  # Added to that of a stage, so that stages draw differently.
@@ -67,17 +71,17 @@ def train(plan: Plan) -> dict[str, Any]:
   Raises:
     UsageError: See `run.run`.
   """
-  rows, participants, frozen_bytes, summaries, start = [], [], [], [], None
+  rows, needs, frozen_bytes, summaries, start = [], [], {}, [], None
   for stage in plan.stages:
     config = _config(plan, stage)
     task = plan.build_task(stage.num_blocks)
     print(f'stage {stage.number} of {len(plan.stages)}: {_text(stage)}', flush=True)
     summaries.append(_finished(config) or _run(plan, stage, task, config, start))
-    start, num_bytes = _passed_on(plan, stage, task, config.output_dir)
     rows.append(metrics.read(config.output_dir / 'metrics.csv'))
-    participants.append(_participants(plan.population, config))
-    frozen_bytes.append(num_bytes)
-    joined = stage_metrics.combine(rows, participants, frozen_bytes)
+    needs.append(_needs(plan, stage, task, config))
+    joined = stage_metrics.combine(rows, needs, frozen_bytes)
+    start, newly_frozen = _passed_on(plan, stage, task, config.output_dir)
+    frozen_bytes |= newly_frozen
     stage_metrics.write(joined, plan.config.output_dir / 'metrics.csv')
   return _summary(joined, summaries)
 
@@ -132,8 +136,8 @@ def _text(stage: stages_lib.Stage) -> str:
 
 def _passed_on(
   plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, stage_folder: pathlib.Path
-) -> tuple[pretrained.Start, int]:
-  """Returns the weights with which the next stage begins, and how many bytes of them each client receives once, then.
+) -> tuple[pretrained.Start, dict[str, int]]:
+  """Returns the weights with which the next stage begins, and the bytes of each block of them that it freezes.
 
   What the next stage freezes is what clients decode.
   """
@@ -141,11 +145,13 @@ def _passed_on(
   weights = dict(loaded.weights)
   if not plan.keeps_head:
     weights = {name: value for name, value in weights.items() if not name.startswith('head/')}
-  names, num_bytes = _newly_held(plan, stage, task), 0
+  names, num_bytes = _newly_held(plan, stage, task), collections.Counter()
   if names:
-    decoded, num_bytes = _sent(plan.download, [weights[name] for name in names], plan.config.seed, stage.number)
+    decoded, sizes = _sent(plan.download, [weights[name] for name in names], plan.config.seed, stage.number)
     weights |= dict(zip(names, decoded, strict=True))
-  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), num_bytes
+    for name, size in zip(names, sizes, strict=True):
+      num_bytes[model_lib.block_of(name)] += size
+  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), dict(num_bytes)
 
 
 def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
@@ -159,17 +165,31 @@ def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> lis
 
 def _sent(
   codec: update_codec.UpdateCodec, weights: Sequence[np.ndarray], seed: int, stage: int
-) -> tuple[list[np.ndarray], int]:
-  """Returns what clients decode of weights, and the bytes of the payload."""
+) -> tuple[list[np.ndarray], list[int]]:
+  """Returns what clients decode of weights, and the bytes of the payload of each."""
   round_seed = tf.constant([seed, stage], tf.int64)
   flags = tf.fill([len(weights)], True)
   sent = codec.encode([tf.constant(weight) for weight in weights], flags, round_seed, round_seed)
   specs = [tf.TensorSpec(weight.shape) for weight in weights]
   received = update_codec.Sent(tuple(sent.payloads), presence.pack(flags))
   decoded = [tensor.numpy() for tensor in codec.decode(received, specs, round_seed)]
-  return decoded, int(codec_lib.num_bytes(list(sent.payloads)))
+  return decoded, [int(codec_lib.num_bytes(payload)) for payload in sent.payloads]
 
 
-def _participants(population: population_lib.Population, config: run.Config) -> list[list[str]]:
-  """Returns the ids of the clients of each round of a stage."""
-  return [list(run.draw(population, config)(number)) for number in range(1, config.rounds + 1)]
+def _needs(
+  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config
+) -> list[dict[str, frozenset[str]]]:
+  """Returns, for each round of a stage, the frozen blocks that each of its clients runs, and the frozen embedding."""
+  held = stage.policy.held(task.model)
+  frozen = list(dict.fromkeys(variable.block for variable in task.model.variables if variable.name in held))
+  blocks = [block for block in frozen if block.startswith('block_')]
+  always = frozenset(frozen).difference(blocks)
+  draw, needs = run.draw(plan.population, config), []
+  for number in range(1, config.rounds + 1):
+    seed = broadcast.round_seed(config.draw_seed, tf.constant(number, tf.int64))
+    needs.append({})
+    for client in draw(number):
+      key = tf.constant(client_key.of_id(client), tf.int64)
+      kept = stage.depth_dropout.kept_in_round(len(blocks), seed, key).numpy()
+      needs[-1][client] = always | {block for block, runs in zip(blocks, kept, strict=True) if runs}
+  return needs

@@ -1,12 +1,14 @@
 """In which stages an encoder grows: block by block, training the newest ones or all so far, or the whole at once.
 
-layerwise     stage s adds blocks on top of frozen ones and trains only those: Guo et al. 2023 (arXiv 2309.05213)
+layerwise     stage s adds blocks on top of frozen ones and trains only those: Guo et al. 2023 (arXiv 2309.05213); of the
+              frozen ones, some may be dropped at random
 progressive   stage s adds blocks and trains all so far
 end_to_end    one stage with all blocks
 """
 
 import dataclasses
 
+from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import policies
 from optimizers import trainable
 
@@ -21,16 +23,18 @@ class Stage:
     number: From 1.
     num_blocks: Of the encoder in this stage.
     num_trained_blocks: The last ones.
+    depth_dropout: Which of the others are left out while training.
   """
 
   number: int
   num_blocks: int
   num_trained_blocks: int
+  depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
   @property
   def policy(self) -> trainable.Policy:
     """What clients train in it."""
-    return policies.layerwise(self.num_trained_blocks)
+    return policies.layerwise(self.num_trained_blocks, self.depth_dropout.rate, self.depth_dropout.per)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +45,13 @@ class Stages:
     layers_per_stage: Blocks that a stage adds; None for all at once.
     freezes: Whether blocks of earlier stages are frozen.
     head: Whether each stage begins with a head of its own, `per_stage`, or goes on with that of the last, `shared`.
+    depth_dropout: Which frozen blocks are left out while training.
   """
 
   layers_per_stage: int | None
   freezes: bool
   head: str = 'per_stage'
+  depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
   def __post_init__(self):
     count = self.layers_per_stage
@@ -60,12 +66,31 @@ class Stages:
     if num_blocks % added:
       raise ValueError(f'layers_per_stage={added} must divide the {num_blocks} blocks of the encoder')
     depths = range(added, num_blocks + 1, added)
-    return tuple(Stage(number, depth, added if self.freezes else depth) for number, depth in enumerate(depths, start=1))
+    return tuple(
+      Stage(number, depth, added if self.freezes else depth, self.depth_dropout)
+      for number, depth in enumerate(depths, start=1)
+    )
 
 
-def layerwise(layers_per_stage: int = 1, head: str = 'per_stage') -> Stages:
-  """Configures layer-wise learning; see `Stages`."""
-  return Stages(layers_per_stage, freezes=True, head=head)
+def layerwise(
+  layers_per_stage: int = 1, head: str = 'per_stage', drop_rate: float = 0.0, drop_per: str = 'step'
+) -> Stages:
+  """Configures layer-wise learning.
+
+  Args:
+    layers_per_stage: See `Stages`.
+    head: See there.
+    drop_rate: Of frozen blocks, with which probability each is left out, in [0, 1).
+    drop_per: How often that is drawn: `step`, `client` (in each round) or `round` (for all clients alike).
+
+  Returns:
+    The stages.
+
+  Raises:
+    ValueError: For a value out of range.
+  """
+  depth_dropout = depth_dropout_lib.DepthDropout(drop_rate, drop_per)
+  return Stages(layers_per_stage, freezes=True, head=head, depth_dropout=depth_dropout)
 
 
 def progressive(layers_per_stage: int = 1, head: str = 'per_stage') -> Stages:

@@ -10,6 +10,7 @@ filter, here that of the speech model, nor the number of heads.
 """
 
 from collections.abc import Callable
+import functools
 
 import tensorflow as tf
 
@@ -68,7 +69,8 @@ def conformer(
       x = layers.embedded(weights['embedding/table'], tokens)
       index = 0
       while f'block_{index}/norm_scale' in weights:
-        x = _block(weights, index, x, head_width, dropout, seed)
+        run = functools.partial(_block, weights, index, head_width=head_width, rate=dropout, seed=seed)
+        x = layers.passed(weights, f'block_{index}', x, run)
         index += 1
       return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])
 

@@ -171,7 +171,8 @@ class Encoder:
     for layer in range(self.num_layers):
       block = 'block_0' if self.family.shares_block else f'block_{layer}'
       if f'{block}/attention/norm_scale' in weights:
-        x = self._layer(weights, block, x, padding, seed, _DROPOUTS * layer + 1)
+        run = functools.partial(self._layer, weights, block, padding=padding, seed=seed, purpose=_DROPOUTS * layer + 1)
+        x = layers.passed(weights, block, x, run)
     return x
 
   def _embedded(self, weights: layers.Named, tokens: tf.Tensor, drop: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:

@@ -18,6 +18,29 @@ Named = Mapping[str, weight_lib.Value]
 _EPSILON = 1e-6  # Variance floor of layer normalization.
 
 
+def kept_name(block: str) -> str:
+  """Returns the name, beside those of the weights, of the flag that tells whether a block runs."""
+  return f'{block}/kept'
+
+
+def passed(weights: Named, block: str, x: tf.Tensor, run: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+  """Passes `x` through a residual block, or by it.
+
+  Args:
+    weights: If they hold `kept_name(block)`, a bool or bool [], the block runs only where that is true.
+    block: Its name.
+    x: What it takes.
+    run: From `x` to a tensor of the same shape.
+
+  Returns:
+    The output of the block, or `x`.
+  """
+  kept = weights.get(kept_name(block), True)
+  if isinstance(kept, bool):
+    return run(x) if kept else x
+  return tf.cond(kept, lambda: run(x), lambda: tf.identity(x))
+
+
 def dense(x: tf.Tensor, kernel: weight_lib.Value, bias: weight_lib.Value | None = None) -> tf.Tensor:
   """Multiplies the last axis of `x` [..., inputs] by `kernel` [inputs, outputs] and adds `bias` [outputs]."""
   flat = tf.reshape(x, [-1, x.shape[-1]])

@@ -58,7 +58,7 @@ class Variable:
   @property
   def block(self) -> str:
     """The block that the variable belongs to: `embedding`, `block_0`, ..., `head`."""
-    return self.name.split('/', 1)[0]
+    return block_of(self.name)
 
   @property
   def is_additive(self) -> bool:
@@ -106,6 +106,11 @@ class Model:
   def by_name(self, weights: Sequence[weight_lib.Value]) -> dict[str, weight_lib.Value]:
     """Names a tuple of weights."""
     return {variable.name: weight for variable, weight in zip(self.variables, weights, strict=True)}
+
+
+def block_of(name: str) -> str:
+  """Returns the block of the variable of this name: `embedding`, `block_0`, ..., `head`."""
+  return name.split('/', 1)[0]
 
 
 def zeros(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:

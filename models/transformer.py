@@ -7,6 +7,7 @@ whether normalization comes before or after; before trains without warm-up, whic
 """
 
 from collections.abc import Callable
+import functools
 
 import tensorflow as tf
 
@@ -57,7 +58,8 @@ def transformer(
       x = layers.embedded(weights['embedding/table'], tokens)
       index = 0
       while f'block_{index}/attention/norm_scale' in weights:
-        x = _block(weights, index, x, head_width, dropout, seed)
+        run = functools.partial(_block, weights, index, head_width=head_width, rate=dropout, seed=seed)
+        x = layers.passed(weights, f'block_{index}', x, run)
         index += 1
       x = layers.norm(weights, 'head/norm', x)
       return layers.tied_logits(x, weights['embedding/table'], weights['head/bias'])

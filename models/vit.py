@@ -8,6 +8,7 @@ Positions have a fixed code of sines and the classes are read off the mean over 
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -98,7 +99,7 @@ class VisionTransformer:
     x += _positions(rows, columns, self.width)
     index = 0
     while f'block_{index}/attention/norm_scale' in weights:
-      x = self._block(weights, index, x, seed)
+      x = layers.passed(weights, f'block_{index}', x, functools.partial(self._block, weights, index, seed=seed))
       index += 1
     return x
 

@@ -3,6 +3,7 @@
 sum_b weight_sum_b grad loss(w, b) / sum_b weight_sum_b         over the batches b, whatever their size
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ from optimizers import local_optimizer
 
 
 def full_gradient(
-  task: task_lib.Task,
+  task_of_step: Callable[[tf.Tensor], task_lib.Task],
   batches: tf.data.Dataset,
   weights: tuple[tf.Tensor, ...],
   flags: Sequence[local_optimizer.Trained],
@@ -23,7 +24,7 @@ def full_gradient(
   """Differentiates the loss of all batches together.
 
   Args:
-    task: What is trained.
+    task_of_step: From the number of a batch to what is trained on it.
     batches: One pass over a client's data.
     weights: Where, float32 in the model's order.
     flags: Which variables the client trains; there are no products for the others.
@@ -37,7 +38,7 @@ def full_gradient(
   def add(state: tuple, batch: task_lib.Batch) -> tuple:
     total, weight_sum, index = state
     seed = tf.random.experimental.stateless_fold_in(dropout_seed, index)
-    measures, found = gradients.gradients(task, weights, flags, batch, seed)
+    measures, found = gradients.gradients(task_of_step(index), weights, flags, batch, seed)
     weight = measures['weight_sum']
     total = tuple(
       _plus(*each, weight) for each in zip(total, (found[i] for i in chosen), (flags[i] for i in chosen), strict=True)

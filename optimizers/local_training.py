@@ -8,6 +8,7 @@ those, and puts the update back where they were.
 """
 
 import collections
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -25,13 +26,13 @@ from optimizers import blocks as blocks_lib
 from optimizers import client_dropout as client_dropout_lib
 from optimizers import devices as devices_lib
 from optimizers import full_gradient
+from optimizers import held_part
 from optimizers import local_batches
 from optimizers import local_loop
 from optimizers import local_optimizer
 from optimizers import optimizer_slots
 from optimizers import randomness
 from optimizers import trainable
-from optimizers import unit_keys
 
 CLIENT_WEIGHTINGS = ('examples', 'uniform')
 
@@ -135,7 +136,7 @@ class LocalTraining:
   def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_Trained':
     model, layout = self.task.model, self.layouts[tier]
     units = {axis: received.units[axis][:count] for axis, count in layout.counts.items()}
-    held = _Held(model, layout, units, received.units.get(blocks_lib.AXIS))
+    held = held_part.HeldPart(model, layout, units, received.units.get(blocks_lib.AXIS))
     seeds = {
       purpose: randomness.client_seed(received.round_seed, client_key, purpose) for purpose in randomness.Purpose
     }
@@ -149,7 +150,10 @@ class LocalTraining:
       batches = batches.map(lambda batch: self.task.reindex(batch, held.positions('vocabulary')))
     task = dataclasses.replace(self.task, model=held.model)
     dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
-    steps = _LocalSteps(task, self.optimizer, held.take_flags(flags), dropout_seed)
+    task_of_step = self.devices.tiers[tier].depth_dropout.at_client(
+      task, held.take_flags(flags), received.round_seed, client_key
+    )
+    steps = _LocalSteps(task_of_step, self.optimizer, held.take_flags(flags), dropout_seed)
     start = _own_start(
       held.model,
       weights,
@@ -160,7 +164,9 @@ class LocalTraining:
     trained_weights, measures, num_examples = steps(batches, start, received.round_number, received.slots)
     gradient = ()
     if self.optimizer.is_shared:
-      gradient = full_gradient.full_gradient(task, self.batches.in_order(examples), weights, flags, dropout_seed)
+      gradient = full_gradient.full_gradient(
+        task_of_step, self.batches.in_order(examples), weights, flags, dropout_seed
+      )
     return _Trained(held, flags, weights, trained_weights, gradient, measures, num_examples, encoding_seed)
 
   def _result(self, tier: int, done: '_Trained', answers: tf.Tensor) -> Result:
@@ -215,7 +221,7 @@ def _own_start(
 class _Trained(NamedTuple):
   """A client after its local steps."""
 
-  held: '_Held'
+  held: held_part.HeldPart
   flags: Sequence[local_optimizer.Trained]
   received_weights: tuple[tf.Tensor, ...]
   weights: tuple[tf.Tensor, ...]
@@ -225,43 +231,11 @@ class _Trained(NamedTuple):
   encoding_seed: tf.Tensor
 
 
-class _Held:
-  """The part of the model that a client holds: some units of an axis, some of the blocks."""
-
-  def __init__(
-    self, model: model_lib.Model, layout: slices.Layout, units: Mapping[str, tf.Tensor], chosen: tf.Tensor | None
-  ):
-    self.layout, self.units = layout, units
-    self._whole, self._variables, self._chosen = model, model.variables, chosen
-    self._blocks = None if chosen is None else blocks_lib.Blocks(model)
-    self.model = model if self._blocks is None else self._blocks.first(chosen.shape[0])
-    self.sizes = [layout.spec(variable).shape.num_elements() for variable in model.variables]
-
-  def take(self, weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    taken = tuple(self.layout.take(*each, self.units) for each in zip(self._variables, weights, strict=True))
-    return self._blocks.take(taken, self._chosen) if self._blocks else taken
-
-  def put(self, deltas: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    deltas = self._blocks.put(deltas, self._chosen) if self._blocks else deltas
-    return tuple(self.layout.put(*each, self.units) for each in zip(self._variables, deltas, strict=True))
-
-  def take_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
-    return self._blocks.take_flags(flags, self._chosen) if self._blocks else flags
-
-  def put_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
-    return self._blocks.only_chosen(flags, self._chosen) if self._blocks else flags
-
-  def positions(self, axis: str) -> tf.Tensor:
-    """Returns, for each unit of the full axis, its place among those held, 0 if it is not: int32 [count]."""
-    indices = self.units[axis]
-    return tf.scatter_nd(indices[:, tf.newaxis], tf.range(tf.size(indices)), [unit_keys.num_units(self._whole, axis)])
-
-
 @dataclasses.dataclass(frozen=True)
 class _LocalSteps:
-  """The local steps of a client of one tier, of its model."""
+  """The local steps of a client of one tier, of its model, which may differ from step to step in what it leaves out."""
 
-  task: task_lib.Task
+  task_of_step: Callable[[tf.Tensor], task_lib.Task]
   optimizer: local_optimizer.LocalOptimizer
   flags: Sequence[local_optimizer.Trained]
   dropout_seed: tf.Tensor
@@ -284,7 +258,7 @@ class _LocalSteps:
     def step(state: Any, batch: task_lib.Batch) -> Any:
       trained, optimizer_states, measures, num_examples, index = state
       seed = tf.random.experimental.stateless_fold_in(self.dropout_seed, index)
-      batch_measures, found = gradients.gradients(self.task, merged(trained), self.flags, batch, seed)
+      batch_measures, found = gradients.gradients(self.task_of_step(index), merged(trained), self.flags, batch, seed)
       found = [found[index] for index in chosen]
       optimizer_states, trained = self.optimizer.next(optimizer_states, trained, found, chosen_flags, received)
       measures = tf.nest.map_structure(tf.add, measures, batch_measures)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from models import adapters
 from models import model as model_lib
+from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import trainable
 from optimizers import unit_keys
 
@@ -113,7 +114,7 @@ def suffix(blocks: int) -> trainable.Policy:
   return trainable.Policy(choose)
 
 
-def layerwise(blocks: int) -> trainable.Policy:
+def layerwise(blocks: int, drop_rate: float = 0.0, drop_per: str = 'step') -> trainable.Policy:
   """Configures a stage of layer-wise learning, Guo et al. 2023 (arXiv 2309.05213): the last blocks and the head.
 
   What is below was trained in earlier stages: clients have kept it, and run it forward only. If nothing is below, the
@@ -121,11 +122,17 @@ def layerwise(blocks: int) -> trainable.Policy:
 
   Args:
     blocks: How many blocks the stage adds.
+    drop_rate: Of the blocks below, with which probability each is left out, in [0, 1): see `depth_dropout`.
+    drop_per: How often that is drawn: `step`, `client` (in each round) or `round` (for all clients alike).
 
   Returns:
     The policy.
+
+  Raises:
+    ValueError: For a value out of range; when the policy meets a model with fewer blocks.
   """
   _check_positive_int('blocks', blocks)
+  depth_dropout = depth_dropout_lib.DepthDropout(drop_rate, drop_per)
 
   def is_trained(model: model_lib.Model) -> list[bool]:
     names = _blocks(model, blocks)
@@ -137,7 +144,7 @@ def layerwise(blocks: int) -> trainable.Policy:
       variable.name for variable, flag in zip(model.variables, is_trained(model), strict=True) if not flag
     )
 
-  return trainable.Policy(lambda model, seeds: is_trained(model), held=held)
+  return trainable.Policy(lambda model, seeds: is_trained(model), held=held, depth_dropout=depth_dropout)
 
 
 def bias() -> trainable.Policy:

@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
   SELECTION = 5
   CLIENT_DROPOUT = 6
   INITIAL_WEIGHTS = 7
+  DEPTH_DROPOUT = 8
 
 
 def client_seed(round_seed: tf.Tensor, client_key: tf.Tensor, purpose: Purpose) -> tf.Tensor:

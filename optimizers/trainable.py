@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import model as model_lib
+from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import local_optimizer
 
 
@@ -50,6 +51,7 @@ class Policy:
     units: From the adapted model to the number of units of each axis that a client holds; of the others it holds all.
     rolling: Whether these units move on by one key each round, instead of being the first ones.
     denominator: `trained` divides a variable's sum by the weight of the clients that trained it, `all` by that of all.
+    depth_dropout: Which of the blocks that a client does not train it leaves out.
   """
 
   choose: Callable[[model_lib.Model, Seeds], Sequence[local_optimizer.Trained]]
@@ -59,6 +61,7 @@ class Policy:
   units: Callable[[model_lib.Model], Mapping[str, int]] = lambda model: {}
   rolling: bool = False
   denominator: str = 'trained'
+  depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
 
 def ever(policy: Policy, model: model_lib.Model, seed: int) -> list[bool]:

@@ -5,6 +5,7 @@ import collections
 import numpy as np
 import tensorflow as tf
 
+from models import layers
 from models import model as model_lib
 from models import task as task_lib
 
@@ -49,7 +50,8 @@ def residual_task(num_blocks: int) -> task_lib.Task:
   def apply(weights, x, seed):
     index = 0
     while f'block_{index}/bias' in weights:
-      x += tf.matmul(x, weights[f'block_{index}/kernel']) + weights[f'block_{index}/bias']
+      kernel, bias = weights[f'block_{index}/kernel'], weights[f'block_{index}/bias']
+      x = layers.passed(weights, f'block_{index}', x, lambda x, k=kernel, b=bias: x + tf.matmul(x, k) + b)
       index += 1
     return tf.reduce_sum(x, axis=1) + weights['head/bias']
 

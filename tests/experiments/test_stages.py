@@ -64,7 +64,9 @@ def _rows(*bytes_by_round):
 def test_each_client_receives_once_what_was_frozen():
   stage_rows = [_rows((1, 10), (1, 10)), _rows((2, 20), (2, 20)), _rows((3, 30), (3, 30))]
   participants = [[['a', 'b'], ['a']], [['a', 'c'], ['a', 'b']], [['b', 'd'], ['c', 'a']]]
-  joined = stage_metrics.combine(stage_rows, participants, frozen_bytes=[100, 1000, 0])
+  frozen = [frozenset(), {'embedding', 'block_0'}, {'embedding', 'block_0', 'block_1'}]
+  needs = [[dict.fromkeys(ids, parts) for ids in rounds] for rounds, parts in zip(participants, frozen, strict=True)]
+  joined = stage_metrics.combine(stage_rows, needs, dict(embedding=40, block_0=60, block_1=1000))
   # Stage 2 freezes 100: a and c lack them in its first round, then b. Stage 3 freezes 1,000 more: b lacks those and d
   # all 1,100; in its second round c and a, who both took part in stage 2, lack 1,000 each.
   assert [row['download_bytes_frozen'] for row in joined] == [metrics.NOT_MEASURED, 0, 0, 200, 100, 2100, 2000]
@@ -75,11 +77,18 @@ def test_each_client_receives_once_what_was_frozen():
   assert [row['upload_bytes_total'] for row in joined] == [0, 1, 2, 4, 6, 9, 12]
 
 
+def test_a_client_receives_a_dropped_block_once_it_runs_it():
+  needs = [[{'a': frozenset()}], [{'a': {'embedding'}, 'b': {'embedding', 'block_0'}}, {'a': {'embedding', 'block_0'}}]]
+  joined = stage_metrics.combine([_rows((1, 10)), _rows((2, 20), (2, 20))], needs, dict(embedding=40, block_0=60))
+  # First a lacks the embedding, 40, and b both, 100; then a lacks the block, 60.
+  assert [row['download_bytes_frozen'] for row in joined[1:]] == [0, 140, 60]
+
+
 def test_clients_decode_what_is_frozen():
   codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
   decoded, num_bytes = stage_runs._sent(codec, [np.array([-1.0, 0.2, 1.0], np.float32)], seed=0, stage=1)
   # One bit leaves nothing between the ends of the range, which take 8 bytes beside 1 for the bits.
-  assert num_bytes == 9 and set(decoded[0]) == {-1.0, 1.0}
+  assert num_bytes == [9] and set(decoded[0]) == {-1.0, 1.0}
 
 
 def test_what_adds_up_over_stages_is_added_up():
@@ -98,7 +107,7 @@ def test_what_adds_up_over_stages_is_added_up():
 
 
 def test_rows_are_read_back(tmp_path):
-  rows = stage_metrics.combine([_rows((1, 10))], [[['a']]], [0])
+  rows = stage_metrics.combine([_rows((1, 10))], [[{'a': frozenset()}]], {})
   stage_metrics.write(rows, tmp_path / 'metrics.csv')
   assert metrics.read(tmp_path / 'metrics.csv') == rows
 

@@ -3,7 +3,8 @@
 from models import bert
 from models import conformer
 from models import lstm
-from models import self_supervised_task
+from models import simclr
+from models import simsiam
 from models import transformer
 from models import vit
 
@@ -24,6 +25,6 @@ VISION_MODELS = {
 }
 
 OBJECTIVES = {
-  'simclr': self_supervised_task.simclr,
-  'simsiam': self_supervised_task.simsiam,
+  'simclr': simclr.simclr,
+  'simsiam': simsiam.simsiam,
 }

@@ -1,24 +1,21 @@
 """Self-supervised learning of an image encoder: two random views of an image should be alike (Guo et al. 2023, arXiv
 2309.05213, across clients).
 
-    h = LN(features(view));  z = relu(h A) B
-    simclr: the loss of z among all z of the batch;  simsiam: p = relu(z C) D;  -cos(p, z of the other view)
+    h = LN(features(view));  z = relu(h A + a) B + b
 
-Biases are left out above. SimCLR: Chen et al. 2020 (arXiv 2002.05709); SimSiam: Chen & He 2020 (arXiv 2011.10566). No
-head keeps statistics, which would be those of one client. SimSiam, which otherwise maps all images to one point, brings
-z and both hidden layers to zero mean and unit variance over the batch at hand, both views, in evaluations too.
+The views of an image, h and the hidden layer are the same for all objectives; what z is compared with is theirs. No head
+keeps statistics, which would be those of one client.
 """
 
+import abc
 import collections
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
-import math
 
 import tensorflow as tf
 
 from models import augmentation as augmentation_lib
-from models import contrastive
 from models import image_task
 from models import layers
 from models import model as model_lib
@@ -28,26 +25,38 @@ from models import vit
 
 Outputs = tuple[tf.Tensor, ...]
 
-_EPSILON = 1e-5  # Variance floor of `_standardized`.
+_EPSILON = 1e-5  # Variance floor of `standardized`.
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(abc.ABC):
   """What the views of an image should have in common, and the head that is trained for it.
 
   Attributes:
     augmentation: How views are drawn.
     width: Of the hidden layer between features and projections.
     outputs: Length of a projection.
-    temperature: Of SimCLR's loss; None for SimSiam.
-    bottleneck: Width of the hidden layer between projections and predictions of SimSiam; None for SimCLR.
   """
 
   augmentation: augmentation_lib.Augmentation
   width: int
   outputs: int
-  temperature: float | None = None
-  bottleneck: int | None = None
+
+  def __post_init__(self):
+    sizes.check_dimension('width', self.width)
+    sizes.check_dimension('outputs', self.outputs)
+
+  @abc.abstractmethod
+  def head_variables(self, feature_width: int) -> list[model_lib.Variable]:
+    """Declares what `head` needs, under `head/`."""
+
+  @abc.abstractmethod
+  def head(self, weights: layers.Named, features: tf.Tensor) -> Outputs:
+    """Returns what `scores` takes of normalized features, float32 [2 * batch, width]: second views after the first."""
+
+  @abc.abstractmethod
+  def scores(self, outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns loss, and whether the other view is the nearest, of each image: float32 [batch], means over both views."""
 
   def model(self, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> model_lib.Model:
     """Returns a model of float32 images [batch, height, width, channels] in [-1, 1] to what `scores` takes.
@@ -61,107 +70,18 @@ class Objective:
     Raises:
       ValueError: If the encoder cannot take such images.
     """
-    variables = [
-      *encoder.variables(image_shape),
-      *layers.norm_variables('head/norm', encoder.feature_width),
-      *_hidden_layer_variables('head/projection', encoder.feature_width, self.width, self.outputs),
-    ]
-    if self.bottleneck is not None:
-      variables += _hidden_layer_variables('head/prediction', self.outputs, self.bottleneck, self.outputs)
 
     def apply(weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> Outputs:
       views_seed = tf.constant([0, 0], tf.int64) if seed is None else seed
       views = tf.concat(augmentation_lib.two_views(images, views_seed, self.augmentation), axis=0)
-      x = layers.norm(weights, 'head/norm', encoder.features(weights, views, seed))
-      if self.bottleneck is None:
-        return tuple(tf.split(_hidden_layer(weights, 'head/projection', x), 2))
-      projections = _standardized(_hidden_layer(weights, 'head/projection', x, _standardized))
-      predictions = _hidden_layer(weights, 'head/prediction', projections, _standardized)
-      return (*tf.split(predictions, 2), *tf.split(projections, 2))
+      return self.head(weights, layers.norm(weights, 'head/norm', encoder.features(weights, views, seed)))
 
-    return model_lib.Model(tuple(variables), apply, skips_blocks=True)
-
-  def scores(self, outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns loss, and whether the other view is the nearest, of each image: float32 [batch], means over both views.
-
-    Args:
-      outputs: Those of `model`: the projections of first and second views, float32 [batch, outputs] each; for SimSiam,
-        the predictions of both before them.
-    """
-    if self.bottleneck is None:
-      return contrastive.nt_xent(*outputs, self.temperature)
-    first, second, first_target, second_target = outputs
-    crossed = ((first, second_target), (second, first_target))
-    losses = [contrastive.negative_cosine(predicted, target) for predicted, target in crossed]
-    correct = [contrastive.nearest(predicted, target) for predicted, target in crossed]
-    return sum(losses) / 2.0, sum(correct) / 2.0
-
-
-def simclr(
-  temperature: float = 0.2,
-  width: int = 128,
-  outputs: int = 64,
-  min_area: float = 0.2,
-  flip: bool = True,
-  jitter: float = 0.4,
-  greyscale: bool = True,
-) -> Objective:
-  """Configures SimCLR (Chen et al. 2020): each view tells its other view from those of the other images.
-
-  Args:
-    temperature: Of the loss, above 0: the smaller, the more the nearest other images count.
-    width: Of the hidden layer of the head.
-    outputs: Length of the vectors that are compared.
-    min_area: See `augmentation.Augmentation`; so are the others.
-    flip: See there.
-    jitter: See there.
-    greyscale: See there.
-
-  Returns:
-    The objective.
-
-  Raises:
-    ValueError: For values out of range.
-  """
-  is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-  if not is_number or not 0.0 < temperature < math.inf:
-    raise ValueError(f'temperature must be a number above 0, not {temperature!r}')
-  _check_dimensions(width=width, outputs=outputs)
-  augmentation = augmentation_lib.Augmentation(min_area, flip, jitter, greyscale)
-  return Objective(augmentation, width, outputs, temperature=temperature)
-
-
-def simsiam(
-  width: int = 128,
-  outputs: int = 64,
-  bottleneck: int = 32,
-  min_area: float = 0.2,
-  flip: bool = True,
-  jitter: float = 0.4,
-  greyscale: bool = True,
-) -> Objective:
-  """Configures SimSiam (Chen & He 2020): each view predicts its other view, and no other image is needed.
-
-  It may end in one vector for all images: a loss of -1 with hardly any image right.
-
-  Args:
-    width: Of the hidden layer of the projection.
-    outputs: Length of the vectors that are predicted.
-    bottleneck: Of the hidden layer of the prediction.
-    min_area: See `augmentation.Augmentation`; so are the others.
-    flip: See there.
-    jitter: See there.
-    greyscale: See there.
-
-  Returns:
-    The objective.
-
-  Raises:
-    ValueError: For values out of range.
-  """
-  _check_dimensions(width=width, outputs=outputs, bottleneck=bottleneck)
-  augmentation = augmentation_lib.Augmentation(min_area, flip, jitter, greyscale)
-  return Objective(augmentation, width, outputs, bottleneck=bottleneck)
+    variables = (
+      *encoder.variables(image_shape),
+      *layers.norm_variables('head/norm', encoder.feature_width),
+      *self.head_variables(encoder.feature_width),
+    )
+    return model_lib.Model(variables, apply, skips_blocks=True)
 
 
 def build(objective: Objective, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> task_lib.Task:
@@ -191,26 +111,23 @@ def build(objective: Objective, encoder: vit.VisionTransformer, image_shape: Seq
   return dataclasses.replace(image_task.build(objective.model(encoder, image_shape), image_shape), measure=measure)
 
 
-def _check_dimensions(**dimensions: int) -> None:
-  for name, value in dimensions.items():
-    sizes.check_dimension(name, value)
-
-
-def _hidden_layer_variables(name: str, inputs: int, width: int, outputs: int) -> list[model_lib.Variable]:
+def mlp_variables(name: str, inputs: int, width: int, outputs: int) -> list[model_lib.Variable]:
+  """Declares the variables of `mlp`."""
   return [
     *layers.projection_variables(f'{name}_hidden', inputs, width),
     *layers.projection_variables(f'{name}_output', width, outputs),
   ]
 
 
-def _hidden_layer(
+def mlp(
   weights: layers.Named, name: str, x: tf.Tensor, normalize: Callable[[tf.Tensor], tf.Tensor] = tf.identity
 ) -> tf.Tensor:
+  """Passes `x` [batch, inputs] through a hidden layer, normalized before its rectifier: float32 [batch, outputs]."""
   hidden = tf.nn.relu(normalize(layers.projection(weights, f'{name}_hidden', x)))
   return layers.projection(weights, f'{name}_output', hidden)
 
 
-def _standardized(x: tf.Tensor) -> tf.Tensor:
-  """Brings each column of [batch, width] to zero mean and unit variance."""
+def standardized(x: tf.Tensor) -> tf.Tensor:
+  """Brings each column of float32 [batch, width] to zero mean and unit variance."""
   mean, variance = tf.nn.moments(x, axes=[0], keepdims=True)
   return (x - mean) * tf.math.rsqrt(variance + _EPSILON)

@@ -81,7 +81,7 @@ def _plain_outputs(objective, task, weights, batch, seed):
   views = augmentation.two_views(image_task.scaled(batch['image']), seed, objective.augmentation)
   features = [[_plain_features(w, view) for view in images.numpy().astype(np.float64)] for images in views]
   h = np.array([_norm(w, 'head/norm', h) for images in features for h in images])
-  if objective.bottleneck is None:
+  if not hasattr(objective, 'bottleneck'):
     return np.split(_plain_layer(w, 'head/projection', h), 2), []
   z = _standardized(_plain_layer(w, 'head/projection', h, _standardized))
   return np.split(z, 2), np.split(_plain_layer(w, 'head/prediction', z, _standardized), 2)

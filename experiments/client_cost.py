@@ -5,8 +5,8 @@ Question: what do the policies of --trainable cost a device in memory, time, byt
     python -m experiments.client_cost --model='transformer(size="small")' \\
       --policies='all; random(fraction=0.4); suffix(blocks=1); lora(rank=8); width(fraction=0.5)' \\
       --output_dir=runs/client_cost
-    python -m experiments.client_cost --model='vit(patch_size=4)' --image_size=32 --policies='all; suffix(blocks=1)' \\
-      --output_dir=runs/client_cost_of_images
+    python -m experiments.client_cost --model='vit(patch_size=4)' --image_size=32 --objective=simclr \\
+      --policies='all; layerwise(blocks=1); layerwise(blocks=1, drop_rate=0.5)' --output_dir=runs/client_cost_of_images
 
 For each policy, clients do a local round in fresh processes, which take turns so that a busy machine disturbs all alike;
 outside of TFF, whose worker holds copies of its own. Linux only. Prints a table and leaves client_cost.md,
@@ -32,6 +32,12 @@ _VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of t
 _SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
 _IMAGE_SIZE = flags.DEFINE_integer('image_size', 32, 'Pixels on both sides of an image, for vit.', lower_bound=1)
 _NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit.', lower_bound=2)
+_OBJECTIVE = flags.DEFINE_string(
+  'objective', None, 'What is learned from images without labels, for example simclr; by default their classes.'
+)
+_CHUNK_SIZE = flags.DEFINE_integer(
+  'chunk_size', 0, 'Views that the encoder of an --objective sees at once; 0 for all of a batch.', lower_bound=0
+)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
@@ -66,6 +72,8 @@ def main() -> None:
 
 
 def _settings() -> list[client_round.Setting]:
+  if _CHUNK_SIZE.value and not _OBJECTIVE.value:
+    raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
   policies = [text.strip() for text in _POLICIES.value.split(';') if text.strip()]
   if not policies:
     raise launch.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
@@ -80,6 +88,8 @@ def _settings() -> list[client_round.Setting]:
       num_steps=_NUM_STEPS.value,
       image_size=_IMAGE_SIZE.value,
       num_classes=_NUM_CLASSES.value,
+      objective=_OBJECTIVE.value,
+      chunk_size=_CHUNK_SIZE.value,
     )
     for policy in policies
   ]

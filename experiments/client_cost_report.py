@@ -18,7 +18,7 @@ the smallest and the largest process.
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
-the weights and the measured peak together."""
+the weights and the measured peak together; with a chunk size, that of a step in which the encoder sees a whole batch."""
 
 
 @dataclasses.dataclass(frozen=True)

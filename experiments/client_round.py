@@ -18,18 +18,24 @@ from experiments import device_specs
 from experiments import spec
 from models import accounting
 from models import catalog as models_catalog
+from models import chunked_encoder
 from models import image_task
 from models import language_task
 from models import model as model_lib
+from models import self_supervised_task
 from models import task as task_lib
+from optimizers import catalog as optimizers_catalog
 from optimizers import client_costs
+from optimizers import depth_dropout
 from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
+from optimizers import policies
 from optimizers import trainable
 
 _SEED = 0
+_POLICIES = optimizers_catalog.POLICIES | {'layerwise': policies.layerwise}
 _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
 
 
@@ -47,6 +53,8 @@ class Setting:
     num_steps: Local steps of a round.
     image_size: Pixels on both sides of an image of three colours, for models of images.
     num_classes: Of those.
+    objective: A spec of `--objective`, what is learned from images without labels; None for their classes.
+    chunk_size: Images that the encoder of an objective sees at once; 0 for all of a batch.
   """
 
   model: str
@@ -58,6 +66,8 @@ class Setting:
   num_steps: int
   image_size: int = 32
   num_classes: int = 10
+  objective: str | None = None
+  chunk_size: int = 0
 
 
 class Traffic(NamedTuple):
@@ -100,13 +110,17 @@ def _images(setting: Setting) -> _Subject:
     image = generator.integers(0, 256, [num_examples, *image_shape], np.int32)
     return dict(image=image, label=generator.integers(0, setting.num_classes, [num_examples], np.int32))
 
+  encoder = spec.build(setting.model, models_catalog.VISION_MODELS, 'model')
   try:
-    model = spec.build(setting.model, models_catalog.VISION_MODELS, 'model').classifier(
-      image_shape, setting.num_classes
-    )
+    if setting.objective is None:
+      task = image_task.build(encoder.classifier(image_shape, setting.num_classes), image_shape)
+    else:
+      objective = spec.build(setting.objective, models_catalog.OBJECTIVES, 'objective')
+      encoder = chunked_encoder.ChunkedEncoder(encoder, setting.chunk_size) if setting.chunk_size else encoder
+      task = self_supervised_task.build(objective, encoder, image_shape)
   except ValueError as error:
     raise spec.SpecError(f'model {setting.model!r}: {error}') from error
-  return _Subject(model, lambda held: image_task.build(held, image_shape), draw)
+  return _Subject(task.model, lambda held: dataclasses.replace(task, model=held), draw)
 
 
 class ClientRound:
@@ -122,7 +136,7 @@ class ClientRound:
     self._setting = setting
     subject = _images(setting) if spec.parse(setting.model)[0].name in models_catalog.VISION_MODELS else _text(setting)
     plain, self._draw = subject.model, subject.draw
-    devices = device_specs.build(setting.policy)
+    devices = device_specs.build(setting.policy, policies=_POLICIES)
     model = device_specs.adapt(devices, plain, _SEED, setting.policy)
     (policy,) = devices.tiers
     self.task = subject.build_task(client_costs.held_model(model, devices.layouts(model)[0]))
@@ -130,10 +144,12 @@ class ClientRound:
       self.task,
       fed_opt.fed_avg(client_lr=0.1).client_optimizer,
       local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
-      devices_lib.Devices((trainable.Policy(lambda _, seeds: policy.choose(model, seeds)),)),
+      devices_lib.Devices(
+        (trainable.Policy(lambda _, seeds: policy.choose(model, seeds), depth_dropout=policy.depth_dropout),)
+      ),
       seed=_SEED,
     )
-    self._rebuilt = devices.rebuilt(model, _SEED)
+    self._not_sent = devices.rebuilt(model, _SEED) | devices.held(model)
     self._num_parameters = plain.num_parameters
     self._codec = _fixed_codec(setting.upload, [variable.size for variable in model.variables])
 
@@ -168,7 +184,7 @@ class ClientRound:
       flags.append(result.trained.numpy())
       fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
       upload_bytes.append(int(encode(result, received.round_seed)))
-    sent = [w for v, w in zip(self.task.model.variables, weights, strict=True) if v.name not in self._rebuilt]
+    sent = [w for v, w in zip(self.task.model.variables, weights, strict=True) if v.name not in self._not_sent]
     return Traffic(
       trained=tuple(
         float(drawn) if flag is None else flag for flag, drawn in zip(known, np.mean(flags, axis=0), strict=True)
@@ -179,8 +195,23 @@ class ClientRound:
     )
 
   def step_cost(self, traffic: Traffic) -> accounting.StepCost:
-    """Accounts for a local step, given what clients train."""
-    return accounting.step_cost(self.task, traffic.trained, self._setting.batch_size)
+    """Accounts for a local step, given what clients train; on average, where blocks are dropped.
+
+    The encoder is taken to see a whole batch at once.
+    """
+    dropout, batch_size = self.local.devices.tiers[0].depth_dropout, self._setting.batch_size
+    whole = dataclasses.replace(self._setting, chunk_size=0)
+    task = ClientRound(whole).task if self._setting.chunk_size else self.task
+    cost = accounting.step_cost(task, traffic.trained, batch_size)
+    dropped = depth_dropout.frozen_blocks(task, self._known_flags()) if dropout.rate else []
+    if not dropped:
+      return cost
+    without = accounting.step_cost(
+      depth_dropout.partly(task, dropped, [False] * len(dropped)), traffic.trained, batch_size
+    )
+    return dataclasses.replace(
+      cost, forward_flops=(1.0 - dropout.rate) * cost.forward_flops + dropout.rate * without.forward_flops
+    )
 
   def optimizer_bytes(self) -> int:
     """Returns the size of the local optimizer's state: of all variables that may be trained."""

@@ -7,6 +7,7 @@ An argument of `tiers`, other than its shares, is an argument of the policy with
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from experiments import spec
@@ -17,12 +18,15 @@ from optimizers import devices as devices_lib
 _DEVICES = ('alike', 'tiers')
 
 
-def build(trainable: str, devices: str = 'alike') -> devices_lib.Devices:
+def build(
+  trainable: str, devices: str = 'alike', policies: Mapping[str, Callable[..., Any]] = catalog.POLICIES
+) -> devices_lib.Devices:
   """Builds the tiers of a run.
 
   Args:
     trainable: A policy, for example `random(fraction=0.4)`.
     devices: `alike`, or `tiers(shares=[...], ...)`.
+    policies: Those that there are, by name.
 
   Returns:
     The devices.
@@ -34,7 +38,7 @@ def build(trainable: str, devices: str = 'alike') -> devices_lib.Devices:
   if call.name not in _DEVICES:
     raise spec.SpecError(f'unknown devices {call.name!r}; choose one of {", ".join(_DEVICES)}')
   if call.name == 'alike':
-    return devices_lib.Devices((spec.build_call(policy, catalog.POLICIES, 'trainable'),), (1.0,))
+    return devices_lib.Devices((spec.build_call(policy, policies, 'trainable'),), (1.0,))
   arguments = dict(call.arguments)
   shares = arguments.pop('shares', None)
   _check_lists(devices, shares, arguments)
@@ -42,7 +46,7 @@ def build(trainable: str, devices: str = 'alike') -> devices_lib.Devices:
     spec.Call(policy.name, policy.arguments | {name: values[index] for name, values in arguments.items()})
     for index in range(len(shares))
   ]
-  built = tuple(spec.build_call(tier, catalog.POLICIES, 'trainable') for tier in tiers)
+  built = tuple(spec.build_call(tier, policies, 'trainable') for tier in tiers)
   return _or_refused(lambda: devices_lib.Devices(built, tuple(shares)), devices)
 
 

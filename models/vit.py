@@ -6,6 +6,7 @@ Positions have a fixed code of sines and the classes are read off the mean over 
 2205.01580), so that no variable depends on the size of the image.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 import functools
@@ -90,18 +91,30 @@ class VisionTransformer:
 
   def features(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     """Returns float32 [batch, width]: the mean over patches of `hidden_states`."""
-    return tf.reduce_mean(self.hidden_states(weights, images, seed), axis=1)
+    return self.pooled(self.hidden_states(weights, images, seed))
 
   def hidden_states(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     """Returns float32 [batch, patches, width] of images as for `classifier`, before the last normalization."""
+    return self.through_blocks(weights, self.embedded(weights, images), seed, range(self.num_layers))
+
+  def embedded(self, weights: layers.Named, images: tf.Tensor) -> tf.Tensor:
+    """Returns what the first block takes of images: float32 [batch, patches, width]."""
     rows, columns = images.shape[1] // self.patch_size, images.shape[2] // self.patch_size
     x = layers.projection(weights, 'embedding/patch', patches(images, self.patch_size))
-    x += _positions(rows, columns, self.width)
-    index = 0
-    while f'block_{index}/attention/norm_scale' in weights:
-      x = layers.passed(weights, f'block_{index}', x, functools.partial(self._block, weights, index, seed=seed))
-      index += 1
+    return x + _positions(rows, columns, self.width)
+
+  def through_blocks(
+    self, weights: layers.Named, x: tf.Tensor, seed: tf.Tensor | None, blocks: Iterable[int]
+  ) -> tf.Tensor:
+    """Passes what `embedded` returns through those blocks of which the weights are there."""
+    for index in blocks:
+      if f'block_{index}/attention/norm_scale' in weights:
+        x = layers.passed(weights, f'block_{index}', x, functools.partial(self._block, weights, index, seed=seed))
     return x
+
+  def pooled(self, states: tf.Tensor) -> tf.Tensor:
+    """Returns float32 [batch, width]: the mean over patches of what comes out of the last block."""
+    return tf.reduce_mean(states, axis=1)
 
   def _check(self, image_shape: Sequence[int]) -> None:
     height, width, _ = image_shape

@@ -159,6 +159,13 @@ def of(value: Value) -> Weight:
   return value if isinstance(value, Weight) else Weight(value)
 
 
+def is_trained(value: Value | bool) -> bool:
+  """Whether a gradient may be asked for: not of what is known to be frozen, and not of flags."""
+  if isinstance(value, Weight):
+    return isinstance(value, Tapped) or not isinstance(value, Frozen)
+  return tf.is_tensor(value) and value.dtype.is_floating
+
+
 def _matrix(x: tf.Tensor) -> tf.Tensor:
   return tf.reshape(x, [-1, x.shape[-1]])
 

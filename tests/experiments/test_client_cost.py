@@ -128,3 +128,31 @@ def test_the_binary_refuses_in_one_line(arguments, expected):
   assert process.returncode == 2
   assert len(process.stderr.splitlines()) == 1, process.stderr
   assert expected in process.stderr
+
+
+_VIT = 'vit(width=8, mlp_width=16, num_layers=3, num_heads=2, patch_size=2)'
+
+
+def test_a_stage_of_layer_wise_learning_costs_what_it_should():
+  settings = dict(model=_VIT, image_size=4, objective='simclr(width=6, outputs=4)')
+  one, dropping = (
+    _round(policy, **settings) for policy in ('layerwise(blocks=1)', 'layerwise(blocks=1, drop_rate=0.25)')
+  )
+  block = 4 * (8 * 8 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8
+  head = 2 * 8 + 8 * 6 + 6 + 6 * 4 + 4
+  traffic = one.traffic()
+  # 2 + 3 * 16 + 6 variables have a bitmap of 7 bytes; what is frozen does not come down.
+  assert traffic.upload_bytes == 4 * (block + head) + 7 + _WEIGHT
+  assert traffic.download_bytes == 4 * (block + head)
+  cost, less = one.step_cost(traffic), dropping.step_cost(traffic)
+  # A block of 4 patches for 8 views: 32 rows through 4 products of 8 x 8 and two of 8 x 16, and 4 x 4 scores twice.
+  block_flops = 2 * (32 * (4 * 64 + 2 * 128) + 2 * 8 * 4 * 4 * 8)
+  assert cost.forward_flops - less.forward_flops == pytest.approx(0.25 * 2 * block_flops)
+  assert less.backward_flops == cost.backward_flops
+  chunked = _round('layerwise(blocks=1)', chunk_size=4, **settings)
+  assert chunked.traffic() == traffic and chunked.step_cost(traffic) == cost
+
+
+def test_chunks_need_an_objective():
+  done = binaries.run('experiments.client_cost', ['--model=vit', '--chunk_size=4', '--output_dir=/nowhere'])
+  assert done.returncode == 2 and '--chunk_size=4 applies with --objective only' in done.stderr

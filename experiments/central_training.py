@@ -26,6 +26,7 @@ from experiments import central_evaluation
 from experiments import launch
 from experiments import metrics
 from experiments import output
+from experiments import pretrained
 from experiments import progress as progress_lib
 from experiments import quality
 from experiments import records
@@ -100,7 +101,11 @@ class Examples(NamedTuple):
 
 
 def train(
-  task: task_lib.Task, examples: Examples, description: checkpoint.Description, config: Config
+  task: task_lib.Task,
+  examples: Examples,
+  description: checkpoint.Description,
+  config: Config,
+  start: pretrained.Start | None = None,
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves metrics.csv, summary.json and the model in `config.output_dir`.
 
@@ -109,6 +114,7 @@ def train(
     examples: From what.
     description: Of the model, to be saved with it.
     config: The rest.
+    start: Weights to begin with instead of the initial ones; `facts` of `config` should name them.
 
   Returns:
     The content of `summary.json`, and `steps_per_second`, None where no more than one step was left.
@@ -118,7 +124,7 @@ def train(
   """
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
   with output.claimed(config.output_dir, config.settings, facts):
-    training = _Training(task, examples, description, config)
+    training = _Training(task, examples, description, config, start)
     steps_per_second = training.run()
     summary = training.summary() | facts
     output.write_json(config.output_dir / 'summary.json', summary)
@@ -141,12 +147,19 @@ def _order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
 class _Training:
   """The parts of a training and the steps that advance it; all that changes is the state and the rows so far."""
 
-  def __init__(self, task: task_lib.Task, examples: Examples, description: checkpoint.Description, config: Config):
+  def __init__(
+    self,
+    task: task_lib.Task,
+    examples: Examples,
+    description: checkpoint.Description,
+    config: Config,
+    start: pretrained.Start | None,
+  ):
     self._task, self._examples, self._description, self._config = task, examples, description, config
     self._evaluate = central_evaluation.Evaluation(task)
     self._optimizer = build_optimizer(config)
     self._step = _build_step(task, self._optimizer, config)
-    self._state, self._rows = self._start()
+    self._state, self._rows = self._begin(start)
 
   def run(self) -> float | None:
     """Takes all steps that are left; returns how many a second it took, without the first, which builds the graph."""
@@ -180,9 +193,10 @@ class _Training:
       'seconds': self._state.seconds,
     }
 
-  def _start(self) -> tuple[training_state.State, list[dict[str, Any]]]:
+  def _begin(self, start: pretrained.Start | None) -> tuple[training_state.State, list[dict[str, Any]]]:
     """Returns the checkpoint and the rows up to it, or the initial state and its evaluation as step 0."""
-    weights = self._task.model.initial_weights(self._config.seed)
+    model, seed = self._task.model, self._config.seed
+    weights = tuple(map(tf.constant, start.of(model, seed))) if start else model.initial_weights(seed)
     specs = tf.nest.map_structure(lambda weight: tf.TensorSpec(weight.shape, weight.dtype), weights)
     # Tensors from the first step on: a hyper-parameter that is a Python number would be computed with in double precision.
     optimizer_state = tf.nest.map_structure(tf.convert_to_tensor, self._optimizer.initialize(specs))
@@ -204,14 +218,9 @@ class _Training:
       state.weights, state.optimizer_state, batch, tf.constant(state.step, tf.int64)
     )
     loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
-    self._state = training_state.State(
-      state.step + 1,
-      weights,
-      optimizer_state,
-      state.loss_sum + loss_sum,
-      state.weight_sum + weight_sum,
-      state.seconds + time.monotonic() - started,
-    )
+    sums = state.loss_sum + loss_sum, state.weight_sum + weight_sum
+    seconds = state.seconds + time.monotonic() - started
+    self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums, seconds)
     if not math.isfinite(loss_sum):
       raise launch.UsageError(
         f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'

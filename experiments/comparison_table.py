@@ -15,7 +15,7 @@ def columns(measure: quality.Quality, target: float | None = None) -> list[str]:
     target: A quality, for the columns that tell when it was reached first.
   """
   return [
-    'seeds', 'rounds', 'parameters', measure.name, 'min to max', *([] if measure is quality.ACCURACY else ['accuracy']),
+    'seeds', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
     'MB up per client-round', 'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
     *([] if target is None else [f'rounds to {target:g}', f'MB up to {target:g}']),
   ]  # fmt: skip
@@ -39,7 +39,7 @@ def _reached(group: run_comparison.Group) -> list[str]:
     ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
     measure.text(spread.mean) + ('' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'),
     f'{measure.text(spread.low)} to {measure.text(spread.high)}' if len(group.runs) > 1 else '',
-    *([] if measure is quality.ACCURACY else [quality.ACCURACY.text(accuracy)]),
+    *([quality.ACCURACY.text(accuracy)] if measure is quality.PERPLEXITY else []),
   ]
 
 

@@ -6,9 +6,9 @@ Question: what do clients save if each stage trains one block on top of frozen o
     python -m experiments.layerwise_ssl --stages=end_to_end --output_dir=runs/end_to_end
 
 The stages share --rounds equally. Clients keep what is frozen, and receive and send the newest block and the head only.
-At the end a linear classifier is trained on the features, in one place, with all labels. The training leaves metrics.csv
-of all stages, summary.json and a folder for each stage in --output_dir; the same command continues it if it was
-interrupted.
+At the end a linear classifier is trained on the features, in one place, with the labels of --probe_examples, and then,
+for --finetune_steps, the encoder with it. The training leaves metrics.csv of all stages, stages.png, summary.json and a
+folder for each stage in --output_dir; the same command continues it if it was interrupted.
 """
 
 from collections.abc import Mapping
@@ -22,19 +22,25 @@ from data import catalog as data_catalog
 from data import labelled_images
 from data import prepare_images
 from data import progress
+from experiments import central_training
+from experiments import few_labels
+from experiments import finetuning
 from experiments import launch
 from experiments import linear_probe
 from experiments import markdown_table
 from experiments import output
 from experiments import population as population_lib
 from experiments import pretrained
+from experiments import pretraining_images
 from experiments import run
 from experiments import run_flags
 from experiments import spec
+from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages as stages_lib
 from models import catalog as models_catalog
 from models import checkpoint
+from models import image_task
 from models import self_supervised_task
 from models import task as task_lib
 from models import vit
@@ -71,6 +77,18 @@ _OBJECTIVE = flags.DEFINE_string(
   'simclr',
   f'What clients learn: {", ".join(models_catalog.OBJECTIVES)}; for example simclr(temperature=0.2).',
 )
+_PROBE_EXAMPLES = flags.DEFINE_integer(
+  'probe_examples',
+  0,
+  'Training examples, as many of each class, whose labels the classifiers at the end may see; 0 for all.',
+  lower_bound=0,
+)
+_FINETUNE_STEPS = flags.DEFINE_integer(
+  'finetune_steps',
+  0,
+  'Batches of 64 on which the encoder and a new classifier are trained together at the end; 0 to leave it as it is.',
+  lower_bound=0,
+)
 
 _NOT_HERE = dict(trainable='all', devices='alike', pretrained=None)  # Flags, and what they are when nobody gives them.
 
@@ -88,11 +106,15 @@ def main() -> None:
   facts = _check(plan, images)
   with output.claimed(config.output_dir, config.settings, facts):
     summary = stage_runs.train(plan)
-    last = stage_runs.folder(config.output_dir, stages[-1].number)
-    summary |= _probe(encoder, pretrained.load(last), plan, images)
+    stage_plot.plot(config.output_dir / 'metrics.csv', config.output_dir / 'stages.png')
+    learned = pretrained.load(stage_runs.folder(config.output_dir, stages[-1].number))
+    examples = few_labels.of(pretraining_images.examples(images, 0, config.seed), _PROBE_EXAMPLES.value, config.seed)
+    summary |= _probe(encoder, learned, plan, examples)
+    task = image_task.build(pretraining_images.classifier(encoder, images), images.image_shape)
+    summary |= finetuning.accuracies(task, examples, learned, images.class_names, config, _FINETUNE_STEPS.value)
     output.write_json(config.output_dir / 'summary.json', summary)
   print(_table(summary))
-  print(f'everything is in {config.output_dir}')
+  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 
 
 def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dict[str, Any]:
@@ -104,6 +126,7 @@ def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dic
     raise launch.UsageError(f'--clients_per_round={config.clients_per_round}, but only {num_clients} clients train')
   if images.num_classes < 2:
     raise launch.UsageError('a linear classifier needs images of two classes at least: choose more in --dataset')
+  few_labels.check(_PROBE_EXAMPLES.value, images.num_classes, sum(images.num_examples('train').values()))
   try:
     model = plan.build_task(plan.stages[-1].num_blocks).model
     for stage in plan.stages:
@@ -144,7 +167,7 @@ def _stages(encoder: vit.VisionTransformer) -> tuple[tuple[stages_lib.Stage, ...
 
 
 def _settings() -> dict[str, Any]:
-  return {flag.name: flag.value for flag in (_STAGES, _OBJECTIVE)}
+  return {flag.name: flag.value for flag in (_STAGES, _OBJECTIVE, _PROBE_EXAMPLES, _FINETUNE_STEPS)}
 
 
 def _plan(
@@ -185,7 +208,7 @@ def _probe(
   encoder: vit.VisionTransformer,
   learned: checkpoint.Checkpoint,
   plan: stage_runs.Plan,
-  images: labelled_images.LabelledImages,
+  examples: central_training.Examples,
 ) -> dict[str, float]:
   """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder."""
   model = plan.build_task(encoder.num_layers).model
@@ -193,16 +216,23 @@ def _probe(
   with progress.bar('linear probe', 2, 'encoder') as report:
     accuracies = {}
     for name, weights in (('probe/accuracy', learned.weights), ('probe/accuracy_random', random)):
-      accuracies[name] = linear_probe.accuracy(encoder, weights, images)
+      accuracies[name] = linear_probe.accuracy(encoder, weights, examples)
       report(1)
   return accuracies
 
 
 def _table(summary: Mapping[str, Any]) -> str:
+  finetuned = []
+  if 'finetune/accuracy' in summary:
+    finetuned = [
+      ['accuracy of the encoder, fine-tuned', f'{summary["finetune/accuracy"]:.3f}'],
+      ['the same of a random encoder', f'{summary["finetune/accuracy_random"]:.3f}'],
+    ]
   lines = [
     ['rounds', f'{summary["rounds"]}'],
     ['accuracy of a linear classifier on the features', f'{summary["probe/accuracy"]:.3f}'],
     ['the same of a random encoder', f'{summary["probe/accuracy_random"]:.3f}'],
+    *finetuned,
     ['uploaded', f'{summary["upload_bytes_total"] / 1e6:.1f} MB'],
     ['downloaded', f'{summary["download_bytes_total"] / 1e6:.1f} MB'],
   ]

@@ -1,4 +1,4 @@
-"""What an encoder's features are worth: a linear classifier on them, trained in one place with all labels."""
+"""What an encoder's features are worth: a linear classifier on them, trained in one place."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from sklearn import pipeline
 from sklearn import preprocessing
 import tensorflow as tf
 
-from data import labelled_images
+from experiments import central_training
 from models import image_task
 from models import vit
 
@@ -18,16 +18,16 @@ _MAX_ITERATIONS = 1000
 
 
 def accuracy(
-  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], images: labelled_images.LabelledImages
+  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], examples: central_training.Examples
 ) -> float:
   """Returns the accuracy on held-out images of logistic regression on the features of the training images.
 
   Args:
     encoder: The encoder.
     weights: Its weights, by name; others may be there.
-    images: With labels, which the encoder has not seen.
+    examples: Images with labels, which the encoder has not seen.
   """
-  training, heldout = images.arrays('train'), images.arrays('heldout')
+  training, heldout = examples
   classifier = pipeline.make_pipeline(
     preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=_MAX_ITERATIONS)
   )

@@ -1,4 +1,6 @@
-"""What a run is judged by on held-out clients: a language model by its perplexity, a classifier by its accuracy."""
+"""What a run is judged by on held-out clients: a language model by its perplexity, a classifier by its accuracy, an encoder
+that has learned without labels by that of a linear classifier on its features, the probe.
+"""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ class Quality(NamedTuple):
 
 PERPLEXITY = Quality('perplexity', 'eval/perplexity', '{:,.1f}', higher_is_better=False)
 ACCURACY = Quality('accuracy', 'eval/accuracy', '{:.3f}', higher_is_better=True)
+PROBE = Quality('probe accuracy', 'probe/accuracy', '{:.3f}', higher_is_better=True)
 LOSS = Quality('loss', 'eval/loss', '{:.3f}', higher_is_better=False)
 
 
@@ -43,8 +46,19 @@ def evaluated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
   return [row for row in rows if row[LOSS.column] != metrics.NOT_MEASURED]
 
 
+def probed(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  """Returns the rows of `metrics.csv`, the last one with the probe of `summary.json`, if that has one."""
+  if not rows or PROBE.column not in summary:
+    return list(rows)
+  return [*rows[:-1], {**rows[-1], PROBE.column: summary[PROBE.column]}]
+
+
 def of(row: Mapping[str, Any]) -> Quality:
-  """Returns what a run is judged by, given an evaluated row: perplexity, which classifiers do not have, or accuracy."""
+  """Returns what a run is judged by, given its last evaluated row: a probe, perplexity, which classifiers do not have, or
+  accuracy.
+  """
+  if PROBE.column in row:
+    return PROBE
   return ACCURACY if row[PERPLEXITY.column] == metrics.NOT_MEASURED else PERPLEXITY
 
 

@@ -117,11 +117,16 @@ def find(patterns: Sequence[str]) -> list[pathlib.Path]:
 
 
 def _of_runs(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-  return [path for path in paths if (path / 'config.json').is_file()]
+  """Returns those of some paths that are runs; a part of a run, such as a stage, stands for the run."""
+  return [path.parent if _is_run(path.parent) else path for path in paths if _is_run(path)]
+
+
+def _is_run(path: pathlib.Path) -> bool:
+  return (path / 'config.json').is_file()
 
 
 def read(folder: pathlib.Path) -> Run | None:
-  """Reads a run; None if it has not been evaluated since it began to train.
+  """Reads a run; None if it has not been evaluated since it began to train, which after stages is done at their end.
 
   Raises:
     UsageError: If its files are not those of a run.
@@ -130,16 +135,17 @@ def read(folder: pathlib.Path) -> Run | None:
   settings = config.get('settings')
   if not isinstance(settings, dict) or 'seed' not in settings:
     raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+  summary = _read_json(folder / 'summary.json') if (folder / 'summary.json').exists() else {}
   try:
     rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
+    rows = quality_lib.probed(rows, summary)
     evaluated = quality_lib.evaluated(rows)
     quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
   except (KeyError, ValueError, TypeError) as error:
     raise launch.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
-  rounds = _read_json(folder / 'summary.json').get('rounds') if (folder / 'summary.json').exists() else None
-  finished = rounds is not None and rounds == settings.get('rounds')
-  if not points or (points[-1].round == 0 and not finished):
+  finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
+  if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
   return Run(folder, config, points, finished, quality)
 
@@ -156,7 +162,7 @@ def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> 
   points, client_rounds = [], 0
   for row in rows:
     client_rounds += row['num_clients'] or 0  # Not measured in round 0, where nobody trains.
-    if row[quality.column] != metrics.NOT_MEASURED:
+    if row.get(quality.column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
       sent = (int(row[f'{direction}_bytes_total']) for direction in ('upload', 'download'))
       points.append(Point(row['round'], float(row[quality.column]), float(row['eval/accuracy']), *sent, client_rounds))
   return points
@@ -194,8 +200,9 @@ def groups(runs: Sequence[Run]) -> list[Group]:
   Raises:
     UsageError: If two runs have the same settings and the same seed, or are not judged by the same measure.
   """
-  if len({run.quality for run in runs}) > 1:
-    raise launch.UsageError('some runs are of language models and some of classifiers: compare them apart')
+  judged = sorted({run.quality.name for run in runs})
+  if len(judged) > 1:
+    raise launch.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
     gathered.setdefault(json.dumps(compared(run), sort_keys=True), []).append(run)

@@ -141,12 +141,22 @@ def is_finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
 
 
 def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """Returns the rows of a run's metrics; none if there are no such rows."""
+  """Returns the rows of a run's metrics, the last one with its probe; none if there are no such rows."""
   try:
     rows = metrics.read(folder / 'metrics.csv')
   except (OSError, ValueError):
     return []
-  return rows if rows and set(metrics.COLUMNS) <= set(rows[0]) else []
+  if not rows or not set(metrics.COLUMNS) <= set(rows[0]):
+    return []
+  return quality.probed(rows, _summary(folder))
+
+
+def _summary(folder: pathlib.Path) -> dict[str, Any]:
+  """Returns what a run's `summary.json` holds; nothing if there is none."""
+  try:
+    return json.loads((folder / 'summary.json').read_text())
+  except (OSError, ValueError):
+    return {}
 
 
 @contextlib.contextmanager

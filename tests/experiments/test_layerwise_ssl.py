@@ -27,6 +27,8 @@ def _flags(output_dir, **changes):
     batch_size=20,
     rounds=4,
     rounds_per_checkpoint=1,
+    probe_examples=30,
+    finetune_steps=2,
     output_dir=output_dir,
   )
   return [f'--{name}={value}' for name, value in (settings | changes).items()]
@@ -66,6 +68,10 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
   summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
   assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
   assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
+  assert 0 <= summary['finetune/accuracy_random'] <= 1 and f'| {summary["finetune/accuracy"]:.3f} |' in done.stdout
+  finetuned = json.loads((tmp_path / 'run' / 'finetuned' / 'summary.json').read_text())
+  assert (finetuned['steps'], finetuned['num_training_examples']) == (2, 30)
+  assert (tmp_path / 'run' / 'stages.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
   more = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run', rounds=6), environment)
   assert more.returncode == 2 and 'holds a run with rounds_of_all_stages=4, not 6' in more.stderr
@@ -78,7 +84,8 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
   again = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'killed'), environment)
   assert again.returncode == 0, again.stderr
   assert _repeatable(tmp_path / 'killed') == _repeatable(tmp_path / 'run')
-  assert runs.weights(tmp_path / 'killed' / 'stage_02') == runs.weights(tmp_path / 'run' / 'stage_02')
+  for folder in ('stage_02', 'finetuned', 'finetuned_random'):
+    assert runs.weights(tmp_path / 'killed' / folder) == runs.weights(tmp_path / 'run' / folder), folder
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,9 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     (dict(trainable='bias'), '--trainable=bias does not apply: --stages says what clients train'),
     (dict(partition='natural'), 'iid(clients='),
     (dict(rounds=3), '--rounds=3 must be a multiple of the 2 stages'),
+    (dict(probe_examples=2), '--probe_examples=2 must be 0, for all, or from 3, the number of classes, to 60, that of'),
+    (dict(probe_examples=61), '--probe_examples=61 must be'),
+    (dict(finetune_steps=-1), 'flag --finetune_steps=-1'),
     (dict(clients_per_round=4), '--clients_per_round=4, but only 3 clients train'),
     (dict(dataset='digits(classes=[3])'), 'images of two classes at least'),
     (dict(model='vit(num_layers=2, patch_size=3)'), 'patch_size=3 must divide images of 8 x 8 pixels'),

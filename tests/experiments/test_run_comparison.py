@@ -172,8 +172,47 @@ def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):
 
 
 def test_classifiers_and_language_models_do_not_compare(tmp_path):
-  with pytest.raises(launch.UsageError, match='some runs are of language models and some of classifiers'):
+  with pytest.raises(launch.UsageError, match='some runs are judged by accuracy and some by perplexity: compare them'):
     _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
+
+
+def _write_staged_run(folder, probe, **options):
+  """Leaves what a training in stages does, with a stage of its own inside; without `probe`, as it is before its end."""
+  write_run(folder, ((0, 0.25), (2, 0.5), (4, 0.125)), **options)
+  header, *rows = (folder / 'metrics.csv').read_text().splitlines()
+  text = [f'stage,{header},download_bytes_frozen', *(f'1,{row},0' for row in rows)]
+  (folder / 'metrics.csv').write_text('\n'.join(text) + '\n')
+  if probe is None:
+    (folder / 'summary.json').unlink()
+  else:
+    (folder / 'summary.json').write_text(json.dumps({'rounds': 4, 'probe/accuracy': probe}))
+  write_run(folder / 'stage_01', ((0, 0.25), (4, 0.125)), rounds=2)
+  return folder
+
+
+def test_training_in_stages_is_judged_by_its_probe(tmp_path):
+  _write_staged_run(tmp_path / 'a', 0.75, stages='layerwise')
+  _write_staged_run(tmp_path / 'b', 0.5, stages='layerwise', seed=1)
+  _write_staged_run(tmp_path / 'c', 0.875, stages='end_to_end', megabytes=2.0)
+  found = run_comparison.find([f'{tmp_path}/*', f'{tmp_path}/*/*'])
+  assert [path.name for path in found] == ['a', 'b', 'c']
+  first, second = _groups(*found)
+  assert (first.label, second.label) == ('end_to_end', 'layerwise')
+  columns = comparison_table.columns(first.quality)
+  assert columns[3:6] == ['probe accuracy', 'min to max', 'MB up per client-round']
+  cells = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells([first, second])]
+  assert [row['probe accuracy'] for row in cells] == ['0.875', '0.625 ± 0.177']  # 0.125 * sqrt(2)
+  assert [row['MB up'] for row in cells] == ['8.0', '4.0']
+  assert run_comparison.pareto_front([first, second]) == {0, 1}
+
+
+def test_training_in_stages_has_no_result_before_its_probe(tmp_path):
+  assert run_comparison.read(_write_staged_run(tmp_path / 'a', None)) is None
+
+
+def test_a_probe_and_another_measure_do_not_compare(tmp_path):
+  with pytest.raises(launch.UsageError, match='some runs are judged by accuracy and some by probe accuracy: compare'):
+    _groups(_write_staged_run(tmp_path / 'a', 0.75), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
 
 
 def test_a_run_counts_once_by_whatever_name(tmp_path):

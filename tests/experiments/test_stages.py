@@ -11,7 +11,9 @@ from data import partitions
 from data import prepare_images
 from experiments import linear_probe
 from experiments import metrics
+from experiments import pretraining_images
 from experiments import stage_metrics
+from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
 from models import vit
@@ -112,16 +114,29 @@ def test_rows_are_read_back(tmp_path):
   assert metrics.read(tmp_path / 'metrics.csv') == rows
 
 
+@pytest.mark.parametrize('num_stages', [1, 2, 30])
+def test_draws_any_number_of_stages(num_stages, tmp_path):
+  stage_rows = [_rows((1_000_000, 2_000_000)) for _ in range(num_stages)]
+  for rows in stage_rows:
+    rows[0] |= {'eval/loss': 4.0}
+    rows[1] |= {'train/loss': 3.5, 'eval/loss': 3.0}
+  rows = stage_metrics.combine(stage_rows, [[['a']]] * num_stages, [500_000] * num_stages)
+  stage_metrics.write(rows, tmp_path / 'metrics.csv')
+  stage_plot.plot(tmp_path / 'metrics.csv', tmp_path / 'stages.png')
+  assert (tmp_path / 'stages.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
+
+
 def test_a_probe_separates_what_features_separate(tmp_path):
   images = prepare_images.prepare(digits.digits(classes=[0, 1]), partitions.iid(clients=1), tmp_path)
   encoder = vit.vit(width=16, mlp_width=16, num_layers=1, num_heads=1, patch_size=4)
   model = encoder.classifier(images.image_shape, 2)
   weights = {v.name: w.numpy() for v, w in zip(model.variables, model.initial_weights(0), strict=True)}
-  assert linear_probe.accuracy(encoder, weights, images) > 0.95  # Zeros and ones, 16 random features.
+  examples = pretraining_images.examples(images, 0, 0)
+  assert linear_probe.accuracy(encoder, weights, examples) > 0.95  # Zeros and ones, 16 random features.
   # An encoder that does not look at its image: nothing is better than the larger class.
   blind = weights | {'embedding/patch_kernel': np.zeros_like(weights['embedding/patch_kernel'])}
-  labels = images.arrays('heldout')['label']
-  assert linear_probe.accuracy(encoder, blind, images) <= max(np.mean(labels), 1 - np.mean(labels))
+  labels = examples.evaluation['label']
+  assert linear_probe.accuracy(encoder, blind, examples) <= max(np.mean(labels), 1 - np.mean(labels))
 
 
 def test_features_are_those_of_the_encoder(tmp_path):

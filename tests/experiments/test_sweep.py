@@ -57,6 +57,13 @@ def test_makes_runs_past_a_failure_and_keeps_the_state(tmp_path, capfd):
   assert '3/3 new is done' in capfd.readouterr().err
 
 
+def test_a_probe_counts_as_the_last_evaluation(tmp_path):
+  _finish(tmp_path / 'run', 3, 120.0)
+  (tmp_path / 'run' / 'summary.json').write_text(json.dumps({'rounds': 3, 'probe/accuracy': 0.8125}))
+  runs = sweep_runs.Runs([_job('run', '', rounds=3)], tmp_path)
+  assert '| `run` | done | probe accuracy 0.812 | 2.5 | 1.5 |  |' in runs.table()
+
+
 @pytest.mark.parametrize(
   ('settings', 'finished'),
   [

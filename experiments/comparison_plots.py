@@ -32,7 +32,8 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
 
   Args:
     groups: What is compared, in the order of colours and legends.
-    folder: Gets `rounds.png`, `upload.png`, `download.png`, `pareto.png` and, if groups differ in it, `clients.png`.
+    folder: Gets `download.png`, `pareto.png`, if a run was evaluated more than once `rounds.png` and `upload.png`, and,
+      if groups differ in it, `clients.png`.
 
   Returns:
     The files by title.
@@ -42,8 +43,11 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   matplotlib.use('Agg')
   labels = [group.label for group in groups]
   paths = {name: folder / f'{name}.png' for name in _TITLES}
-  _picture(groups, labels, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
-  _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
+  if any(len(run.points) > 1 for group in groups for run in group.runs):
+    _picture(groups, labels, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
+    _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
+  else:
+    del paths['rounds'], paths['upload']  # Of single points, which `pareto` shows.
   _picture(
     groups, labels, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes)
   )

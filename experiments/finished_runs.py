@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from experiments import launch
 from experiments import metrics
+from experiments import quality
 
 # Not what is compared: names of one run, and what does not change a measurement.
 MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
@@ -33,7 +34,7 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
     For each combination of values of `by`, its runs by seed.
 
   Raises:
-    UsageError: If there is no finished run, or runs differ in other flags too.
+    UsageError: If there is no finished run, runs differ in other flags too, or a run has no perplexity to compare.
   """
   groups: dict[tuple[str, ...], list[FinishedRun]] = {}
   common: dict[str, Any] | None = None
@@ -44,7 +45,11 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
       differing = sorted(name for name in rest if rest[name] != common.get(name))
       raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
     common = rest
-    run = FinishedRun(settings, json.loads(path.read_text()), metrics.read(path.parent / 'metrics.csv')[1:])
+    summary = json.loads(path.read_text())
+    judged = quality.of(summary)
+    if judged is not quality.PERPLEXITY:
+      raise launch.UsageError(f'{path.parent} is judged by {judged.name}, not perplexity: compare it by --what=runs')
+    run = FinishedRun(settings, summary, metrics.read(path.parent / 'metrics.csv')[1:])
     groups.setdefault(tuple(settings[name] for name in by), []).append(run)
   if not groups:
     raise launch.UsageError(f'{folder} holds no finished run: name the folder above their --output_dir')

@@ -119,6 +119,17 @@ def test_draws_quality_against_clients_where_they_differ(tmp_path):
   assert paths['Accuracy against rounds'].read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
 
+def test_draws_no_curves_of_single_evaluations(tmp_path):
+  run = _run('a', [0.25, 0.5])
+  run = run._replace(points=run.points[-1:], quality=quality.PROBE)
+  paths = comparison_plots.draw(run_comparison.groups([run]), tmp_path)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['download.png', 'pareto.png']
+  assert list(paths) == [
+    'Probe accuracy against megabytes downloaded',
+    'Final probe accuracy against megabytes uploaded',
+  ]
+
+
 def test_draws_every_picture_of_any_number_of_groups(tmp_path):
   runs = [_run(f'{n}', [500.0, 90.0 + n], sent=10**n, upload=f'{"long " * 5 * n}{n}') for n in range(9)]
   runs.append(_run('diverged', [500.0, float('inf')], upload='sign'))

@@ -9,14 +9,17 @@ import pytest
 from experiments import constrained_methods
 from experiments import model_family
 from experiments import run_flags
+from tests import binaries
 
 _FOLDER = pathlib.Path(run_flags.__file__).with_name('flagfiles')
 
 
 _UNDER_LIMITS = _FOLDER / 'constrained_images.flags'
+_WITHOUT_LABELS = _FOLDER / 'layerwise_images.flags'
+_OF_LANGUAGE = sorted({*_FOLDER.glob('*.flags')} - {_UNDER_LIMITS, _WITHOUT_LABELS})
 
 
-@pytest.mark.parametrize('path', sorted({*_FOLDER.glob('*.flags')} - {_UNDER_LIMITS}), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', _OF_LANGUAGE, ids=lambda path: path.stem)
 def test_builds_everything_that_a_preset_names(path, tmp_path):
   assert path.read_text().startswith('# ')
   with flagsaver.flagsaver():
@@ -39,3 +42,11 @@ def test_builds_what_the_preset_of_limits_names(tmp_path):
     assert len(run_flags.tiers()) == 3 and run_flags.method(constrained_methods.METHODS).argument == 'blocks'
     run_flags.algorithm()
     assert run_flags.config().rounds == 30
+
+
+def test_builds_what_the_preset_without_labels_names(tmp_path, environment):
+  assert _WITHOUT_LABELS.read_text().startswith('# ')
+  flags_given = [f'--flagfile={_WITHOUT_LABELS}', '--rounds=44', f'--output_dir={tmp_path / "run"}']
+  process = binaries.run('experiments.layerwise_ssl', flags_given, environment)
+  # Whatever else is named has been built by then.
+  assert process.returncode == 2 and '--rounds=44 must be a multiple of the 3 stages' in process.stderr

@@ -44,6 +44,11 @@ class PolicyComparisonTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'differs from the other runs in rounds'):
       policy_comparison.read_runs(self.folder)
 
+  def test_runs_that_are_judged_otherwise_are_refused(self):
+    self._run('a', '')
+    with self.assertRaisesRegex(ValueError, 'a is judged by accuracy, not perplexity: compare it by --what=runs'):
+      policy_comparison.read_runs(self.folder)
+
   def test_draws(self):
     self._run('a', 100.0)
     for index, fraction in enumerate((0.2, 0.4)):

@@ -174,6 +174,12 @@ class Encoder:
         x = self._layer(weights, block, x, padding, seed, _DROPOUTS * layer + 1)
     return x
 
+  def features(self, weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    """Returns float32 [batch, width]: the mean of `hidden_states` over what is not padding; the arguments are its."""
+    kept = tf.cast(tf.not_equal(tokens, language_task.PADDING), tf.float32)[:, :, tf.newaxis]
+    states = self.hidden_states(weights, tokens, seed)
+    return tf.math.divide_no_nan(tf.reduce_sum(kept * states, axis=1), tf.reduce_sum(kept, axis=1))
+
   def _embedded(self, weights: layers.Named, tokens: tf.Tensor, drop: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     if tokens.shape[1] > self.max_length:
       raise ValueError(

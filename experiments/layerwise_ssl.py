@@ -1,17 +1,21 @@
-"""Trains an encoder of images on clients without labels, block by block, and finds out what its features are worth.
+"""Trains an encoder of images or texts on clients without labels, block by block, and finds out what its features are worth.
 
 Question: what do clients save if each stage trains one block on top of frozen ones, and what does that cost in accuracy?
 
     python -m experiments.layerwise_ssl --output_dir=runs/layerwise
     python -m experiments.layerwise_ssl --stages=end_to_end --output_dir=runs/end_to_end
+    python -m experiments.layerwise_ssl --dataset=docstring_packages --output_dir=runs/layerwise_text
+    python -m experiments.text_classification --pretrained=runs/layerwise_text/stage_04 --output_dir=runs/classified
 
 The stages share --rounds equally. Clients keep what is frozen, and receive and send the newest block and the head only.
 At the end a linear classifier is trained on the features, in one place, with the labels of --probe_examples, and then,
 for --finetune_steps, the encoder with it. The training leaves metrics.csv of all stages, stages.png, summary.json and a
-folder for each stage in --output_dir; the same command continues it if it was interrupted.
+folder for each stage in --output_dir; the same command continues it if it was interrupted. Encoders of images (vit) learn from two views of each, encoders of text (bert, distilbert) from tokens that
+are hidden at random.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -19,45 +23,42 @@ from absl import flags
 import tensorflow_federated as tff
 
 from data import catalog as data_catalog
-from data import labelled_images
-from data import prepare_images
-from data import progress
-from experiments import central_training
-from experiments import few_labels
-from experiments import finetuning
+from data import prepared_examples
+from experiments import downstream
 from experiments import launch
-from experiments import linear_probe
 from experiments import markdown_table
 from experiments import output
 from experiments import population as population_lib
 from experiments import pretrained
-from experiments import pretraining_images
 from experiments import run
 from experiments import run_flags
+from experiments import self_supervised_domains
 from experiments import spec
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages as stages_lib
-from models import catalog as models_catalog
-from models import checkpoint
-from models import image_task
-from models import self_supervised_task
 from models import task as task_lib
-from models import vit
 from optimizers import devices
+
+_IMAGES, _TEXT = self_supervised_domains.IMAGES, self_supervised_domains.TEXT
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(
   dataset=(
     'digits',
-    f'Images: {", ".join(data_catalog.IMAGE_DATASETS)}; digits needs no download. Clients do not see the labels.',
+    f'Images: {", ".join(data_catalog.IMAGE_DATASETS)}; or texts: {", ".join(data_catalog.CLASSIFICATION_DATASETS)}; '
+    'digits and docstring_packages need no download. Clients do not see the labels.',
   ),
-  partition=('iid(clients=10)', 'Who holds which image: iid(clients=...), dirichlet(alpha=..., clients=...).'),
+  partition=('iid(clients=10)', 'Who holds which example: iid(clients=...), dirichlet(alpha=..., clients=...).'),
   model=(
-    'vit(width=64, mlp_width=256, num_layers=6, num_heads=4, patch_size=2)',
-    'The encoder: vit, with size="tiny" or "small", or any dimension as an argument.',
+    _IMAGES.defaults['model'],
+    'The encoder: vit, with size="tiny" or "small", or any dimension as an argument; of texts bert or distilbert, by '
+    f'default {_TEXT.defaults["model"]}.',
   ),
-  algorithm=('fed_avg(client_lr=0.3)', None),
+  algorithm=(
+    _IMAGES.defaults['algorithm'],
+    f'Who optimizes how, see experiments.language_model; of texts by default {_TEXT.defaults["algorithm"]}.',
+  ),
   clients_per_round=(0, None),
   batch_size=(64, None),
   eval_clients=(0, None),
@@ -74,8 +75,22 @@ _STAGES = flags.DEFINE_string(
 )
 _OBJECTIVE = flags.DEFINE_string(
   'objective',
-  'simclr',
-  f'What clients learn: {", ".join(models_catalog.OBJECTIVES)}; for example simclr(temperature=0.2).',
+  _IMAGES.defaults['objective'],
+  f'What clients learn: {", ".join(_IMAGES.catalogues["objective"])}, for example simclr(temperature=0.2); of texts '
+  f'{", ".join(_TEXT.catalogues["objective"])}, by itself.',
+)
+_VOCABULARY = flags.DEFINE_string(
+  'vocabulary',
+  None,
+  'The text whose sub-words texts are cut into: an argument of --dataset of experiments.language_model, by default '
+  f'{_TEXT.defaults["vocabulary"]}.',
+)
+_CHUNK_SIZE = flags.DEFINE_integer(
+  'chunk_size',
+  0,
+  'Views that an encoder of images sees at once, 0 for all of a batch: less memory, for one more forward pass of what is '
+  'trained. The loss still compares all views of the batch.',
+  lower_bound=0,
 )
 _PROBE_EXAMPLES = flags.DEFINE_integer(
   'probe_examples',
@@ -95,38 +110,41 @@ _NOT_HERE = dict(trainable='all', devices='alike', pretrained=None)  # Flags, an
 
 def main() -> None:
   """Trains what the flags name, in stages, and probes it."""
-  source, partition = run_flags.dataset(data_catalog.IMAGE_DATASETS)
+  source, partition = run_flags.dataset(self_supervised_domains.DATASETS)
   _check_flags()
-  encoder, objective = run_flags.model(models_catalog.VISION_MODELS), _objective()
-  stages, keeps_head = _stages(encoder)
+  domain = self_supervised_domains.of(source)
+  run_flags.specialize(**{name: (value, None) for name, value in domain.defaults.items()})
+  encoder, objective = (domain.build(flag, flags.FLAGS[flag].value) for flag in ('model', 'objective'))
+  domain.check(encoder, source)
+  if _CHUNK_SIZE.value and domain is not _IMAGES:
+    raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
+  stages, keeps_head = _stages(encoder.num_layers)
   config = dataclasses.replace(run_flags.config(), settings=run_flags.settings() | _settings())
 
-  images = prepare_images.prepare(source, partition)
-  plan = _plan(encoder, objective, stages, keeps_head, images, config)
-  facts = _check(plan, images)
+  examples = domain.prepare(source, partition, _VOCABULARY.value)
+  lesson = domain.lesson(encoder, objective, examples, _CHUNK_SIZE.value)
+  plan = _plan(lesson, stages, keeps_head, config)
+  downstream.check(lesson, _PROBE_EXAMPLES.value)
+  facts = _check(plan, examples)
   with output.claimed(config.output_dir, config.settings, facts):
     summary = stage_runs.train(plan)
     stage_plot.plot(config.output_dir / 'metrics.csv', config.output_dir / 'stages.png')
     learned = pretrained.load(stage_runs.folder(config.output_dir, stages[-1].number))
-    examples = few_labels.of(pretraining_images.examples(images, 0, config.seed), _PROBE_EXAMPLES.value, config.seed)
-    summary |= _probe(encoder, learned, plan, examples)
-    task = image_task.build(pretraining_images.classifier(encoder, images), images.image_shape)
-    summary |= finetuning.accuracies(task, examples, learned, images.class_names, config, _FINETUNE_STEPS.value)
+    summary |= downstream.accuracies(lesson, learned, config, _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value)
     output.write_json(config.output_dir / 'summary.json', summary)
   print(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 
 
-def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dict[str, Any]:
+def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) -> dict[str, Any]:
   """Returns what decides the result besides the flags; raises `UsageError` for a plan that could not be followed."""
   config, num_stages, num_clients = plan.config, len(plan.stages), len(plan.population.training_ids)
   if config.rounds % num_stages:
     raise launch.UsageError(f'--rounds={config.rounds} must be a multiple of the {num_stages} stages')
   if config.clients_per_round > num_clients:
     raise launch.UsageError(f'--clients_per_round={config.clients_per_round}, but only {num_clients} clients train')
-  if images.num_classes < 2:
-    raise launch.UsageError('a linear classifier needs images of two classes at least: choose more in --dataset')
-  few_labels.check(_PROBE_EXAMPLES.value, images.num_classes, sum(images.num_examples('train').values()))
+  if examples.num_classes < 2:
+    raise launch.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
   try:
     model = plan.build_task(plan.stages[-1].num_blocks).model
     for stage in plan.stages:
@@ -136,8 +154,8 @@ def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dic
   except ValueError as error:
     raise launch.UsageError(f'these flags do not fit each other: {error}') from error
   return dict(
-    dataset_hash=images.dataset_hash,
-    heldout_hash=images.heldout_hash,
+    dataset_hash=examples.dataset_hash,
+    heldout_hash=examples.heldout_hash,
     num_parameters=model.num_parameters,
     rounds_of_all_stages=config.rounds,
   )
@@ -153,40 +171,26 @@ def _check_flags() -> None:
       raise launch.UsageError(f'--{name}={given[name]} does not apply: --stages says what clients train')
 
 
-def _objective() -> self_supervised_task.Objective:
-  return spec.build(_OBJECTIVE.value, models_catalog.OBJECTIVES, 'objective')
-
-
-def _stages(encoder: vit.VisionTransformer) -> tuple[tuple[stages_lib.Stage, ...], bool]:
+def _stages(num_blocks: int) -> tuple[Sequence[stages_lib.Stage], bool]:
   """Returns the stages, and whether they share a head."""
   named = spec.build(_STAGES.value, stages_lib.STAGES, 'stages')
   try:
-    return named.of(encoder.num_layers), named.head == 'shared'
+    return named.of(num_blocks), named.head == 'shared'
   except ValueError as error:
     raise spec.SpecError(f'stages {_STAGES.value!r}: {error}') from error
 
 
 def _settings() -> dict[str, Any]:
-  return {flag.name: flag.value for flag in (_STAGES, _OBJECTIVE, _PROBE_EXAMPLES, _FINETUNE_STEPS)}
+  return {
+    flag.name: flag.value for flag in (_STAGES, _OBJECTIVE, _VOCABULARY, _CHUNK_SIZE, _PROBE_EXAMPLES, _FINETUNE_STEPS)
+  }
 
 
 def _plan(
-  encoder: vit.VisionTransformer,
-  objective: self_supervised_task.Objective,
-  stages: tuple[stages_lib.Stage, ...],
-  keeps_head: bool,
-  images: labelled_images.LabelledImages,
-  config: run.Config,
+  lesson: self_supervised_domains.Lesson, stages: Sequence[stages_lib.Stage], keeps_head: bool, config: run.Config
 ) -> stage_runs.Plan:
   algorithm, communication, batches = run_flags.algorithm(), run_flags.communication(), run_flags.batches()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-
-  def of_depth(num_blocks: int) -> vit.VisionTransformer:
-    return dataclasses.replace(encoder, num_layers=num_blocks)
-
-  def describe(num_blocks: int) -> checkpoint.Description:
-    text = spec.text(spec.Call('vit', dataclasses.asdict(of_depth(num_blocks))))
-    return checkpoint.of_images(text, images.image_shape, ())
 
   def build_process(task: task_lib.Task, stage: stages_lib.Stage, seed: int) -> tff.learning.templates.LearningProcess:
     who = devices.Devices((stage.policy,))
@@ -195,44 +199,19 @@ def _plan(
   return stage_runs.Plan(
     stages=stages,
     keeps_head=keeps_head,
-    build_task=lambda num_blocks: self_supervised_task.build(objective, of_depth(num_blocks), images.image_shape),
+    build_task=lesson.build_task,
     build_process=build_process,
-    describe=describe,
+    describe=lesson.describe,
     download=communication.download,
-    population=population_lib.Population.of(images),
+    population=population_lib.Population.of(lesson.examples),
     config=config,
   )
 
 
-def _probe(
-  encoder: vit.VisionTransformer,
-  learned: checkpoint.Checkpoint,
-  plan: stage_runs.Plan,
-  examples: central_training.Examples,
-) -> dict[str, float]:
-  """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder."""
-  model = plan.build_task(encoder.num_layers).model
-  random = model.by_name([weight.numpy() for weight in model.initial_weights(plan.config.seed)])
-  with progress.bar('linear probe', 2, 'encoder') as report:
-    accuracies = {}
-    for name, weights in (('probe/accuracy', learned.weights), ('probe/accuracy_random', random)):
-      accuracies[name] = linear_probe.accuracy(encoder, weights, examples)
-      report(1)
-  return accuracies
-
-
 def _table(summary: Mapping[str, Any]) -> str:
-  finetuned = []
-  if 'finetune/accuracy' in summary:
-    finetuned = [
-      ['accuracy of the encoder, fine-tuned', f'{summary["finetune/accuracy"]:.3f}'],
-      ['the same of a random encoder', f'{summary["finetune/accuracy_random"]:.3f}'],
-    ]
   lines = [
     ['rounds', f'{summary["rounds"]}'],
-    ['accuracy of a linear classifier on the features', f'{summary["probe/accuracy"]:.3f}'],
-    ['the same of a random encoder', f'{summary["probe/accuracy_random"]:.3f}'],
-    *finetuned,
+    *downstream.rows(summary),
     ['uploaded', f'{summary["upload_bytes_total"] / 1e6:.1f} MB'],
     ['downloaded', f'{summary["download_bytes_total"] / 1e6:.1f} MB'],
   ]

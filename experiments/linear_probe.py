@@ -1,7 +1,6 @@
-"""What an encoder's features are worth: a linear classifier on them, trained in one place."""
+"""What an encoder's features are worth: a linear classifier on them, trained in one place with all labels."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from sklearn import linear_model
@@ -9,51 +8,31 @@ from sklearn import pipeline
 from sklearn import preprocessing
 import tensorflow as tf
 
-from experiments import central_training
-from models import image_task
-from models import vit
-
 _BATCH_SIZE = 256  # Does not change the result, only memory and speed.
 _MAX_ITERATIONS = 1000
 
+Labelled = tuple[np.ndarray, np.ndarray]
 
-def accuracy(
-  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], examples: central_training.Examples
-) -> float:
-  """Returns the accuracy on held-out images of logistic regression on the features of the training images.
+
+def accuracy(encode: Callable[[tf.Tensor], tf.Tensor], training: Labelled, heldout: Labelled) -> float:
+  """Returns the accuracy on held-out examples of logistic regression on the features of the training examples.
 
   Args:
-    encoder: The encoder.
-    weights: Its weights, by name; others may be there.
-    examples: Images with labels, which the encoder has not seen.
+    encode: From a batch of examples to their features, float32 [batch, width], in a graph.
+    training: Examples, int32 [n, ...], and their labels, int32 [n].
+    heldout: Likewise.
   """
-  training, heldout = examples
   classifier = pipeline.make_pipeline(
     preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=_MAX_ITERATIONS)
   )
-  classifier.fit(features(encoder, weights, training['image']), training['label'])
-  return float(classifier.score(features(encoder, weights, heldout['image']), heldout['label']))
+  classifier.fit(features(encode, training[0]), training[1])
+  return float(classifier.score(features(encode, heldout[0]), heldout[1]))
 
 
-def features(
-  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], images: Sequence[np.ndarray]
-) -> np.ndarray:
-  """Returns what an encoder makes of images.
-
-  Args:
-    encoder: The encoder.
-    weights: Its weights, by name.
-    images: int32 [n, height, width, channels] in 0..255.
-
-  Returns:
-    float32 [n, width].
-  """
-  names = [variable.name for variable in encoder.variables(images.shape[1:])]
-  held = {name: tf.constant(weights[name]) for name in names}
+def features(encode: Callable[[tf.Tensor], tf.Tensor], examples: np.ndarray) -> np.ndarray:
+  """Returns the features, float32 [n, width], of examples, int32 [n, ...]; see `accuracy`."""
   of_batch = tf.function(
-    lambda batch: encoder.features(held, image_task.scaled(batch), None),
-    autograph=False,
-    input_signature=[tf.TensorSpec([None, *images.shape[1:]], tf.int32)],
+    encode, autograph=False, input_signature=[tf.TensorSpec([None, *examples.shape[1:]], tf.int32)]
   )
-  batches = [images[start : start + _BATCH_SIZE] for start in range(0, len(images), _BATCH_SIZE)]
+  batches = [examples[start : start + _BATCH_SIZE] for start in range(0, len(examples), _BATCH_SIZE)]
   return np.concatenate([of_batch(tf.constant(batch)).numpy() for batch in batches])

@@ -175,6 +175,12 @@ class Encoder:
         x = layers.passed(weights, block, x, run)
     return x
 
+  def features(self, weights: layers.Named, tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    """Returns float32 [batch, width]: the mean of `hidden_states` over what is not padding; the arguments are its."""
+    kept = tf.cast(tf.not_equal(tokens, language_task.PADDING), tf.float32)[:, :, tf.newaxis]
+    states = self.hidden_states(weights, tokens, seed)
+    return tf.math.divide_no_nan(tf.reduce_sum(kept * states, axis=1), tf.reduce_sum(kept, axis=1))
+
   def _embedded(self, weights: layers.Named, tokens: tf.Tensor, drop: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     if tokens.shape[1] > self.max_length:
       raise ValueError(

@@ -1,7 +1,10 @@
 """Stages: what each trains, what clients receive once, and features that are worth something."""
 
+import functools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import uniform
@@ -11,11 +14,12 @@ from data import partitions
 from data import prepare_images
 from experiments import linear_probe
 from experiments import metrics
-from experiments import pretraining_images
+from experiments import self_supervised_domains
 from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
+from models import self_supervised_task
 from models import vit
 
 
@@ -120,33 +124,45 @@ def test_draws_any_number_of_stages(num_stages, tmp_path):
   for rows in stage_rows:
     rows[0] |= {'eval/loss': 4.0}
     rows[1] |= {'train/loss': 3.5, 'eval/loss': 3.0}
-  rows = stage_metrics.combine(stage_rows, [[['a']]] * num_stages, [500_000] * num_stages)
+  rows = stage_metrics.combine(stage_rows, [[{'a': {'embedding'}}]] * num_stages, dict(embedding=500_000))
   stage_metrics.write(rows, tmp_path / 'metrics.csv')
   stage_plot.plot(tmp_path / 'metrics.csv', tmp_path / 'stages.png')
   assert (tmp_path / 'stages.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
 
+def _lesson(encoder, folder, **digits_arguments):
+  images = prepare_images.prepare(digits.digits(**digits_arguments), partitions.iid(clients=1), folder)
+  return self_supervised_domains.ImageLesson(encoder, self_supervised_task.simclr(), images)
+
+
+def _accuracy(lesson, weights):
+  return linear_probe.accuracy(
+    functools.partial(lesson.features, weights), lesson.arrays('train'), lesson.arrays('heldout')
+  )
+
+
 def test_a_probe_separates_what_features_separate(tmp_path):
-  images = prepare_images.prepare(digits.digits(classes=[0, 1]), partitions.iid(clients=1), tmp_path)
   encoder = vit.vit(width=16, mlp_width=16, num_layers=1, num_heads=1, patch_size=4)
-  model = encoder.classifier(images.image_shape, 2)
-  weights = {v.name: w.numpy() for v, w in zip(model.variables, model.initial_weights(0), strict=True)}
-  examples = pretraining_images.examples(images, 0, 0)
-  assert linear_probe.accuracy(encoder, weights, examples) > 0.95  # Zeros and ones, 16 random features.
+  lesson = _lesson(encoder, tmp_path, classes=[0, 1])
+  model = lesson.build_task(1).model
+  weights = model.by_name(model.initial_weights(0))
+  assert _accuracy(lesson, weights) > 0.95  # Zeros and ones, 16 random features.
   # An encoder that does not look at its image: nothing is better than the larger class.
-  blind = weights | {'embedding/patch_kernel': np.zeros_like(weights['embedding/patch_kernel'])}
-  labels = examples.evaluation['label']
-  assert linear_probe.accuracy(encoder, blind, examples) <= max(np.mean(labels), 1 - np.mean(labels))
+  blind = weights | {'embedding/patch_kernel': tf.zeros_like(weights['embedding/patch_kernel'])}
+  labels = lesson.arrays('heldout')[1]
+  assert _accuracy(lesson, blind) <= max(np.mean(labels), 1 - np.mean(labels))
 
 
 def test_features_are_those_of_the_encoder(tmp_path):
-  images = prepare_images.prepare(digits.digits(classes=[0]), partitions.iid(clients=1), tmp_path).arrays('train')
   encoder = vit.vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=8)
+  lesson = _lesson(encoder, tmp_path, classes=[0])
+  images, _ = lesson.arrays('train')
   weights = {v.name: np.zeros(v.shape, np.float32) for v in encoder.variables((8, 8, 1))}
   weights['embedding/patch_kernel'][5, 0] = 2.0  # Of the pixel in row 0, column 5.
-  found = linear_probe.features(encoder, weights, images['image'])
+  held = {name: tf.constant(value) for name, value in weights.items()}
+  found = linear_probe.features(functools.partial(lesson.features, held), images)
   # Zero blocks pass on what comes in: 2 times the pixel, scaled to [-1, 1]; the code of place 0 has cosines of 1.
   expected = np.zeros_like(found)
-  expected[:, 0] = 2.0 * (images['image'][:, 0, 5, 0] / 127.5 - 1.0)
+  expected[:, 0] = 2.0 * (images[:, 0, 5, 0] / 127.5 - 1.0)
   expected[:, [2, 3, 6, 7]] = 1.0
   np.testing.assert_allclose(found, expected, atol=1e-5)

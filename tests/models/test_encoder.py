@@ -3,6 +3,8 @@
 That they compute what the published ones do is in test_hugging_face.py.
 """
 
+import dataclasses
+
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
@@ -140,6 +142,32 @@ class ForwardTest(parameterized.TestCase):
     np.testing.assert_array_equal(_logits(model, _TOKENS, _SEED), _logits(model, _TOKENS, _SEED))
     self.assertGreater(np.abs(_logits(model, _TOKENS, _SEED) - plain).max(), 1e-2)
     self.assertGreater(np.abs(_logits(model, _TOKENS, _SEED) - _logits(model, _TOKENS, _SEED + 1)).max(), 1e-2)
+
+  @parameterized.named_parameters(*((name, each) for name, each in _ENCODERS if name != 'albert'))
+  def test_an_encoder_of_fewer_layers_is_the_beginning_of_a_deeper_one(self, encoder):
+    deep, shallow = encoder, dataclasses.replace(encoder, num_layers=2)
+    models = [each.masked_language_model(_VOCABULARY) for each in (deep, shallow)]
+    shapes = [{variable.name: variable.shape for variable in model.variables} for model in models]
+    dropped = {name for name in shapes[0] if name.startswith('block_2/')}
+    self.assertEqual(shapes[1], {name: shape for name, shape in shapes[0].items() if name not in dropped})
+    weights = models[0].by_name(_weights(models[0]))
+    # The last layer passes on what it receives: it adds nothing, and normalizes what is normalized.
+    for name in dropped:
+      weights[name] = tf.ones_like(weights[name]) if name.endswith('norm_scale') else tf.zeros_like(weights[name])
+    for name in ('block_1/mlp/norm_scale', 'block_1/mlp/norm_bias'):
+      weights[name] = tf.ones_like(weights[name]) if name.endswith('scale') else tf.zeros_like(weights[name])
+    found = [model.apply(weights, tf.constant(_TOKENS), None) for model in models]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+  @parameterized.named_parameters(*_ENCODERS)
+  def test_features_are_the_mean_over_what_is_not_padding(self, encoder):
+    model = encoder.classifier(_VOCABULARY, _CLASSES)
+    weights = model.by_name(_weights(model))
+    features = encoder.features(weights, tf.constant(_TOKENS), None).numpy()
+    # The texts have 4, 3 and 6 tokens; alone, without padding, a text has the same features.
+    for row, length in enumerate((4, 3, 6)):
+      states = encoder.hidden_states(weights, tf.constant(_TOKENS[row : row + 1, :length]), None).numpy()
+      np.testing.assert_allclose(features[row], states[0].sum(axis=0) / length, rtol=1e-4, atol=1e-5)
 
 
 class GradientTest(parameterized.TestCase):

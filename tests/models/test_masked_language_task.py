@@ -65,6 +65,20 @@ class TaskTest(parameterized.TestCase):
     self.assertEqual(float(measures['weight_sum']), chosen.sum())
     self.assertEqual(float(measures['correct_sum']), (logits[chosen].argmax(-1) == targets[chosen]).sum())
 
+  def test_a_frozen_table_scores_tokens_all_the_same(self):
+    task = masked_language_task.build(bert.bert(width=8, mlp_width=12, num_heads=2), 30, 6, _MASK, _SPECIAL)
+    weights, names = task.model.initial_weights(0), [variable.name for variable in task.model.variables]
+    batch = dict(tokens=tf.constant(np.random.default_rng(2).integers(5, 30, [40, 6]), tf.int32))
+    _, full = gradients_lib.gradients(task, weights, [True] * len(weights), batch, _SEED)
+    trained = [name.startswith(('block_1/', 'head/')) for name in names]
+    _, last = gradients_lib.gradients(task, weights, trained, batch, _SEED)
+    self.assertTrue(np.any(full[names.index('embedding/table')]))
+    for name, is_trained, expected, found in zip(names, trained, full, last, strict=True):
+      if is_trained:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6, err_msg=name)
+      else:
+        self.assertIsNone(found, name)
+
   def test_a_batch_without_a_hidden_token_has_no_loss_and_no_gradient(self):
     task = masked_language_task.build(bert.bert(width=8, mlp_width=12, num_heads=2), 30, 6, _MASK, _SPECIAL)
     batch = dict(tokens=tf.constant([[1, 3, 2, 0, 0, 0]]))

@@ -1,0 +1,83 @@
+"""What an encoder that has learned without labels is worth where there are some, in one place.
+
+A linear classifier is trained on its features, and on those of an encoder that has learned nothing: the linear probe. Then
+the encoder may be fine-tuned together with a new classifier.
+"""
+
+from collections.abc import Mapping
+import functools
+
+import tensorflow as tf
+
+from data import progress
+from experiments import central_training
+from experiments import few_labels
+from experiments import finetuning
+from experiments import linear_probe
+from experiments import run
+from experiments import self_supervised_domains
+from models import checkpoint
+
+_TEXTS = {
+  'probe/accuracy': 'accuracy of a linear classifier on the features',
+  'probe/accuracy_random': 'the same of a random encoder',
+  self_supervised_domains.TF_IDF: 'the same of TF-IDF',
+  'finetune/accuracy': 'accuracy of the encoder, fine-tuned',
+  'finetune/accuracy_random': 'the same of a random encoder',
+}
+
+
+def check(lesson: self_supervised_domains.Lesson, num_examples: int) -> None:
+  """Raises `UsageError` unless `num_examples`, 0 for all, of the examples can be drawn; see `few_labels.check`."""
+  examples = lesson.examples
+  few_labels.check(num_examples, examples.num_classes, sum(examples.num_examples('train').values()))
+
+
+def accuracies(
+  lesson: self_supervised_domains.Lesson,
+  learned: checkpoint.Checkpoint,
+  config: run.Config,
+  num_examples: int,
+  finetune_steps: int,
+) -> dict[str, float]:
+  """Probes an encoder, and fine-tunes it.
+
+  Args:
+    lesson: What it has learned, and from what.
+    learned: The encoder.
+    config: Of its training; its seed decides which labels are seen, and all that is random.
+    num_examples: How many training examples have a label; 0 for all.
+    finetune_steps: Number of batches; 0 for no fine-tuning.
+
+  Returns:
+    For `summary.json`: accuracies on held-out examples, by the names of `rows`.
+
+  Raises:
+    UsageError: See `finetuning.accuracies`.
+  """
+  examples = central_training.Examples(lesson.labelled('train'), lesson.labelled('heldout'))
+  examples = few_labels.of(examples, num_examples, config.seed)
+  return _probe(lesson, learned, examples, config.seed) | finetuning.accuracies(
+    lesson.classification(), examples, learned, lesson.examples.class_names, config, finetune_steps
+  )
+
+
+def rows(summary: Mapping[str, float]) -> list[list[str]]:
+  """Returns what each of the accuracies in a summary is, and its value, as people read it."""
+  return [[text, f'{summary[name]:.3f}'] for name, text in _TEXTS.items() if name in summary]
+
+
+def _probe(
+  lesson: self_supervised_domains.Lesson, learned: checkpoint.Checkpoint, examples: central_training.Examples, seed: int
+) -> dict[str, float]:
+  """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder."""
+  model = lesson.build_task(lesson.encoder.num_layers).model
+  random = model.by_name(model.initial_weights(seed))
+  training, heldout = ((split[lesson.input_name], split['label']) for split in examples)
+  with progress.bar('linear probe', 2, 'encoder') as report:
+    found = {}
+    for name, weights in (('probe/accuracy', learned.weights), ('probe/accuracy_random', random)):
+      held = {variable: tf.constant(value) for variable, value in weights.items()}
+      found[name] = linear_probe.accuracy(functools.partial(lesson.features, held), training, heldout)
+      report(1)
+  return found | lesson.baselines(training, heldout)

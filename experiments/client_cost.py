@@ -24,14 +24,16 @@ from experiments import client_round
 from experiments import launch
 from experiments import output
 
-_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit.')
+_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
 _POLICIES = flags.DEFINE_string(
   'policies', 'all; random(fraction=0.4); suffix(blocks=1)', "Arguments of --trainable, separated by ';'."
 )
 _VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
 _SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
-_IMAGE_SIZE = flags.DEFINE_integer('image_size', 32, 'Pixels on both sides of an image, for vit.', lower_bound=1)
-_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit.', lower_bound=2)
+_IMAGE_SIZE = flags.DEFINE_integer(
+  'image_size', 32, 'Pixels on both sides of an image, for vit and resnet.', lower_bound=1
+)
+_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit and resnet.', lower_bound=2)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)

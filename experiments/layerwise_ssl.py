@@ -35,9 +35,9 @@ from experiments import stage_runs
 from experiments import stages as stages_lib
 from models import catalog as models_catalog
 from models import checkpoint
+from models import image_encoder
 from models import self_supervised_task
 from models import task as task_lib
-from models import vit
 from optimizers import devices
 
 flags.adopt_module_key_flags(run_flags)
@@ -49,7 +49,7 @@ run_flags.specialize(
   partition=('iid(clients=10)', 'Who holds which image: iid(clients=...), dirichlet(alpha=..., clients=...).'),
   model=(
     'vit(width=64, mlp_width=256, num_layers=6, num_heads=4, patch_size=2)',
-    'The encoder: vit, with size="tiny" or "small", or any dimension as an argument.',
+    'The encoder: vit, with size="tiny" or "small", or resnet; any dimension as an argument.',
   ),
   algorithm=('fed_avg(client_lr=0.3)', None),
   clients_per_round=(0, None),
@@ -105,6 +105,7 @@ def _check(plan: stage_runs.Plan, images: labelled_images.LabelledImages) -> dic
   if images.num_classes < 2:
     raise launch.UsageError('a linear classifier needs images of two classes at least: choose more in --dataset')
   try:
+    stage_runs.check_head(plan)
     model = plan.build_task(plan.stages[-1].num_blocks).model
     for stage in plan.stages:
       run_flags.algorithm().check(
@@ -134,7 +135,7 @@ def _objective() -> self_supervised_task.Objective:
   return spec.build(_OBJECTIVE.value, models_catalog.OBJECTIVES, 'objective')
 
 
-def _stages(encoder: vit.VisionTransformer) -> tuple[tuple[stages_lib.Stage, ...], bool]:
+def _stages(encoder: image_encoder.ImageEncoder) -> tuple[tuple[stages_lib.Stage, ...], bool]:
   """Returns the stages, and whether they share a head."""
   named = spec.build(_STAGES.value, stages_lib.STAGES, 'stages')
   try:
@@ -148,7 +149,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _plan(
-  encoder: vit.VisionTransformer,
+  encoder: image_encoder.ImageEncoder,
   objective: self_supervised_task.Objective,
   stages: tuple[stages_lib.Stage, ...],
   keeps_head: bool,
@@ -158,12 +159,11 @@ def _plan(
   algorithm, communication, batches = run_flags.algorithm(), run_flags.communication(), run_flags.batches()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
 
-  def of_depth(num_blocks: int) -> vit.VisionTransformer:
+  def of_depth(num_blocks: int) -> image_encoder.ImageEncoder:
     return dataclasses.replace(encoder, num_layers=num_blocks)
 
   def describe(num_blocks: int) -> checkpoint.Description:
-    text = spec.text(spec.Call('vit', dataclasses.asdict(of_depth(num_blocks))))
-    return checkpoint.of_images(text, images.image_shape, ())
+    return checkpoint.of_images(of_depth(num_blocks).spec, images.image_shape, ())
 
   def build_process(task: task_lib.Task, stage: stages_lib.Stage, seed: int) -> tff.learning.templates.LearningProcess:
     who = devices.Devices((stage.policy,))
@@ -182,7 +182,7 @@ def _plan(
 
 
 def _probe(
-  encoder: vit.VisionTransformer,
+  encoder: image_encoder.ImageEncoder,
   learned: checkpoint.Checkpoint,
   plan: stage_runs.Plan,
   images: labelled_images.LabelledImages,

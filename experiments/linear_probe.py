@@ -10,15 +10,15 @@ from sklearn import preprocessing
 import tensorflow as tf
 
 from data import labelled_images
+from models import image_encoder
 from models import image_task
-from models import vit
 
 _BATCH_SIZE = 256  # Does not change the result, only memory and speed.
 _MAX_ITERATIONS = 1000
 
 
 def accuracy(
-  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], images: labelled_images.LabelledImages
+  encoder: image_encoder.ImageEncoder, weights: Mapping[str, np.ndarray], images: labelled_images.LabelledImages
 ) -> float:
   """Returns the accuracy on held-out images of logistic regression on the features of the training images.
 
@@ -36,7 +36,7 @@ def accuracy(
 
 
 def features(
-  encoder: vit.VisionTransformer, weights: Mapping[str, np.ndarray], images: Sequence[np.ndarray]
+  encoder: image_encoder.ImageEncoder, weights: Mapping[str, np.ndarray], images: Sequence[np.ndarray]
 ) -> np.ndarray:
   """Returns what an encoder makes of images.
 

@@ -3,6 +3,7 @@
 from models import bert
 from models import conformer
 from models import lstm
+from models import resnet
 from models import self_supervised_task
 from models import transformer
 from models import vit
@@ -20,6 +21,7 @@ ENCODERS = {
 }
 
 VISION_MODELS = {
+  'resnet': resnet.resnet,
   'vit': vit.vit,
 }
 

@@ -19,12 +19,12 @@ import tensorflow as tf
 
 from models import augmentation as augmentation_lib
 from models import contrastive
+from models import image_encoder
 from models import image_task
 from models import layers
 from models import model as model_lib
 from models import sizes
 from models import task as task_lib
-from models import vit
 
 Outputs = tuple[tf.Tensor, ...]
 
@@ -49,7 +49,7 @@ class Objective:
   temperature: float | None = None
   bottleneck: int | None = None
 
-  def model(self, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> model_lib.Model:
+  def model(self, encoder: image_encoder.ImageEncoder, image_shape: Sequence[int]) -> model_lib.Model:
     """Returns a model of float32 images [batch, height, width, channels] in [-1, 1] to what `scores` takes.
 
     It draws the views itself, with the seed of dropout; without one, they depend on nothing but the size of the batch.
@@ -164,7 +164,7 @@ def simsiam(
   return Objective(augmentation, width, outputs, bottleneck=bottleneck)
 
 
-def build(objective: Objective, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> task_lib.Task:
+def build(objective: Objective, encoder: image_encoder.ImageEncoder, image_shape: Sequence[int]) -> task_lib.Task:
   """Returns the task of seeing that two views are of one image. Labels are not looked at.
 
   Args:

@@ -11,6 +11,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from models import image_encoder
 from models import layers
 from models import model as model_lib
 from models import sizes
@@ -22,7 +23,7 @@ SIZES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionTransformer:
+class VisionTransformer(image_encoder.ImageEncoder):
   """A stack of attention layers over the patches of images.
 
   Attributes:
@@ -33,6 +34,8 @@ class VisionTransformer:
     patch_size: Pixels on each side of a patch.
     dropout: Rate after each sub-layer while training, in [0, 1).
   """
+
+  name = 'vit'
 
   width: int
   mlp_width: int

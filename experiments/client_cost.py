@@ -24,14 +24,16 @@ from experiments import client_round
 from experiments import launch
 from experiments import output
 
-_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit.')
+_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
 _POLICIES = flags.DEFINE_string(
   'policies', 'all; random(fraction=0.4); suffix(blocks=1)', "Arguments of --trainable, separated by ';'."
 )
 _VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
 _SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
-_IMAGE_SIZE = flags.DEFINE_integer('image_size', 32, 'Pixels on both sides of an image, for vit.', lower_bound=1)
-_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit.', lower_bound=2)
+_IMAGE_SIZE = flags.DEFINE_integer(
+  'image_size', 32, 'Pixels on both sides of an image, for vit and resnet.', lower_bound=1
+)
+_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit and resnet.', lower_bound=2)
 _OBJECTIVE = flags.DEFINE_string(
   'objective', None, 'What is learned from images without labels, for example simclr; by default their classes.'
 )

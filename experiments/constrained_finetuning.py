@@ -38,13 +38,14 @@ run_flags.specialize(
   dataset=(
     'docstrings(vocabulary="characters", sequence_length=80)',
     'Federated text, as for experiments.language_model, with vocabulary="characters": shakespeare, leaf(path=...), '
-    'text(path=...), or docstrings, which needs no download. For vit images, of other classes than it is pre-trained on: '
-    f'{", ".join(data_catalog.IMAGE_DATASETS)}; digits needs no download.',
+    'text(path=...), or docstrings, which needs no download. For vit and resnet images, of other classes than it is '
+    f'pre-trained on: {", ".join(data_catalog.IMAGE_DATASETS)}; digits needs no download.',
   ),
   model=(
     'transformer',
-    'Among which models is chosen: transformer(depths=[3, 6, 9, 12]) or vit(depths=[3, 6, 9, 12]); dataset="..." for other '
-    'data to pre-train on, recipes=... for a folder of your own, such as experiments/flagfiles/tiny_transformers.',
+    'Among which models is chosen: transformer(depths=[3, 6, 9, 12]), vit(depths=[3, 6, 9, 12]) or resnet(depths=[3, 6, 9]), '
+    'which takes caff and full only; dataset="..." for other data to pre-train on, recipes=... for a folder of your own, '
+    'such as experiments/flagfiles/tiny_transformers.',
   ),
   trainable=(
     'caff',

@@ -52,7 +52,7 @@ run_flags.specialize(
   partition=('iid(clients=10)', 'Who holds which example: iid(clients=...), dirichlet(alpha=..., clients=...).'),
   model=(
     _IMAGES.defaults['model'],
-    'The encoder: vit, with size="tiny" or "small", or any dimension as an argument; of texts bert or distilbert, by '
+    'The encoder: vit, with size="tiny" or "small", or resnet; any dimension as an argument; of texts bert or distilbert, by '
     f'default {_TEXT.defaults["model"]}.',
   ),
   algorithm=(
@@ -146,6 +146,7 @@ def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) 
   if examples.num_classes < 2:
     raise launch.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
   try:
+    stage_runs.check_head(plan)
     model = plan.build_task(plan.stages[-1].num_blocks).model
     for stage in plan.stages:
       run_flags.algorithm().check(

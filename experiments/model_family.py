@@ -119,7 +119,12 @@ def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset
   return _family(domains.VISION, 'vits_8', depths, recipes, dataset)
 
 
-FAMILIES = {'transformer': transformer, 'vit': vit}
+def resnet(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+  """The residual networks, pre-trained as those of `vit`; the arguments are the same."""
+  return _family(domains.VISION, 'resnets_8', depths, recipes, dataset)
+
+
+FAMILIES = {'transformer': transformer, 'vit': vit, 'resnet': resnet}
 
 
 def _family(

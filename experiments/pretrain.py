@@ -14,8 +14,8 @@ Question: which perplexity on federated clients does a model reach that has neve
 Learns from the pre-training text of --dataset, or from --corpus, in the sub-words of --dataset: name the same --dataset
 as the federated run. An encoder (bert, albert, distilbert) learns to predict tokens that are hidden at random, 15 % of
 them, and its perplexity is that of hidden tokens. Its examples are neighbouring sentences, as many as there is room for
-in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone. A vit learns the classes of images,
-such as --dataset='digits(classes=[0, 1, 2, 3, 4])', for a fine-tuning on others.
+in those of --dataset='docstrings(sequence_length=64)'; held-out sentences stand alone. A vit or resnet learns the classes
+of images, such as --dataset='digits(classes=[0, 1, 2, 3, 4])', for a fine-tuning on others.
 Leaves the model, metrics.csv, summary.json and a checkpoint in --output_dir; the same command continues a training that
 was interrupted.
 """
@@ -50,14 +50,14 @@ from models import task as task_lib
 _DATASET = flags.DEFINE_string(
   'dataset',
   'docstrings',
-  'The data set of the federated run: its vocabulary, its held-out clients and its text; for vit images: '
+  'The data set of the federated run: its vocabulary, its held-out clients and its text; for vit and resnet images: '
   f'{", ".join(data_catalog.IMAGE_DATASETS)}.',
 )
 _CORPUS = flags.DEFINE_string(
   'corpus', None, 'Other text to learn from, such as text(path=...) or lm1b(path=..., max_sentences=...).'
 )
 _MODEL = flags.DEFINE_string(
-  'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert, distilbert or vit.'
+  'model', 'lstm', 'The model: as for experiments.language_model, or bert, albert, distilbert, vit or resnet.'
 )
 _TEACHER = flags.DEFINE_string(
   'teacher',
@@ -129,9 +129,9 @@ def _images() -> _Lesson:
     if flag.value:
       raise launch.UsageError(f'--{flag.name} is for models of text: leave it out')
   source = spec.build(_DATASET.value, data_catalog.IMAGE_DATASETS, 'dataset')
-  transformer = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
+  encoder = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
   images = prepare_images.prepare(source, partitions.iid(clients=1))
-  model = pretraining_images.classifier(transformer, images)
+  model = pretraining_images.classifier(encoder, images)
   description = checkpoint.of_images(_MODEL.value, images.image_shape, images.class_names)
   examples = pretraining_images.examples(images, _EVAL_CLIENTS.value, _SEED.value)
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})

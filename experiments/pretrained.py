@@ -97,8 +97,8 @@ def check_received(folder: pathlib.Path, rebuilt: frozenset[str]) -> None:
 def build_model(description: checkpoint.Description) -> model_lib.Model:
   """Builds the model that a description names; raises `SpecError` if it does not name one."""
   if description.image_shape:
-    transformer = spec.build(description.model, catalog.VISION_MODELS, 'model')
-    base = transformer.classifier(description.image_shape, len(description.class_names))
+    encoder = spec.build(description.model, catalog.VISION_MODELS, 'model')
+    base = encoder.classifier(description.image_shape, len(description.class_names))
   else:
     base = spec.build(description.model, catalog.LANGUAGE_MODELS, 'model')(description.vocabulary_size)
   devices = device_specs.build(description.trainable, description.devices)

@@ -4,14 +4,14 @@ from data import labelled_images
 from experiments import central_training
 from experiments import population
 from experiments import spec
+from models import image_encoder
 from models import model as model_lib
-from models import vit
 
 
-def classifier(transformer: vit.VisionTransformer, images: labelled_images.LabelledImages) -> model_lib.Model:
-  """Builds the model for the images of a data set; raises `SpecError` if its patches do not divide them."""
+def classifier(encoder: image_encoder.ImageEncoder, images: labelled_images.LabelledImages) -> model_lib.Model:
+  """Builds the model for the images of a data set; raises `SpecError` if it cannot take them."""
   try:
-    return transformer.classifier(images.image_shape, images.num_classes)
+    return encoder.classifier(images.image_shape, images.num_classes)
   except ValueError as error:
     raise spec.SpecError(f'--model and --dataset do not fit: {error}') from error
 

@@ -38,11 +38,11 @@ from models import checkpoint
 from models import chunked_encoder
 from models import classification_task
 from models import encoder as encoder_lib
+from models import image_encoder
 from models import image_task
 from models import layers
 from models import self_supervised_task
 from models import task as task_lib
-from models import vit
 
 TF_IDF = 'probe/accuracy_tf_idf'
 
@@ -106,7 +106,7 @@ class ImageLesson(Lesson):
 
   input_name = 'image'
 
-  encoder: vit.VisionTransformer
+  encoder: image_encoder.ImageEncoder
   objective: self_supervised_task.Objective
   examples: labelled_images.LabelledImages
 
@@ -117,8 +117,7 @@ class ImageLesson(Lesson):
     return self_supervised_task.build(self.objective, encoder, self.examples.image_shape)
 
   def describe(self, num_blocks: int) -> checkpoint.Description:
-    text = spec.text(spec.Call('vit', dataclasses.asdict(self.of_depth(num_blocks))))
-    return checkpoint.of_images(text, self.examples.image_shape, ())
+    return checkpoint.of_images(self.of_depth(num_blocks).spec, self.examples.image_shape, ())
 
   def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
     found = self.examples.arrays(split)

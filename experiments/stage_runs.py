@@ -86,6 +86,23 @@ def train(plan: Plan) -> dict[str, Any]:
   return _summary(joined, summaries)
 
 
+def check_head(plan: Plan) -> None:
+  """Raises `ValueError` if stages share a head that does not fit all of them, as where features grow with the depth."""
+  if not plan.keeps_head:
+    return
+  first, *others = (
+    {variable.name: variable.shape for variable in plan.build_task(stage.num_blocks).model.variables}
+    for stage in plan.stages
+  )
+  for stage, shapes in zip(plan.stages[1:], others, strict=True):
+    for name, shape in first.items():
+      if name.startswith('head/') and shapes[name] != shape:
+        raise ValueError(
+          f'{name} has shape {list(shape)} in stage 1, but {list(shapes[name])} in stage {stage.number}, so the stages '
+          'cannot share a head: write head="per_stage"'
+        )
+
+
 def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
   """Returns the folder of a stage."""
   return output_dir / f'stage_{number:02}'

@@ -3,7 +3,7 @@
     z = a b costs 2 m k n forward; its backward pass costs the same once for a, if a trained variable lies below a, and
     once for b, if one lies below b. For a kernel that is the product of its own gradient, if it is trained.
 
-The products are those of the model's forward graph; the rule above adds the backward pass, without looking at what TensorFlow
+A convolution of images is such a product, of each place of the kernel with what it covers there. The products are those of the model's forward graph; the rule above adds the backward pass, without looking at what TensorFlow
 makes of it. Other operations count nothing, and nor does what a layer computes twice. What the backward pass keeps is
 read off the traced gradients of `models.gradients`: see `kept_bytes`.
 """
@@ -33,7 +33,7 @@ class StepCost:
   """One local step; expectations, where variables are drawn.
 
   Attributes:
-    forward_flops: Of the matrix products of the forward pass.
+    forward_flops: Of the matrix products and convolutions of the forward pass.
     backward_flops: Of those of the backward pass.
     weight_bytes: Of all variables.
     gradient_bytes: Of the gradients of the trained ones.

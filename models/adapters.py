@@ -42,7 +42,7 @@ def with_lora(model: model_lib.Model, rank: int, alpha: float, on: str = KERNELS
     The model with variables `<name>_lora_a` [inputs, rank] and `<name>_lora_b` [rank, outputs] behind its own.
 
   Raises:
-    ValueError: For a rank or alpha that is not positive, or an expression that names no kernel.
+    ValueError: For a rank or alpha that is not positive, or an expression that names no kernel, or that of a convolution.
   """
   _check_at_least_one('rank', rank)
   if not alpha > 0.0:
@@ -81,7 +81,7 @@ def with_adapters(model: model_lib.Model, width: int, on: str = SUBLAYER_OUTPUTS
     own.
 
   Raises:
-    ValueError: For a width below 1 or an expression that names no kernel.
+    ValueError: For a width below 1 or an expression that names no kernel, or that of a convolution.
   """
   _check_at_least_one('width', width)
 
@@ -220,7 +220,13 @@ def _matching(model: model_lib.Model, on: str) -> list[model_lib.Variable]:
     expression = re.compile(on)
   except re.error as error:
     raise ValueError(f'on={on!r} is not a regular expression: {error}') from error
-  kernels = [v for v in model.variables if len(v.shape) == 2 and expression.search(v.name)]
+  named = [variable for variable in model.variables if expression.search(variable.name)]
+  if convolutions := [variable.name for variable in named if len(variable.shape) > 2]:
+    raise ValueError(
+      f'on={on!r} names {convolutions[0]}, the kernel of a convolution, to which nothing can be added: name others, or '
+      'train suffix(blocks=...)'
+    )
+  kernels = [variable for variable in named if len(variable.shape) == 2]
   if not kernels:
     raise ValueError(f'on={on!r} matches no two-dimensional variable of the model')
   return kernels

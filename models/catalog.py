@@ -3,6 +3,7 @@
 from models import bert
 from models import conformer
 from models import lstm
+from models import resnet
 from models import simclr
 from models import simsiam
 from models import transformer
@@ -21,6 +22,7 @@ ENCODERS = {
 }
 
 VISION_MODELS = {
+  'resnet': resnet.resnet,
   'vit': vit.vit,
 }
 

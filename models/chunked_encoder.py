@@ -13,10 +13,10 @@ import dataclasses
 
 import tensorflow as tf
 
+from models import image_encoder
 from models import layers
 from models import model as model_lib
 from models import sizes
-from models import vit
 from models import weight as weight_lib
 
 Rows = Callable[
@@ -25,7 +25,7 @@ Rows = Callable[
 
 
 @dataclasses.dataclass(frozen=True)
-class ChunkedEncoder:
+class ChunkedEncoder(image_encoder.FeatureExtractor):
   """An encoder that is applied to chunks of its input.
 
   Attributes:
@@ -33,7 +33,7 @@ class ChunkedEncoder:
     chunk_size: Images in a chunk; the last one may hold fewer.
   """
 
-  encoder: vit.VisionTransformer
+  encoder: image_encoder.ImageEncoder
   chunk_size: int
 
   def __post_init__(self):
@@ -41,15 +41,15 @@ class ChunkedEncoder:
 
   @property
   def feature_width(self) -> int:
-    """See the encoder."""
+    """See `FeatureExtractor`."""
     return self.encoder.feature_width
 
   def variables(self, image_shape: Sequence[int]) -> tuple[model_lib.Variable, ...]:
-    """See the encoder."""
+    """See `FeatureExtractor`."""
     return self.encoder.variables(image_shape)
 
   def features(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-    """Returns float32 [batch, feature_width], as the encoder does."""
+    """See `FeatureExtractor.features`."""
     num_frozen, encoder = _num_frozen_blocks(weights), self.encoder
     if num_frozen is None:
       return _rematerialized(encoder.features, weights, images, seed, self.chunk_size)

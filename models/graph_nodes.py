@@ -1,4 +1,4 @@
-"""Reading a traced graph: its matrix products, what they depend on, and what its loops keep.
+"""Reading a traced graph: its matrix products and convolutions, what they depend on, and what its loops keep.
 
 The bodies of functions and loops are read too; their products count as often as they run.
 """
@@ -14,7 +14,8 @@ import tensorflow as tf
 LOOPS = ('While', 'StatelessWhile')
 
 _CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
-_PRODUCTS = ('MatMul', 'BatchMatMul', 'BatchMatMulV2', 'BatchMatMulV3')
+_CONVOLUTION = 'Conv2D'
+_PRODUCTS = ('MatMul', 'BatchMatMul', 'BatchMatMulV2', 'BatchMatMulV3', _CONVOLUTION)
 _PASSES_ON = ('Identity', 'StopGradient')
 _ELEMENT_INPUTS = {'TensorListPushBack': 1, 'TensorListSetItem': 2}
 
@@ -34,10 +35,10 @@ class Operand:
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-  """A matrix product, or a batch of them.
+  """A matrix product, a batch of them, or a convolution of images with a kernel.
 
   Attributes:
-    multiplications: Of scalars, over all times that it runs.
+    multiplications: Of scalars, over all times that it runs; those with the zeros around an image count too.
     operands: Both sides.
   """
 
@@ -46,7 +47,7 @@ class Product:
 
 
 def products(graph: tf.compat.v1.GraphDef, sources: Mapping[str, int]) -> list[Product]:
-  """Lists the matrix products of a graph.
+  """Lists the matrix products and convolutions of a graph.
 
   Args:
     graph: Of static shapes, which it names (`add_shapes=True`).
@@ -140,9 +141,11 @@ def _turns(node: Any, by_name: Mapping[str, Any]) -> int:
 
 
 def _multiplications(node: Any, shapes: Mapping[str, Any]) -> int:
-  left, output = _shape(node.input[0], shapes), _shape(node.name, shapes)
-  if left is None or output is None:
+  left, right, output = (_shape(reference, shapes) for reference in (*node.input[:2], node.name))
+  if left is None or right is None or output is None:
     raise ValueError(f'the product {node.name} has no static shape')
+  if node.op == _CONVOLUTION:
+    return math.prod(output) * math.prod(right[:-1])  # A kernel [rows, columns, inputs, outputs].
   is_transposed = node.attr['transpose_a'].b or node.attr['adj_x'].b
   return math.prod(output) * left[-2 if is_transposed else -1]
 

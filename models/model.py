@@ -134,3 +134,11 @@ def glorot_uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
   """Initializer for kernels [inputs, outputs]: uniform with variance 2 / (inputs + outputs)."""
   limit = float(np.sqrt(6.0 / (shape[0] + shape[-1])))
   return tf.random.stateless_uniform(shape, seed, -limit, limit)
+
+
+def he_normal(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+  """Initializer for kernels [..., outputs] before a ReLU: normal with variance 2 / inputs (He et al. 2015, arXiv 1502.01852).
+
+  All axes but the last count as inputs, so those of a convolution are the pixels and channels that its kernel covers.
+  """
+  return tf.random.stateless_normal(shape, seed, stddev=float(np.sqrt(2.0 / np.prod(shape[:-1]))))

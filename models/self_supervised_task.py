@@ -16,12 +16,12 @@ import dataclasses
 import tensorflow as tf
 
 from models import augmentation as augmentation_lib
+from models import image_encoder
 from models import image_task
 from models import layers
 from models import model as model_lib
 from models import sizes
 from models import task as task_lib
-from models import vit
 
 Outputs = tuple[tf.Tensor, ...]
 
@@ -58,7 +58,7 @@ class Objective(abc.ABC):
   def scores(self, outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns loss, and whether the other view is the nearest, of each image: float32 [batch], means over both views."""
 
-  def model(self, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> model_lib.Model:
+  def model(self, encoder: image_encoder.FeatureExtractor, image_shape: Sequence[int]) -> model_lib.Model:
     """Returns a model of float32 images [batch, height, width, channels] in [-1, 1] to what `scores` takes.
 
     It draws the views itself, with the seed of dropout; without one, they depend on nothing but the size of the batch.
@@ -84,7 +84,7 @@ class Objective(abc.ABC):
     return model_lib.Model(variables, apply, skips_blocks=True)
 
 
-def build(objective: Objective, encoder: vit.VisionTransformer, image_shape: Sequence[int]) -> task_lib.Task:
+def build(objective: Objective, encoder: image_encoder.FeatureExtractor, image_shape: Sequence[int]) -> task_lib.Task:
   """Returns the task of seeing that two views are of one image. Labels are not looked at.
 
   Args:

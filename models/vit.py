@@ -6,13 +6,13 @@ Positions have a fixed code of sines and the classes are read off the mean over 
 2205.01580), so that no variable depends on the size of the image.
 """
 
-from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 import functools
 
 import tensorflow as tf
 
+from models import image_encoder
 from models import layers
 from models import model as model_lib
 from models import sizes
@@ -24,7 +24,7 @@ SIZES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionTransformer:
+class VisionTransformer(image_encoder.ImageEncoder):
   """A stack of attention layers over the patches of images.
 
   Attributes:
@@ -35,6 +35,8 @@ class VisionTransformer:
     patch_size: Pixels on each side of a patch.
     dropout: Rate after each sub-layer while training, in [0, 1).
   """
+
+  name = 'vit'
 
   width: int
   mlp_width: int
@@ -71,7 +73,9 @@ class VisionTransformer:
     ]
 
     def apply(weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-      x = layers.norm(weights, 'head/norm', self.hidden_states(weights, images, seed))
+      x = layers.norm(
+        weights, 'head/norm', self.through_blocks(weights, self.embedded(weights, images), seed, range(self.num_layers))
+      )
       return layers.projection(weights, 'head/classifier', tf.reduce_mean(x, axis=1))
 
     return model_lib.Model(tuple(variables), apply, skips_blocks=True)
@@ -89,31 +93,18 @@ class VisionTransformer:
     embedding = layers.projection_variables('embedding/patch', self.patch_size**2 * image_shape[2], self.width)
     return (*embedding, *self._block_variables())
 
-  def features(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-    """Returns float32 [batch, width]: the mean over patches of `hidden_states`."""
-    return self.pooled(self.hidden_states(weights, images, seed))
-
-  def hidden_states(self, weights: layers.Named, images: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-    """Returns float32 [batch, patches, width] of images as for `classifier`, before the last normalization."""
-    return self.through_blocks(weights, self.embedded(weights, images), seed, range(self.num_layers))
-
   def embedded(self, weights: layers.Named, images: tf.Tensor) -> tf.Tensor:
-    """Returns what the first block takes of images: float32 [batch, patches, width]."""
+    """See `ImageEncoder.embedded`: float32 [batch, patches, width]."""
     rows, columns = images.shape[1] // self.patch_size, images.shape[2] // self.patch_size
     x = layers.projection(weights, 'embedding/patch', patches(images, self.patch_size))
     return x + _positions(rows, columns, self.width)
 
-  def through_blocks(
-    self, weights: layers.Named, x: tf.Tensor, seed: tf.Tensor | None, blocks: Iterable[int]
-  ) -> tf.Tensor:
-    """Passes what `embedded` returns through those blocks of which the weights are there."""
-    for index in blocks:
-      if f'block_{index}/attention/norm_scale' in weights:
-        x = layers.passed(weights, f'block_{index}', x, functools.partial(self._block, weights, index, seed=seed))
-    return x
+  def block(self, weights: layers.Named, index: int, x: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    """See `ImageEncoder.block`."""
+    return layers.passed(weights, f'block_{index}', x, functools.partial(self._block, weights, index, seed=seed))
 
   def pooled(self, states: tf.Tensor) -> tf.Tensor:
-    """Returns float32 [batch, width]: the mean over patches of what comes out of the last block."""
+    """See `ImageEncoder.pooled`; the mean over patches."""
     return tf.reduce_mean(states, axis=1)
 
   def _check(self, image_shape: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,6 +74,14 @@ class Weight:
 
     return convolution(x, self.tensor)
 
+  def convolution(self, x: tf.Tensor, stride: int = 1) -> tf.Tensor:
+    """Filters images `x` [batch, height, width, inputs] by a weight [rows, columns, inputs, outputs], both odd.
+
+    The kernel is centred at every `stride`-th pixel, from the first on: float32 [batch, ceil(height / stride), ceil(width /
+    stride), outputs]. Beyond its border, an image counts as zero.
+    """
+    return _convolved(x, self.tensor, stride)
+
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
     """Does `product` inside a loop, where nothing can be tapped.
 
@@ -106,6 +115,12 @@ class Frozen(Weight):
     """See `Weight.causal_convolution`; the gradient is that with respect to `x` alone."""
     output = _convolution_by_constant(x, self.tensor)
     self.tap(output, lambda d_output: _sum_by_tap(x, d_output, self.shape[0]))
+    return output
+
+  def convolution(self, x: tf.Tensor, stride: int = 1) -> tf.Tensor:
+    """See `Weight.convolution`; the gradient is that with respect to `x` alone."""
+    output = _image_convolution_by_constant(x, self.tensor, stride)
+    self.tap(output, lambda d_output: _kernel_gradient(x, self.shape, d_output, stride))
     return output
 
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
@@ -190,6 +205,41 @@ def _convolution_by_constant(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
     return _filtered(x, taps), lambda d_output: _filtered_backwards(d_output, taps)
 
   return convolution(x)
+
+
+def _image_convolution_by_constant(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+  """Convolves with a constant; TensorFlow's own gradient would form that of the kernel too."""
+
+  @tf.custom_gradient
+  def convolution(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+    def gradient(d_output: tf.Tensor) -> tf.Tensor:
+      return tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(x), filter=kernel, out_backprop=d_output, **_places(kernel.shape, stride)
+      )
+
+    return _convolved(x, kernel, stride), gradient
+
+  return convolution(x)
+
+
+def _convolved(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+  return tf.raw_ops.Conv2D(input=x, filter=kernel, **_places(kernel.shape, stride))
+
+
+def _kernel_gradient(x: tf.Tensor, shape: tf.TensorShape, d_output: tf.Tensor, stride: int) -> tf.Tensor:
+  """The gradient of `_convolved` with respect to a kernel of this shape."""
+  return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=shape, out_backprop=d_output, **_places(shape, stride))
+
+
+def _places(shape: tf.TensorShape, stride: int) -> dict[str, Any]:
+  """Returns what tells TensorFlow's operations to centre a kernel of this shape at every `stride`-th pixel.
+
+  `SAME` would begin with the second one if the stride is 2 and the size even; for stride 1 it is the same, and faster.
+  """
+  if stride == 1:
+    return dict(strides=[1, 1, 1, 1], padding='SAME')
+  around = [size // 2 for size in shape[:2] for _ in ('before', 'after')]
+  return dict(strides=[1, stride, stride, 1], padding='EXPLICIT', explicit_paddings=[0, 0, *around, 0, 0])
 
 
 def _filtered(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:

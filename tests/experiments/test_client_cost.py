@@ -88,6 +88,37 @@ def test_a_client_with_images_trains_a_suffix():
     _round('all', model=model, image_size=6)
 
 
+_RESNET = 'resnet(width=4, num_layers=2, blocks_per_group=1, norm_groups=2)'
+
+
+def test_a_client_with_images_trains_the_suffix_of_a_residual_network():
+  one = _round('suffix(blocks=1)', model=_RESNET, image_size=6, num_classes=3)
+  traffic = one.traffic()
+  # Stem 27 * 4 + 8 = 116; blocks 2 * (9 * 16 + 8) = 304 and 9 * 32 + 16 + 9 * 64 + 16 = 896; the head 8 * 3 + 3 = 27.
+  assert traffic.trained_fraction == pytest.approx(923 / 1343)
+  assert traffic.download_bytes == 4 * 1343
+  assert (
+    traffic.upload_bytes == 4 * 923 + 3 + 4
+  )  # 923 numbers, a bit for each of 3 + 6 + 6 + 2 variables, and the weight.
+  cost = one.step_cost(traffic)
+  # Of an image: 36 * 27 * 4 = 3,888; 2 * 36 * 36 * 4 = 10,368; 9 * 36 * 8 = 2,592; 9 * 72 * 8 = 5,184; 8 * 3 = 24.
+  assert cost.forward_flops == 2 * 4 * (3_888 + 10_368 + 2_592 + 5_184 + 24)
+  assert cost.backward_flops == 2 * 4 * (2_592 + 2 * (5_184 + 24))
+
+
+@pytest.mark.parametrize(
+  ('policy', 'message'),
+  [
+    ('width(fraction=0.5)', 'width needs a model whose variables name their units'),
+    ('lora(rank=1)', 'embedding/kernel, the kernel of a convolution'),
+    ('adapter(width=1)', 'matches no two-dimensional variable'),
+  ],
+)
+def test_policies_of_other_layers_refuse_a_residual_network(policy, message):
+  with pytest.raises(spec.SpecError, match=message):
+    _round(policy, model=_RESNET, image_size=6)
+
+
 def test_refuses_a_codec_that_needs_rounds():
   with pytest.raises(spec.SpecError, match='votes'):
     _round('all', upload='rate_distortion')

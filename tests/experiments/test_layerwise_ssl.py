@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 
+import numpy as np
 import pytest
 
 from experiments import metrics
@@ -88,6 +89,25 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     assert runs.weights(tmp_path / 'killed' / folder) == runs.weights(tmp_path / 'run' / folder), folder
 
 
+def test_a_residual_network_grows_and_is_probed(tmp_path, environment):
+  model = 'resnet(width=4, num_layers=2, blocks_per_group=1, norm_groups=2)'
+  done = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run', model=model, rounds=2), environment)
+  assert done.returncode == 0, done.stderr
+  first, last = (checkpoint.load(tmp_path / 'run' / f'stage_{number:02}') for number in (1, 2))
+  assert last.description.model == model
+  assert first.description.model == model.replace('num_layers=2', 'num_layers=1')
+  shapes = [loaded.weights['head/norm_scale'].shape for loaded in (first, last)]
+  assert shapes == [(4,), (8,)]
+  for name, value in first.weights.items():
+    if not name.startswith('head/'):
+      np.testing.assert_array_equal(value, last.weights[name], name)
+  # The head of the second stage has 2 * 8, 8 * 6 + 6 and 6 * 4 + 4 numbers, its block 9 * 32 + 16 + 9 * 64 + 16; a bit for
+  # each of 3 + 6 + 6 + 2 + 4 variables, and the weight.
+  rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
+  assert rows[-1]['upload_bytes'] == 2 * (4 * (896 + 98) + 3 + 4)
+  assert 0 <= json.loads((tmp_path / 'run' / 'summary.json').read_text())['probe/accuracy'] <= 1
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
@@ -103,6 +123,10 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     (dict(finetune_steps=-1), 'flag --finetune_steps=-1'),
     (dict(clients_per_round=4), '--clients_per_round=4, but only 3 clients train'),
     (dict(dataset='digits(classes=[3])'), 'images of two classes at least'),
+    (
+      dict(model='resnet(width=4, num_layers=2, blocks_per_group=1)', stages='layerwise(head="shared")'),
+      'head/norm_scale has shape [4] in stage 1, but [8] in stage 2, so the stages cannot share a head: write head="per_stage"',
+    ),
     (dict(model='vit(num_layers=2, patch_size=3)'), 'patch_size=3 must divide images of 8 x 8 pixels'),
   ],
 )

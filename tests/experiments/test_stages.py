@@ -19,7 +19,7 @@ from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
-from models import self_supervised_task
+from models import simclr
 from models import vit
 
 
@@ -132,7 +132,7 @@ def test_draws_any_number_of_stages(num_stages, tmp_path):
 
 def _lesson(encoder, folder, **digits_arguments):
   images = prepare_images.prepare(digits.digits(**digits_arguments), partitions.iid(clients=1), folder)
-  return self_supervised_domains.ImageLesson(encoder, self_supervised_task.simclr(), images)
+  return self_supervised_domains.ImageLesson(encoder, simclr.simclr(), images)
 
 
 def _accuracy(lesson, weights):

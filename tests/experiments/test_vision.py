@@ -10,11 +10,15 @@ import sys
 import numpy as np
 import pytest
 
+from compression import update_codec
 from data import digits
 from data import errors
 from data import partitions
 from experiments import central_evaluation
 from experiments import central_training
+from experiments import constrained_methods
+from experiments import constrained_plan
+from experiments import device_limits
 from experiments import domains
 from experiments import image_evaluation
 from experiments import launch
@@ -26,6 +30,8 @@ from experiments import spec
 from models import checkpoint
 from models import image_task
 from models import vit
+from optimizers import client_costs
+from optimizers import fed_opt
 from tests import language_model_runs as runs
 
 _MODEL = 'vit(width=16, mlp_width=16, num_layers={depth}, num_heads=2, patch_size=2)'
@@ -213,6 +219,33 @@ def test_shipped_recipes_hold_what_their_names_say():
   assert model_family.vit().depths == (3, 6, 9, 12)
   images = model_family.vit(recipes='experiments/flagfiles/vits_32', depths=[12])
   assert images.spec(12) == 'vit(width=128, mlp_width=512, num_layers=12, num_heads=4, patch_size=4)'
+
+
+def test_residual_networks_are_fitted_to_devices_by_depth_but_not_by_width(work, tmp_path):
+  assert model_family.resnet().spec(6) == 'resnet(width=16, num_layers=6)' and model_family.resnet().depths == (3, 6, 9)
+  model = 'resnet(width=4, num_layers={depth}, blocks_per_group=1, norm_groups=2)'
+  for depth in (1, 2):
+    (tmp_path / f'resnet_{depth}.flags').write_text(_RECIPE.replace(_MODEL, model).format(depth=depth))
+  family = model_family.resnet(recipes=str(tmp_path))
+  setting = client_costs.Setting(
+    work.task, fed_opt.fed_avg(client_lr=0.1).client_optimizer, update_codec.UpdateCodec(), 4, 8
+  )
+  tiers = device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[0.0013, 1])')
+
+  def choose(name: str) -> constrained_plan.Plan:
+    method = constrained_methods.METHODS[name]()
+    return constrained_plan.choose(
+      family, method, tiers, constrained_plan.costs(family, method, tiers, setting, work.build)
+    )
+
+  plan = choose('caff')
+  # One block of 2 * (9 * 16 + 8) = 304 numbers and the head of 4 * 3 + 3 = 15: 1,276 bytes, a bit for each of 3 + 6 + 2
+  # variables and the weight. The second block has 9 * 32 + 16 + 9 * 64 + 16 = 896 numbers, too many for the first tier.
+  assert plan.depth == 1 and [fit.cost.upload_bytes for fit in plan.fits] == [1_282, 1_282]
+  assert 'suffix(blocks=1) of 2 blocks is too much for tier 0' in plan.considered[2]
+  for name, reason in (('heterofl', 'width needs a model whose variables name'), ('lora', 'kernel of a convolution')):
+    with pytest.raises(launch.UsageError, match=f'has no cost to hold against limits: .*{reason}'):
+      choose(name)
 
 
 def test_data_of_the_other_domain_is_refused_in_one_line(recipes, environment, tmp_path):

@@ -1,13 +1,17 @@
 """The account of a step agrees with hand arithmetic and with TensorFlow's profiler on the graph that clients run."""
 
+import dataclasses
+
 from absl.testing import parameterized
 import tensorflow as tf
 
 from models import accounting
 from models import adapters
+from models import image_task
 from models import language_task
 from models import lstm
 from models import model as model_lib
+from models import resnet
 from models import task as task_lib
 from models import transformer
 from models import weight as weight_lib
@@ -16,6 +20,7 @@ from tests import tiny_task
 _VOCABULARY, _LENGTH, _BATCH = 300, 20, 16
 _TINY = transformer.transformer(size='tiny')(_VOCABULARY)
 _WIDTH, _MLP, _LAYERS = 128, 512, 2
+_PRODUCTS = ('MatMul', 'BatchMatMulV2', 'Conv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter')
 
 
 def _task(model, length=_LENGTH):
@@ -47,15 +52,15 @@ def _transformer_flops(trained_blocks, table_trained):
   return forward, 2 * trained_blocks * (kernels + attention) + (2 if table_trained else 1) * logits
 
 
-def _profiled_flops(task, trained):
-  """Counts the matrix products of the traced gradients by TensorFlow's own account."""
+def _profiled_flops(task, trained, batch_size=_BATCH):
+  """Counts the products and convolutions of the traced gradients by TensorFlow's own account."""
   builder = tf.compat.v1.profiler.ProfileOptionBuilder
   options = builder(builder.float_operation()).with_empty_output().build()
-  graph = accounting.trace_step(task, trained, _BATCH)
+  graph = accounting.trace_step(task, trained, batch_size)
   pending, flops = [tf.compat.v1.profiler.profile(graph, cmd='op', options=options)], 0
   while pending:
     node = pending.pop()
-    flops += node.float_ops if node.name in ('MatMul', 'BatchMatMulV2') else 0
+    flops += node.float_ops if node.name in _PRODUCTS else 0
     pending += node.children
   return flops
 
@@ -137,6 +142,52 @@ class ActivationsTest(parameterized.TestCase):
     for trained, kept in (([True, True], 7), ([False, True], 7), ([True, False], 7), ([False, False], 0)):
       activations = accounting.step_cost(task, trained, batch_size=5).activation_bytes
       self.assertEqual(activations // (4 * 5), kept)  # Beside the loss, less than a row.
+
+
+class ConvolutionTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    # 8 images of 6 x 6 pixels: 6 * 6 * 9 * 3 * 4 = 3,888 multiplications an image in the stem; 6 * 6 * 9 * 4 * 4 = 5,184 in each
+    # of two of the first block; 3 * 3 * 9 * 4 * 8 = 2,592 and 3 * 3 * 9 * 8 * 8 = 5,184 in the second; 8 * 5 = 40 for classes.
+    # Nothing needs the gradient of the images.
+    ('all', ('embedding', 'block_0', 'block_1', 'head'), 2 * (3_888 + 2 * 5_184 + 2_592 + 5_184 + 40) - 3_888),
+    ('suffix', ('block_1', 'head'), 2 * (2_592 + 5_184 + 40) - 2_592),
+    ('head', ('head',), 40),
+  )
+  def test_agrees_with_hand_arithmetic_and_the_profiler(self, blocks, backward):
+    network = resnet.resnet(width=4, num_layers=2, blocks_per_group=1)
+    task = image_task.build(network.classifier((6, 6, 3), 5), (6, 6, 3))
+    trained = [variable.block in blocks for variable in task.model.variables]
+    cost = accounting.step_cost(task, trained, batch_size=8)
+    forward = 3_888 + 2 * 5_184 + 2_592 + 5_184 + 40
+    self.assertEqual((cost.forward_flops, cost.backward_flops), (2 * 8 * forward, 2 * 8 * backward))
+    self.assertEqual(2 * 8 * (forward + backward), _profiled_flops(task, trained, 8))
+
+  @parameterized.named_parameters(
+    # Beside images of 6 x 6, which are no activations: relu(x * A) for the gradient of B and, as its derivative, for that of A.
+    ('both', [True, True], 36 * 4),
+    ('first', [True, False], 36 * 4),
+    ('second', [False, True], 36 * 4),
+    ('none', [False, False], 0),
+  )
+  def test_a_convolution_keeps_its_input_for_a_trained_kernel_only(self, trained, kept):
+    def apply(weights, x, seed):
+      del seed
+      first, second = (weight_lib.of(weights[name]) for name in ('a/kernel', 'b/kernel'))
+      return second.convolution(tf.nn.relu(first.convolution(x)), stride=2)
+
+    variables = (
+      model_lib.Variable('a/kernel', (3, 3, 3, 4), model_lib.zeros),
+      model_lib.Variable('b/kernel', (3, 3, 4, 8), model_lib.zeros),
+    )
+    spec = dict(image=tf.TensorSpec([6, 6, 3]))
+    summed = _summed(model_lib.Model(variables, apply))
+    task = dataclasses.replace(summed, example_spec=spec, inputs=lambda batch: batch['image'])
+    cost = accounting.step_cost(task, trained, batch_size=5)
+    self.assertEqual(cost.activation_bytes // (4 * 5), kept)  # Beside the loss, less than a number an image.
+    forward = 36 * 9 * 3 * 4, 9 * 9 * 4 * 8
+    self.assertEqual(cost.forward_flops, 2 * 5 * sum(forward))
+    backward = trained[0] * (forward[0] + forward[1]) + trained[1] * forward[1]
+    self.assertEqual(cost.backward_flops, 2 * 5 * backward)
 
 
 class LstmTest(parameterized.TestCase):

@@ -8,6 +8,7 @@ from models import adapters
 from models import gradients as gradients_lib
 from models import language_task
 from models import lstm
+from models import resnet
 from models import transformer
 from models import weight as weight_lib
 
@@ -157,6 +158,13 @@ class ModelTest(parameterized.TestCase):
   def test_refuses(self, extend, arguments, message):
     with self.assertRaisesRegex(ValueError, message):
       extend(_TRANSFORMER, **arguments)
+
+  def test_refuses_convolutions_unless_others_are_named(self):
+    network = resnet.resnet(width=4, num_layers=1).classifier((8, 8, 1), 3)
+    with self.assertRaisesRegex(ValueError, 'embedding/kernel, the kernel of a convolution'):
+      adapters.with_lora(network, rank=1, alpha=1.0)
+    extended = adapters.with_lora(network, rank=1, alpha=1.0, on='^head/')
+    self.assertLen(extended.variables, len(network.variables) + 2)
 
   def test_refuses_the_same_addition_twice(self):
     with self.assertRaisesRegex(ValueError, 'already has'):

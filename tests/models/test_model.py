@@ -2,6 +2,7 @@
 
 from absl.testing import parameterized
 import numpy as np
+import tensorflow as tf
 
 from models import bert
 from models import catalog
@@ -104,6 +105,14 @@ class SubModelTest(parameterized.TestCase):
     self.assertEqual(units['bias'], model_lib.Units('neurons', 0, 5, copies=3))
     self.assertEqual(units['projection_kernel'], model_lib.Units('neurons', 0, 5))
     self.assertIsNone(units['projection_bias'])
+
+
+class InitializerTest(parameterized.TestCase):
+  @parameterized.named_parameters(('convolution', (3, 3, 20, 50), 180), ('dense', (180, 50), 180))
+  def test_he_normal_has_twice_the_variance_of_one_input(self, shape, inputs):
+    drawn = model_lib.he_normal(shape, tf.constant([0, 1], tf.int64)).numpy()
+    self.assertAlmostEqual(drawn.mean() * inputs**0.5, 0.0, delta=0.06)  # 9,000 draws of deviation 1.4.
+    self.assertAlmostEqual(drawn.var() * inputs, 2.0, delta=0.12)
 
 
 class VariableTest(parameterized.TestCase):

@@ -12,6 +12,8 @@ _Y = _RNG.normal(size=[5, 4]).astype(np.float32)
 _W = _RNG.normal(size=[3, 4]).astype(np.float32)
 _SCALE = _RNG.normal(size=[4]).astype(np.float32)
 _SEQUENCES = _RNG.normal(size=[2, 5, 4]).astype(np.float32)
+_IMAGES = _RNG.normal(size=[2, 5, 4, 2]).astype(np.float32)
+_KERNEL = _RNG.normal(size=[3, 3, 2, 3]).astype(np.float32)
 
 
 def _filtered(x, taps):
@@ -20,6 +22,17 @@ def _filtered(x, taps):
   for t in range(x.shape[1]):
     for lag in range(min(len(taps), t + 1)):
       y[:, t] += x[:, t - lag] * taps[len(taps) - 1 - lag]
+  return y
+
+
+def _convolved(x, kernel, stride):
+  """Images [batch, height, width, inputs] filtered by a kernel that is centred at pixels 0, stride, 2 stride, ..."""
+  rows, columns = kernel.shape[0] // 2, kernel.shape[1] // 2
+  padded = np.pad(x, [(0, 0), (rows, rows), (columns, columns), (0, 0)])
+  y = np.zeros([len(x), *x[0, ::stride, ::stride, 0].shape, kernel.shape[3]], np.float32)
+  for i, j in np.ndindex(*y.shape[1:3]):
+    window = padded[:, i * stride : i * stride + kernel.shape[0], j * stride : j * stride + kernel.shape[1]]
+    y[:, i, j] = np.einsum('nabc,abcd->nd', window, kernel)
   return y
 
 
@@ -40,6 +53,16 @@ _USES = (
     _W,
     lambda w: w.causal_convolution(tf.constant(_SEQUENCES[:, :2])),
     lambda w: _filtered(_SEQUENCES[:, :2], w),
+  ),
+  *(
+    (
+      f'convolution_{name}_stride_{stride}',
+      kernel,
+      lambda w, stride=stride: w.convolution(tf.constant(_IMAGES), stride),
+      lambda w, stride=stride: _convolved(_IMAGES, w, stride),
+    )
+    for name, kernel in (('of_pixels', _KERNEL[1:2, 1:2]), ('square', _KERNEL), ('of_rows', _KERNEL[:, 1:2]))
+    for stride in (1, 2)
   ),
   ('loop_product', _W, lambda w: w.loop_product(tf.constant(_X)), lambda w: _X @ w),
   ('as_a_tensor', _SCALE, lambda w: tf.linalg.matvec(_Y, w), lambda w: _Y @ w),
@@ -114,6 +137,25 @@ class WeightTest(parameterized.TestCase):
       self.assertIsNone(d_taps)
     else:
       np.testing.assert_array_equal(d_taps, [[2.0 * 1.0 + 4.0 * 2.0], [1.0 + 2.0 * 2.0 + 4.0 * 3.0]])
+
+  @parameterized.product(stride=[1, 2], size=[(5, 4), (4, 4), (1, 3)])
+  def test_the_gradient_of_images_is_that_of_tensorflow(self, stride, size):
+    x = tf.constant(_RNG.normal(size=[2, *size, 2]), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+      tape.watch(x)
+      weights = [make(tf.constant(_KERNEL)) for make in (weight_lib.Weight, weight_lib.Frozen)]
+      losses = [_loss([weight.convolution(x, stride)]) for weight in weights]
+    plain, frozen = (tape.gradient(loss, x) for loss in losses)
+    np.testing.assert_allclose(frozen, plain, rtol=1e-5, atol=1e-6)
+
+  def test_a_convolution_centres_its_kernel(self):
+    x, kernel = np.zeros([1, 4, 4, 1], np.float32), np.arange(9, dtype=np.float32).reshape([3, 3, 1, 1])
+    x[0, 2, 2] = 1.0
+    # Around (2, 2) each pixel sees it through the opposite tap; every second one is (0, 0), (0, 2), (2, 0) and (2, 2).
+    all_places = [[0, 0, 0, 0], [0, 8, 7, 6], [0, 5, 4, 3], [0, 2, 1, 0]]
+    weight = weight_lib.Weight(tf.constant(kernel))
+    np.testing.assert_array_equal(weight.convolution(tf.constant(x))[0, :, :, 0], all_places)
+    np.testing.assert_array_equal(weight.convolution(tf.constant(x), 2)[0, :, :, 0], [[0, 0], [0, 4]])
 
   def test_several_uses_of_one_weight_add_up(self):
     uses = [

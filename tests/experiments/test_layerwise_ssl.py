@@ -92,7 +92,7 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     (dict(partition='natural'), 'iid(clients='),
     (dict(rounds=3), '--rounds=3 must be a multiple of the 2 stages'),
     (dict(clients_per_round=4), '--clients_per_round=4, but only 3 clients train'),
-    (dict(dataset='digits(classes=[3])'), 'images of two classes at least'),
+    (dict(dataset='digits(classes=[3])'), 'examples of two classes at least'),
     (dict(model='vit(num_layers=2, patch_size=3)'), 'patch_size=3 must divide images of 8 x 8 pixels'),
   ],
 )

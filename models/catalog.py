@@ -1,6 +1,7 @@
 """The model catalogue: names in `--model` to builders. A new model is its file and one line here."""
 
 from models import bert
+from models import byol
 from models import conformer
 from models import lstm
 from models import resnet
@@ -27,6 +28,7 @@ VISION_MODELS = {
 }
 
 OBJECTIVES = {
+  'byol': byol.byol,
   'simclr': simclr.simclr,
   'simsiam': simsiam.simsiam,
 }

@@ -1,7 +1,10 @@
 """Losses on vectors of two views of the same images, which want to be alike.
 
-SimCLR: Chen et al. 2020 (arXiv 2002.05709); SimSiam: Chen & He 2020 (arXiv 2011.10566).
+SimCLR: Chen et al. 2020 (arXiv 2002.05709); SimSiam: Chen & He 2020 (arXiv 2011.10566); BYOL: Grill et al. 2020 (arXiv
+2006.07733).
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -52,6 +55,21 @@ def nearest(predicted: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
   """Tells, as float32 [batch], whether the target nearest to each prediction by cosine is its own; [batch, width] each."""
   scores = tf.matmul(_unit(predicted), _unit(target), transpose_b=True)
   return _is_nearest(scores, tf.range(tf.shape(predicted)[0]))
+
+
+def crossed(predictions: Sequence[tf.Tensor], targets: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+  """Compares what is predicted from each view with the target of the other view.
+
+  Args:
+    predictions: From first and second views, float32 [batch, width] each.
+    targets: Of first and second views.
+
+  Returns:
+    For each image, float32 [batch] each: `negative_cosine` and `nearest`, means over both views.
+  """
+  pairs = list(zip(predictions, reversed(targets), strict=True))
+  losses, correct = ([compare(*pair) for pair in pairs] for compare in (negative_cosine, nearest))
+  return sum(losses) / 2.0, sum(correct) / 2.0
 
 
 def _unit(x: tf.Tensor) -> tf.Tensor:

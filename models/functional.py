@@ -18,7 +18,12 @@ def functional_model(task: task_lib.Task, seed: int) -> tff.learning.models.Func
   Returns:
     A model over `(batch, batch)` pairs, where a batch holds the task's tensors with a leading axis: map client data
     with `lambda batch: (batch, batch)`. It never drops out.
+
+  Raises:
+    ValueError: For a task with a target, which TFF's own algorithms do not move.
   """
+  if task.target_momentum is not None:
+    raise ValueError("stock TFF cannot train a task with a target: use one of this suite's algorithms")
   batch_spec = collections.OrderedDict(
     (name, tf.TensorSpec([None, *spec.shape], spec.dtype)) for name, spec in task.example_spec.items()
   )

@@ -14,7 +14,12 @@ Gradients = tuple[tf.Tensor | None, ...]
 
 
 def gradients(
-  task: task_lib.Task, weights: model_lib.Weights, trained: Trained, batch: task_lib.Batch, seed: tf.Tensor | None
+  task: task_lib.Task,
+  weights: model_lib.Weights,
+  trained: Trained,
+  batch: task_lib.Batch,
+  seed: tf.Tensor | None,
+  target: model_lib.Weights | None = None,
 ) -> tuple[task_lib.Measures, Gradients]:
   """Differentiates the loss on a batch, loss_sum / weight_sum, with respect to the trained variables.
 
@@ -26,6 +31,7 @@ def gradients(
     trained: Which of them are trained, in the same order.
     batch: Tensors of the task's `example_spec` with a leading batch axis.
     seed: int64[2] for dropout, or None.
+    target: See `Task.evaluate`.
 
   Returns:
     The batch's measures, and for each variable: None where `trained` is False; its dense gradient where it is True;
@@ -37,7 +43,7 @@ def gradients(
       _used(variable, weight, tapped)
       for variable, weight, tapped in zip(task.model.variables, weights, taps, strict=True)
     ]
-    measures = task.evaluate(used, batch, seed)
+    measures = task.evaluate(used, batch, seed, target)
     loss = tf.math.divide_no_nan(measures['loss_sum'], measures['weight_sum'])
   outputs = [[] if tapped is None else [output for output, _ in tapped.uses] for tapped in taps]
   d_outputs = tape.gradient(loss, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -46,6 +46,11 @@ class Objective(abc.ABC):
     sizes.check_dimension('width', self.width)
     sizes.check_dimension('outputs', self.outputs)
 
+  @property
+  def target_momentum(self) -> float | None:
+    """See `models.task.Task`; `scores` then takes the pair of the outputs of `model` and of its target."""
+    return None
+
   @abc.abstractmethod
   def head_variables(self, feature_width: int) -> list[model_lib.Variable]:
     """Declares what `head` needs, under `head/`."""
@@ -56,7 +61,7 @@ class Objective(abc.ABC):
 
   @abc.abstractmethod
   def scores(self, outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns loss, and whether the other view is the nearest, of each image: float32 [batch], means over both views."""
+    """Returns the loss of each image, and whether the other view is the nearest, a mean over both: float32 [batch]."""
 
   def model(self, encoder: image_encoder.FeatureExtractor, image_shape: Sequence[int]) -> model_lib.Model:
     """Returns a model of float32 images [batch, height, width, channels] in [-1, 1] to what `scores` takes.
@@ -108,7 +113,8 @@ def build(objective: Objective, encoder: image_encoder.FeatureExtractor, image_s
       weight_sum=tf.cast(tf.shape(batch['image'])[0], tf.float32),
     )
 
-  return dataclasses.replace(image_task.build(objective.model(encoder, image_shape), image_shape), measure=measure)
+  task = image_task.build(objective.model(encoder, image_shape), image_shape)
+  return dataclasses.replace(task, measure=measure, target_momentum=objective.target_momentum)
 
 
 def mlp_variables(name: str, inputs: int, width: int, outputs: int) -> list[model_lib.Variable]:

@@ -48,11 +48,7 @@ class SimSiam(self_supervised_task.Objective):
 
   def scores(self, outputs: self_supervised_task.Outputs) -> tuple[tf.Tensor, tf.Tensor]:
     """See `Objective.scores`."""
-    first, second, first_target, second_target = outputs
-    crossed = ((first, second_target), (second, first_target))
-    losses = [contrastive.negative_cosine(predicted, target) for predicted, target in crossed]
-    correct = [contrastive.nearest(predicted, target) for predicted, target in crossed]
-    return sum(losses) / 2.0, sum(correct) / 2.0
+    return contrastive.crossed(outputs[:2], outputs[2:])
 
 
 def simsiam(

@@ -22,10 +22,13 @@ class Task:
     model: The model.
     example_spec: `tf.TensorSpec`s of one example without a batch axis; always holds an int64 `client_key`.
     inputs: From a batch to the model's inputs.
-    measure: From (outputs, batch) to `Measures`; the training loss is loss_sum / weight_sum.
+    measure: From (outputs, batch) to `Measures`; the training loss is loss_sum / weight_sum. For a task with a target,
+      outputs are the pair of the model's and its target's.
     is_language_model: Whether what is predicted are tokens, so that e to the loss is a perplexity.
     reindex: From (batch, int32 [vocabulary]: the new index of each token, 0 for those that are gone) to the batch for a
       model that holds a part of the vocabulary; None if the task knows no vocabulary.
+    target_momentum: For a task that compares the model with a target, the same model with an exponential moving average
+      of the weights: what of the average stays in each local step, in [0, 1). None for a task without.
   """
 
   model: model_lib.Model
@@ -34,19 +37,32 @@ class Task:
   measure: Callable[[tf.Tensor, Batch], Measures]
   is_language_model: bool = True
   reindex: Callable[[Batch, tf.Tensor], Batch] | None = None
+  target_momentum: float | None = None
 
-  def evaluate(self, weights: Sequence[tf.Tensor], batch: Batch, seed: tf.Tensor | None = None) -> Measures:
+  def evaluate(
+    self,
+    weights: Sequence[tf.Tensor],
+    batch: Batch,
+    seed: tf.Tensor | None = None,
+    target: Sequence[tf.Tensor] | None = None,
+  ) -> Measures:
     """Runs the model on a batch.
 
     Args:
       weights: In the order of `model.variables`.
       batch: Tensors of `example_spec` with a leading batch axis.
       seed: int64[2] for dropout while training, else None.
+      target: Weights of the target, if the task has one; None if they are `weights` themselves. No gradient flows
+        through it.
 
     Returns:
       The batch's measures.
     """
-    outputs = self.model.apply(self.model.by_name(weights), self.inputs(batch), seed)
+    inputs = self.inputs(batch)
+    outputs = self.model.apply(self.model.by_name(weights), inputs, seed)
+    if self.target_momentum is not None:
+      aims = outputs if target is None else self.model.apply(self.model.by_name(target), inputs, seed)
+      outputs = (outputs, tf.nest.map_structure(tf.stop_gradient, aims))
     return self.measure(outputs, batch)
 
 

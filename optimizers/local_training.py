@@ -8,18 +8,15 @@ those, and puts the update back where they were.
 """
 
 import collections
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
-from typing import Any
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from compression import slices
-from models import gradients
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
@@ -28,8 +25,8 @@ from optimizers import devices as devices_lib
 from optimizers import full_gradient
 from optimizers import held_part
 from optimizers import local_batches
-from optimizers import local_loop
 from optimizers import local_optimizer
+from optimizers import local_steps
 from optimizers import optimizer_slots
 from optimizers import randomness
 from optimizers import trainable
@@ -150,17 +147,11 @@ class LocalTraining:
       batches = batches.map(lambda batch: self.task.reindex(batch, held.positions('vocabulary')))
     task = dataclasses.replace(self.task, model=held.model)
     dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
-    task_of_step = self.devices.tiers[tier].depth_dropout.at_client(
-      task, held.take_flags(flags), received.round_seed, client_key
-    )
-    steps = _LocalSteps(task_of_step, self.optimizer, held.take_flags(flags), dropout_seed)
-    start = _own_start(
-      held.model,
-      weights,
-      held.take_flags(flags),
-      received.round_number,
-      seeds[randomness.Purpose.INITIAL_WEIGHTS],
-    )
+    own_flags = held.take_flags(flags)
+    depth_dropout = self.devices.tiers[tier].depth_dropout
+    task_of_step = depth_dropout.at_client(task, own_flags, received.round_seed, client_key)
+    steps = local_steps.LocalSteps(task_of_step, self.optimizer, own_flags, dropout_seed, task.target_momentum)
+    start = _own_start(held.model, weights, own_flags, received.round_number, seeds[randomness.Purpose.INITIAL_WEIGHTS])
     trained_weights, measures, num_examples = steps(batches, start, received.round_number, received.slots)
     gradient = ()
     if self.optimizer.is_shared:
@@ -229,45 +220,3 @@ class _Trained(NamedTuple):
   measures: task_lib.Measures
   num_examples: tf.Tensor
   encoding_seed: tf.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class _LocalSteps:
-  """The local steps of a client of one tier, of its model, which may differ from step to step in what it leaves out."""
-
-  task_of_step: Callable[[tf.Tensor], task_lib.Task]
-  optimizer: local_optimizer.LocalOptimizer
-  flags: Sequence[local_optimizer.Trained]
-  dropout_seed: tf.Tensor
-
-  def __call__(
-    self,
-    batches: tf.data.Dataset,
-    weights: tuple[tf.Tensor, ...],
-    round_number: tf.Tensor,
-    slots: Sequence[optimizer_slots.Slots],
-  ) -> tuple[tuple[tf.Tensor, ...], task_lib.Measures, tf.Tensor]:
-    """Runs the steps; returns all weights, the summed measures and the number of examples."""
-    chosen = [index for index, flag in enumerate(self.flags) if flag is not False]
-    chosen_flags = [self.flags[index] for index in chosen]
-
-    def merged(trained: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-      by_index = dict(zip(chosen, trained, strict=True))
-      return tuple(by_index.get(index, weight) for index, weight in enumerate(weights))
-
-    def step(state: Any, batch: task_lib.Batch) -> Any:
-      trained, optimizer_states, measures, num_examples, index = state
-      seed = tf.random.experimental.stateless_fold_in(self.dropout_seed, index)
-      batch_measures, found = gradients.gradients(self.task_of_step(index), merged(trained), self.flags, batch, seed)
-      found = [found[index] for index in chosen]
-      optimizer_states, trained = self.optimizer.next(optimizer_states, trained, found, chosen_flags, received)
-      measures = tf.nest.map_structure(tf.add, measures, batch_measures)
-      batch_size = tf.shape(batch['client_key'], tf.int64)[0]
-      return trained, optimizer_states, measures, num_examples + batch_size, index + 1
-
-    received = tuple(weights[index] for index in chosen)
-    states = self.optimizer.initialize(received, round_number, [slots[index] for index in chosen] if slots else ())
-    zero = tf.constant(0, tf.int64)
-    state = (received, states, task_lib.zero_measures(), zero, zero)
-    trained, _, measures, num_examples, _ = local_loop.fold(step, state, batches)
-    return merged(trained), measures, num_examples

@@ -100,7 +100,7 @@ class TargetTest(tf.test.TestCase, parameterized.TestCase):
     # The target is the model: the errors are -y, and the gradient of the kernel is -mean(x y) = -(1 * 3 + 2 * 1) / 2.
     batches = tiny_task.client([[1.0], [2.0]], [3.0, 1.0]).batch(1)
     weights, seed = (tf.constant([5.0]), tf.constant(1.0)), tf.constant([1, 2], tf.int64)
-    found = full_gradient.full_gradient(_task(0.8, 1), batches, weights, [True, False], seed)
+    found = full_gradient.full_gradient(lambda step: _task(0.8, 1), batches, weights, [True, False], seed)
     self.assertAllClose(found, [[-2.5], 0.0])
 
   @parameterized.named_parameters(

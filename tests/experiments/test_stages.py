@@ -1,6 +1,7 @@
 """Stages: what each trains, what clients receive once, and features that are worth something."""
 
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import uniform
 from compression import update_codec
+from data import client_key
 from data import digits
 from data import partitions
 from data import prepare_images
@@ -19,6 +21,7 @@ from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
+from models import self_supervised_task
 from models import simclr
 from models import vit
 
@@ -166,3 +169,26 @@ def test_features_are_those_of_the_encoder(tmp_path):
   expected[:, 0] = 2.0 * (images[:, 0, 5, 0] / 127.5 - 1.0)
   expected[:, [2, 3, 6, 7]] = 1.0
   np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_client_needs_what_its_draws_keep():
+  """The draws of training, with seeds by hand: those of the run and round, then the client's, then the purpose, 8."""
+  depth_dropout_stages = stages.layerwise(drop_rate=0.5, drop_per='client').of(3)
+  lesson_encoder = vit.vit(width=8, mlp_width=8, num_layers=3, num_heads=1, patch_size=4)
+  task = self_supervised_task.build(simclr.simclr(), lesson_encoder, (8, 8, 1))
+  names = [client_key.derive(name).client_id for name in ('a', 'b', 'c')]
+  plan = types.SimpleNamespace(population=types.SimpleNamespace(training_ids=sorted(names)))
+  config = types.SimpleNamespace(draw_seed=5, seed=5, rounds=4, clients_per_round=2)
+  needs = stage_runs._needs(plan, depth_dropout_stages[2], task, config)
+  fold_in = tf.random.experimental.stateless_fold_in
+  for number, needs_of_clients in enumerate(needs, start=1):
+    assert len(needs_of_clients) == 2
+    for client, parts in needs_of_clients.items():
+      seed = fold_in(tf.constant([5, 0], tf.int64), tf.constant(number, tf.int64))
+      for value in (client_key.of_id(client), 8):
+        seed = fold_in(seed, tf.constant(value, tf.int64))
+      kept = tf.random.stateless_uniform([2], seed).numpy() >= 0.5
+      assert parts == {'embedding', *(f'block_{index}' for index in (0, 1) if kept[index])}
+  assert len({frozenset(parts) for each in needs for parts in each.values()}) > 1
+  everything = stage_runs._needs(plan, stages.layerwise().of(3)[2], task, config)
+  assert [list(each.values()) for each in everything] == [[{'embedding', 'block_0', 'block_1'}] * 2] * 4

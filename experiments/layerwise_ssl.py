@@ -10,8 +10,8 @@ Question: what do clients save if each stage trains one block on top of frozen o
 The stages share --rounds equally. Clients keep what is frozen, and receive and send the newest block and the head only.
 At the end a linear classifier is trained on the features, in one place, with the labels of --probe_examples, and then,
 for --finetune_steps, the encoder with it. The training leaves metrics.csv of all stages, stages.png, summary.json and a
-folder for each stage in --output_dir; the same command continues it if it was interrupted. Encoders of images (vit) learn from two views of each, encoders of text (bert, distilbert) from tokens that
-are hidden at random.
+folder for each stage in --output_dir; the same command continues it if it was interrupted. Encoders of images (vit,
+resnet) learn from two views of each, encoders of text (bert, distilbert) from tokens that are hidden at random.
 """
 
 from collections.abc import Mapping
@@ -59,19 +59,25 @@ run_flags.specialize(
     _IMAGES.defaults['algorithm'],
     f'Who optimizes how, see experiments.language_model; of texts by default {_TEXT.defaults["algorithm"]}.',
   ),
-  clients_per_round=(0, None),
+  clients_per_round=(_IMAGES.defaults['clients_per_round'], None),
+  local_epochs=(_IMAGES.defaults['local_epochs'], None),
   batch_size=(64, None),
   eval_clients=(0, None),
   trainable=('all', 'Not for this binary: --stages says what clients train.'),
   devices=('alike', 'Not for this binary.'),
   pretrained=(None, 'Not for this binary.'),
-  rounds=(60, 'Federated rounds, which all stages share equally.'),
+  rounds=(
+    _IMAGES.defaults['rounds'],
+    f'Federated rounds, which all stages share equally; of texts by default {_TEXT.defaults["rounds"]}, of all clients, '
+    'with one local epoch.',
+  ),
 )
 _STAGES = flags.DEFINE_string(
   'stages',
   'layerwise',
   'How the encoder grows: layerwise(layers_per_stage=1), progressive(layers_per_stage=1), each with head="per_stage" or '
-  '"shared", or end_to_end.',
+  '"shared", or end_to_end. layerwise(drop_rate=0.5) leaves frozen blocks out at random, drop_per="step", "client" or '
+  '"round".',
 )
 _OBJECTIVE = flags.DEFINE_string(
   'objective',

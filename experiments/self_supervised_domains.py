@@ -183,7 +183,7 @@ class Domain:
 
   name: str
   catalogues: Mapping[str, Mapping[str, Callable[..., Any]]]
-  defaults: Mapping[str, str]
+  defaults: Mapping[str, str | int]
   check: Callable[[Any, Any], None]
   prepare: Callable[[Any, partitions.Partition, str | None], prepared_examples.PreparedExamples]
   lesson: type[Lesson]
@@ -241,9 +241,12 @@ IMAGES = Domain(
   name='images',
   catalogues=dict(dataset=data_catalog.IMAGE_DATASETS, model=catalog.VISION_MODELS, objective=catalog.OBJECTIVES),
   defaults=dict(
-    model='vit(width=64, mlp_width=256, num_layers=6, num_heads=4, patch_size=2)',
-    objective='simclr',
+    model='vit(width=64, mlp_width=128, num_layers=3, num_heads=4, patch_size=2)',
+    objective='simclr(flip=False, min_area=0.4)',
     algorithm='fed_avg(client_lr=0.3)',
+    clients_per_round=3,
+    local_epochs=10,
+    rounds=45,
   ),
   check=lambda encoder, source: None,
   prepare=_prepare_images,
@@ -261,6 +264,9 @@ TEXT = Domain(
     model='bert(width=64, mlp_width=256, num_layers=4, num_heads=4)',
     objective='masked_language',
     algorithm='fed_adam',
+    clients_per_round=0,
+    local_epochs=1,
+    rounds=60,
     vocabulary='docstrings',
   ),
   check=_check_encoder,

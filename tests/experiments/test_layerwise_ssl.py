@@ -26,6 +26,7 @@ def _flags(output_dir, **changes):
     partition='iid(clients=3)',
     clients_per_round=2,
     batch_size=20,
+    local_epochs=1,
     rounds=4,
     rounds_per_checkpoint=1,
     probe_examples=30,

@@ -7,8 +7,8 @@ In the paper the target lives as long as the training. Here it begins each round
 and ends with the round: clients keep nothing, and no target travels, so that it is never far behind. In evaluations the
 target is the model itself.
 
-As in SimSiam, z and both hidden layers are brought to zero mean and unit variance over the batch at hand, both views,
-where the paper has batch normalization in the hidden layers only.
+Where the paper has batch normalization, both hidden layers are brought to zero mean and unit variance over the batch at
+hand, both views, in evaluations too. Without that it maps all images to one point.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class BYOL(self_supervised_task.Objective):
   def head(self, weights: layers.Named, features: tf.Tensor) -> self_supervised_task.Outputs:
     """Returns predictions of first and second views, then their projections, float32 [batch, outputs] each."""
     standardized = self_supervised_task.standardized
-    projections = standardized(self_supervised_task.mlp(weights, 'head/projection', features, standardized))
+    projections = self_supervised_task.mlp(weights, 'head/projection', features, standardized)
     predictions = self_supervised_task.mlp(weights, 'head/prediction', projections, standardized)
     return (*tf.split(predictions, 2), *tf.split(projections, 2))
 

@@ -68,7 +68,7 @@ def _plain_outputs(task, weights, views):
   w = {name: weight.numpy().astype(np.float64) for name, weight in task.model.by_name(weights).items()}
   h = _product(w, 'embedding/patch', np.concatenate(views).reshape([2 * _BATCH, -1]))
   h = (h - h.mean(1, keepdims=True)) / np.sqrt(h.var(1, keepdims=True) + 1e-6)
-  z = _standardized(_plain_layer(w, 'head/projection', h * w['head/norm_scale'] + w['head/norm_bias']))
+  z = _plain_layer(w, 'head/projection', h * w['head/norm_scale'] + w['head/norm_bias'])
   return np.split(z, 2), np.split(_plain_layer(w, 'head/prediction', z), 2)
 
 

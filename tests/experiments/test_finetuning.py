@@ -19,6 +19,7 @@ from experiments import run
 from models import checkpoint
 from models import image_task
 from models import self_supervised_task
+from models import simclr
 from models import vit
 
 _LABELS = np.array([0, 1, 0, 0, 2, 0, 1, 1, 0], np.int32)
@@ -74,7 +75,7 @@ _MODEL = 'vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=4)'
 def test_begins_with_the_encoder_that_was_learned_and_a_new_head(tmp_path):
   source = digits.digits(classes=[0, 1, 2], max_examples=60)
   images = prepare_images.prepare(source, partitions.iid(clients=1), tmp_path / 'cache')
-  task = self_supervised_task.build(self_supervised_task.simclr(width=4, outputs=4), _ENCODER, images.image_shape)
+  task = self_supervised_task.build(simclr.simclr(width=4, outputs=4), _ENCODER, images.image_shape)
   (tmp_path / 'learned').mkdir()
   rng = np.random.default_rng(0)
   weights = {v.name: rng.normal(size=v.shape).astype(np.float32) for v in task.model.variables}

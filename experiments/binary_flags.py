@@ -3,6 +3,7 @@
 python -m experiments.binary_flags BINARY < cells.json
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import importlib
@@ -41,10 +42,29 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
   return json.loads(process.stdout.rpartition('\n')[2])
 
 
-def resolve(binary: str, known: Mapping[str, flags.Flag], cells: Sequence[tuple[str, Mapping[str, str]]]) -> list[dict]:
-  """Does what `settings` says, given the binary's flags by name and (name, flags) of each cell."""
+def resolve(
+  binary: str,
+  known: Mapping[str, flags.Flag],
+  cells: Sequence[tuple[str, Mapping[str, str]]],
+  defaults_for: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda given: {},
+) -> list[dict]:
+  """Does what `settings` says.
+
+  Args:
+    binary: Its name.
+    known: Its flags, by name.
+    cells: Name and flags of each run.
+    defaults_for: From the flags of a run to the defaults of others that depend on them.
+
+  Returns:
+    The settings of each run.
+
+  Raises:
+    UsageError: See `settings`.
+  """
   return [
     {name: flag.default for name, flag in known.items()}
+    | dict(defaults_for(texts))
     | {name: _value(binary, known, cell, name, text) for name, text in texts.items()}
     for cell, texts in cells
   ]
@@ -71,8 +91,9 @@ def main() -> None:
     raise launch.UsageError(
       f'{__package__}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
     )
+  defaults_for = [module.defaults_for] if hasattr(module, 'defaults_for') else []
   rest = {name: flag for name, flag in sorted(known.items()) if name not in ('output_dir', 'version')}
-  print('\n' + json.dumps(resolve(binary, rest, cells), default=str), end='')
+  print('\n' + json.dumps(resolve(binary, rest, cells, *defaults_for), default=str), end='')
 
 
 if __name__ == '__main__':

@@ -23,10 +23,14 @@ from experiments import client_process
 from experiments import client_round
 from experiments import launch
 from experiments import output
+from experiments import spec
+from models import catalog as models_catalog
 
 _MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
 _POLICIES = flags.DEFINE_string(
-  'policies', 'all; random(fraction=0.4); suffix(blocks=1)', "Arguments of --trainable, separated by ';'."
+  'policies',
+  'all; random(fraction=0.4); suffix(blocks=1)',
+  "Arguments of --trainable, or layerwise(blocks=1, drop_rate=0.5), separated by ';'.",
 )
 _VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
 _SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
@@ -76,6 +80,10 @@ def main() -> None:
 def _settings() -> list[client_round.Setting]:
   if _CHUNK_SIZE.value and not _OBJECTIVE.value:
     raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
+  if _OBJECTIVE.value and spec.parse(_MODEL.value)[0].name not in models_catalog.VISION_MODELS:
+    raise launch.UsageError(
+      f'--objective={_OBJECTIVE.value} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
+    )
   policies = [text.strip() for text in _POLICIES.value.split(';') if text.strip()]
   if not policies:
     raise launch.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")

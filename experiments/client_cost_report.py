@@ -18,7 +18,8 @@ the smallest and the largest process.
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
-the weights and the measured peak together; with a chunk size, that of a step in which the encoder sees a whole batch."""
+the weights and the measured peak together; of a step in which the
+encoder sees a whole batch, if there are chunks, and without the target of byol."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,11 +111,11 @@ def _images(setting: Setting) -> _Subject:
     return dict(image=image, label=generator.integers(0, setting.num_classes, [num_examples], np.int32))
 
   encoder = spec.build(setting.model, models_catalog.VISION_MODELS, 'model')
+  objective = setting.objective and spec.build(setting.objective, models_catalog.OBJECTIVES, 'objective')
   try:
-    if setting.objective is None:
+    if objective is None:
       task = image_task.build(encoder.classifier(image_shape, setting.num_classes), image_shape)
     else:
-      objective = spec.build(setting.objective, models_catalog.OBJECTIVES, 'objective')
       encoder = chunked_encoder.ChunkedEncoder(encoder, setting.chunk_size) if setting.chunk_size else encoder
       task = self_supervised_task.build(objective, encoder, image_shape)
   except ValueError as error:

@@ -58,7 +58,7 @@ def accuracies(
   examples = central_training.Examples(lesson.labelled('train'), lesson.labelled('heldout'))
   examples = few_labels.of(examples, num_examples, config.seed)
   return _probe(lesson, learned, examples, config.seed) | finetuning.accuracies(
-    lesson.classification(), examples, learned, lesson.examples.class_names, config, finetune_steps
+    lesson.classification(), examples, learned, lesson.describe_classifier(), config, finetune_steps
   )
 
 

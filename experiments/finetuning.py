@@ -21,7 +21,7 @@ def accuracies(
   task: task_lib.Task,
   examples: central_training.Examples,
   learned: checkpoint.Checkpoint,
-  class_names: tuple[str, ...],
+  description: checkpoint.Description,
   config: run.Config,
   steps: int,
 ) -> dict[str, float]:
@@ -31,7 +31,7 @@ def accuracies(
     task: Classification by the encoder.
     examples: With labels.
     learned: The encoder; its head, if it has one, is not taken over.
-    class_names: In the order of their numbers.
+    description: Of the model of the task.
     config: Of the run; its seed decides the classifier, the encoder that has learned nothing and the order of examples.
     steps: Number of batches; 0 for no fine-tuning.
 
@@ -45,7 +45,6 @@ def accuracies(
     return {}
   encoder = {name: value for name, value in learned.weights.items() if not name.startswith('head/')}
   start = pretrained.Start(dataclasses.replace(learned, weights=encoder))
-  description = dataclasses.replace(learned.description, class_names=class_names)
 
   def accuracy(folder: str, facts: dict[str, Any], begin: pretrained.Start | None) -> float:
     print(f'fine-tuning with labels: {folder}', flush=True)

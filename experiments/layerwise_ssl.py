@@ -118,7 +118,7 @@ def main() -> None:
   """Trains what the flags name, in stages, and probes it."""
   source, partition = run_flags.dataset(self_supervised_domains.DATASETS)
   _check_flags()
-  domain = self_supervised_domains.of(source)
+  domain = self_supervised_domains.of(flags.FLAGS.dataset)
   run_flags.specialize(**{name: (value, None) for name, value in domain.defaults.items()})
   encoder, objective = (domain.build(flag, flags.FLAGS[flag].value) for flag in ('model', 'objective'))
   domain.check(encoder, source)
@@ -140,6 +140,11 @@ def main() -> None:
     output.write_json(config.output_dir / 'summary.json', summary)
   print(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
+
+
+def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
+  """Returns the values of flags that nobody gives, where they depend on those that are given, as texts by name."""
+  return self_supervised_domains.of(given.get('dataset', flags.FLAGS['dataset'].default)).defaults
 
 
 def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an encoder's features are worth: a linear classifier on them, trained in one place with all labels."""
+"""What an encoder's features are worth: a linear classifier on them, trained in one place."""
 
 from collections.abc import Callable
 

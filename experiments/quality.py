@@ -53,6 +53,11 @@ def probed(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> lis
   return [*rows[:-1], {**rows[-1], PROBE.column: summary[PROBE.column]}]
 
 
+def is_judged(rows: Sequence[Mapping[str, Any]]) -> bool:
+  """Tells whether there is something to judge a run by; a training in stages is not before it is probed."""
+  return bool(evaluated(rows)) and ('stage' not in rows[0] or PROBE.column in rows[-1])
+
+
 def of(row: Mapping[str, Any]) -> Quality:
   """Returns what a run is judged by, given its last evaluated row: a probe, perplexity, which classifiers do not have, or
   accuracy.

@@ -92,6 +92,10 @@ class Lesson(abc.ABC):
     """Returns what encoder and a new classifier learn from `labelled` examples."""
 
   @abc.abstractmethod
+  def describe_classifier(self) -> checkpoint.Description:
+    """Says what is saved of the model of `classification`."""
+
+  @abc.abstractmethod
   def features(self, weights: layers.Named, batch: tf.Tensor) -> tf.Tensor:
     """Returns what the encoder makes of examples, int32 [batch, ...]: float32 [batch, width]."""
 
@@ -129,6 +133,9 @@ class ImageLesson(Lesson):
   def classification(self) -> task_lib.Task:
     return image_task.build(pretraining_images.classifier(self.encoder, self.examples), self.examples.image_shape)
 
+  def describe_classifier(self) -> checkpoint.Description:
+    return checkpoint.of_images(self.encoder.spec, self.examples.image_shape, self.examples.class_names)
+
 
 class TextLesson(Lesson):
   """Texts, of which some tokens are hidden, in the words of `experiments.pretrain`."""
@@ -155,11 +162,22 @@ class TextLesson(Lesson):
     return self.encoder.features(weights, batch, None)
 
   def classification(self) -> task_lib.Task:
-    model = self.encoder.classifier(self.examples.vocabulary_size, self.examples.num_classes)
+    model = self.encoder.classifier(self._num_rows, self.examples.num_classes)
     return classification_task.build(model, self.examples.sequence_length)
+
+  def describe_classifier(self) -> checkpoint.Description:
+    text = self.examples
+    return checkpoint.Description(
+      self.encoder.spec, self._num_rows, text.sequence_length, text.tokenizer.serialized, class_names=text.class_names
+    )
 
   def baselines(self, training: linear_probe.Labelled, heldout: linear_probe.Labelled) -> dict[str, float]:
     return {TF_IDF: text_baselines.bag_of_tokens(*training, *heldout)}
+
+  @property
+  def _num_rows(self) -> int:
+    """Of the table of tokens: all of them and the mask."""
+    return self.examples.vocabulary_size + 1
 
   @property
   def _num_targets(self) -> int:
@@ -200,9 +218,9 @@ class Domain:
     return spec.build(text, own, flag)
 
 
-def of(source: Any) -> Domain:
-  """Returns the domain of a source, which one of `DATASETS` has built."""
-  return IMAGES if isinstance(source, image_source.ImageSource) else TEXT
+def of(dataset: str) -> Domain:
+  """Returns the domain of a data set, as `--dataset` names it."""
+  return TEXT if spec.parse(dataset)[0].name in TEXT.catalogues['dataset'] else IMAGES
 
 
 def masked_language() -> Callable[..., task_lib.Task]:

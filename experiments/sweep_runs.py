@@ -115,7 +115,7 @@ class Runs:
     return [
       f'`{job.name}`',
       self.state(job),
-      quality.last(rows) if quality.evaluated(rows) else '',
+      quality.last(rows) if quality.is_judged(rows) else '',
       f'{rows[-1]["upload_bytes_total"] / 1e6:.1f}' if rows else '',
       f'{sum(seconds) / 60:.1f}' if seconds else '',
       self._failed.get(job.name, ''),

@@ -3,8 +3,9 @@
     z = a b costs 2 m k n forward; its backward pass costs the same once for a, if a trained variable lies below a, and
     once for b, if one lies below b. For a kernel that is the product of its own gradient, if it is trained.
 
-A convolution of images is such a product, of each place of the kernel with what it covers there. The products are those of the model's forward graph; the rule above adds the backward pass, without looking at what TensorFlow
-makes of it. Other operations count nothing, and nor does what a layer computes twice. What the backward pass keeps is
+A convolution of images is such a product, of each place of the kernel with what it covers there. The products are those
+of the model's forward graph; the rule above adds the backward pass, without looking at what TensorFlow makes of it. Other
+operations count nothing, and nor do what a layer computes twice and the target of a task. What the backward pass keeps is
 read off the traced gradients of `models.gradients`: see `kept_bytes`.
 """
 

@@ -4,7 +4,8 @@
     share of the gradients                                (Gao et al. 2021, arXiv 2101.06983, for contrastive losses)
 
 The loss still compares all images of a batch. What lies below the first trained block is computed once and its output
-kept; what is trained runs forward twice. Dropout draws by chunk.
+kept; what is trained runs forward twice, and a target all over again. Dropout draws
+by chunk.
 """
 
 from collections.abc import Callable

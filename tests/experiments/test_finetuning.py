@@ -64,8 +64,9 @@ def test_refuses_what_there_is_not(num_examples):
 def _finetune(output_dir, learned, images, steps):
   task = image_task.build(_ENCODER.classifier(images.image_shape, 3), images.image_shape)
   examples = pretraining_images.examples(images, 0, 0)
+  description = checkpoint.of_images(_MODEL, images.image_shape, images.class_names)
   config = run.Config(output_dir, seed=5, settings=dict(seed=5))
-  return task, examples, finetuning.accuracies(task, examples, learned, images.class_names, config, steps)
+  return task, examples, finetuning.accuracies(task, examples, learned, description, config, steps)
 
 
 _ENCODER = vit.vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=4)

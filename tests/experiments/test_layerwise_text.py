@@ -100,13 +100,30 @@ def test_blocks_learn_hidden_tokens_and_start_a_classifier(authors, vocabulary, 
     assert name.startswith('head/') or (begun.weights[name] == value).all(), name
 
 
-def test_a_distilbert_learns_all_blocks_at_once(authors, vocabulary, environment, tmp_path):
-  changes = dict(model=f'distilbert({_MODEL})', stages='end_to_end', rounds=1)
+def test_a_distilbert_learns_all_blocks_at_once_and_is_fine_tuned(authors, vocabulary, environment, tmp_path):
+  changes = dict(model=f'distilbert({_MODEL})', stages='end_to_end', rounds=1, probe_examples=30, finetune_steps=2)
   done = _run(tmp_path / 'run', authors, vocabulary, environment, **changes)
   assert done.returncode == 0, done.stderr
   rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
   assert [row['eval/perplexity'] > 1 for row in rows] == [True, True]
   assert rows[1]['eval/perplexity'] < rows[0]['eval/perplexity']
+  summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert 0 <= summary['finetune/accuracy'] <= 1 and 0 <= summary['finetune/accuracy_random'] <= 1
+  finetuned = tmp_path / 'run' / 'finetuned'
+  begun = binaries.run(
+    'experiments.text_classification',
+    [
+      f'--pretrained={finetuned}',
+      '--model=distilbert',
+      f'--dataset={authors}',
+      '--rounds=0',
+      f'--output_dir={tmp_path / "begun"}',
+    ],
+    environment,
+  )
+  assert begun.returncode == 0, begun.stderr
+  for name, value in checkpoint.load(finetuned).weights.items():
+    np.testing.assert_array_equal(checkpoint.load(tmp_path / 'begun').weights[name], value)
 
 
 @pytest.mark.parametrize(

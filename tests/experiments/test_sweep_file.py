@@ -176,6 +176,21 @@ def test_flags_of_a_run_are_read_as_the_binary_would():
   ]
 
 
+def test_defaults_may_depend_on_what_is_given():
+  cells = [('a', {'rounds': '3'}), ('c', {'seed': '1'})]
+  found = binary_flags.resolve(
+    'b', _known(rounds=9, seed=0, epochs=1), cells, lambda given: dict(epochs=len(given) + 4, rounds=7)
+  )
+  assert found == [{'rounds': 3, 'seed': 0, 'epochs': 5}, {'rounds': 7, 'seed': 1, 'epochs': 5}]
+
+
+def test_stages_of_texts_have_defaults_of_their_own():
+  texts, images = (sweep_file.Cell(name, dict(dataset=name)) for name in ('docstring_packages', 'digits'))
+  of_texts, of_images = binary_flags.settings(sweep_file.Sweep('layerwise_ssl', [texts, images]))
+  assert of_texts['objective'] == 'masked_language' and of_texts['local_epochs'] == 1
+  assert of_images['objective'].startswith('simclr(') and of_images['local_epochs'] == 10
+
+
 @pytest.mark.parametrize(
   ('texts', 'expected'),
   [

@@ -116,8 +116,8 @@ def _images(setting: Setting) -> _Subject:
     if objective is None:
       task = image_task.build(encoder.classifier(image_shape, setting.num_classes), image_shape)
     else:
-      encoder = chunked_encoder.ChunkedEncoder(encoder, setting.chunk_size) if setting.chunk_size else encoder
-      task = self_supervised_task.build(objective, encoder, image_shape)
+      chunked = chunked_encoder.by_chunks(encoder, setting.chunk_size)
+      task = self_supervised_task.build(objective, chunked, image_shape)
   except ValueError as error:
     raise spec.SpecError(f'model {setting.model!r}: {error}') from error
   return _Subject(task.model, lambda held: dataclasses.replace(task, model=held), draw)

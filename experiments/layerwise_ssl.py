@@ -63,6 +63,7 @@ run_flags.specialize(
   local_epochs=(_IMAGES.defaults['local_epochs'], None),
   batch_size=(64, None),
   eval_clients=(0, None),
+  download=('identity', 'How weights are encoded on their way down, as --upload.'),
   trainable=('all', 'Not for this binary: --stages says what clients train.'),
   devices=('alike', 'Not for this binary.'),
   pretrained=(None, 'Not for this binary.'),

@@ -115,9 +115,7 @@ class ImageLesson(Lesson):
   examples: labelled_images.LabelledImages
 
   def build_task(self, num_blocks: int) -> task_lib.Task:
-    encoder = self.of_depth(num_blocks)
-    if self.chunk_size:
-      encoder = chunked_encoder.ChunkedEncoder(encoder, self.chunk_size)
+    encoder = chunked_encoder.by_chunks(self.of_depth(num_blocks), self.chunk_size)
     return self_supervised_task.build(self.objective, encoder, self.examples.image_shape)
 
   def describe(self, num_blocks: int) -> checkpoint.Description:

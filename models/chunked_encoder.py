@@ -65,6 +65,11 @@ class ChunkedEncoder(image_encoder.FeatureExtractor):
     return _rematerialized(above, weights, x, seed, self.chunk_size)
 
 
+def by_chunks(encoder: image_encoder.ImageEncoder, chunk_size: int) -> image_encoder.FeatureExtractor:
+  """Returns the encoder, applied to chunks of so many images; itself for 0, which stands for all at once."""
+  return ChunkedEncoder(encoder, chunk_size) if chunk_size else encoder
+
+
 def _num_frozen_blocks(weights: layers.Named) -> int | None:
   """Returns how many of the first blocks nobody trains; None if the embedding is trained, or nothing is known."""
   trained = {model_lib.block_of(name) for name, weight in weights.items() if weight_lib.is_trained(weight)}

@@ -4,6 +4,7 @@ import collections
 
 import tensorflow as tf
 
+from models import cross_entropy
 from models import language_task
 from models import model as model_lib
 from models import task as task_lib
@@ -43,10 +44,9 @@ def class_measures(logits: tf.Tensor, labels: tf.Tensor) -> task_lib.Measures:
   Returns:
     `Measures`.
   """
-  losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-  correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
+  losses, correct = cross_entropy.of_targets(logits, labels)
   return collections.OrderedDict(
     loss_sum=tf.reduce_sum(losses),
-    correct_sum=tf.reduce_sum(tf.cast(correct, tf.float32)),
+    correct_sum=tf.reduce_sum(correct),
     weight_sum=tf.cast(tf.size(labels), tf.float32),
   )

@@ -4,6 +4,7 @@ import collections
 
 import tensorflow as tf
 
+from models import cross_entropy
 from models import model as model_lib
 from models import task as task_lib
 
@@ -47,8 +48,7 @@ def token_measures(logits: tf.Tensor, targets: tf.Tensor) -> task_lib.Measures:
     `Measures`.
   """
   mask = tf.cast(tf.not_equal(targets, PADDING), tf.float32)  # In a TFF graph `!=` compares identity.
-  losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-  correct = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), targets), tf.float32)
+  losses, correct = cross_entropy.of_targets(logits, targets)
   return collections.OrderedDict(
     loss_sum=tf.reduce_sum(losses * mask),
     correct_sum=tf.reduce_sum(correct * mask),

@@ -66,6 +66,16 @@ def of_this_machine(num_parameters: int, clients_per_round: int) -> int:
   return at_once
 
 
+def threads_per_client(clients_per_round: int) -> int:
+  """Returns how many threads should share an operation of one client, so that a round keeps all processors busy.
+
+  It does not depend on memory: with one thread, products of wide layers differ in their last bits from those of several,
+  and a run that is continued when less memory is available must not.
+  """
+  num_processors = len(os.sched_getaffinity(0))
+  return num_processors // min(num_processors, clients_per_round)
+
+
 def available_bytes(root: pathlib.Path = pathlib.Path('/')) -> int:
   """Returns how much memory this process and its children can still take.
 

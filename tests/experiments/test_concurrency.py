@@ -37,6 +37,12 @@ def test_a_round_that_does_not_fit_this_machine_is_announced(capsys):
   assert capsys.readouterr().err == ''
 
 
+@pytest.mark.parametrize(('processors', 'clients', 'expected'), [(2, 10, 1), (2, 1, 2), (64, 10, 6), (1, 1, 1)])
+def test_threads_of_a_client_share_the_processors(monkeypatch, processors: int, clients: int, expected: int):
+  monkeypatch.setattr(concurrency.os, 'sched_getaffinity', lambda _: set(range(processors)))
+  assert concurrency.threads_per_client(clients) == expected
+
+
 def _write(root: pathlib.Path, files: dict[str, str]) -> None:
   for name, text in files.items():
     (root / name).parent.mkdir(parents=True, exist_ok=True)

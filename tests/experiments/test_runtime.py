@@ -231,7 +231,11 @@ class LocalRuntimeTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     log_path = _temporary_directory(self) / 'worker.log'
-    self.worker = self.enter_context(runtime.local_runtime(log_path, max_concurrent_calls=2))
+    self.worker = self.enter_context(runtime.local_runtime(log_path, max_concurrent_calls=2, threads_per_call=3))
+
+  def test_runs_an_operation_on_so_many_threads(self):
+    settings = pathlib.Path(f'/proc/{self.worker.pid}/environ').read_bytes().split(b'\0')
+    self.assertIn(b'TF_NUM_INTRAOP_THREADS=3', settings)
 
   def test_runs_data_sets_of_more_clients_than_the_limit(self):
     self.assertEqual(_sum_of_sequences([tf.data.Dataset.range(n) for n in range(6)]), 20)  # 0 + 0 + 1 + 3 + 6 + 10

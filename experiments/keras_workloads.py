@@ -27,4 +27,12 @@ def w2() -> tf.keras.Model:
   return tf.keras.Model(tokens, tf.keras.layers.Dense(VOCABULARY_SIZE)(x))
 
 
-WORKLOADS = {'W1': w1, 'W2': w2}
+def w() -> tf.keras.Model:
+  """Embedding of 96, LSTM of 670 cells, dense layer of 96, output over 10,004 words (Reddi et al. 2020, arXiv 2003.00295)."""
+  tokens = tf.keras.Input([SEQUENCE_LENGTH], dtype=tf.int32)
+  x = tf.keras.layers.Embedding(10_004, 96)(tokens)
+  x = tf.keras.layers.LSTM(670, return_sequences=True)(x)
+  return tf.keras.Model(tokens, tf.keras.layers.Dense(10_004)(tf.keras.layers.Dense(96)(x)))
+
+
+WORKLOADS = {'W1': w1, 'W2': w2, 'W': w}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -25,6 +26,7 @@ from experiments import spec
 from models import catalog as models_catalog
 from models import checkpoint
 from models import model as model_lib
+from models import precision
 from optimizers import algorithms
 from optimizers import catalog as optimizers_catalog
 from optimizers import client_dropout as client_dropout_lib
@@ -121,6 +123,13 @@ _LOCAL_EPOCHS = flags.DEFINE_integer(
 _MAX_EXAMPLES = flags.DEFINE_integer(
   'max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1
 )
+_PRECISION = flags.DEFINE_enum(
+  'precision',
+  'float32',
+  precision.PRECISIONS,
+  'Of the factors of matrix products on clients; weights, sums and evaluations stay in float32. bfloat16 is faster for '
+  'models with wide layers or a large vocabulary, where the processor has instructions for it (amx_bf16, avx512_bf16).',
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw of the run.', 0, 2**32 - 1)
 _ROUNDS_PER_EVAL = flags.DEFINE_integer(
   'rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1
@@ -153,8 +162,8 @@ def model(models: Mapping[str, Callable[..., Any]] = models_catalog.LANGUAGE_MOD
 
 
 def algorithm() -> algorithms.Algorithm:
-  """Builds what `--algorithm` names."""
-  return algorithm_specs.build(_ALGORITHM.value)
+  """Builds what `--algorithm` names, in the precision of `--precision`."""
+  return dataclasses.replace(algorithm_specs.build(_ALGORITHM.value), precision=_PRECISION.value)
 
 
 def devices() -> devices_lib.Devices:

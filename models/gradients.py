@@ -38,9 +38,9 @@ def gradients(
     where it is a tensor, the dense gradient if that is true and float32 [0] if not, so the static shape is unknown.
   """
   with tf.GradientTape(watch_accessed_variables=False) as tape:
-    taps = [_tapped(weight, flag, tape) for weight, flag in zip(weights, trained, strict=True)]
+    taps = [_tapped(weight, flag, tape, task.precision) for weight, flag in zip(weights, trained, strict=True)]
     used = [
-      _used(variable, weight, tapped)
+      _used(variable, weight, tapped, task.precision)
       for variable, weight, tapped in zip(task.model.variables, weights, taps, strict=True)
     ]
     measures = task.evaluate(used, batch, seed, target)
@@ -53,16 +53,20 @@ def gradients(
   )
 
 
-def _tapped(weight: tf.Tensor, flag: bool | tf.Tensor, tape: tf.GradientTape) -> weight_lib.Tapped | None:
+def _tapped(
+  weight: tf.Tensor, flag: bool | tf.Tensor, tape: tf.GradientTape, precision: str
+) -> weight_lib.Tapped | None:
   if tf.is_tensor(flag) or flag:
-    return weight_lib.Tapped(weight, tape)
+    return weight_lib.Tapped(weight, tape, precision)
   return None
 
 
-def _used(variable: model_lib.Variable, weight: tf.Tensor, tapped: weight_lib.Tapped | None) -> weight_lib.Value:
+def _used(
+  variable: model_lib.Variable, weight: tf.Tensor, tapped: weight_lib.Tapped | None, precision: str
+) -> weight_lib.Value:
   """What the model gets; an additive weight is watched itself, because its gradient is no product."""
   if tapped is None:
-    return weight_lib.Frozen(weight)
+    return weight_lib.Frozen(weight, precision)
   return tf.convert_to_tensor(tapped) if variable.is_additive else tapped
 
 

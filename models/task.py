@@ -29,6 +29,7 @@ class Task:
       model that holds a part of the vocabulary; None if the task knows no vocabulary.
     target_momentum: For a task that compares the model with a target, the same model with an exponential moving average
       of the weights: what of the average stays in each local step, in [0, 1). None for a task without.
+    precision: In which products of weights are formed while they are trained: see `models.precision`.
   """
 
   model: model_lib.Model
@@ -38,6 +39,7 @@ class Task:
   is_language_model: bool = True
   reindex: Callable[[Batch, tf.Tensor], Batch] | None = None
   target_momentum: float | None = None
+  precision: str = 'float32'
 
   def evaluate(
     self,

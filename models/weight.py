@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models import precision as precision_lib
+
 Gradient = Callable[[tf.Tensor], tf.Tensor]  # From the gradient of a use's output to that of the weight.
 
 
@@ -23,10 +25,12 @@ class Weight:
 
   Attributes:
     tensor: The value.
+    precision: In which its products are formed: see `models.precision`.
   """
 
-  def __init__(self, tensor: tf.Tensor):
+  def __init__(self, tensor: tf.Tensor, precision: str = 'float32'):
     self.tensor = tensor
+    self.precision = precision
 
   @property
   def shape(self) -> tf.TensorShape:
@@ -40,14 +44,14 @@ class Weight:
 
   def product(self, x: tf.Tensor) -> tf.Tensor:
     """Multiplies `x` [n, inputs] by a weight [inputs, outputs]."""
-    output = tf.matmul(x, self.tensor)
+    output = precision_lib.product(x, self.tensor, self.precision)
     self.tap_product(x, output)
     return output
 
   def transposed_product(self, x: tf.Tensor) -> tf.Tensor:
     """Multiplies `x` [n, outputs] by the transpose of a weight [inputs, outputs]."""
-    output = tf.matmul(x, self.tensor, transpose_b=True)
-    self.tap(output, lambda d_output: tf.matmul(d_output, x, transpose_a=True))
+    output = precision_lib.product(x, self.tensor, self.precision, transpose_b=True)
+    self.tap(output, lambda d_output: precision_lib.product(d_output, x, self.precision, transpose_a=True))
     return output
 
   def rows(self, indices: tf.Tensor) -> tf.Tensor:
@@ -83,7 +87,7 @@ class Weight:
     return _convolved(x, self.tensor, stride)
 
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
-    """Does `product` inside a loop, where nothing can be tapped.
+    """Does `product` inside a loop, where nothing can be tapped, in float32: few rows gain nothing by a lower precision.
 
     The layer calls `watch` before the loop and `tap_product` after it, on a tensor that is added to this product.
     """
@@ -102,14 +106,17 @@ class Weight:
 
   def tap_product(self, x: tf.Tensor, output: tf.Tensor) -> None:
     """Records that `x` [..., inputs] times this weight [inputs, outputs] gave, or was added to, `output`."""
-    self.tap(output, lambda d_output: tf.matmul(_matrix(x), _matrix(d_output), transpose_a=True))
+    self.tap(
+      output,
+      lambda d_output: precision_lib.product(_matrix(x), _matrix(d_output), self.precision, transpose_a=True),
+    )
 
 
 class Frozen(Weight):
   """A weight that is not trained: no tape watches it, and no loop over it forms its gradient."""
 
-  def __init__(self, tensor: tf.Tensor):
-    super().__init__(tf.identity(tensor))  # The gradient of a loop cannot capture an eager tensor.
+  def __init__(self, tensor: tf.Tensor, precision: str = 'float32'):
+    super().__init__(tf.identity(tensor), precision)  # The gradient of a loop cannot capture an eager tensor.
 
   def causal_convolution(self, x: tf.Tensor) -> tf.Tensor:
     """See `Weight.causal_convolution`; the gradient is that with respect to `x` alone."""
@@ -135,8 +142,8 @@ class Tapped(Frozen):
     uses: The uses so far: outputs, and functions from their gradients to that of the weight.
   """
 
-  def __init__(self, tensor: tf.Tensor, tape: tf.GradientTape):
-    super().__init__(tensor)
+  def __init__(self, tensor: tf.Tensor, tape: tf.GradientTape, precision: str = 'float32'):
+    super().__init__(tensor, precision)
     self.uses: list[tuple[tf.Tensor, Gradient]] = []
     self._tape = tape
     self._converted = tf.identity(tensor)  # Watching the tensor itself would count its tapped uses twice.

@@ -62,11 +62,13 @@ class Algorithm:
     client_optimizer: Of the local steps.
     server_optimizer: Of the step along the mean update.
     server_schedule: Of its learning rate over rounds.
+    precision: In which clients form the products of weights: see `models.precision`. Evaluations form them in float32.
   """
 
   client_optimizer: local_optimizer.LocalOptimizer
   server_optimizer: tff.learning.optimizers.Optimizer
   server_schedule: schedules.Schedule = schedules.CONSTANT
+  precision: str = 'float32'
 
   def __call__(
     self,
@@ -104,7 +106,14 @@ class Algorithm:
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
-      task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
+      dataclasses.replace(task, precision=self.precision),
+      self.client_optimizer,
+      batches,
+      devices,
+      layouts,
+      seed,
+      client_dropout,
+      client_weighting,
     )
     sources = slice_source.build(model, layouts, selection, rebuilds)
     distributor = broadcast.build_broadcast(

@@ -6,19 +6,21 @@
     python -m experiments.benchmark --what=scale --output_dir=runs/scale
 
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
-`training` runs rounds of the same Keras models, then a tiny model for 200 rounds, and prints the slope of both
-processes' memory. `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
+`training` runs rounds of three models, in the suite's layers and in Keras', prints where the time of a local step goes,
+then runs a tiny model for 200 rounds, and prints the slope of both processes' memory. `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
 the cache (a few minutes, half a gigabyte), and then `--memory_rounds` rounds of 50 clients for the slope of memory.
 """
 
+import os
 import pathlib
 import tempfile
 
 from absl import flags
 
 from experiments import benchmark_codecs
+from experiments import benchmark_rounds
 from experiments import benchmark_scale
 from experiments import benchmark_select
 from experiments import benchmark_training
@@ -28,6 +30,15 @@ from experiments import output
 from experiments import runtime
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select', 'scale'], 'What to measure.')
+_AGAINST = flags.DEFINE_multi_enum(
+  'against',
+  list(benchmark_rounds.AGAINST),
+  list(benchmark_rounds.AGAINST),
+  'With whom `training` compares: stock TFF, a plain Keras loop.',
+)
+_CORES = flags.DEFINE_integer(
+  'cores', 2, 'Processors that all contenders share; the rest is left alone.', lower_bound=1
+)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Measured turns of each contender, after one to warm up.', lower_bound=1)
 _MEMORY_ROUNDS = flags.DEFINE_integer(
   'memory_rounds', 200, 'Rounds of the memory measurement of `training` and `scale`; 0 leaves it out.', lower_bound=0
@@ -38,6 +49,7 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture of
 
 def main() -> None:
   """Measures what `--what` names and prints it."""
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: _CORES.value])
   if _WHAT.value == 'codecs':
     benchmark_codecs.print_table(_REPEATS.value)
   with tempfile.TemporaryDirectory() as name:
@@ -50,7 +62,7 @@ def main() -> None:
       elif _WHAT.value == 'scale':
         _measure_scale(folder, worker)
       else:
-        benchmark_training.compare_speed(folder, _REPEATS.value)
+        benchmark_training.compare_speed(folder, _REPEATS.value, _AGAINST.value)
         if _MEMORY_ROUNDS.value:
           benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
 

@@ -97,7 +97,7 @@ class Algorithm:
     Raises:
       ValueError: If the devices' policies, the selection and the algorithm do not fit the model or each other.
     """
-    model = task.model
+    model, task = task.model, dataclasses.replace(task, precision=self.precision)
     self.check(model, communication, devices)
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
@@ -106,14 +106,7 @@ class Algorithm:
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
-      dataclasses.replace(task, precision=self.precision),
-      self.client_optimizer,
-      batches,
-      devices,
-      layouts,
-      seed,
-      client_dropout,
-      client_weighting,
+      task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
     )
     sources = slice_source.build(model, layouts, selection, rebuilds)
     distributor = broadcast.build_broadcast(

@@ -1,6 +1,7 @@
 """Algorithms agree with plain NumPy and with stock TFF, and disturbing clients do not disturb them."""
 
 import collections
+import dataclasses
 
 from absl.testing import parameterized
 import numpy as np
@@ -18,6 +19,7 @@ from models import transformer
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
+from tests import tiny_language
 from tests import tiny_task
 from tests.optimizers import plain_fed_avg
 
@@ -142,6 +144,17 @@ class AlgorithmsTest(parameterized.TestCase):
 
     np.testing.assert_array_equal(trained(1), trained(1))
     self.assertTrue(np.any(trained(1) != trained(2)))
+
+  def test_clients_multiply_in_the_precision_of_the_algorithm(self):
+    def trained(precision):
+      algorithm = dataclasses.replace(fed_opt.fed_avg(client_lr=0.1), precision=precision)
+      process = algorithm(tiny_language.task(), _PLAIN, local_batches.LocalBatches(batch_size=2), 0)
+      return process.next(process.initialize(), [tiny_language.client(1)]).state.global_model_weights.trainable
+
+    for exact, rounded in zip(trained('float32'), trained('bfloat16'), strict=True):
+      self.assertEqual(rounded.dtype, np.float32)
+      np.testing.assert_allclose(rounded, exact, atol=0.01)
+    self.assertTrue(np.any(rounded != exact))
 
   @parameterized.parameters(
     dict(client_lr=0.0),

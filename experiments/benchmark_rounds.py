@@ -1,0 +1,129 @@
+"""The contenders of the speed benchmark: rounds over the same clients, which train the same function of the same weights."""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from compression import codec as codec_lib
+from compression import uniform
+from compression import update_codec
+from experiments import keras_workloads
+from experiments import lean_workloads
+from models import keras_bridge
+from models import language_task
+from models import task as task_lib
+from optimizers import algorithms
+from optimizers import devices
+from optimizers import fed_opt
+from optimizers import local_batches
+from optimizers import policies
+
+BATCH_SIZE, CLIENT_LR = 16, 0.1
+STOCK_TFF, KERAS_LOOP, SUITE = 'stock TFF', 'plain Keras loop', 'leanfed'
+EFFICIENT = 'leanfed, 8 bits up, 40 % trained'
+AGAINST = {'tff': STOCK_TFF, 'keras': KERAS_LOOP}
+
+_LENGTH = keras_workloads.SEQUENCE_LENGTH
+_BATCH = tf.TensorSpec([None, _LENGTH], tf.int32)
+
+Clients = tff.simulation.datasets.ClientData
+Round = Callable[[], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+  """A model and its clients.
+
+  Attributes:
+    name: In `keras_workloads.WORKLOADS`.
+    clients: Who train it.
+  """
+
+  name: str
+  clients: Clients
+
+  def task(self) -> task_lib.Task:
+    """Returns what the suite trains, in its own layers."""
+    return language_task.build(lean_workloads.of_keras(self.name, self._keras_model()), _LENGTH)
+
+  def contenders(self, against: list[str]) -> dict[str, Round]:
+    """Returns what does a round, by name: of `AGAINST` those that are asked for, and the suite's."""
+    task = self.task()
+    others = {STOCK_TFF: self._stock_round, KERAS_LOOP: self._keras_loop}
+    efficient = algorithms.Communication(upload=update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)])))
+    part = devices.Devices((policies.random(fraction=0.4),))
+    return {
+      **{AGAINST[name]: others[AGAINST[name]]() for name in against},
+      "leanfed, Keras' layers": suite_round(language_task.build(self._keras_model(), _LENGTH), self.clients),
+      SUITE: suite_round(task, self.clients),
+      EFFICIENT: suite_round(task, self.clients, communication=efficient, devices=part),
+      'leanfed, bfloat16': suite_round(task, self.clients, precision='bfloat16'),
+    }
+
+  def _build(self) -> tf.keras.Model:
+    return keras_workloads.WORKLOADS[self.name]()
+
+  def _keras_model(self):
+    return keras_bridge.from_keras(self._build, _BATCH)
+
+  def _stock_round(self) -> Round:
+    def model_fn() -> tff.learning.models.VariableModel:
+      return tff.learning.models.from_keras_model(self._build(), loss=_loss(), input_spec=(_BATCH, _BATCH))
+
+    process = tff.learning.algorithms.build_weighted_fed_avg(
+      model_fn, client_optimizer_fn=tff.learning.optimizers.build_sgdm(CLIENT_LR)
+    )
+    return _advance(process, self.clients.preprocess(_batched))
+
+  def _keras_loop(self) -> Round:
+    """One client after the other in a plain training loop, from the same weights; nothing is added up."""
+    model, loss = self._build(), _loss()
+    start = [tf.identity(variable) for variable in model.trainable_variables]
+
+    @tf.function(autograph=False)
+    def step(inputs: tf.Tensor, targets: tf.Tensor) -> None:
+      with tf.GradientTape() as tape:
+        value = loss(targets, model(inputs, training=True))
+      for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(value, model.trainable_variables), strict=True
+      ):
+        variable.assign_sub(CLIENT_LR * tf.convert_to_tensor(gradient))
+
+    def advance() -> None:
+      for client_id in self.clients.client_ids:
+        for variable, value in zip(model.trainable_variables, start, strict=True):
+          variable.assign(value)
+        for inputs, targets in _batched(self.clients.create_tf_dataset_for_client(client_id)):
+          step(inputs, targets)
+
+    return advance
+
+
+def suite_round(task: task_lib.Task, clients: Clients, precision: str = 'float32', **rest: Any) -> Round:
+  """Returns what does a round of FedAvg of a task; `rest` goes to the algorithm."""
+  algorithm = dataclasses.replace(fed_opt.fed_avg(client_lr=CLIENT_LR), precision=precision)
+  communication = rest.pop('communication', algorithms.Communication())
+  process = algorithm(task, communication, local_batches.LocalBatches(BATCH_SIZE), 0, **rest)
+  return _advance(process, clients)
+
+
+def _advance(process: tff.learning.templates.LearningProcess, clients: Clients) -> Round:
+  composed = tff.simulation.compose_dataset_computation_with_learning_process(clients.dataset_computation, process)
+  held: list[Any] = [composed.initialize()]
+
+  def advance() -> None:
+    held[0] = composed.next(held[0], clients.client_ids).state
+
+  return advance
+
+
+def _batched(examples: tf.data.Dataset) -> tf.data.Dataset:
+  pairs = examples.map(lambda example: (example['tokens'][:-1], example['tokens'][1:]))
+  return pairs.shuffle(1000).batch(BATCH_SIZE)
+
+
+def _loss() -> tf.keras.losses.Loss:
+  return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,0 +1,31 @@
+"""The profile of a step names what a step consists of, and counts all of its time."""
+
+import collections
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from experiments import step_profile
+from models import language_task
+from models import transformer
+
+
+class TableTest(tf.test.TestCase):
+  def test_a_step_of_a_tiny_transformer(self):
+    model = transformer.transformer(width=8, mlp_width=16, num_layers=1, num_heads=2)(11)
+    task = language_task.build(model, 5)
+    batch = collections.OrderedDict(
+      tokens=np.random.default_rng(0).integers(1, 11, [4, 6], np.int32), client_key=np.zeros([4], np.int64)
+    )
+    lines = step_profile.table(task, batch, 0.1).splitlines()
+    rows = {cells[0]: cells for cells in (re.split(r'\s*\|\s*', line.strip('| ')) for line in lines)}
+    # Each of 4 kernels of attention, 2 of the MLP and the output: once forward, once for its input, once for its gradient.
+    self.assertGreaterEqual(int(rows['matrix products'][3]), 3 * 7)
+    # Scores and mixture, with two factors each.
+    self.assertEqual(int(rows['batched products of attention'][3]), 2 * 3)
+    shares = [float(cells[2].removesuffix(' %')) for cells in rows.values() if cells[2:] and '%' in cells[2]]
+    self.assertAllClose(sum(shares), 100.0, atol=5.0)
+
+  def test_the_peak_of_a_thread_is_that_of_a_processor_of_our_days(self):
+    self.assertBetween(step_profile.peak_flops(1), 1e9, 1e13)

@@ -7,11 +7,11 @@ Pfeiffer et al. 2024 (arXiv 2411.07826) for suffixes; the same rule serves what 
 specs, so that a run of language by it is a run of `experiments.language_model` too.
 """
 
+import bisect
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import functools
-import itertools
 
 from data import progress
 from experiments import constrained_methods
@@ -236,9 +236,8 @@ class _Search:
     return self._cost((size,) * len(self._tiers), 0)
 
   def _num_borne(self, tier: device_limits.Tier) -> int:
-    """Returns how many sizes, from the smallest on, a device can bear, all of them."""
-    borne = itertools.takewhile(lambda size: not tier.exceeded(self._alone(size)), self._sizes)
-    return sum(1 for _ in borne)
+    """Returns how many sizes, from the smallest on, a device can bear: what costs more is larger, so half of them decide."""
+    return bisect.bisect_left(self._sizes, True, key=lambda size: bool(tier.exceeded(self._alone(size))))
 
   def _refusal(self, out: Sequence[device_limits.Tier]) -> str:
     cost = self._alone(self._sizes[0])

@@ -138,7 +138,22 @@ def test_a_cost_that_rises_and_falls_breaks_no_limit(family):
 
   method, tiers = constrained_methods.lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[4, 10])')
   plan = constrained_plan.choose(family, method, tiers, cost)
-  assert plan.devices == 'tiers(shares=[0.5, 0.5], rank=[2, 2])'  # Rank 4 is too much, so 8 is not tried.
+  assert plan.devices == 'tiers(shares=[0.5, 0.5], rank=[8, 8])'  # That rank 4 would be too much does not matter.
+
+
+def test_few_of_the_sizes_are_looked_at(family):
+  seen = []
+
+  def cost(depth, sizes, tier):
+    seen.append((depth, sizes[tier]))
+    return client_costs.ClientCost(1e6, sizes[tier] * 1_000_000, 1e9)
+
+  plan = constrained_plan.choose(
+    family, constrained_methods.lora(), device_limits.build('tiers(shares=[1.0], upload_mb=[10])'), cost
+  )
+  assert plan.devices == 'tiers(shares=[1.0], rank=[8])'
+  for depth in family.depths:  # Of 7 sizes the fourth, sixth and fifth, or fewer.
+    assert len([size for each, size in seen if each == depth]) <= 4, seen
 
 
 def test_a_cost_that_others_raise_is_refused(family):

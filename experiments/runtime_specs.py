@@ -26,7 +26,7 @@ def start_local(
 ) -> Iterator[runtime.LocalWorker]:
   """Computes in a worker on this machine, which runs as many clients at a time as memory and processors allow."""
   at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
-  threads = concurrency.threads_per_client(clients_per_round)
+  threads = 1 if num_groups else concurrency.threads_per_client(clients_per_round)  # As remote workers have.
   with runtime.local_runtime(log_path, at_once, num_groups, threads) as worker:
     yield worker
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -81,16 +82,11 @@ class UpdateCodec:
     Returns:
       What travels.
     """
-    payloads, encode = [], _once_a_shape(lambda codec, shape: codec.encode)
+    payloads, encode = [], _once_a_shape(_encoding_if_present)
     for group in self.groups([tf.TensorSpec.from_tensor(tensor) for tensor in tensors]):
       seed = tf.random.experimental.stateless_fold_in(client_seed, tf.constant(group.members[0], tf.int64))
-      payloads.append(
-        tf.cond(
-          any_present(group, present),
-          lambda group=group, seed=seed: encode(group)(_gather(group, tensors, present), seed, shared_seed),
-          lambda group=group: group.codec.empty_payload(group.spec),
-        )
-      )
+      tensor = _gather(group, tensors, present)
+      payloads.append(encode(group)(any_present(group, present), tensor, seed, shared_seed))
     return Sent(tuple(payloads), presence.pack(present))
 
   def payload_bytes(self, specs: Sequence[tf.TensorSpec], present: Sequence[bool]) -> int | None:
@@ -164,6 +160,7 @@ class Decoder:
     self._decode_term = _once_a_shape(
       lambda codec, shape: lambda payload, seed: codec.decode_term(payload, tf.TensorSpec(shape), seed)
     )
+    self._add_if_present = _once_a_shape(self._adding_if_present, _addition)
     self._decode_sum = _once_a_shape(
       lambda codec, shape: lambda term, seed: codec.decode_sum(term, tf.TensorSpec(shape), seed)
     )
@@ -178,7 +175,13 @@ class Decoder:
     self, group: Group, payload: codec_lib.Payload, present: tf.Tensor, weight: tf.Tensor, term: tf.Tensor
   ) -> tf.Tensor:
     """Adds a payload like `add`, or nothing for a group of which no variable is present, bool [n]."""
-    return tf.cond(any_present(group, present), lambda: self.add(group, payload, weight, term), lambda: term)
+    return self._add_if_present(group)(any_present(group, present), payload, weight, term)
+
+  def _adding_if_present(self, codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable[..., tf.Tensor]:
+    group = Group((), tf.TensorSpec(shape), codec)
+    return lambda is_present, payload, weight, term: tf.cond(
+      is_present, lambda: self.add(group, payload, weight, term), lambda: term
+    )
 
   def finish(self, group: Group, term: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
     """Decodes the leading linear stages of a term or of a sum of terms; returns the group's variables by index."""
@@ -200,12 +203,35 @@ def any_present(group: Group, present: tf.Tensor) -> tf.Tensor:
   return tf.reduce_any(tf.gather(present, group.members))
 
 
-def _once_a_shape(build: Callable[[codec_lib.Codec, tuple[int, ...]], Callable]) -> Callable[[Group], Callable]:
+def _encoding_if_present(codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable[..., codec_lib.Payload]:
+  return lambda is_present, tensor, client_seed, shared_seed: tf.cond(
+    is_present,
+    lambda: codec.encode(tensor, client_seed, shared_seed),
+    lambda: codec.empty_payload(tf.TensorSpec(shape)),
+  )
+
+
+def _addition(codec: codec_lib.Codec, shape: tuple[int, ...]) -> list[Any]:
+  """Returns what `Decoder.add_if_present` is traced for: payloads of any length, since what is absent has an empty one."""
+  spec = tf.TensorSpec(shape)
+  payload = tf.nest.map_structure(lambda part: tf.TensorSpec([None], part.dtype), codec.payload_spec(spec))
+  return [tf.TensorSpec([], tf.bool), payload, tf.TensorSpec([]), tf.TensorSpec([codec.term_size(spec)])]
+
+
+def _once_a_shape(
+  build: Callable[[codec_lib.Codec, tuple[int, ...]], Callable],
+  signature: Callable[[codec_lib.Codec, tuple[int, ...]], list[Any] | None] = lambda codec, shape: None,
+) -> Callable[[Group], Callable]:
   """Traces what `build` makes of a codec and a shape once for all groups that have both: far smaller graphs."""
 
   @functools.cache
   def traced(codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable:
-    return tf.function(build(codec, shape), autograph=False, experimental_attributes={'_noinline': True})
+    return tf.function(
+      build(codec, shape),
+      input_signature=signature(codec, shape),
+      autograph=False,
+      experimental_attributes={'_noinline': True},
+    )
 
   return lambda group: traced(group.codec, tuple(group.spec.shape))
 

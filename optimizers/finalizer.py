@@ -81,18 +81,16 @@ def _apply(
   next_: Any, trainable: Sequence[bool], states: Any, weights: Any, deltas: Any, trained: tf.Tensor
 ) -> tuple[tuple[Any, ...], tuple[tf.Tensor, ...]]:
   """Steps those variables that were trained; returns all states and weights."""
-  stepped = []
-  for index, each in enumerate(zip(states, weights, deltas, strict=True)):
-    state, weight, _ = each
-    stepped.append(
-      tf.cond(
-        trained[index],
-        lambda each=each: next_(*each),
-        lambda state=state, weight=weight: (state, weight),
-      )
-      if trainable[index]
-      else (state, weight)
-    )
+
+  # A function, so that variables of one shape are traced once.
+  @tf.function(autograph=False, experimental_attributes={'_noinline': True})
+  def step(is_trained: tf.Tensor, state: Any, weight: tf.Tensor, delta: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    return tf.cond(is_trained, lambda: next_(state, weight, delta), lambda: (state, weight))
+
+  stepped = [
+    step(trained[index], state, weight, delta) if trainable[index] else (state, weight)
+    for index, (state, weight, delta) in enumerate(zip(states, weights, deltas, strict=True))
+  ]
   return tuple(state for state, _ in stepped), tuple(weight for _, weight in stepped)
 
 

@@ -1,10 +1,20 @@
 """Products in bfloat16: rounded as its 8 bits say, with gradients that are too; those of float32 are TensorFlow's."""
 
+import collections
+import dataclasses
+
 from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from models import gradients as gradients_lib
+from models import language_task
+from models import lstm
 from models import precision
+from models import transformer
+
+_TRANSFORMER = transformer.transformer(width=8, mlp_width=10, num_layers=2, num_heads=2)(17)
+_LSTM = lstm.lstm(width=6, num_cells=5)(17)
 
 
 class ProductTest(parameterized.TestCase):
@@ -34,3 +44,31 @@ class ProductTest(parameterized.TestCase):
     rng = np.random.default_rng(0)
     x, y = (tf.constant(rng.normal(size=[7, 7]), tf.float32) for _ in range(2))
     np.testing.assert_array_equal(precision.product(x, y, 'float32'), tf.matmul(x, y))
+
+
+class GradientsTest(parameterized.TestCase):
+  def _gradients(self, task, weights):
+    tokens = np.random.default_rng(4).integers(0, 17, [3, 5])
+    batch = collections.OrderedDict(tokens=tf.constant(tokens, tf.int32), client_key=tf.zeros([3], tf.int64))
+    return gradients_lib.gradients(task, weights, [True] * len(weights), batch, None)[1]
+
+  @parameterized.named_parameters(('transformer', _TRANSFORMER), ('lstm', _LSTM))
+  def test_bfloat16_rounds_gradients_and_no_more(self, model):
+    rng = np.random.default_rng(3)
+    weights = [tf.constant(rng.normal(0.0, 0.4, variable.shape), tf.float32) for variable in model.variables]
+    task = language_task.build(model, 4)
+    exact, found = (
+      np.concatenate([np.ravel(each) for each in self._gradients(dataclasses.replace(task, precision=name), weights)])
+      for name in precision.PRECISIONS
+    )
+    # A product is rounded by up to 2^-9 = 0.002 of itself, and a gradient has come through some ten of them.
+    self.assertBetween(np.linalg.norm(found - exact) / np.linalg.norm(exact), 1e-4, 0.03)
+
+  def test_all_products_of_weights_are_in_bfloat16_if_the_task_says_so(self):
+    task = dataclasses.replace(language_task.build(_TRANSFORMER, 4), precision='bfloat16')
+    with tf.Graph().as_default() as graph:
+      self._gradients(task, [tf.zeros(variable.shape) for variable in _TRANSFORMER.variables])
+    products = [node for node in graph.as_graph_def().node if node.op == 'MatMul']
+    # Each of 2 blocks of 6 kernels and the output: forward, for its input and for its gradient.
+    self.assertLen(products, 3 * (2 * 6 + 1))
+    self.assertEqual({node.attr['T'].type for node in products}, {tf.bfloat16.as_datatype_enum})

@@ -51,12 +51,13 @@ class Workload:
 
   def contenders(self, against: list[str]) -> dict[str, Round]:
     """Returns what does a round, by name: of `AGAINST` those that are asked for, and the suite's."""
-    task = self.task()
-    others = {STOCK_TFF: self._stock_round, KERAS_LOOP: self._keras_loop}
+    # Keras first: it does not train a model eagerly once it has built another one in a graph, as TFF has it do.
+    others = {KERAS_LOOP: self._keras_loop, STOCK_TFF: self._stock_round}
     efficient = algorithms.Communication(upload=update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)])))
     part = devices.Devices((policies.random(fraction=0.4),))
-    return {
-      **{AGAINST[name]: others[AGAINST[name]]() for name in against},
+    contenders = {name: build() for name, build in others.items() if name in map(AGAINST.get, against)}
+    task = self.task()
+    return contenders | {
       "leanfed, Keras' layers": suite_round(language_task.build(self._keras_model(), _LENGTH), self.clients),
       SUITE: suite_round(task, self.clients),
       EFFICIENT: suite_round(task, self.clients, communication=efficient, devices=part),
@@ -83,7 +84,7 @@ class Workload:
     model, loss = self._build(), _loss()
     start = [tf.identity(variable) for variable in model.trainable_variables]
 
-    @tf.function(autograph=False)
+    @tf.function(input_signature=[_BATCH, _BATCH], autograph=False)
     def step(inputs: tf.Tensor, targets: tf.Tensor) -> None:
       with tf.GradientTape() as tape:
         value = loss(targets, model(inputs, training=True))
@@ -91,6 +92,8 @@ class Workload:
         model.trainable_variables, tape.gradient(value, model.trainable_variables), strict=True
       ):
         variable.assign_sub(CLIENT_LR * tf.convert_to_tensor(gradient))
+
+    step = step.get_concrete_function()
 
     def advance() -> None:
       for client_id in self.clients.client_ids:

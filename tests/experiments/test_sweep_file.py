@@ -121,7 +121,7 @@ _MODELS = {
   'language_model': models_catalog.LANGUAGE_MODELS,
   'text_classification': models_catalog.ENCODERS,
   'constrained_finetuning': model_family.FAMILIES,
-  'layerwise_ssl': models_catalog.VISION_MODELS,
+  'layerwise_ssl': models_catalog.VISION_MODELS | models_catalog.ENCODERS,
 }
 _TRAINABLE = {
   'language_model': lambda text: device_specs.build(text, 'alike'),
@@ -187,7 +187,7 @@ def test_defaults_may_depend_on_what_is_given():
 def test_stages_of_texts_have_defaults_of_their_own():
   texts, images = (sweep_file.Cell(name, dict(dataset=name)) for name in ('docstring_packages', 'digits'))
   of_texts, of_images = binary_flags.settings(sweep_file.Sweep('layerwise_ssl', [texts, images]))
-  assert of_texts['objective'] == 'masked_language' and of_texts['local_epochs'] == 1
+  assert of_texts['objective'] == 'masked_language' and of_texts['local_epochs'] == 2
   assert of_images['objective'].startswith('simclr(') and of_images['local_epochs'] == 10
 
 

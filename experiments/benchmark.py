@@ -6,8 +6,9 @@
     python -m experiments.benchmark --what=scale --output_dir=runs/scale
 
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
-`training` runs rounds of three models, in the suite's layers and in Keras', prints where the time of a local step goes,
-then runs a tiny model for 200 rounds, and prints the slope of both processes' memory. `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
+`training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, prints
+where the time of a local step goes, then runs a tiny model for 200 rounds, and prints the slope of both processes' memory.
+`codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
 the cache (a few minutes, half a gigabyte), and then `--memory_rounds` rounds of 50 clients for the slope of memory.
@@ -30,11 +31,11 @@ from experiments import output
 from experiments import runtime
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select', 'scale'], 'What to measure.')
-_AGAINST = flags.DEFINE_multi_enum(
-  'against',
-  list(benchmark_rounds.AGAINST),
-  list(benchmark_rounds.AGAINST),
-  'With whom `training` compares: stock TFF, a plain Keras loop.',
+_AGAINST = flags.DEFINE_list(
+  'against', ['keras', 'tff'], 'With what `training` compares: keras (a plain Keras loop), tff (stock TFF), or both.'
+)
+flags.register_validator(
+  'against', lambda names: set(names) <= benchmark_rounds.AGAINST.keys(), 'must be keras, tff, or both, as in keras,tff'
 )
 _CORES = flags.DEFINE_integer(
   'cores', 2, 'Processors that all contenders share; the rest is left alone.', lower_bound=1

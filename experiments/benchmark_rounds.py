@@ -1,7 +1,8 @@
-"""The contenders of the speed benchmark: rounds over the same clients, which train the same function of the same weights."""
+"""The contenders of the speed benchmark: rounds over the same clients, which train models of the same architecture."""
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -45,23 +46,24 @@ class Workload:
   name: str
   clients: Clients
 
+  @functools.cached_property
   def task(self) -> task_lib.Task:
-    """Returns what the suite trains, in its own layers."""
+    """What the suite trains, in its own layers."""
     return language_task.build(lean_workloads.of_keras(self.name, self._keras_model()), _LENGTH)
 
   def contenders(self, against: list[str]) -> dict[str, Round]:
     """Returns what does a round, by name: of `AGAINST` those that are asked for, and the suite's."""
     # Keras first: it does not train a model eagerly once it has built another one in a graph, as TFF has it do.
-    others = {KERAS_LOOP: self._keras_loop, STOCK_TFF: self._stock_round}
+    contenders = {KERAS_LOOP: self._keras_loop()} if 'keras' in against else {}
+    if 'tff' in against:
+      contenders[STOCK_TFF] = self._stock_round()
     efficient = algorithms.Communication(upload=update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)])))
     part = devices.Devices((policies.random(fraction=0.4),))
-    contenders = {name: build() for name, build in others.items() if name in map(AGAINST.get, against)}
-    task = self.task()
     return contenders | {
       "leanfed, Keras' layers": suite_round(language_task.build(self._keras_model(), _LENGTH), self.clients),
-      SUITE: suite_round(task, self.clients),
-      EFFICIENT: suite_round(task, self.clients, communication=efficient, devices=part),
-      'leanfed, bfloat16': suite_round(task, self.clients, precision='bfloat16'),
+      SUITE: suite_round(self.task, self.clients),
+      EFFICIENT: suite_round(self.task, self.clients, efficient, part),
+      'leanfed, bfloat16': suite_round(self.task, self.clients, precision='bfloat16'),
     }
 
   def _build(self) -> tf.keras.Model:
@@ -80,7 +82,7 @@ class Workload:
     return _advance(process, self.clients.preprocess(_batched))
 
   def _keras_loop(self) -> Round:
-    """One client after the other in a plain training loop, from the same weights; nothing is added up."""
+    """One client after the other in a plain training loop, each from the same weights; nothing is added up."""
     model, loss = self._build(), _loss()
     start = [tf.identity(variable) for variable in model.trainable_variables]
 
@@ -105,12 +107,17 @@ class Workload:
     return advance
 
 
-def suite_round(task: task_lib.Task, clients: Clients, precision: str = 'float32', **rest: Any) -> Round:
-  """Returns what does a round of FedAvg of a task; `rest` goes to the algorithm."""
+def suite_round(
+  task: task_lib.Task,
+  clients: Clients,
+  communication: algorithms.Communication | None = None,
+  who: devices.Devices = devices.ALIKE,
+  precision: str = 'float32',
+) -> Round:
+  """Returns what does a round of FedAvg of a task."""
   algorithm = dataclasses.replace(fed_opt.fed_avg(client_lr=CLIENT_LR), precision=precision)
-  communication = rest.pop('communication', algorithms.Communication())
-  process = algorithm(task, communication, local_batches.LocalBatches(BATCH_SIZE), 0, **rest)
-  return _advance(process, clients)
+  communication = communication or algorithms.Communication()
+  return _advance(algorithm(task, communication, local_batches.LocalBatches(BATCH_SIZE), 0, who), clients)
 
 
 def _advance(process: tff.learning.templates.LearningProcess, clients: Clients) -> Round:

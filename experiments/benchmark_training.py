@@ -33,9 +33,8 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str]) -> Non
   for name in keras_workloads.WORKLOADS:
     workload = benchmark_rounds.Workload(name, clients)
     seconds = alternate(workload.contenders(against), repeats)
-    task = workload.task()
-    _print_speed(name, seconds, repeats, _round_flops(task) / peak)
-    print(step_profile.table(task, _batch(), benchmark_rounds.CLIENT_LR), flush=True)
+    _print_speed(name, seconds, repeats, _round_flops(workload.task) / peak)
+    print(step_profile.table(workload.task, _batch(), benchmark_rounds.CLIENT_LR), flush=True)
 
 
 def _print_speed(name: str, seconds: dict[str, float], repeats: int, seconds_at_peak: float) -> None:

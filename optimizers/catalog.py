@@ -5,6 +5,7 @@ They map names to builders; a new one is its builder and one line here.
 
 from optimizers import client_dropout
 from optimizers import fed_opt
+from optimizers import local_adam
 from optimizers import mime_lite
 from optimizers import policies
 from optimizers import schedules
@@ -16,6 +17,7 @@ ALGORITHMS = {
   'fed_adagrad': fed_opt.fed_adagrad,
   'fed_yogi': fed_opt.fed_yogi,
   'fed_prox': fed_opt.fed_prox,
+  'local_adam': local_adam.local_adam,
   'mime_lite': mime_lite.mime_lite,
 }
 

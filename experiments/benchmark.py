@@ -29,13 +29,22 @@ from experiments import launch
 from experiments import memory_slope
 from experiments import output
 from experiments import runtime
+from experiments import torch_contender
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select', 'scale'], 'What to measure.')
 _AGAINST = flags.DEFINE_list(
-  'against', ['keras', 'tff'], 'With what `training` compares: keras (a plain Keras loop), tff (stock TFF), or both.'
+  'against',
+  ['keras', 'tff'],
+  'With what `training` compares, in commas: keras (a plain Keras loop), tff (stock TFF), torch (plain PyTorch, a process '
+  'for each processor).',
 )
 flags.register_validator(
-  'against', lambda names: set(names) <= benchmark_rounds.AGAINST.keys(), 'must be keras, tff, or both, as in keras,tff'
+  'against',
+  lambda names: set(names) <= benchmark_rounds.AGAINST.keys(),
+  'must be some of keras, tff and torch, as in keras,tff',
+)
+_TORCH_PYTHON = flags.DEFINE_string(
+  'torch_python', 'python3', 'The Python that runs PyTorch, which has an environment of its own.'
 )
 _CORES = flags.DEFINE_integer(
   'cores', 2, 'Processors that all contenders share; the rest is left alone.', lower_bound=1
@@ -51,6 +60,8 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture of
 def main() -> None:
   """Measures what `--what` names and prints it."""
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: _CORES.value])
+  if _WHAT.value == 'training' and 'torch' in _AGAINST.value:
+    torch_contender.require(_TORCH_PYTHON.value)
   if _WHAT.value == 'codecs':
     benchmark_codecs.print_table(_REPEATS.value)
   with tempfile.TemporaryDirectory() as name:
@@ -63,7 +74,7 @@ def main() -> None:
       elif _WHAT.value == 'scale':
         _measure_scale(folder, worker)
       else:
-        benchmark_training.compare_speed(folder, _REPEATS.value, _AGAINST.value)
+        benchmark_training.compare_speed(folder, _REPEATS.value, _AGAINST.value, _TORCH_PYTHON.value)
         if _MEMORY_ROUNDS.value:
           benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
 

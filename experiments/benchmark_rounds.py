@@ -24,8 +24,9 @@ from optimizers import policies
 
 BATCH_SIZE, CLIENT_LR = 16, 0.1
 STOCK_TFF, KERAS_LOOP, SUITE = 'stock TFF', 'plain Keras loop', 'leanfed'
+PLAIN_TORCH = 'plain PyTorch'
 EFFICIENT = 'leanfed, 8 bits up, 40 % trained'
-AGAINST = {'tff': STOCK_TFF, 'keras': KERAS_LOOP}
+AGAINST = {'tff': STOCK_TFF, 'keras': KERAS_LOOP, 'torch': PLAIN_TORCH}
 
 _LENGTH = keras_workloads.SEQUENCE_LENGTH
 _BATCH = tf.TensorSpec([None, _LENGTH], tf.int32)
@@ -52,7 +53,7 @@ class Workload:
     return language_task.build(lean_workloads.of_keras(self.name, self._keras_model()), _LENGTH)
 
   def contenders(self, against: list[str]) -> dict[str, Round]:
-    """Returns what does a round, by name: of `AGAINST` those that are asked for, and the suite's."""
+    """Returns what does a round in TensorFlow, by name: of `AGAINST` those that are asked for, and the suite's."""
     # Keras first: it does not train a model eagerly once it has built another one in a graph, as TFF has it do.
     contenders = {KERAS_LOOP: self._keras_loop()} if 'keras' in against else {}
     if 'tff' in against:

@@ -1,5 +1,6 @@
 """The measurements behind `--what=training`: seconds a round against others, where they go, and memory over many rounds."""
 
+import contextlib
 import os
 import pathlib
 import statistics
@@ -15,6 +16,7 @@ from experiments import keras_workloads
 from experiments import memory_slope
 from experiments import runtime
 from experiments import step_profile
+from experiments import torch_contender
 from models import accounting
 from models import language_task
 from models import lstm
@@ -24,15 +26,29 @@ _CLIENTS, _EXAMPLES = 10, 128
 _LENGTH, _BATCH_SIZE = keras_workloads.SEQUENCE_LENGTH, benchmark_rounds.BATCH_SIZE
 
 
-def compare_speed(folder: pathlib.Path, repeats: int, against: list[str]) -> None:
-  """Prints seconds and sequences a second of each contender on each workload, their ratios, and a profile of a step."""
-  clients = _clients(folder / 'speed.sqlite', _EXAMPLES)
+def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_python: str) -> None:
+  """Prints seconds and sequences a second of each contender on each workload, their ratios, and a profile of a step.
+
+  Args:
+    folder: Takes the examples.
+    repeats: Measured rounds of each contender.
+    against: Names in `benchmark_rounds.AGAINST`.
+    torch_python: Runs PyTorch, if that is one of them.
+  """
+  tokens = _tokens(_EXAMPLES)
+  clients = _clients(folder / 'speed.sqlite', tokens)
+  np.save(folder / 'tokens.npy', tokens)
   num_cores = len(os.sched_getaffinity(0))
   peak = num_cores * step_profile.peak_flops(num_threads=1)
   print(f'{num_cores} cores, {peak / 1e9:.0f} GFLOP/s in products of float32 matrices, a thread on each')
   for name in keras_workloads.WORKLOADS:
     workload = benchmark_rounds.Workload(name, clients)
-    seconds = alternate(workload.contenders(against), repeats)
+    contenders = workload.contenders(against)
+    with contextlib.ExitStack() as stack:
+      if 'torch' in against:
+        rounds = torch_contender.running(torch_python, name, folder / 'tokens.npy', num_cores)
+        contenders = {benchmark_rounds.PLAIN_TORCH: stack.enter_context(rounds)} | contenders
+      seconds = alternate(contenders, repeats)
     _print_speed(name, seconds, repeats, _round_flops(workload.task) / peak)
     print(step_profile.table(workload.task, _batch(), benchmark_rounds.CLIENT_LR), flush=True)
 
@@ -66,18 +82,24 @@ def _batch() -> dict[str, np.ndarray]:
 
 def measure_memory(folder: pathlib.Path, worker: runtime.LocalWorker, rounds: int) -> None:
   """Prints the slope of the resident memory of both processes over `rounds` rounds of a tiny model."""
-  clients = _clients(folder / 'memory.sqlite', 16)
+  clients = _clients(folder / 'memory.sqlite', _tokens(16))
   task = language_task.build(lstm.lstm(width=16, num_cells=16)(keras_workloads.VOCABULARY_SIZE), _LENGTH)
   advance = benchmark_rounds.suite_round(task, clients)
   memory_slope.print_slopes(advance, [worker], rounds)
 
 
-def _clients(database: pathlib.Path, num_examples: int) -> tff.simulation.datasets.ClientData:
-  """Writes clients with random tokens the way the suite stores them."""
-  rng, writer = np.random.default_rng(0), store.Writer(database)
-  for client in range(_CLIENTS):
-    for tokens in rng.integers(1, keras_workloads.VOCABULARY_SIZE, [num_examples, _LENGTH + 1], np.int32):
-      writer.add_example('train', f'client {client}', tokens)
+def _tokens(num_examples: int) -> np.ndarray:
+  """Returns the random tokens of all clients: int32 [clients, examples, length + 1]."""
+  shape = [_CLIENTS, num_examples, _LENGTH + 1]
+  return np.random.default_rng(0).integers(1, keras_workloads.VOCABULARY_SIZE, shape, np.int32)
+
+
+def _clients(database: pathlib.Path, tokens: np.ndarray) -> tff.simulation.datasets.ClientData:
+  """Writes clients with their tokens the way the suite stores them."""
+  writer = store.Writer(database)
+  for client, examples in enumerate(tokens):
+    for example in examples:
+      writer.add_example('train', f'client {client}', example)
   writer.finish({})
   spec = dict(tokens=tf.TensorSpec([_LENGTH + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64))
   return tff.simulation.datasets.load_and_parse_sql_client_data(str(database), spec, 'train')

@@ -1,0 +1,44 @@
+"""PyTorch as a contender of the speed benchmark: `tools/torch_rounds.py`, run by a Python that has PyTorch."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import pathlib
+import subprocess
+
+from experiments import launch
+
+_SCRIPT = pathlib.Path(__file__).parents[1] / 'tools' / 'torch_rounds.py'
+
+
+def require(python: str) -> None:
+  """Raises `UsageError` unless `python` is one that can import PyTorch and NumPy."""
+  remedy = 'name a Python with torch 2.13.0 and numpy in --torch_python'
+  try:
+    found = subprocess.run([python, '-c', 'import numpy, torch'], capture_output=True, check=False)
+  except OSError:
+    raise launch.UsageError(f'cannot run {python!r}: {remedy}') from None
+  if found.returncode:
+    raise launch.UsageError(f'{python!r} has no PyTorch: {remedy}')
+
+
+@contextlib.contextmanager
+def running(python: str, workload: str, tokens: pathlib.Path, num_processes: int) -> Iterator[Callable[[], None]]:
+  """Yields what does a round; the processes end with the context.
+
+  Args:
+    python: See `require`.
+    workload: In `keras_workloads.WORKLOADS`.
+    tokens: A file of NumPy's: int [clients, examples, length + 1].
+    num_processes: That train clients at a time.
+  """
+  command = [python, str(_SCRIPT), workload, str(tokens), str(num_processes)]
+  with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+    def advance() -> None:
+      process.stdin.write('\n')
+      process.stdin.flush()
+      if not process.stdout.readline():
+        raise RuntimeError(f'{" ".join(command)} ended before its round did')
+
+    yield advance

@@ -47,6 +47,11 @@ _CHUNK_SIZE = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
+_ALGORITHM = flags.DEFINE_string(
+  'algorithm',
+  'fed_avg(client_lr=0.1)',
+  "Whose clients' optimizer makes the local steps, as for experiments.language_model.",
+)
 _UPLOAD = flags.DEFINE_string('upload', 'identity', 'How updates are encoded, for example uniform(bits=8).')
 _CORES = flags.DEFINE_integer('cores', 1, 'Threads of a process.', lower_bound=1)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the table, the CSV and the picture.')
@@ -100,6 +105,7 @@ def _settings() -> list[client_round.Setting]:
       num_classes=_NUM_CLASSES.value,
       objective=_OBJECTIVE.value,
       chunk_size=_CHUNK_SIZE.value,
+      algorithm=_ALGORITHM.value,
     )
     for policy in policies
   ]

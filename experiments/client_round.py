@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import update_codec
+from experiments import algorithm_specs
 from experiments import codec_specs
 from experiments import device_specs
 from experiments import spec
@@ -28,8 +29,8 @@ from optimizers import catalog as optimizers_catalog
 from optimizers import client_costs
 from optimizers import depth_dropout
 from optimizers import devices as devices_lib
-from optimizers import fed_opt
 from optimizers import local_batches
+from optimizers import local_optimizer
 from optimizers import local_training
 from optimizers import policies
 from optimizers import trainable
@@ -55,6 +56,7 @@ class Setting:
     num_classes: Of those.
     objective: A spec of `--objective`, what is learned from images without labels; None for their classes.
     chunk_size: Images that the encoder of an objective sees at once; 0 for all of a batch.
+    algorithm: A spec of `--algorithm`, whose client's half is measured.
   """
 
   model: str
@@ -68,6 +70,7 @@ class Setting:
   num_classes: int = 10
   objective: str | None = None
   chunk_size: int = 0
+  algorithm: str = 'fed_avg(client_lr=0.1)'
 
 
 class Traffic(NamedTuple):
@@ -142,7 +145,7 @@ class ClientRound:
     self.task = subject.build_task(client_costs.held_model(model, devices.layouts(model)[0]))
     self.local = local_training.LocalTraining(
       self.task,
-      fed_opt.fed_avg(client_lr=0.1).client_optimizer,
+      _client_optimizer(setting.algorithm),
       local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
       devices_lib.Devices(
         (trainable.Policy(lambda _, seeds: policy.choose(model, seeds), depth_dropout=policy.depth_dropout),)
@@ -230,3 +233,10 @@ def _fixed_codec(text: str, sizes: list[int]) -> update_codec.UpdateCodec:
   if not isinstance(codec, update_codec.UpdateCodec):
     raise spec.SpecError(f'upload {text!r} follows the votes of clients over rounds; here there is one: choose another')
   return dataclasses.replace(codec, sizes=tuple(sizes))
+
+
+def _client_optimizer(algorithm: str) -> local_optimizer.LocalOptimizer:
+  optimizer = algorithm_specs.build(algorithm).client_optimizer
+  if optimizer.is_shared:
+    raise spec.SpecError(f"algorithm {algorithm!r}: a client's optimizer state comes from the server, choose another")
+  return optimizer

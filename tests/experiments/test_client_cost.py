@@ -69,6 +69,14 @@ def test_a_sub_model_holds_slices():
   assert one.step_cost(traffic).weight_bytes == 4 * held
 
 
+def test_adam_at_the_client_holds_two_moments_of_what_is_trained():
+  assert _round('suffix(blocks=1)').optimizer_bytes() == 0
+  one = _round('suffix(blocks=1)', algorithm='local_adam')
+  assert one.optimizer_bytes() == 2 * 4 * (_BLOCK + _HEAD) + 19 * 4  # And the number of the step, of 16 + 3 variables.
+  with pytest.raises(spec.SpecError, match="'mime_lite': a client's optimizer state comes from the server"):
+    _round('all', algorithm='mime_lite')
+
+
 def test_what_is_frozen_for_ever_does_not_travel():
   traffic = _round('frozen(blocks=1)').traffic()
   kernels = 4 * _WIDTH * _WIDTH + 2 * _WIDTH * _MLP + 2 * _WIDTH  # And two scales.

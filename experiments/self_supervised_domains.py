@@ -279,7 +279,7 @@ TEXT = Domain(
   defaults=dict(
     model='bert(width=64, mlp_width=256, num_layers=4, num_heads=4)',
     objective='masked_language',
-    algorithm='mime_lite(client_lr=0.05)',
+    algorithm='local_adam(client_lr=0.002)',
     clients_per_round=0,
     local_epochs=2,
     rounds=60,

@@ -75,6 +75,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
   figure, (by_round, by_bytes) = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
   by_round.plot([row['round'] for row in evaluated], values, marker='.', label='this model')
   by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on held-out clients')
+  by_round.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   if max(values) > 1.0:
     by_round.set_yscale('log')
     by_round.yaxis.set_major_formatter(ticker.ScalarFormatter())  # 200, not 2 x 10^2.

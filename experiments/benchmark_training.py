@@ -37,7 +37,6 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
   """
   tokens = _tokens(_EXAMPLES)
   clients = _clients(folder / 'speed.sqlite', tokens)
-  np.save(folder / 'tokens.npy', tokens)
   num_cores = len(os.sched_getaffinity(0))
   peak = num_cores * step_profile.peak_flops(num_threads=1)
   print(f'{num_cores} cores, {peak / 1e9:.0f} GFLOP/s in products of float32 matrices, a thread on each')
@@ -46,6 +45,7 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
     contenders = workload.contenders(against)
     with contextlib.ExitStack() as stack:
       if 'torch' in against:
+        np.save(folder / 'tokens.npy', tokens)
         rounds = torch_contender.running(torch_python, name, folder / 'tokens.npy', num_cores)
         contenders = {benchmark_rounds.PLAIN_TORCH: stack.enter_context(rounds)} | contenders
       seconds = alternate(contenders, repeats)

@@ -1,6 +1,7 @@
 """How fast is the suite here, against stock TFF on the same two cores?
 
     python -m experiments.benchmark --what=training
+    python -m experiments.benchmark --what=round
     python -m experiments.benchmark --what=codecs
     python -m experiments.benchmark --what=select
     python -m experiments.benchmark --what=scale --output_dir=runs/scale
@@ -8,6 +9,8 @@
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
 `training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, prints
 where the time of a local step goes, then runs a tiny model for 200 rounds, and prints the slope of both processes' memory.
+`round` measures what a round costs apart from its steps, whether an evaluation at the same time would gain anything, what
+reading a client takes, and the way of a large state to the worker and back.
 `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
@@ -21,6 +24,7 @@ import tempfile
 from absl import flags
 
 from experiments import benchmark_codecs
+from experiments import benchmark_parts
 from experiments import benchmark_rounds
 from experiments import benchmark_scale
 from experiments import benchmark_select
@@ -31,7 +35,7 @@ from experiments import output
 from experiments import runtime
 from experiments import torch_contender
 
-_WHAT = flags.DEFINE_enum('what', 'training', ['training', 'codecs', 'select', 'scale'], 'What to measure.')
+_WHAT = flags.DEFINE_enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
 _AGAINST = flags.DEFINE_list(
   'against',
   ['keras', 'tff'],
@@ -69,6 +73,8 @@ def main() -> None:
     with runtime.local_runtime(folder / 'worker.log') as worker:
       if _WHAT.value == 'codecs':
         benchmark_codecs.compare_with_tff(_REPEATS.value)
+      elif _WHAT.value == 'round':
+        benchmark_parts.print_parts(folder, worker, _REPEATS.value)
       elif _WHAT.value == 'select':
         benchmark_select.print_table(_REPEATS.value)
       elif _WHAT.value == 'scale':

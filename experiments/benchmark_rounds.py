@@ -3,14 +3,19 @@
 from collections.abc import Callable
 import dataclasses
 import functools
+import pathlib
+import statistics
+import time
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import uniform
 from compression import update_codec
+from data import store
 from experiments import keras_workloads
 from experiments import lean_workloads
 from models import keras_bridge
@@ -22,7 +27,7 @@ from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import policies
 
-BATCH_SIZE, CLIENT_LR = 16, 0.1
+NUM_CLIENTS, BATCH_SIZE, CLIENT_LR = 10, 16, 0.1
 STOCK_TFF, KERAS_LOOP, SUITE = 'stock TFF', 'plain Keras loop', 'leanfed'
 PLAIN_TORCH = 'plain PyTorch'
 EFFICIENT = 'leanfed, 8 bits up, 40 % trained'
@@ -138,3 +143,32 @@ def _batched(examples: tf.data.Dataset) -> tf.data.Dataset:
 
 def _loss() -> tf.keras.losses.Loss:
   return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def random_tokens(num_examples: int) -> np.ndarray:
+  """Returns the random tokens of all clients: int32 [clients, examples, length + 1]."""
+  shape = [NUM_CLIENTS, num_examples, _LENGTH + 1]
+  return np.random.default_rng(0).integers(1, keras_workloads.VOCABULARY_SIZE, shape, np.int32)
+
+
+def store_clients(database: pathlib.Path, tokens: np.ndarray) -> Clients:
+  """Writes clients with their tokens the way the suite stores them."""
+  writer = store.Writer(database)
+  for client, examples in enumerate(tokens):
+    for example in examples:
+      writer.add_example('train', f'client {client}', example)
+  writer.finish({})
+  spec = dict(tokens=tf.TensorSpec([_LENGTH + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64))
+  return tff.simulation.datasets.load_and_parse_sql_client_data(str(database), spec, 'train')
+
+
+def alternate(contenders: dict[str, Round], repeats: int) -> dict[str, float]:
+  """Returns the median seconds of each contender's `repeats` rounds; they take turns after one unmeasured round each."""
+  seconds: dict[str, list[float]] = {name: [] for name in contenders}
+  for repeat in range(repeats + 1):
+    for name, advance in contenders.items():
+      started = time.perf_counter()
+      advance()
+      if repeat:
+        seconds[name].append(time.perf_counter() - started)
+  return {name: statistics.median(values) for name, values in seconds.items()}

@@ -10,7 +10,7 @@ from compression import slices
 from data import catalog
 from data import partitions
 from data import prepare
-from experiments import benchmark_training
+from experiments import benchmark_rounds
 from models import model as model_lib
 
 _WIDTH, _SELECTING_CLIENTS, _COVERED_CLIENTS = 128, 10, 50
@@ -35,7 +35,7 @@ def print_table(repeats: int) -> None:
   for num_rows in _NUM_ROWS:
     keys = {per_key: [_keys(each, num_rows, per_key) for each in counts] for per_key in _ROWS_PER_KEY}
     rounds = {str(per_key): _round(chosen, size, per_key) for per_key, chosen in keys.items()}
-    seconds = benchmark_training.alternate(rounds, repeats)
+    seconds = benchmark_rounds.alternate(rounds, repeats)
     for per_key, chosen in keys.items():
       time, num_keys = seconds[str(per_key)], len(chosen[0])
       covered = sum(_covered(*each, per_key) for each in zip(counts, chosen, strict=True))

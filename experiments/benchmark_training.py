@@ -3,14 +3,9 @@
 import contextlib
 import os
 import pathlib
-import statistics
-import time
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_federated as tff
 
-from data import store
 from experiments import benchmark_rounds
 from experiments import keras_workloads
 from experiments import memory_slope
@@ -22,8 +17,12 @@ from models import language_task
 from models import lstm
 from models import task as task_lib
 
-_CLIENTS, _EXAMPLES = 10, 128
-_LENGTH, _BATCH_SIZE = keras_workloads.SEQUENCE_LENGTH, benchmark_rounds.BATCH_SIZE
+_EXAMPLES = 128
+_CLIENTS, _LENGTH, _BATCH_SIZE = (
+  benchmark_rounds.NUM_CLIENTS,
+  keras_workloads.SEQUENCE_LENGTH,
+  benchmark_rounds.BATCH_SIZE,
+)
 
 
 def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_python: str) -> None:
@@ -35,8 +34,8 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
     against: Names in `benchmark_rounds.AGAINST`.
     torch_python: Runs PyTorch, if that is one of them.
   """
-  tokens = _tokens(_EXAMPLES)
-  clients = _clients(folder / 'speed.sqlite', tokens)
+  tokens = benchmark_rounds.random_tokens(_EXAMPLES)
+  clients = benchmark_rounds.store_clients(folder / 'speed.sqlite', tokens)
   num_cores = len(os.sched_getaffinity(0))
   peak = num_cores * step_profile.peak_flops(num_threads=1)
   print(f'{num_cores} cores, {peak / 1e9:.0f} GFLOP/s in products of float32 matrices, a thread on each')
@@ -48,7 +47,7 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
         np.save(folder / 'tokens.npy', tokens)
         rounds = torch_contender.running(torch_python, name, folder / 'tokens.npy', num_cores)
         contenders = {benchmark_rounds.PLAIN_TORCH: stack.enter_context(rounds)} | contenders
-      seconds = alternate(contenders, repeats)
+      seconds = benchmark_rounds.alternate(contenders, repeats)
     _print_speed(name, seconds, repeats, _round_flops(workload.task) / peak)
     print(step_profile.table(workload.task, _batch(), benchmark_rounds.CLIENT_LR), flush=True)
 
@@ -82,36 +81,7 @@ def _batch() -> dict[str, np.ndarray]:
 
 def measure_memory(folder: pathlib.Path, worker: runtime.LocalWorker, rounds: int) -> None:
   """Prints the slope of the resident memory of both processes over `rounds` rounds of a tiny model."""
-  clients = _clients(folder / 'memory.sqlite', _tokens(16))
+  clients = benchmark_rounds.store_clients(folder / 'memory.sqlite', benchmark_rounds.random_tokens(16))
   task = language_task.build(lstm.lstm(width=16, num_cells=16)(keras_workloads.VOCABULARY_SIZE), _LENGTH)
   advance = benchmark_rounds.suite_round(task, clients)
   memory_slope.print_slopes(advance, [worker], rounds)
-
-
-def _tokens(num_examples: int) -> np.ndarray:
-  """Returns the random tokens of all clients: int32 [clients, examples, length + 1]."""
-  shape = [_CLIENTS, num_examples, _LENGTH + 1]
-  return np.random.default_rng(0).integers(1, keras_workloads.VOCABULARY_SIZE, shape, np.int32)
-
-
-def _clients(database: pathlib.Path, tokens: np.ndarray) -> tff.simulation.datasets.ClientData:
-  """Writes clients with their tokens the way the suite stores them."""
-  writer = store.Writer(database)
-  for client, examples in enumerate(tokens):
-    for example in examples:
-      writer.add_example('train', f'client {client}', example)
-  writer.finish({})
-  spec = dict(tokens=tf.TensorSpec([_LENGTH + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64))
-  return tff.simulation.datasets.load_and_parse_sql_client_data(str(database), spec, 'train')
-
-
-def alternate(contenders: dict[str, benchmark_rounds.Round], repeats: int) -> dict[str, float]:
-  """Returns the median seconds of each contender's `repeats` rounds; they take turns after one unmeasured round each."""
-  seconds: dict[str, list[float]] = {name: [] for name in contenders}
-  for repeat in range(repeats + 1):
-    for name, advance in contenders.items():
-      started = time.perf_counter()
-      advance()
-      if repeat:
-        seconds[name].append(time.perf_counter() - started)
-  return {name: statistics.median(values) for name, values in seconds.items()}

@@ -1,4 +1,4 @@
-"""Execution contexts: how TFF computations are compiled and run on workers. Private imports of TFF live in this file only."""
+"""Execution contexts: how TFF computations are compiled and run on workers. Private imports of TFF live here and in `request_writer`."""
 
 import asyncio
 from collections.abc import Sequence

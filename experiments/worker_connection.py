@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 import tensorflow_federated as tff
 
+from experiments import request_writer
+
 _EXECUTORS_KEPT = 10  # TFF's own number.
 _MAX_MESSAGE_BYTES = 2**31 - 1  # Protocol buffers end here too.
 _CHANNEL_OPTIONS = [
@@ -107,6 +109,6 @@ def build_executor(stub: Stub, cardinalities: tff.framework.CardinalitiesType) -
   """Returns an executor in the worker for these numbers of clients, 0 if none is given."""
   # By TFF's default up to 19 finished values, each of which may be a whole model, wait in the worker for a twentieth:
   # 190 MB instead of 85 MB with a state of 10 MB.
-  executor = tff.framework.RemoteExecutor(stub, dispose_batch_size=1)
+  executor = request_writer.Executor(stub, dispose_batch_size=1)
   executor.set_cardinalities({tff.CLIENTS: 0} | cardinalities)
   return executor

@@ -8,6 +8,7 @@ import tensorflow_federated as tff
 
 from models import task as task_lib
 from optimizers import federated_types
+from optimizers import local_batches
 from optimizers import local_loop
 
 _BATCH_SIZE = 64  # Changes only memory and speed, unless a task compares examples within a batch.
@@ -24,7 +25,7 @@ def build_evaluation(task: task_lib.Task) -> tff.Computation:
       return tf.nest.map_structure(tf.add, total, task.evaluate(weights, batch))
 
     measured = tf.function(lambda batches: local_loop.fold(add, task_lib.zero_measures(), batches), autograph=False)
-    return measured(examples.batch(_BATCH_SIZE))
+    return measured(local_batches.plain(examples.batch(_BATCH_SIZE)))
 
   @tff.federated_computation(tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(examples_type, tff.CLIENTS))
   def evaluate(weights, examples):

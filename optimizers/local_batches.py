@@ -39,19 +39,19 @@ class LocalBatches:
     def epoch(index: tf.Tensor) -> tf.data.Dataset:
       return examples.shuffle(self.max_examples, seed=seed[0] + index, reshuffle_each_iteration=False)
 
-    return _plain(tf.data.Dataset.range(self.num_epochs).flat_map(lambda index: epoch(index).batch(self.batch_size)))
+    return plain(tf.data.Dataset.range(self.num_epochs).flat_map(lambda index: epoch(index).batch(self.batch_size)))
 
   def in_order(self, examples: tf.data.Dataset) -> tf.data.Dataset:
     """Returns batches of the same examples, once and not shuffled."""
-    return _plain(examples.take(self.max_examples).batch(self.batch_size))
+    return plain(examples.take(self.max_examples).batch(self.batch_size))
 
 
 def client_key(examples: tf.data.Dataset) -> tf.Tensor:
   """Reads the client's key from its first example: int64 [], 0 when there is none (then nothing is drawn)."""
-  return _plain(examples.take(1)).reduce(tf.constant(0, tf.int64), lambda _, example: example['client_key'])
+  return plain(examples.take(1)).reduce(tf.constant(0, tf.int64), lambda _, example: example['client_key'])
 
 
-def _plain(batches: tf.data.Dataset) -> tf.data.Dataset:
+def plain(batches: tf.data.Dataset) -> tf.data.Dataset:
   """Leaves out TensorFlow's rewriting and tuning of the pipeline, which costs a client more than it gains: half of its time."""
   options = tf.data.Options()
   options.autotune.enabled = False

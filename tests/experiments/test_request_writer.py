@@ -1,0 +1,60 @@
+"""Values are sent to workers as TFF itself sends them, without its copies."""
+
+import collections
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+from tensorflow_federated.proto.v0 import executor_pb2
+
+from experiments import request_writer
+
+_MATRIX = np.arange(6, dtype=np.float32).reshape([2, 3])
+_MATRIX_TYPE = tff.TensorType(np.float32, [2, 3])
+_NESTED = collections.OrderedDict(b=(_MATRIX, np.int64(3)), a=[_MATRIX + 1])
+_NESTED_TYPE = tff.types.to_type(collections.OrderedDict(b=(_MATRIX_TYPE, np.int64), a=[_MATRIX_TYPE]))
+
+
+class RequestWriterTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ('tensor', _MATRIX, _MATRIX_TYPE),
+    ('scalar', 3, tff.TensorType(np.int32)),
+    ('text', 'client 7', tff.TensorType(np.str_)),
+    ('structure', _NESTED, _NESTED_TYPE),
+    ('empty_structure', (), tff.types.to_type(())),
+    ('empty_in_structure', (_MATRIX, ()), tff.types.to_type((_MATRIX_TYPE, ()))),
+    ('server', _NESTED, tff.FederatedType(_NESTED_TYPE, tff.SERVER)),
+    ('broadcast', _MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS, all_equal=True)),
+    ('clients', [_NESTED, _NESTED], tff.FederatedType(_NESTED_TYPE, tff.CLIENTS)),
+    ('no_clients', [], tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS)),
+  )
+  def test_message_is_that_of_tff(self, value, type_spec):
+    message = executor_pb2.Value()
+    request_writer.write(message, value, type_spec)
+    expected, _ = tff.framework.serialize_value(value, type_spec)
+    self.assertEqual(message, expected)
+
+  @parameterized.named_parameters(
+    ('structure_too_short', (_MATRIX,), tff.types.to_type((_MATRIX_TYPE, np.int64))),
+    ('structure_too_long', (_MATRIX, 1, 2), tff.types.to_type((_MATRIX_TYPE, np.int64))),
+    ('other_shape', (_MATRIX.T,), tff.types.to_type((_MATRIX_TYPE,))),
+    ('other_dtype', (_MATRIX.astype(np.float64),), tff.types.to_type((_MATRIX_TYPE,))),
+    ('one_value_for_clients', _MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS)),
+  )
+  def test_refuses_what_is_of_another_type(self, value, type_spec):
+    with self.assertRaises(TypeError):
+      request_writer.write(executor_pb2.Value(), value, type_spec)
+
+
+@pytest.mark.usefixtures('worker')
+def test_worker_gets_what_was_sent():
+  @tff.federated_computation(tff.FederatedType(_NESTED_TYPE, tff.SERVER), tff.FederatedType(np.int32, tff.CLIENTS))
+  def echo(state, counts):
+    return state, tff.federated_sum(counts)
+
+  state, total = echo(_NESTED, [1, 2, 4])
+  assert total == 7
+  np.testing.assert_array_equal(state['b'][0], _MATRIX)
+  assert state['b'][1] == 3
+  np.testing.assert_array_equal(state['a'][0], _MATRIX + 1)

@@ -36,10 +36,12 @@ class LocalBatches:
     """
     examples = examples.take(self.max_examples)
 
-    def epoch(index: tf.Tensor) -> tf.data.Dataset:
-      return examples.shuffle(self.max_examples, seed=seed[0] + index, reshuffle_each_iteration=False)
+    def epoch(index: tf.Tensor | int) -> tf.data.Dataset:
+      shuffled = examples.shuffle(self.max_examples, seed=seed[0] + index, reshuffle_each_iteration=False)
+      return shuffled.batch(self.batch_size)
 
-    return plain(tf.data.Dataset.range(self.num_epochs).flat_map(lambda index: epoch(index).batch(self.batch_size)))
+    # The same without what leads from epoch to epoch, which would take a client 6 ms.
+    return plain(epoch(0) if self.num_epochs == 1 else tf.data.Dataset.range(self.num_epochs).flat_map(epoch))
 
   def in_order(self, examples: tf.data.Dataset) -> tf.data.Dataset:
     """Returns batches of the same examples, once and not shuffled."""

@@ -36,6 +36,10 @@ class LocalBatchesTest(parameterized.TestCase):
     self.assertNotEqual(first, second)
     self.assertNotEqual(first, _order(batches, 20, seed=2)[0])
 
+  def test_the_first_of_several_epochs_is_a_single_one(self):
+    one, three = (local_batches.LocalBatches(batch_size=4, num_epochs=epochs) for epochs in (1, 3))
+    self.assertEqual(_order(one, 10), _order(three, 10)[:3])
+
   @parameterized.parameters(dict(batch_size=0), dict(num_epochs=0), dict(max_examples=-1))
   def test_refuses(self, **arguments):
     with self.assertRaisesRegex(ValueError, 'must be at least 1'):

@@ -15,6 +15,7 @@ from experiments import benchmark_rounds
 from experiments import execution
 from experiments import keras_workloads
 from experiments import runtime
+from models import model as model_lib
 from models import task as task_lib
 from models import transformer
 from optimizers import evaluation
@@ -22,6 +23,7 @@ from optimizers import federated_types
 from optimizers import local_batches
 
 _STEPS = (1, 8, 16)
+_OVERLAP_STEPS = 8
 _LARGE_VOCABULARY = 10_000
 
 
@@ -40,9 +42,9 @@ def print_parts(folder: pathlib.Path, worker: runtime.LocalWorker, repeats: int)
   for name in keras_workloads.WORKLOADS:
     task = benchmark_rounds.Workload(name, clients[_STEPS[0]]).task
     _print_fixed(name, task, clients, repeats)
-    _print_overlap(name, task, clients[8], worker, repeats)
+    _print_overlap(name, task, clients[_OVERLAP_STEPS], worker, repeats)
   _print_reading(clients, repeats)
-  _print_crossing(repeats)
+  _print_crossing(transformer.transformer(size='large')(_LARGE_VOCABULARY), repeats)
 
 
 def _print_fixed(name: str, task: task_lib.Task, clients: dict[int, benchmark_rounds.Clients], repeats: int) -> None:
@@ -66,7 +68,10 @@ def _print_overlap(
   evaluate = _evaluation(task, clients)
   for what, call in (('a round', train), ('an evaluation', evaluate)):
     call()
-    print(f'{name}: {what} of 8 steps keeps {_processors(call, worker, repeats):.2f} processors busy', flush=True)
+    print(
+      f'{name}: {what} of {_OVERLAP_STEPS} steps keeps {_processors(call, worker, repeats):.2f} processors busy',
+      flush=True,
+    )
   with (
     futures.ThreadPoolExecutor(1, initializer=_use, initargs=[worker]) as trainer,
     futures.ThreadPoolExecutor(1, initializer=_use, initargs=[worker]) as evaluator,
@@ -136,9 +141,8 @@ def _reader(examples: Callable[[], tf.data.Dataset]) -> benchmark_rounds.Round:
   return read
 
 
-def _print_crossing(repeats: int) -> None:
-  """Sends the state of FedAdam of a large model to the worker, and fetches it."""
-  model = transformer.transformer(size='large')(_LARGE_VOCABULARY)
+def _print_crossing(model: model_lib.Model, repeats: int) -> None:
+  """Sends the state of FedAdam of a model to the worker, and fetches it."""
   state_type = tff.types.to_type([federated_types.weights(model)] * 3)  # Weights and two moments.
   state = [tuple(np.zeros(variable.shape, np.float32) for variable in model.variables)] * 3
 
@@ -161,5 +165,5 @@ def _print_crossing(repeats: int) -> None:
   seconds = benchmark_rounds.alternate({'in': lambda: receive(state), 'out': fetch}, repeats)
   num_megabytes = 3 * 4 * model.num_parameters / 1e6
   print(
-    f'a state of {num_megabytes:.0f} MB: {seconds["in"]:.2f} s to the worker, {seconds["out"]:.2f} s back', flush=True
+    f'a state of {num_megabytes:.3g} MB: {seconds["in"]:.2f} s to the worker, {seconds["out"]:.2f} s back', flush=True
   )

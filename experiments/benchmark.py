@@ -9,8 +9,8 @@
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
 `training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, prints
 where the time of a local step goes, then runs a tiny model for 200 rounds, and prints the slope of both processes' memory.
-`round` measures what a round costs apart from its steps, whether an evaluation at the same time would gain anything, what
-reading a client takes, and the way of a large state to the worker and back.
+`round` measures what starting costs, what a round costs apart from its steps, whether an evaluation at the same time would
+gain anything, what reading a client takes, and the way of a large state to the worker and back.
 `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in

@@ -15,6 +15,7 @@ import tensorflow_federated as tff
 
 from compression import compressed_sum
 from compression import update_codec as update_codec_lib
+from experiments import benchmark_rounds
 from experiments import codec_specs
 from experiments import resident_memory
 from models import transformer
@@ -56,14 +57,7 @@ def compare_with_tff(repeats: int) -> None:
     ),
   }
   rounds = {name: _sum_in_tff(factory, tensor_types) for name, factory in factories.items()}
-  seconds: dict[str, list[float]] = {name: [] for name in rounds}
-  for repeat in range(repeats + 1):
-    for name, advance in rounds.items():
-      started = time.perf_counter()
-      advance()
-      if repeat:
-        seconds[name].append(time.perf_counter() - started)
-  medians = {name: statistics.median(values) for name, values in seconds.items()}
+  medians = benchmark_rounds.alternate(rounds, repeats)
   for name, value in medians.items():
     print(f'{name:<40} {value:6.2f} s for 2 clients of 21 M parameters, drawing them included')
   ratio = medians['TFF EncodedSumFactory 8 bit'] / medians['leanfed uniform(bits=8)']

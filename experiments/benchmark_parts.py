@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from concurrent import futures
 import pathlib
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -28,23 +30,41 @@ _LARGE_VOCABULARY = 10_000
 
 
 def print_parts(folder: pathlib.Path, worker: runtime.LocalWorker, repeats: int) -> None:
-  """Prints, for each workload, the fixed cost of a round and what overlaps; then the cost of reading and of large states.
+  """Prints what starting costs; for each workload, the fixed cost of a round and what overlaps; then reading and large states.
 
   Args:
     folder: Takes the examples.
     worker: Runs the rounds.
     repeats: Of each measurement, after one that is not counted; the median is printed.
   """
+  _print_imports()
   clients = {}
   for steps in _STEPS:
     tokens = benchmark_rounds.random_tokens(steps * benchmark_rounds.BATCH_SIZE)
     clients[steps] = benchmark_rounds.store_clients(folder / f'{steps}.sqlite', tokens)
   for name in keras_workloads.WORKLOADS:
     task = benchmark_rounds.Workload(name, clients[_STEPS[0]]).task
+    _print_start(name, task, clients[_STEPS[0]])
     _print_fixed(name, task, clients, repeats)
     _print_overlap(name, task, clients[_OVERLAP_STEPS], worker, repeats)
   _print_reading(clients, repeats)
   _print_crossing(transformer.transformer(size='large')(_LARGE_VOCABULARY), repeats)
+
+
+def _print_imports() -> None:
+  started = time.perf_counter()
+  subprocess.run([sys.executable, '-c', 'import experiments.language_model'], check=True, capture_output=True)
+  print(f'a process that imports an experiment takes {time.perf_counter() - started:.1f} s', flush=True)
+
+
+def _print_start(name: str, task: task_lib.Task, clients: benchmark_rounds.Clients) -> None:
+  """Times the tracing of the learning process, and the first round, which TFF compiles and the worker prepares."""
+  started = time.perf_counter()
+  advance = benchmark_rounds.suite_round(task, clients)
+  traced = time.perf_counter()
+  advance()
+  done = time.perf_counter()
+  print(f'{name}: traced in {traced - started:.1f} s, first round of one step in {done - traced:.1f} s', flush=True)
 
 
 def _print_fixed(name: str, task: task_lib.Task, clients: dict[int, benchmark_rounds.Clients], repeats: int) -> None:

@@ -17,6 +17,8 @@ def test_prints_each_part(worker, tmp_path: pathlib.Path, capsys, monkeypatch):
   benchmark_parts.print_parts(tmp_path, worker, repeats=1)
   printed = capsys.readouterr().out
   for line in (
+    r'a process that imports an experiment takes \d+\.\d s',
+    r'W1: traced in \d+\.\d s, first round of one step in \d+\.\d s',
     r'W1: 10 clients, 1, 2 steps each: \d+\.\d\d, \d+\.\d\d s a round; least squares: -?\d+\.\d\d s and -?\d+ ms',
     r'W1: a round of 2 steps keeps \d\.\d\d processors busy',
     r'W1: an evaluation of 2 steps keeps \d\.\d\d processors busy',

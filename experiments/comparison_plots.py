@@ -17,6 +17,7 @@ _LINES = ('-', '--', ':', '-.')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _WIDTH, _HEIGHT, _LEGEND_LINE = 5.4, 3.6, 0.19  # Inches: a phone shows the picture at half its size.
 _WIDE = 20.0  # From here on, 1, 2 and 5 are the only numbers of a decade.
+_WIDEST = 1000.0  # From here on, powers of ten are.
 _LABEL_WIDTH = 64  # Characters of a line of the legend.
 _TITLES = {
   'rounds': '{} against rounds',
@@ -96,7 +97,9 @@ def _label(axis: Any) -> None:
 
   low, high = axis.get_view_interval()
   axis.set_major_formatter(_formatter())
-  if high > _WIDE * low:
+  if high > _WIDEST * low:
+    axis.set_minor_formatter(ticker.NullFormatter())
+  elif high > _WIDE * low:
     axis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0)))
     axis.set_minor_formatter(_formatter(minor_thresholds=(math.inf, math.inf)))
   else:

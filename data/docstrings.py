@@ -25,7 +25,8 @@ DISTRIBUTIONS = {
     'tensorflow-estimator', 'tensorflow-federated', 'tensorflow-model-optimization', 'tensorflow-privacy',
     'tensorflow-probability', 'tensorflow-text', 'urllib3',
   ),
-  'heldout': ('click', 'google-auth', 'huggingface-hub', 'hypothesis', 'jax', 'pytest', 'werkzeug'),
+  'validation': ('click', 'google-auth', 'huggingface-hub'),
+  'heldout': ('hypothesis', 'jax', 'pytest', 'werkzeug'),
 }  # fmt: skip
 
 _EXTRACTION_VERSION = 1  # of this file, docstring_worker.py, prose.py and sentences.py together
@@ -44,9 +45,9 @@ def docstrings(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """Docstrings of installed packages, split by package into pretrain, train and heldout.
+  """Docstrings of installed packages, split by package into pretrain, train, validation and heldout.
 
-  Training and held-out modules with fewer than `min_tokens` words and punctuation marks are left out. The label
+  Modules of the last three with fewer than `min_tokens` words and punctuation marks are left out. The label
   is the package. Raises DataError if an argument is out of range or a package is not installed.
   """
   arguments.require_integer('min_tokens', min_tokens, 0, 1_000_000)

@@ -20,7 +20,7 @@ from data import source as source_lib
 from data import spool
 from data import tokenizer as tokenizer_lib
 
-_FORMAT = 1
+_FORMAT = 2
 _TEXTS_PER_BATCH = 4096
 
 
@@ -36,6 +36,11 @@ class EncodedText(NamedTuple):
   tokens: np.ndarray
   client_ids: list[str]
   owners: np.ndarray
+
+  @property
+  def client_ids_with_examples(self) -> list[str]:
+    """The sorted ids of the clients that have examples."""
+    return [self.client_ids[index] for index in np.unique(self.owners)]
 
   def of(self, client_ids: Sequence[str]) -> np.ndarray:
     """Returns the tokens of these clients."""

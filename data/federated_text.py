@@ -17,7 +17,7 @@ from data import tokenizer as tokenizer_lib
 
 @dataclasses.dataclass(frozen=True)
 class FederatedText(prepared_examples.PreparedExamples):
-  """Tokenised sentences of clients in the splits pretrain, train and heldout, read from one SQLite file.
+  """Tokenised sentences of clients in the splits pretrain, train, validation and heldout, read from one SQLite file.
 
   Attributes:
     vocabulary_size: Ids are below it; pad 0, begin 1, end 2 and unknown 3 are among them.
@@ -38,7 +38,6 @@ class FederatedText(prepared_examples.PreparedExamples):
     return cls(
       database=database,
       dataset_hash=meta['dataset_hash'],
-      heldout_hash=meta.get('heldout_hash'),
       vocabulary_size=tokenizer.vocabulary_size,
       sequence_length=int(meta['sequence_length']),
       tokenizer=tokenizer,

@@ -13,8 +13,8 @@ from data import cache
 from data import errors
 from data import progress
 
-_FORMAT = 1  # of the generated file
-_TRAIN_CLIENTS_PER_HELDOUT_CLIENT = 10  # about as in TFF's file
+_FORMAT = 2  # of the generated file
+_TRAIN_CLIENTS_PER_OTHER_CLIENT = 10
 _TAIL_EXPONENT = 1.3  # P(a client has at least k sentences) = 1 / k^1.3: 3.1 on average below the maximum
 _MAX_SENTENCES = 100
 _MIN_WORDS, _MAX_WORDS = 3, 17
@@ -49,7 +49,7 @@ def cached(num_clients: int, seed: int = 0, cache_dir: pathlib.Path | None = Non
 
 
 def write(database: pathlib.Path, num_clients: int, seed: int = 0) -> None:
-  """Writes `num_clients` training clients and a tenth as many held-out ones; equal arguments give equal content.
+  """Writes `num_clients` training clients and a tenth as many of TFF's heldout and test each; equal arguments give equal content.
 
   A client has a heavy-tailed number of sentences, 1 to 100 and about 3 on average, of 3 to 17 words that are drawn from a
   vocabulary of 2,000 by Zipf's law. Memory does not grow with the number of clients. Shows progress on standard error.
@@ -57,7 +57,8 @@ def write(database: pathlib.Path, num_clients: int, seed: int = 0) -> None:
   """
   arguments.require_integer('num_clients', num_clients, 1, 10_000_000)
   arguments.require_integer('seed', seed, 0, 2**32 - 1)
-  sizes = {'train': num_clients, 'heldout': max(1, num_clients // _TRAIN_CLIENTS_PER_HELDOUT_CLIENT)}
+  others = max(1, num_clients // _TRAIN_CLIENTS_PER_OTHER_CLIENT)
+  sizes = {'train': num_clients, 'heldout': others, 'test': others}
   try:
     with cache.temporary(database) as unfinished:
       unfinished.unlink(missing_ok=True)

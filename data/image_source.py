@@ -33,8 +33,8 @@ class ImageSource:
   Attributes:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
-    read: Yields (split, image) pairs, split being train or heldout and the label one of `class_names`, in the same
-      order every time.
+    read: Yields (split, image) pairs, split being train, validation or heldout and the label one of `class_names`,
+      in the same order every time. If none is for validation, a tenth of the training images, drawn at random, are.
     class_names: The names of the classes, in the order of their numbers.
     max_examples: Training images kept, drawn at random, always the same ones; None = all.
     image_size: Pixels on both sides to which the images are resized; None = as they are, all of one size.

@@ -16,7 +16,7 @@ from data import store
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages(prepared_examples.PreparedExamples):
-  """Images with a class each, of clients in the splits train and heldout, read from one SQLite file.
+  """Images with a class each, of clients in the splits train, validation and heldout, read from one SQLite file.
 
   Attributes:
     image_shape: (height, width, channels) of every image; pixels are from 0 to 255.
@@ -36,7 +36,6 @@ class LabelledImages(prepared_examples.PreparedExamples):
     return cls(
       database=database,
       dataset_hash=meta['dataset_hash'],
-      heldout_hash=meta.get('heldout_hash'),
       image_shape=tuple(json.loads(meta['image_shape'])),
       class_names=tuple(json.loads(meta['class_names'])),
       num_skipped=int(meta['num_skipped']),

@@ -17,7 +17,7 @@ from data import text_encoders
 
 @dataclasses.dataclass(frozen=True)
 class LabelledText(prepared_examples.PreparedExamples):
-  """Tokenised texts with a class each, of clients in the splits train and heldout, read from one SQLite file.
+  """Tokenised texts with a class each, of clients in the splits train, validation and heldout, read from one SQLite file.
 
   Attributes:
     vocabulary_size: Ids are below it.
@@ -42,7 +42,6 @@ class LabelledText(prepared_examples.PreparedExamples):
     return cls(
       database=database,
       dataset_hash=meta['dataset_hash'],
-      heldout_hash=meta.get('heldout_hash'),
       vocabulary_size=tokenizer.vocabulary_size,
       sequence_length=int(meta['sequence_length']),
       tokenizer=tokenizer,

@@ -28,9 +28,9 @@ from data import store
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
 
-_FORMAT = 2  # of the stored file and of everything between source and file
+_FORMAT = 3  # of the stored file and of everything between source and file
 _TEXTS_PER_BATCH = 4096
-_HELDOUT_CLIENTS = 10
+_CLIENTS_PER_SPLIT = 10
 
 _Source = source_lib.TextSource | source_lib.LabelledSource | image_source.ImageSource
 _Tokenizer = tokenizer_lib.Tokenizer | text_encoders.TextEncoder
@@ -102,10 +102,15 @@ def writing(database: pathlib.Path) -> Iterator[store.Writer]:
     cache.publish(unfinished, database)
 
 
-def deal_heldout(labels: np.ndarray) -> partitions.Assignment:
-  """Deals the held-out examples, of label numbers int64 [n], at random to ten clients of equal size; to n if n < 10."""
-  assignment = partitions.iid(min(_HELDOUT_CLIENTS, len(labels))).assign(labels)
-  return assignment._replace(clients=[f'heldout_{number}' for number in range(len(assignment.clients))])
+def deal(split: str, labels: np.ndarray) -> partitions.Assignment:
+  """Deals the examples of a split that only evaluates, of label numbers int64 [n], at random to ten clients of equal size.
+
+  Of fewer than ten examples each has a client of its own.
+  """
+  if not len(labels):
+    return partitions.Assignment([], np.zeros([0], np.int64))
+  assignment = partitions.iid(min(_CLIENTS_PER_SPLIT, len(labels))).assign(labels)
+  return assignment._replace(clients=[f'{split}_{number}' for number in range(len(assignment.clients))])
 
 
 def write_texts(

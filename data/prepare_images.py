@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 from data import errors
+from data import holdout
 from data import image_source
 from data import labelled_images
 from data import partitions
@@ -23,8 +24,8 @@ def prepare(
 ) -> labelled_images.LabelledImages:
   """Returns the data set, from the cache if it is there, else reading the source.
 
-  The partition groups the training images; a class is their label. Held-out images are dealt at random to ten clients
-  of equal size. All images are held in memory, a byte for a value, while they are prepared.
+  The partition groups the training images; a class is their label. A tenth of the training images become
+  validation images; these and the held-out ones are dealt at random to ten clients of equal size each. All images are held in memory, a byte for a value, while they are prepared.
 
   Shows progress on standard error, and how many images cannot be decoded and were left out; the first ten of them by
   name when they are prepared. A preparation that is killed leaves nothing that is used later. Raises DataError if the
@@ -52,7 +53,7 @@ def _build(source: image_source.ImageSource, partition: partitions.Partition, da
   labels = {split: np.array([label for _, label in rows], np.int64) for split, rows in examples.items()}
   assignments = {
     'train': partition.assign(labels['train']),
-    'heldout': preparation.deal_heldout(labels['heldout']),
+    **{split: preparation.deal(split, labels[split]) for split in ('validation', 'heldout')},
   }
   with (
     preparation.writing(database) as writer,
@@ -78,7 +79,7 @@ def _build(source: image_source.ImageSource, partition: partitions.Partition, da
 
 def _read(source: image_source.ImageSource) -> tuple[_Examples, int]:
   """Returns the images of the splits, those that `max_examples` leaves, and how many could not be decoded."""
-  examples: _Examples = {'train': [], 'heldout': []}
+  examples: _Examples = {'train': [], 'validation': [], 'heldout': []}
   numbers = {name: number for number, name in enumerate(source.class_names)}
   first, num_skipped = None, 0
   with progress.bar(f'reading {source.name}', unit='image') as report:
@@ -92,13 +93,22 @@ def _read(source: image_source.ImageSource) -> tuple[_Examples, int]:
       first = first or example
       _require_shape_of(first, example)
       examples[split].append((example.image, numbers[example.label]))
-  for split, rows in examples.items():
-    if not rows:
+  for split in ('train', 'heldout'):
+    if not examples[split]:
       raise errors.DataError(f'data set {source.name} has no {split} images: give data with images of both splits')
+  if not examples['validation']:
+    _choose_validation(examples)
   if source.max_examples is not None:
     drawn = np.random.default_rng(0).permutation(len(examples['train']))[: source.max_examples]
     examples['train'] = [examples['train'][number] for number in np.sort(drawn)]
   return examples, num_skipped
+
+
+def _choose_validation(examples: _Examples) -> None:
+  """Moves a tenth of the training images."""
+  chosen = set(holdout.choose_validation_examples(len(examples['train'])).tolist())
+  examples['validation'] = [examples['train'][number] for number in sorted(chosen)]
+  examples['train'] = [row for number, row in enumerate(examples['train']) if number not in chosen]
 
 
 def _require_shape_of(first: image_source.LabelledImage, example: image_source.LabelledImage) -> None:

@@ -29,8 +29,8 @@ def prepare(
   The partition groups the training examples; a class is their label. `iid(clients=N)` is the equal split of Hilmkil et
   al., "Scaling Federated Learning for Fine-tuning of Large Language Models", 2021, and `shards(clients=N, labels=1)`
   their split by label (sorted, N contiguous shards, here dealt to the clients in a random order); they cut shards of
-  floor(n / N) examples and leave the rest, here shards differ by one at most. Held-out examples are dealt at random
-  to ten clients of equal size, so that their evaluation can be spread.
+  floor(n / N) examples and leave the rest, here shards differ by one at most. Validation and held-out
+  examples are dealt at random to ten clients of equal size each, so that their evaluation can be spread.
 
   Shows progress on standard error, and how many examples have no text and were left out. A preparation that is killed
   leaves nothing that is used later. Raises DataError if the source is malformed or a split empty, the partition does
@@ -62,7 +62,7 @@ def _write(
       raise errors.DataError(f'data set {source.name} has no {split} text: give data with examples of both splits')
   if source.max_examples is not None:
     texts.thin('train', source.max_examples)
-  assignments = {'heldout': preparation.deal_heldout(texts.labels('heldout'))}
+  assignments = {split: preparation.deal(split, texts.labels(split)) for split in ('validation', 'heldout')}
   if partition.assign:
     assignments['train'] = partition.assign(texts.labels('train'))
   length = source.sequence_length

@@ -15,6 +15,13 @@ from data import client_key
 from data import errors
 from data import store
 
+_REMEDIES = {
+  'pretrain': 'choose one that has text to pre-train on',
+  'train': 'choose one that has',
+  'validation': 'give it ten training clients or more, or leave out --eval_split=validation',
+  'heldout': 'give it two clients or more, or choose one that has',
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class PreparedExamples(abc.ABC):
@@ -23,12 +30,10 @@ class PreparedExamples(abc.ABC):
   Attributes:
     database: The file, in the layout of TFF's SqlClientData.
     dataset_hash: SHA-256 in hexadecimal over all clients and examples of all splits.
-    heldout_hash: The same over the held-out examples, whoever has them; None if there are none.
   """
 
   database: pathlib.Path
   dataset_hash: str
-  heldout_hash: str | None
 
   @property
   @abc.abstractmethod
@@ -44,13 +49,18 @@ class PreparedExamples(abc.ABC):
     with contextlib.closing(self._connect()) as connection:
       return store.read_counts(connection, split)
 
+  def content_hash(self, split: str) -> str | None:
+    """Returns SHA-256 in hexadecimal over the examples of a split, whoever has them; None if there are none."""
+    with contextlib.closing(self._connect()) as connection:
+      return store.read_meta(connection).get(f'{split}_hash')
+
   def clients(self, split: str) -> tff.simulation.datasets.ClientData:
     """Returns the split as TFF's ClientData, which a TFF worker reads by itself, given client ids.
 
     Elements are as `element_spec` says. Raises DataError if the split has no clients.
     """
     if not self.num_examples(split):
-      raise errors.DataError(f'the data set has no {split} clients: choose another data set or split')
+      raise errors.DataError(f'the data set has no {split} clients: {_REMEDIES[split]}')
     return tff.simulation.datasets.load_and_parse_sql_client_data(str(self.database), self.element_spec, split)
 
   def unreadable(self, client_ids: Iterable[str]) -> list[str]:

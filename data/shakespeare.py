@@ -21,6 +21,8 @@ def shakespeare(
 ) -> source.TextSource:
   """TFF's Shakespeare; what it calls test, later lines of the same characters, is held out.
 
+  Of a tenth of the characters all lines are for validation.
+
   `path` is TFF's `shakespeare.sqlite`; None downloads it to TFF's cache on first use. Raises DataError if the path
   is not a file.
   """

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from data import arguments
 from data import errors
 
-SPLITS = ('pretrain', 'train', 'heldout')
+# Of `validation` rates and other settings are chosen, of `heldout` results are told.
+SPLITS = ('pretrain', 'train', 'validation', 'heldout')
 
 DEFAULT_VOCABULARY = 4000
 DEFAULT_SEQUENCE_LENGTH = 30
@@ -35,7 +36,8 @@ class TextSource:
   Attributes:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
-    read: Yields (split, example) pairs, split being one of `SPLITS`, in the same order every time.
+    read: Yields (split, example) pairs, split being one of `SPLITS`, in the same order every time. If it yields no
+      validation examples, some training clients become validation clients; see `spool.Spool.fill`.
     vocabulary: Most sub-word pieces the tokenizer may have, including pad, begin, end and unknown; or `characters`: one
       token for each printable ASCII character, the same ones whatever the text.
     sequence_length: Target positions per example; the token arrays are one longer.
@@ -72,8 +74,8 @@ class LabelledSource:
   Attributes:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
-    read: Yields (split, example) pairs, split being train or heldout and the label one of `class_names`, in the same
-      order every time.
+    read: Yields (split, example) pairs, split being train, validation or heldout and the label one of `class_names`,
+      in the same order every time. Validation examples come about as those of `TextSource`.
     class_names: The names of the classes, in the order of their numbers.
     max_examples: Training examples kept, drawn at random, always the same ones; None = all.
     sequence_length: Tokens per example, those that begin and end it included.

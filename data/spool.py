@@ -12,6 +12,7 @@ import numpy as np
 
 from data import client_key
 from data import errors
+from data import holdout
 from data import source
 
 _MAX_TRAINING_TEXTS = 1_000_000  # more changes the vocabulary little and costs minutes and gigabytes
@@ -38,7 +39,9 @@ class Spool:
   def fill(self, examples: Iterable[tuple[str, source.Example]], class_names: Sequence[str] = ()) -> None:
     """Stores (split, example) pairs; white space in texts is collapsed and lone surrogates become question marks.
 
-    Labels get the numbers that they have in `class_names`; others follow in the order in which they come.
+    Labels get the numbers that they have in `class_names`; others follow in the order in which they come. If there is
+    no validation text, a tenth of the training clients become validation clients, in every split that they have; where
+    classes are learned and all examples lie with one client, a tenth of the training examples.
     """
     labels: dict[str | None, int] = {None: -1} | {name: number for number, name in enumerate(class_names)}
 
@@ -51,7 +54,24 @@ class Spool:
 
     rows = itertools.starmap(row, examples)
     self._connection.executemany('INSERT INTO texts VALUES (?, ?, ?, ?)', rows)
+    if not self.count('validation'):
+      self._choose_validation(by_example=bool(class_names))
     self._connection.commit()
+
+  def _choose_validation(self, by_example: bool) -> None:
+    query = "SELECT DISTINCT client FROM texts WHERE split = 'train' AND text != ''"
+    clients = [client_key.decode_name(client) for (client,) in self._connection.execute(query)]
+    if by_example and len(clients) == 1:
+      row_ids = self._row_ids('train')
+      chosen = [(row_id,) for row_id in row_ids[holdout.choose_validation_examples(len(row_ids))].tolist()]
+      self._connection.executemany("UPDATE texts SET split = 'validation' WHERE rowid = ?", chosen)
+    else:
+      self._connection.execute('CREATE TEMP TABLE chosen (client BLOB PRIMARY KEY)')
+      names = [(client_key.encode_name(name),) for name in holdout.choose_validation(clients)]
+      self._connection.executemany('INSERT INTO chosen VALUES (?)', names)
+      self._connection.execute(
+        "UPDATE texts SET split = 'validation' WHERE split != 'pretrain' AND client IN (SELECT client FROM chosen)"
+      )
 
   def count(self, *splits: str) -> int:
     """Returns how many texts with a visible character the splits hold together."""
@@ -64,7 +84,7 @@ class Spool:
     return -(-self.count('pretrain', 'train') // self._training_step())
 
   def training_texts(self) -> Iterator[str]:
-    """Yields what a tokenizer may learn from: pretrain and train, never heldout; evenly thinned to a million."""
+    """Yields what a tokenizer may learn from: pretrain and train, never validation or heldout; evenly thinned to a million."""
     query = "SELECT text FROM texts WHERE text != '' AND split IN ('pretrain', 'train') ORDER BY rowid"
     for (text,) in itertools.islice(self._connection.execute(query), 0, None, self._training_step()):
       yield text
@@ -83,11 +103,14 @@ class Spool:
 
   def thin(self, split: str, kept: int) -> None:
     """Keeps `kept` texts of a split, drawn at random, always the same ones; a larger draw holds the smaller ones."""
-    query = "SELECT rowid FROM texts WHERE text != '' AND split = ? ORDER BY rowid"
-    row_ids = np.fromiter((row_id for (row_id,) in self._connection.execute(query, (split,))), np.int64)
+    row_ids = self._row_ids(split)
     dropped = row_ids[np.random.default_rng(0).permutation(len(row_ids))[kept:]]
     self._connection.executemany('DELETE FROM texts WHERE rowid = ?', ((row_id,) for row_id in dropped.tolist()))
     self._connection.commit()
+
+  def _row_ids(self, split: str) -> np.ndarray:
+    query = "SELECT rowid FROM texts WHERE text != '' AND split = ? ORDER BY rowid"
+    return np.fromiter((row_id for (row_id,) in self._connection.execute(query, (split,))), np.int64)
 
   def rows(self) -> Iterator[Row]:
     """Yields all texts in the order of the source, those without a visible character as ''."""

@@ -10,6 +10,8 @@ from data import arguments
 from data import source
 from data import tff_database
 
+_SPLITS = {'train': 'train', 'heldout': 'validation', 'test': 'heldout'}  # TFF's names to ours
+
 
 def stackoverflow(
   path: str | None = None,
@@ -17,11 +19,12 @@ def stackoverflow(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """TFF's Stack Overflow: its train users are trained on, its heldout users are held out; label = the first tag.
+  """TFF's Stack Overflow: its train users are trained on, its heldout users are for validation, its test users
+  are held out; label = the first tag.
 
   Args:
     path: TFF's `stackoverflow.sqlite`; None downloads it to TFF's cache on first use (many gigabytes unpacked).
-    max_clients: Training users at most, and a tenth as many held-out users, at least one; None = all of them.
+    max_clients: Training users at most, and a tenth as many for validation and held out each, at least one; None = all.
 
   Raises DataError if an argument is out of range or the path is not a file.
   """
@@ -42,9 +45,10 @@ def stackoverflow(
 def _read(file: pathlib.Path | None, max_clients: int | None) -> Iterator[tuple[str, source.Example]]:
   if file is None:
     file = tff_database.download('stackoverflow', tff.simulation.datasets.stackoverflow.load_data)
-  max_heldout = None if max_clients is None else max(1, max_clients // 10)
-  for split, limit in (('train', max_clients), ('heldout', max_heldout)):
-    for client, features in tff_database.read_features(file, split, limit, ('tokens', 'tags')):
+  max_others = None if max_clients is None else max(1, max_clients // 10)
+  for tff_split, split in _SPLITS.items():
+    limit = max_clients if split == 'train' else max_others
+    for client, features in tff_database.read_features(file, tff_split, limit, ('tokens', 'tags')):
       if features is None:
         yield split, source.Example(client, '')
       else:

@@ -58,14 +58,13 @@ def num_examples(examples: Mapping[str, np.ndarray]) -> int:
   return len(next(iter(examples.values())))
 
 
-def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_clients: int, seed: int) -> dict[str, Any]:
+def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_clients: int) -> dict[str, Any]:
   """Scores the model in a folder on held-out clients, whose text is cut by the model's own tokenizer.
 
   Args:
     folder: Of the model.
     source: Whose held-out text counts.
-    eval_clients: How many clients; 0 for all. A run of the same seed evaluates on the same ones.
-    seed: Decides which clients.
+    eval_clients: How many clients; 0 for all. A run with as many evaluates on the same ones.
 
   Returns:
     `eval/loss`, `eval/accuracy`, `eval/perplexity`, `num_clients`, `num_examples` and `model_sha256`.
@@ -80,7 +79,7 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
   text = encoded_text.encode(source, ['heldout'], tokenizer_lib.Tokenizer(loaded.description.tokenizer))
   if not len(text.tokens):
     raise errors.DataError(f'data set {source.name} has no heldout text: choose another --dataset')
-  ids = population.evaluation_ids(text.client_ids, eval_clients, seed)
+  ids = population.evaluation_ids(text.client_ids_with_examples, eval_clients)
   tokens = text.of(ids)
   return {
     **Evaluation(task)(weights, dict(tokens=tokens)),

@@ -27,6 +27,14 @@ def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive
     raise spec.SpecError(f'{what} {text!r}: {error}') from error
 
 
+def build_download(text: str) -> update_codec.UpdateCodec:
+  """Builds the codec that `text`, an argument of `--download`, names; raises `SpecError` as `build`."""
+  codec = build(text, 'download')
+  if isinstance(codec, adaptive.AdaptiveCodec):
+    raise spec.SpecError(f'download {text!r} follows the votes of clients on their uploads: use it for --upload')
+  return codec
+
+
 def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
   """Encodes variables of fewer than `size` values by `codec`, itself a chain of stages."""
   return chain.SmallAs(build(codec, 'small_as').codec, size)

@@ -80,7 +80,7 @@ def _picture(
   quality = groups[0].quality
   # Ratios of perplexities are what counts, and differences of accuracies.
   scale = 'linear' if quality.higher_is_better else 'log'
-  axes.set(xlabel=xlabel, ylabel=f'{quality.name} on held-out clients', yscale=scale)
+  axes.set(xlabel=xlabel, ylabel=f'{quality.name} on {groups[0].judges}', yscale=scale)
   for axis in (axes.xaxis, axes.yaxis):
     if axis.get_scale() == 'log':
       _label(axis)

@@ -83,7 +83,7 @@ def main() -> None:
   devices = device_specs.build(plan.trainable, plan.devices)
   model = run_flags.adapt(devices, work.build(plan.model))
   groups = device_groups.DeviceGroups.of(work, devices)
-  population = groups.population(plan.dropped, config.clients_per_round)
+  population = groups.population(plan.dropped, config.clients_per_round, run_flags.eval_split())
   start = constrained_run.start(plan, family, work, model)
 
   task = work.task(model)
@@ -91,11 +91,11 @@ def main() -> None:
   description = work.describe(plan.model, plan.trainable, plan.devices)
   summary = run.run(task, process, population, constrained_run.planned(config, plan), start, description)
 
-  accuracy = report.Measure(quality.ACCURACY)
+  accuracy = report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
   by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.eval_clients, config.seed)
   (config.output_dir / 'plan.md').write_text(f'{constrained_plan.table(plan)}\n\n{by_group}\n')
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS)]))
+  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
   print(by_group)
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
 

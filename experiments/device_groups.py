@@ -47,8 +47,20 @@ class DeviceGroups:
     tiers = draw(keys).numpy()
     return cls(work, tuple(tuple(np.array(ids)[tiers == number].tolist()) for number in range(len(devices.shares))))
 
-  def population(self, left_out: Collection[int], clients_per_round: int) -> population_lib.Population:
-    """Returns the clients of a run in which those of some tiers take no part; raises `UsageError` if too few are left."""
+  def population(self, left_out: Collection[int], clients_per_round: int, eval_split: str) -> population_lib.Population:
+    """Returns the clients of a run in which those of some tiers take no part.
+
+    Args:
+      left_out: The numbers of those tiers.
+      clients_per_round: How many clients a round wants.
+      eval_split: Whose clients evaluate.
+
+    Returns:
+      The clients.
+
+    Raises:
+      UsageError: If too few are left.
+    """
     participants = sorted(
       client_id for number, ids in enumerate(self.members) if number not in left_out for client_id in ids
     )
@@ -57,7 +69,7 @@ class DeviceGroups:
         f'--clients_per_round={clients_per_round}, but {len(participants)} clients have devices that can train: lower '
         'it, or raise limits'
       )
-    return dataclasses.replace(population_lib.Population.of(self.work.prepared), participants=participants)
+    return dataclasses.replace(population_lib.Population.of(self.work.prepared, eval_split), participants=participants)
 
   def table(
     self, task: task_lib.Task, start: Sequence[np.ndarray], run: pathlib.Path, max_clients: int, seed: int
@@ -79,7 +91,7 @@ class DeviceGroups:
     rows = []
     with progress.bar('accuracy by device', len(self.members), 'tier') as report:
       for number, ids in enumerate(self.members):
-        examples = self._examples(population_lib.evaluation_ids(ids, max_clients, seed))
+        examples = self._examples(population_lib.evaluation_ids(ids, max_clients))
         accuracies = [_accuracy(evaluation(model, examples)) for model in models]
         rows.append([f'tier {number}', f'{len(ids)}', *accuracies])
         report(1)

@@ -37,6 +37,7 @@ def accuracies(
   lesson: self_supervised_domains.Lesson,
   learned: checkpoint.Checkpoint,
   config: run.Config,
+  eval_split: str,
   num_examples: int,
   finetune_steps: int,
 ) -> dict[str, float]:
@@ -46,16 +47,17 @@ def accuracies(
     lesson: What it has learned, and from what.
     learned: The encoder.
     config: Of its training; its seed decides which labels are seen, and all that is random.
+    eval_split: Whose examples judge.
     num_examples: How many training examples have a label; 0 for all.
     finetune_steps: Number of batches; 0 for no fine-tuning.
 
   Returns:
-    For `summary.json`: accuracies on held-out examples, by the names of `rows`.
+    For `summary.json`: accuracies on the examples that judge, by the names of `rows`.
 
   Raises:
     UsageError: See `finetuning.accuracies`.
   """
-  examples = central_training.Examples(lesson.labelled('train'), lesson.labelled('heldout'))
+  examples = central_training.Examples(lesson.labelled('train'), lesson.labelled(eval_split))
   examples = few_labels.of(examples, num_examples, config.seed)
   return _probe(lesson, learned, examples, config.seed) | finetuning.accuracies(
     lesson.classification(), examples, learned, lesson.describe_classifier(), config, finetune_steps

@@ -33,8 +33,9 @@ _DATASET = flags.DEFINE_string(
   'docstrings',
   'Whose held-out clients count, as for language_model; for a model of images one of its classes.',
 )
-_EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 0, 'How many of them, drawn once; 0 for all.', lower_bound=0)
-_SEED = flags.DEFINE_integer('seed', 0, 'Decides which; a run with this seed evaluates on the same.', 0, 2**32 - 1)
+_EVAL_CLIENTS = flags.DEFINE_integer(
+  'eval_clients', 0, 'How many of them, the same ones as of a run with this flag; 0 for all.', lower_bound=0
+)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
@@ -50,7 +51,7 @@ def main() -> None:
   datasets, score = _IMAGES if is_of_images else _TEXT
   source = spec.build(_DATASET.value, datasets, 'dataset')
   output_dir = _folder()
-  measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value, _SEED.value)
+  measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)
   result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)
   print(json.dumps(result, indent=2))
   if output_dir:

@@ -13,16 +13,13 @@ from experiments import pretrained
 from models import image_task
 
 
-def evaluate(
-  folder: str | pathlib.Path, source: image_source.ImageSource, eval_clients: int, seed: int
-) -> dict[str, Any]:
+def evaluate(folder: str | pathlib.Path, source: image_source.ImageSource, eval_clients: int) -> dict[str, Any]:
   """Scores the model in a folder on held-out images.
 
   Args:
     folder: Of the model.
     source: Whose held-out images count; of the same classes and size as those that it was trained on.
-    eval_clients: How many of the ten clients that hold them; 0 for all. A run of the same seed evaluates on the same ones.
-    seed: Decides which clients.
+    eval_clients: How many of the ten clients that hold them; 0 for all. A run with as many evaluates on the same ones.
 
   Returns:
     `eval/loss`, `eval/accuracy`, `eval/perplexity`, which is not measured, `num_clients`, `num_examples` and
@@ -48,7 +45,7 @@ def evaluate(
       f'{list(images.image_shape)}: choose others, or another image_size=...'
     )
   model = pretrained.build_model(described)
-  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients, seed)
+  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients)
   examples = images.arrays('heldout', ids)
   evaluation = central_evaluation.Evaluation(image_task.build(model, images.image_shape))
   return {

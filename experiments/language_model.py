@@ -37,15 +37,19 @@ def main() -> None:
   description = run_flags.description(text, start)
   model = run_flags.adapt(devices, build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
-  population = population_lib.Population.of(text)
+  population = population_lib.Population.of(text, run_flags.eval_split())
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   summary = run.run(task, process, population, config, start, description)
 
-  evaluation_tokens = text.tokens('heldout', population.evaluation_ids(config.eval_clients, config.seed))
+  evaluation_tokens = text.tokens(run_flags.eval_split(), population.evaluation_ids(config.eval_clients))
   of_unigrams = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
-  perplexity = report.Measure(quality.PERPLEXITY, {'a unigram model': of_unigrams})
+  perplexity = report.Measure(
+    quality.PERPLEXITY, {'a unigram model': of_unigrams}, quality.JUDGES[run_flags.eval_split()]
+  )
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
-  print(report.table(summary, [perplexity, report.Measure(quality.ACCURACY)]))
+  print(
+    report.table(summary, [perplexity, report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])])
+  )
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')
 
 

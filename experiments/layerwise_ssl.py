@@ -137,7 +137,9 @@ def main() -> None:
     summary = stage_runs.train(plan)
     stage_plot.plot(config.output_dir / 'metrics.csv', config.output_dir / 'stages.png')
     learned = pretrained.load(stage_runs.folder(config.output_dir, stages[-1].number))
-    summary |= downstream.accuracies(lesson, learned, config, _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value)
+    summary |= downstream.accuracies(
+      lesson, learned, config, run_flags.eval_split(), _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value
+    )
     output.write_json(config.output_dir / 'summary.json', summary)
   print(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
@@ -168,7 +170,8 @@ def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) 
     raise launch.UsageError(f'these flags do not fit each other: {error}') from error
   return dict(
     dataset_hash=examples.dataset_hash,
-    heldout_hash=examples.heldout_hash,
+    heldout_hash=plan.population.heldout_hash,
+    evaluation_hash=plan.population.evaluation_hash(config.eval_clients),
     num_parameters=model.num_parameters,
     rounds_of_all_stages=config.rounds,
   )
@@ -216,7 +219,7 @@ def _plan(
     build_process=build_process,
     describe=lesson.describe,
     download=communication.download,
-    population=population_lib.Population.of(lesson.examples),
+    population=population_lib.Population.of(lesson.examples, run_flags.eval_split()),
     config=config,
   )
 

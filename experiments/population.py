@@ -1,12 +1,16 @@
 """The clients of a run: who trains, who only evaluates, and where their data is."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
+import hashlib
+import json
 import pathlib
 
 import tensorflow_federated as tff
 
+from data import errors
 from data import prepared_examples
 
 
@@ -19,6 +23,7 @@ class Population:
     evaluation: Clients that only evaluate.
     dataset_hash: Names the content of both.
     heldout_hash: Names what those who evaluate hold, whichever of them does; None if unknown.
+    judges: The ids of those of `evaluation` that hold an example; None for all.
     find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
     participants: The ids of those of `train` that take part; None for all.
     database: The file that workers read both from, see `data.store`; None if they are not read from a file.
@@ -30,6 +35,7 @@ class Population:
   heldout_hash: str | None = None
   find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
   participants: Sequence[str] | None = None
+  judges: Sequence[str] | None = None
   database: pathlib.Path | None = None
 
   @property
@@ -38,25 +44,46 @@ class Population:
     return sorted(self.train.client_ids if self.participants is None else self.participants)
 
   @classmethod
-  def of(cls, text: prepared_examples.PreparedExamples) -> 'Population':
-    """Returns the clients of a prepared data set."""
+  def of(cls, prepared: prepared_examples.PreparedExamples, eval_split: str = 'heldout') -> 'Population':
+    """Returns the clients of a prepared data set.
+
+    Args:
+      prepared: The data set.
+      eval_split: Whose clients evaluate: `heldout` or `validation`.
+
+    Returns:
+      The clients that train and those that evaluate.
+
+    Raises:
+      DataError: If the data set has no clients of one of both, or those that evaluate hold no example.
+    """
+    evaluation = prepared.clients(eval_split)
+    judges = [client_id for client_id, size in prepared.num_examples(eval_split).items() if size]
+    if not judges:
+      raise errors.DataError(f'no {eval_split} client holds an example that could be evaluated: give them text')
     return cls(
-      text.clients('train'),
-      text.clients('heldout'),
-      text.dataset_hash,
-      text.heldout_hash,
-      text.unreadable,
-      database=text.database,
+      prepared.clients('train'),
+      evaluation,
+      prepared.dataset_hash,
+      prepared.content_hash(eval_split),
+      prepared.unreadable,
+      judges=judges,
+      database=prepared.database,
     )
 
-  def evaluation_ids(self, eval_clients: int, seed: int) -> list[str]:
-    """Returns the ids that every evaluation of a run uses."""
-    return evaluation_ids(self.evaluation.client_ids, eval_clients, seed)
+  def evaluation_ids(self, eval_clients: int) -> list[str]:
+    """Returns the ids that every evaluation of a run uses, whatever its seed."""
+    return evaluation_ids(self.evaluation.client_ids if self.judges is None else self.judges, eval_clients)
+
+  def evaluation_hash(self, eval_clients: int) -> str:
+    """Returns SHA-256 in hexadecimal of what `evaluation_ids` hold, and of the ids: runs with equal ones are judged alike."""
+    held = [self.heldout_hash or self.dataset_hash, self.evaluation_ids(eval_clients)]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
 
 
-def evaluation_ids(client_ids: Sequence[str], eval_clients: int, seed: int) -> list[str]:
-  """Returns `eval_clients` of the ids (all of them for 0), sorted; the same ones whenever the seed is the same."""
-  ids = sorted(client_ids)
-  if not eval_clients or eval_clients >= len(ids):
-    return ids
-  return sorted(tff.simulation.build_uniform_sampling_fn(ids, random_seed=seed)(0, eval_clients))
+def evaluation_ids(client_ids: Iterable[str], eval_clients: int) -> list[str]:
+  """Returns `eval_clients` of the ids (all of them for 0), sorted: those that come first, ids being hashes of names.
+
+  A larger number has the clients of a smaller one, too.
+  """
+  return sorted(client_ids)[: eval_clients or None]

@@ -83,7 +83,7 @@ _STEPS_PER_EVAL = flags.DEFINE_integer(
 )
 _STEPS_PER_CHECKPOINT = flags.DEFINE_integer('steps_per_checkpoint', 200, 'Steps between checkpoints.', lower_bound=1)
 _EVAL_CLIENTS = flags.DEFINE_integer(
-  'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0
+  'eval_clients', 100, 'Held-out clients that evaluations use; 0 for all of them.', lower_bound=0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw.', 0, 2**32 - 1)
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
@@ -118,7 +118,7 @@ def _text() -> _Lesson:
   if teacher is not None:
     pretraining_task.check_vocabulary(teacher, description, _DATASET.value)
   task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
-  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value, _SEED.value)
+  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value)
   if pretraining_task.is_encoder(model):
     examples = examples._replace(training=pretraining_text.joined(examples.training))
   return _Lesson(task, examples, description, {} if teacher is None else dict(teacher_sha256=teacher.content_hash))
@@ -133,7 +133,7 @@ def _images() -> _Lesson:
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   model = pretraining_images.classifier(encoder, images)
   description = checkpoint.of_images(_MODEL.value, images.image_shape, images.class_names)
-  examples = pretraining_images.examples(images, _EVAL_CLIENTS.value, _SEED.value)
+  examples = pretraining_images.examples(images, _EVAL_CLIENTS.value)
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
 
 

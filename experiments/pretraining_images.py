@@ -16,7 +16,7 @@ def classifier(encoder: image_encoder.ImageEncoder, images: labelled_images.Labe
     raise spec.SpecError(f'--model and --dataset do not fit: {error}') from error
 
 
-def examples(images: labelled_images.LabelledImages, eval_clients: int, seed: int) -> central_training.Examples:
-  """Returns the images to learn from, and those of `eval_clients` held-out clients, 0 for all, drawn by `seed`."""
-  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients, seed)
+def examples(images: labelled_images.LabelledImages, eval_clients: int) -> central_training.Examples:
+  """Returns the images to learn from, and those of `eval_clients` held-out clients, 0 for all,."""
+  ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients)
   return central_training.Examples(images.arrays('train'), images.arrays('heldout', ids))

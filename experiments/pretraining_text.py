@@ -14,15 +14,14 @@ from experiments import population
 
 
 def examples(
-  text: federated_text.FederatedText, corpus: source_lib.TextSource | None, eval_clients: int, seed: int
+  text: federated_text.FederatedText, corpus: source_lib.TextSource | None, eval_clients: int
 ) -> central_training.Examples:
   """Chooses what to learn from and what to evaluate on.
 
   Args:
     text: The data set of the federated run.
     corpus: Other text to learn from, all of it that is not held out; the `pretrain` split of the data set if None.
-    eval_clients: Held-out clients to evaluate on; 0 for all. A run of the same seed evaluates on the same ones.
-    seed: Decides which clients.
+    eval_clients: Held-out clients to evaluate on; 0 for all. A run with as many evaluates on the same ones.
 
   Returns:
     The tokens of both.
@@ -39,7 +38,7 @@ def examples(
     wanted = f'corpus {corpus.name} has no text that is not held out'
   if not len(training):
     raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
-  ids = population.evaluation_ids(text.clients('heldout').client_ids, eval_clients, seed)
+  ids = population.Population.of(text).evaluation_ids(eval_clients)
   return central_training.Examples(dict(tokens=training), dict(tokens=text.tokens('heldout', ids)))
 
 

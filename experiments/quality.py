@@ -1,4 +1,4 @@
-"""What a run is judged by on held-out clients: a language model by its perplexity, a classifier by its accuracy, an encoder
+"""What a run is judged by on clients that do not train: a language model by its perplexity, a classifier by its accuracy, an encoder
 that has learned without labels by that of a linear classifier on its features, the probe.
 """
 
@@ -39,6 +39,8 @@ PERPLEXITY = Quality('perplexity', 'eval/perplexity', '{:,.1f}', higher_is_bette
 ACCURACY = Quality('accuracy', 'eval/accuracy', '{:.3f}', higher_is_better=True)
 PROBE = Quality('probe accuracy', 'probe/accuracy', '{:.3f}', higher_is_better=True)
 LOSS = Quality('loss', 'eval/loss', '{:.3f}', higher_is_better=False)
+
+JUDGES = {'heldout': 'held-out clients', 'validation': 'validation clients'}  # By value of --eval_split.
 
 
 def evaluated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -15,15 +15,17 @@ _LINES = ('--', ':', '-.')  # Of baselines.
 
 
 class Measure(NamedTuple):
-  """What a run is judged by, on held-out clients.
+  """What a run is judged by.
 
   Attributes:
     quality: What is measured.
     baselines: What there is to beat: the quality of simpler models by what they are called.
+    judges: What the clients are called on which it is measured.
   """
 
   quality: quality_lib.Quality
   baselines: Mapping[str, float] = types.MappingProxyType({})
+  judges: str = quality_lib.JUDGES['heldout']
 
 
 def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
@@ -38,7 +40,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
   measured = []
   for measure in measures:
     quality = measure.quality
-    measured.append((f'{quality.name} on held-out clients', quality.text(summary[quality.column])))
+    measured.append((f'{quality.name} on {measure.judges}', quality.text(summary[quality.column])))
     measured += [(f'{quality.name} of {name}', quality.text(value)) for name, value in measure.baselines.items()]
   lines = [
     ('rounds', f'{summary["rounds"]}'),
@@ -74,7 +76,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
   values = [row[measure.quality.column] for row in evaluated]
   figure, (by_round, by_bytes) = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
   by_round.plot([row['round'] for row in evaluated], values, marker='.', label='this model')
-  by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on held-out clients')
+  by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on {measure.judges}')
   by_round.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   if max(values) > 1.0:
     by_round.set_yscale('log')

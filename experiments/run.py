@@ -41,9 +41,9 @@ class Config:
     clients_per_round: Clients drawn, without replacement, in each round; 0 for all of them.
     rounds_per_eval: Rounds between evaluations; the first and the last model are evaluated in any case.
     rounds_per_checkpoint: Rounds between checkpoints.
-    eval_clients: Held-out clients that every evaluation uses; 0 for all.
-    seed: Decides which held-out clients evaluate, and which clients are drawn.
-    draw_seed: Decides in its place which clients are drawn, if it is not None.
+    eval_clients: Clients that every evaluation uses, of those that only evaluate; 0 for all.
+    seed: Decides which clients are drawn.
+    draw_seed: Decides it in its place, if it is not None.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
     facts: What follows from them and decides the result besides; likewise.
     start_runtime: Where the run computes; see `runtime_specs`.
@@ -98,6 +98,7 @@ def run(
   facts = dict(
     dataset_hash=population.dataset_hash,
     heldout_hash=population.heldout_hash,
+    evaluation_hash=population.evaluation_hash(config.eval_clients),
     num_parameters=task.model.num_parameters,
     pretrained_sha256=start.loaded.content_hash if start else None,
     **config.facts,
@@ -154,7 +155,7 @@ class _Run:
     )
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
-    self._evaluation_ids = population.evaluation_ids(config.eval_clients, config.seed)
+    self._evaluation_ids = population.evaluation_ids(config.eval_clients)
     self._draw = draw(population, config)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)

@@ -17,6 +17,7 @@ from experiments import launch
 from experiments import metrics
 from experiments import quality as quality_lib
 
+_JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
 
 
@@ -75,6 +76,11 @@ class Group(NamedTuple):
   def clients_per_round(self) -> float:
     """How many clients took part in a round, in the mean; 0 without rounds."""
     return self.spread(lambda point: point.client_rounds / max(point.round, 1)).mean
+
+  @property
+  def judges(self) -> str:
+    """What the clients are called that judge the runs."""
+    return quality_lib.JUDGES.get(self.runs[0].settings.get('eval_split', 'heldout'), 'clients')
 
   @property
   def finished(self) -> bool:
@@ -169,22 +175,30 @@ def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> 
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-  """Raises `UsageError` if runs were not evaluated on the same held-out examples: their quality does not compare."""
+  """Raises `UsageError` if runs were not evaluated on the same examples of the same clients: their quality does not compare."""
   for run in runs:
     if not evaluated_alike(runs[0], run):
-      hashes = ', '.join(_short(one.config.get('dataset_hash')) for one in (runs[0], run))
+      judges = ' and '.join(map(_judges, (runs[0], run)))
       raise launch.UsageError(
-        f'{runs[0].folder} and {run.folder} have different data sets ({hashes}), so their quality does not compare: '
-        'name runs of one data set, or add --allow_different_data'
+        f'{runs[0].folder} and {run.folder} are judged by different clients ({judges}), so their quality does not '
+        'compare: name runs of one data set with equal --eval_split and --eval_clients, or add --allow_different_data'
       )
 
 
 def evaluated_alike(one: Run, other: Run) -> bool:
-  """Whether two runs have the same held-out examples, however the others are spread over clients."""
-  return any(
+  """Whether two runs are judged by the same examples of the same clients, however the others are spread over clients."""
+  if one.config.get(_JUDGES) is not None and other.config.get(_JUDGES) is not None:
+    return one.config[_JUDGES] == other.config[_JUDGES]
+  same_number = one.settings.get('eval_clients') == other.settings.get('eval_clients')
+  return same_number and any(
     one.config.get(name) is not None and one.config.get(name) == other.config.get(name)
     for name in ('heldout_hash', 'dataset_hash')
   )
+
+
+def _judges(run: Run) -> str:
+  number, split = run.settings.get('eval_clients') or 'all', run.settings.get('eval_split', 'heldout')
+  return f'{number} {quality_lib.JUDGES.get(split, split)} of data set {_short(run.config.get("dataset_hash"))}'
 
 
 def _short(dataset_hash: Any) -> str:

@@ -8,8 +8,6 @@ from typing import Any
 
 from absl import flags
 
-from compression import adaptive
-from compression import update_codec
 from data import catalog as data_catalog
 from data import federated_text
 from data import source as source_lib
@@ -20,6 +18,7 @@ from experiments import device_specs
 from experiments import encoder_start
 from experiments import launch
 from experiments import pretrained
+from experiments import quality
 from experiments import run
 from experiments import runtime_specs
 from experiments import spec
@@ -136,7 +135,13 @@ _ROUNDS_PER_EVAL = flags.DEFINE_integer(
 )
 _ROUNDS_PER_CHECKPOINT = flags.DEFINE_integer('rounds_per_checkpoint', 10, 'Rounds between checkpoints.', lower_bound=1)
 _EVAL_CLIENTS = flags.DEFINE_integer(
-  'eval_clients', 100, 'Held-out clients, drawn once, that evaluations use; 0 for all of them.', lower_bound=0
+  'eval_clients', 100, 'Clients that evaluations use, the same ones for every seed; 0 for all of them.', lower_bound=0
+)
+_EVAL_SPLIT = flags.DEFINE_enum(
+  'eval_split',
+  'heldout',
+  list(quality.JUDGES),
+  'Which clients, of those that never train, evaluate: choose rates and other settings on validation, tell results on heldout.',
 )
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
@@ -253,16 +258,7 @@ def communication() -> algorithms.Communication:
   if spec.parse(_DOWNLOAD.value)[0].name == 'select':
     selected = spec.build(_DOWNLOAD.value, {'select': selection.Selection}, 'download')
     return algorithms.Communication(upload, measure_distortion=_MEASURE_DISTORTION.value, selection=selected)
-  download = _fixed(codec_specs.build(_DOWNLOAD.value, 'download'))
-  return algorithms.Communication(upload, download, _MEASURE_DISTORTION.value)
-
-
-def _fixed(codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> update_codec.UpdateCodec:
-  if isinstance(codec, adaptive.AdaptiveCodec):
-    raise spec.SpecError(
-      f'download {_DOWNLOAD.value!r} follows the votes of clients on their uploads: use it for --upload'
-    )
-  return codec
+  return algorithms.Communication(upload, codec_specs.build_download(_DOWNLOAD.value), _MEASURE_DISTORTION.value)
 
 
 def batches() -> local_batches.LocalBatches:
@@ -291,6 +287,11 @@ def config() -> run.Config:
     settings=settings(),
     start_runtime=runtime_specs.build(_RUNTIME.value, _DETERMINISTIC.value),
   )
+
+
+def eval_split() -> str:
+  """Returns the value of `--eval_split`."""
+  return _EVAL_SPLIT.value
 
 
 def settings() -> dict[str, Any]:

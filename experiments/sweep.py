@@ -6,12 +6,14 @@ Question: how do settings compare, each over several seeds?
     python -m experiments.sweep --sweep=experiments/sweeps/combination.toml --output_dir=runs/combination
     python -m experiments.compare --runs='runs/combination/*' --output_dir=runs/combination_compared
 
-A sweep file is TOML: `binary`, [flags] for every run, [grid] with a list of values for each flag that varies, and [[runs]]
-with a name and flags of its own; experiments/sweeps/ has some. Every flag is checked before anything runs. The same command
-skips what is finished and continues what was interrupted; a run that fails does not stop the others. The folder gets a
-folder for each run, logs/ with what each printed, and status.md.
+A sweep file is TOML: `binary`, [flags] for every run, [grid] with a list of values for each flag that varies, [search] with
+values of which each run takes those that are best on validation clients, and [[runs]] with a name and flags of its own;
+experiments/sweeps/ has some. Every flag is checked before anything runs. The same command skips what is finished and
+continues what was interrupted; a run that fails does not stop the others. The folder gets a folder for each run, logs/
+with what each printed, status.md, and search/ with the runs of the search and chosen.md.
 """
 
+from collections.abc import Sequence
 import pathlib
 import shlex
 import signal
@@ -23,9 +25,12 @@ from absl import flags
 from experiments import binary_flags
 from experiments import command_line
 from experiments import launch
+from experiments import output
 from experiments import sweep_file
 from experiments import sweep_runs
+from experiments import sweep_search
 
+_SEARCH = 'search'  # The folder of its runs.
 _SWEEP = flags.DEFINE_string('sweep', None, 'The sweep file.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the folders of the runs.')
 _PARALLEL = flags.DEFINE_integer(
@@ -44,23 +49,42 @@ def main() -> None:
     raise launch.UsageError('name the file and a folder: --sweep=experiments/sweeps/... --output_dir=runs/...')
   folder = pathlib.Path(_OUTPUT_DIR.value)
   sweep = sweep_file.read(pathlib.Path(_SWEEP.value), _SET.value)
-  settings = binary_flags.settings(sweep)
-  jobs = [_job(sweep.binary, cell, folder, values) for cell, values in zip(sweep.cells, settings, strict=True)]
-  runs = sweep_runs.Runs(jobs, folder)
+  searches = sweep_search.searches(sweep.cells)
+  tried = _runs(sweep, [candidate.cell for search in searches for candidate in search.candidates], folder / _SEARCH)
+  runs = _runs(sweep, [cell for cell in sweep.cells if not cell.candidates], folder)
   if _DRY_RUN.value:
-    _show(runs)
+    _show(tried, runs, [cell.name for cell in sweep.cells if cell.candidates])
     return
   signal.signal(signal.SIGTERM, _interrupt)
+  num_failed = 0
+  if searches:
+    num_failed += _make(tried, folder / _SEARCH)
+    choices = [sweep_search.choose(search, folder / _SEARCH) for search in searches]
+    output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
+    print(sweep_search.table(choices))
+    runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
+  num_failed += _make(runs, folder)
+  print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
+  if num_failed:
+    print(f'{num_failed} runs failed; their output is in {folder / "logs"} and the like', file=sys.stderr)
+    sys.exit(1)
+
+
+def _runs(sweep: sweep_file.Sweep, cells: Sequence[sweep_file.Cell], folder: pathlib.Path) -> sweep_runs.Runs:
+  """Returns runs below a folder, their flags found to be those of the binary."""
+  settings = binary_flags.settings(sweep._replace(cells=cells)) if cells else []
+  return sweep_runs.Runs(
+    [_job(sweep.binary, cell, folder, values) for cell, values in zip(cells, settings, strict=True)], folder
+  )
+
+
+def _make(runs: sweep_runs.Runs, folder: pathlib.Path) -> int:
+  """Makes runs and prints their table, whatever ends this; returns how many failed."""
   try:
     runs.make(_PARALLEL.value)
-  except KeyboardInterrupt:
+  finally:
     print(runs.table())
-    raise
-  print(runs.table())
-  print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
-  if runs.failed:
-    print(f'{len(runs.failed)} of {len(jobs)} runs failed; their output is in {folder / "logs"}', file=sys.stderr)
-    sys.exit(1)
+  return len(runs.failed)
 
 
 def _job(binary: str, cell: sweep_file.Cell, folder: pathlib.Path, settings: dict[str, Any]) -> sweep_runs.Job:
@@ -68,10 +92,14 @@ def _job(binary: str, cell: sweep_file.Cell, folder: pathlib.Path, settings: dic
   return sweep_runs.Job(cell.name, [sys.executable, *command_line.arguments(binary, values)], settings)
 
 
-def _show(runs: sweep_runs.Runs) -> None:
-  for job in runs.jobs:
-    print(f'{job.name} ({runs.state(job)})\n  {shlex.join(["python", *job.command[1:]])}')
-  print(f'{len(runs.jobs)} runs; --dry_run: nothing was run or written')
+def _show(tried: sweep_runs.Runs, runs: sweep_runs.Runs, waiting: Sequence[str]) -> None:
+  for part in (tried, runs):
+    for job in part.jobs:
+      print(f'{job.name} ({part.state(job)})\n  {shlex.join(["python", *job.command[1:]])}')
+  for name in waiting:
+    print(f'{name} (waits for its search)')
+  num_runs = len(tried.jobs) + len(runs.jobs) + len(waiting)
+  print(f'{num_runs} runs, {len(tried.jobs)} of them to search; --dry_run: nothing was run or written')
 
 
 def _interrupt(signal_number: int, frame: Any) -> None:

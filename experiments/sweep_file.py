@@ -5,7 +5,9 @@
     rounds = 30
     [grid]                          # Every combination of these values.
     seed = [0, 1, 2]
-    [[runs]]                        # Each of these, in every combination of the grid.
+    [search]                        # Of these values each run takes the one that is best on validation clients.
+    algorithm = ["fed_adam(client_lr=0.3)", "fed_adam(client_lr=1.0)"]
+    [[runs]]                        # Each of these, in every combination of the grid; a list is searched, too.
     name = "efficient"
     upload = "uniform(bits=8)"
 
@@ -21,24 +23,32 @@ import itertools
 import pathlib
 import re
 import tomllib
+import types
 from typing import Any
 from typing import NamedTuple
 
 from experiments import command_line
 from experiments import launch
 
-_KEYS = ('binary', 'flags', 'grid', 'runs')
+_KEYS = ('binary', 'flags', 'grid', 'search', 'runs')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.,=+-]*')
-_RESERVED_NAMES = ('logs', 'status.md')  # What a sweep leaves beside the folders of its runs.
+_RESERVED_NAMES = ('logs', 'search', 'status.md')  # What a sweep leaves beside the folders of its runs.
 _NAMELESS = 'run'
 _MAX_NAME = 150  # File systems take 255 bytes.
 
 
 class Cell(NamedTuple):
-  """One run of a sweep: the name of its folder, and its flags as text by name."""
+  """One run of a sweep.
+
+  Attributes:
+    name: Of its folder.
+    flags: Its flags as text by name, but for those that are searched.
+    candidates: The values among which each searched flag is chosen, by its name.
+  """
 
   name: str
   flags: Mapping[str, str]
+  candidates: Mapping[str, Sequence[str]] = types.MappingProxyType({})
 
 
 class Sweep(NamedTuple):
@@ -73,9 +83,14 @@ def read(path: pathlib.Path, overrides: Sequence[str] = ()) -> Sweep:
       raise launch.UsageError(f'{path} has an unknown key {key!r}{nearest(key, _KEYS)}; it takes {", ".join(_KEYS)}')
   fixed = dict(_override(text) for text in overrides)
   flags = _texts(_table(content, 'flags', path), f'[flags] of {path}')
-  grid = {name: values for name, values in _grid(_table(content, 'grid', path), path).items() if name not in fixed}
-  runs = [(name, {**texts, **fixed}) for name, texts in _runs(content.get('runs', [{}]), path)]
-  _check_once(flags, grid, runs, fixed, path)
+  grid = _lists(_table(content, 'grid', path), f'[grid] of {path}')
+  grid = {name: values for name, values in grid.items() if name not in fixed}
+  search = _lists(_table(content, 'search', path), f'[search] of {path}')
+  runs = [
+    (name, {**texts, **fixed}, {flag: values for flag, values in searched.items() if flag not in fixed})
+    for name, texts, searched in _runs(content.get('runs', [{}]), search, path)
+  ]
+  _check_once(flags, grid, search, runs, fixed, path)
   return Sweep(_binary(content, path), _named(_cells(flags, grid, runs), path))
 
 
@@ -108,16 +123,19 @@ def _override(text: str) -> tuple[str, str]:
   return name, value
 
 
-def _grid(table: Mapping[str, Any], path: pathlib.Path) -> dict[str, list[str]]:
+def _lists(table: Mapping[str, Any], where: str) -> dict[str, list[str]]:
   for name, values in table.items():
     if not isinstance(values, list):
-      raise launch.UsageError(f'{name} in [grid] of {path} is no list: write {name} = [...], or put it into [flags]')
+      raise launch.UsageError(f'{name} in {where} is no list: write {name} = [...], or put it into [flags]')
     if not values:
-      raise launch.UsageError(f'{name} in [grid] of {path} is an empty list: give it a value or take it out')
-  return {name: [_text(value, name, f'[grid] of {path}') for value in values] for name, values in table.items()}
+      raise launch.UsageError(f'{name} in {where} is an empty list: give it a value or take it out')
+  return {name: [_text(value, name, where) for value in values] for name, values in table.items()}
 
 
-def _runs(tables: Any, path: pathlib.Path) -> list[tuple[str, dict[str, str]]]:
+def _runs(
+  tables: Any, search: Mapping[str, list[str]], path: pathlib.Path
+) -> list[tuple[str, dict[str, str], dict[str, list[str]]]]:
+  """Returns the name of each of the tables, its flags, and what is searched for it: its own lists, and `search` beside them."""
   if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
     raise launch.UsageError(f'runs of {path} is no list of tables: write [[runs]], a name and a line for each flag')
   if not tables:
@@ -129,8 +147,11 @@ def _runs(tables: Any, path: pathlib.Path) -> list[tuple[str, dict[str, str]]]:
       raise launch.UsageError(
         f'a [[runs]] of {path} has the name {name!r}: give it one of letters, digits and the signs _.,=+- '
       )
-    flags = {flag: value for flag, value in table.items() if flag != 'name'}
-    found.append((name, _texts(flags, f'run {name!r} of {path}')))
+    where, flags = f'run {name!r} of {path}', {flag: value for flag, value in table.items() if flag != 'name'}
+    lists = _lists({flag: value for flag, value in flags.items() if isinstance(value, list)}, where)
+    texts = _texts({flag: value for flag, value in flags.items() if flag not in lists}, where)
+    searched = {**search, **lists}
+    found.append((name, texts, {flag: values for flag, values in searched.items() if flag not in texts}))
   return found
 
 
@@ -147,37 +168,49 @@ def _text(value: Any, name: str, where: str) -> str:
 def _check_once(
   flags: Mapping[str, str],
   grid: Mapping[str, Sequence[str]],
-  runs: Sequence[tuple[str, Mapping[str, str]]],
+  search: Mapping[str, Sequence[str]],
+  runs: Sequence[tuple[str, Mapping[str, str], Mapping[str, Sequence[str]]]],
   fixed: Mapping[str, str],
   path: pathlib.Path,
 ) -> None:
-  """Raises `UsageError` for a flag that the grid varies and another table sets, and for the folder of a run."""
-  tables = [('[flags]', flags), *((f'run {name!r}', texts) for name, texts in runs)]
-  for where, texts in [('--set', fixed), ('[grid]', grid), *tables]:
+  """Raises `UsageError` for a flag that the grid varies and another table sets, and for what a sweep decides itself."""
+  tables = [('[flags]', flags), *((f'run {name!r}', {**texts, **searched}) for name, texts, searched in runs)]
+  for where, texts in [('--set', fixed), ('[grid]', grid), ('[search]', search), *tables]:
     if 'output_dir' in texts:
       raise launch.UsageError(f'output_dir in {where} of {path}: a sweep names the folders of its runs; take it out')
   for where, texts in tables:
     for name in texts:
       if name in grid:
         raise launch.UsageError(f'{path} varies {name} in [grid] and sets it in {where}: keep one of them')
+  for name in search:
+    if name in flags:
+      raise launch.UsageError(f'{path} searches {name} in [search] and sets it in [flags]: keep one of them')
+  if any(searched and 'eval_split' in {**flags, **grid, **texts, **searched} for _, texts, searched in runs):
+    raise launch.UsageError(
+      f'{path} searches, and sets eval_split, which is validation for a search and heldout for what follows: take it out'
+    )
 
 
 def _cells(
-  flags: Mapping[str, str], grid: Mapping[str, Sequence[str]], runs: Sequence[tuple[str, Mapping[str, str]]]
+  flags: Mapping[str, str],
+  grid: Mapping[str, Sequence[str]],
+  runs: Sequence[tuple[str, Mapping[str, str], Mapping[str, Sequence[str]]]],
 ) -> list[tuple[tuple[str, ...], Cell]]:
   """Returns for each run what tells it from the others as written, and its cell, whose name may not be unique yet."""
   found = []
-  for (name, texts), values in itertools.product(runs, itertools.product(*grid.values())):
+  for (name, texts, searched), values in itertools.product(runs, itertools.product(*grid.values())):
     chosen = dict(zip(grid, values, strict=True))
     varied = [f'{flag}={value}' for flag, value in chosen.items() if len(grid[flag]) > 1]
     written = tuple(part for part in (name, *varied) if part) or (_NAMELESS,)
-    found.append((written, Cell('-'.join(map(_file_name, written)), {**flags, **chosen, **texts})))
+    fixed = {flag: value for flag, value in {**flags, **chosen, **texts}.items() if flag not in searched}
+    found.append((written, Cell(file_name(written), fixed, searched)))
   return found
 
 
-def _file_name(text: str) -> str:
-  """Leaves of a spec what any file system and shell takes as it is: `uniform-bits=8` of `uniform(bits=8)`."""
-  return re.sub(r'[^A-Za-z0-9_.,=+-]+', '-', re.sub(r'[\s"\']', '', text)).rstrip('-')
+def file_name(parts: Sequence[str]) -> str:
+  """Leaves of some specs what any file system and shell takes as it is: `uniform-bits=8` of `uniform(bits=8)`."""
+  bare = (re.sub(r'[\s"\']', '', part) for part in parts)
+  return '-'.join(re.sub(r'[^A-Za-z0-9_.,=+-]+', '-', part).rstrip('-') for part in bare)
 
 
 def _named(cells: Sequence[tuple[tuple[str, ...], Cell]], path: pathlib.Path) -> list[Cell]:

@@ -78,20 +78,22 @@ def main() -> None:
   text = prepare_labelled.prepare(source, partition, start.tokenizer)
   task = classification_task.build(model, text.sequence_length)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  population = population_lib.Population.of(text)
+  population = population_lib.Population.of(text, run_flags.eval_split())
   summary = run.run(task, process, population, config, first, description)
 
   accuracy = report.Measure(
-    quality.ACCURACY, _baselines(text, population.evaluation_ids(config.eval_clients, config.seed))
+    quality.ACCURACY,
+    _baselines(text, population.evaluation_ids(config.eval_clients)),
+    quality.JUDGES[run_flags.eval_split()],
   )
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS)]))
+  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
 
 
 def _baselines(text: labelled_text.LabelledText, evaluation_ids: Sequence[str]) -> dict[str, float]:
   """Returns the accuracy of simpler classifiers that have all training texts in one place."""
-  training, evaluation = text.arrays('train'), text.arrays('heldout', evaluation_ids)
+  training, evaluation = text.arrays('train'), text.arrays(run_flags.eval_split(), evaluation_ids)
   return {
     'the largest class': text_baselines.largest_class(training[1], evaluation[1]),
     'TF-IDF and logistic regression': text_baselines.bag_of_tokens(*training, *evaluation),

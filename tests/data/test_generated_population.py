@@ -28,10 +28,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
   return path
 
 
-def test_has_the_asked_clients_and_a_tenth_held_out(database: pathlib.Path):
+def test_has_the_asked_clients_and_a_tenth_for_validation_and_held_out(database: pathlib.Path):
   clients = {(split, example.client) for split, example in _read(database)}
-  assert collections.Counter(split for split, _ in clients) == {'train': 200, 'heldout': 20}
-  assert len({client for _, client in clients}) == 220
+  assert collections.Counter(split for split, _ in clients) == {'train': 200, 'validation': 20, 'heldout': 20}
+  assert len({client for _, client in clients}) == 240
 
 
 def test_sentences_are_heavy_tailed_words_with_a_tag(database: pathlib.Path):

@@ -47,7 +47,8 @@ def _image(number: int, shape: tuple[int, ...] = (2, 1, 3)) -> image_source.Labe
 
 
 def _rows(train: int = 40, heldout: int = 25) -> _Rows:
-  return [('train', _image(n)) for n in range(train)] + [('heldout', _image(100 + n)) for n in range(heldout)]
+  numbers = {'train': range(train), 'validation': range(90, 92), 'heldout': range(100, 100 + heldout)}
+  return [(split, _image(number)) for split, found in numbers.items() for number in found]
 
 
 def _source(rows: _Rows | None = None, **arguments) -> image_source.ImageSource:
@@ -62,8 +63,8 @@ def _prepare(
   return prepare_images.prepare(_source(**arguments), partition or partitions.iid(clients=3), folder)
 
 
-def _numbers(prepared: labelled_images.LabelledImages, client_ids: list[str] | None = None) -> list[int]:
-  return prepared.arrays('train', client_ids)['image'][:, 0, 0, 0].tolist()
+def _numbers(prepared: labelled_images.LabelledImages, split: str = 'train') -> list[int]:
+  return prepared.arrays(split)['image'][:, 0, 0, 0].tolist()
 
 
 def test_tff_reads_pixels_classes_and_key_of_a_client(tmp_path: pathlib.Path):
@@ -95,7 +96,7 @@ def test_every_image_has_its_class(tmp_path: pathlib.Path):
   prepared = _prepare(tmp_path)
   assert (prepared.class_names, prepared.num_classes, prepared.num_skipped) == (_CLASSES, 3, 0)
   assert prepared.image_shape == (2, 1, 3)
-  for split, wanted in (('train', list(range(40))), ('heldout', list(range(100, 125)))):
+  for split, wanted in (('train', list(range(40))), ('validation', [90, 91]), ('heldout', list(range(100, 125)))):
     found = prepared.arrays(split)
     assert (found['image'].dtype, found['label'].dtype) == (np.int32, np.int32)
     assert found['image'].shape == (len(wanted), 2, 1, 3)
@@ -163,14 +164,28 @@ def test_whatever_it_depends_on_makes_another_file(tmp_path: pathlib.Path):
   assert len({prepared.dataset_hash for prepared in made[:-1]}) == 8
   assert made[-1].dataset_hash == made[0].dataset_hash  # The content is the same.
   assert made[5].image_shape == (3, 3, 3)
-  same = [prepared.heldout_hash == made[0].heldout_hash for prepared in made]
+  same = [prepared.content_hash('heldout') == made[0].content_hash('heldout') for prepared in made]
   assert same == [True, False, False, False, True, False, False, True, True]
 
 
 def test_the_hash_of_the_heldout_images_is_that_of_shape_pixels_and_class(tmp_path: pathlib.Path):
   rows = [('train', _image(7)), ('heldout', _image(8))]  # the second of class 2
   expected = hashlib.sha256(b'2x1x3 ' + b'\x08\0\0\0' * 6 + b' class 2 ').hexdigest()
-  assert _prepare(tmp_path, partitions.iid(clients=1), rows=rows).heldout_hash == expected
+  assert _prepare(tmp_path, partitions.iid(clients=1), rows=rows).content_hash('heldout') == expected
+
+
+def test_a_tenth_of_the_training_images_are_for_validation_unless_the_source_names_some(tmp_path: pathlib.Path):
+  rows = [row for row in _rows() if row[0] != 'validation']
+  made = [_prepare(tmp_path, rows=rows, **changes) for changes in ({}, {'fingerprint': 'h', 'max_examples': 5})]
+  found = [{split: set(_numbers(each, split)) for split in ('train', 'validation')} for each in made]
+  assert len(found[0]['validation']) == 4  # of 40
+  assert found[0]['train'] | found[0]['validation'] == set(range(40))
+  assert found[1]['validation'] == found[0]['validation'] and found[1]['train'] < found[0]['train']
+  assert len(made[0].client_ids('validation')) == 4  # Of fewer than ten each has a client of its own.
+  nine = _prepare(tmp_path, rows=[*rows[:9], *rows[40:]], fingerprint='nine', partition=partitions.iid(clients=2))
+  assert not nine.client_ids('validation') and nine.content_hash('validation') is None
+  with pytest.raises(errors.DataError, match=r'no validation clients: give it ten training clients or more, or leave'):
+    nine.clients('validation')
 
 
 def _unread() -> list:
@@ -198,7 +213,7 @@ def test_undecodable_images_are_named_once_and_counted_every_time(
   assert capsys.readouterr().err.splitlines() == [
     'reading small',
     *(f"small: cannot decode 'image {number}'" for number in range(200, 210)),
-    'writing small: 65 images',
+    'writing small: 67 images',
     counted,
   ]
   _prepare(tmp_path, rows=rows)

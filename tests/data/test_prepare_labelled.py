@@ -109,7 +109,7 @@ def test_whatever_it_depends_on_makes_another_file(tmp_path: pathlib.Path):
   assert len({text.database for text in made}) == len(made)
   assert len({text.dataset_hash for text in made[:-1]}) == len(made) - 1  # the last has the same ids
   assert made[-1].dataset_hash == made[0].dataset_hash
-  hashes = [text.heldout_hash for text in made]
+  hashes = [text.content_hash('heldout') for text in made]
   assert [value == hashes[0] for value in hashes] == [
     True,
     False,

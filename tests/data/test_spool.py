@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from data import errors
+from data import holdout
 from data import source
 from data import spool
 
@@ -42,6 +43,36 @@ def test_thins_the_training_texts_of_a_large_corpus_evenly(texts: spool.Spool, m
   texts.fill(('train', source.Example('a', f'{number}')) for number in range(10))
   assert list(texts.training_texts()) == ['0', '3', '6', '9']
   assert texts.num_training_texts() == 4
+
+
+def test_a_tenth_of_the_training_clients_leave_it_for_validation_in_every_split(texts: spool.Spool):
+  names = [f'client {number}' for number in range(20)]
+  (other, chosen) = sorted(holdout.choose_validation([*names]))
+  texts.fill(
+    [(split, source.Example(name, f'{split} {name}')) for name in names for split in ('pretrain', 'train', 'heldout')]
+    + [('train', source.Example('silent', ''))]
+  )
+  found = {(row.split, row.client) for row in texts.rows()}
+  assert {name for split, name in found if split == 'validation'} == {other, chosen}
+  assert {name for split, name in found if split == 'train'} == {*names, 'silent'} - {other, chosen}
+  assert {name for split, name in found if split == 'heldout'} == {*names} - {other, chosen}
+  assert {name for split, name in found if split == 'pretrain'} == {*names}
+  assert texts.count('validation') == 4  # What they had in train and heldout.
+  assert not {f'train {other}', f'train {chosen}'} & set(texts.training_texts())
+
+
+def test_validation_text_that_the_source_names_is_kept(texts: spool.Spool):
+  rows = [('train', source.Example(f'{number}', 'a')) for number in range(30)]
+  texts.fill([*rows, ('validation', source.Example('v', 'b'))])
+  assert (texts.count('train'), texts.count('validation')) == (30, 1)
+
+
+@pytest.mark.parametrize(('class_names', 'num_validation'), [((), 0), (('x',), 3)])
+def test_of_one_client_a_tenth_of_the_labelled_examples_are_for_validation(
+  class_names: tuple[str, ...], num_validation: int, texts: spool.Spool
+):
+  texts.fill((('train', source.Example('all', f'{number}', 'x')) for number in range(30)), class_names)
+  assert (texts.count('train'), texts.count('validation')) == (30 - num_validation, num_validation)
 
 
 def test_an_unknown_split_is_refused(texts: spool.Spool):

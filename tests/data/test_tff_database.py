@@ -22,8 +22,9 @@ _POST = collections.OrderedDict(
 )
 
 
-def _save_stackoverflow(file: pathlib.Path, num_train: int, num_heldout: int) -> None:
-  splits = {f'{n:08d}': 'train' for n in range(num_train)} | {f'9{n:07d}': 'heldout' for n in range(num_heldout)}
+def _save_stackoverflow(file: pathlib.Path, num_train: int, num_others: int) -> None:
+  splits = {f'{n:08d}': 'train' for n in range(num_train)}
+  splits |= {f'{digit}{n:07d}': split for digit, split in ((8, 'heldout'), (9, 'test')) for n in range(num_others)}
   tff.simulation.datasets.save_to_sql_client_data(
     client_ids=list(splits),
     dataset_fn=lambda _: tf.data.Dataset.from_tensor_slices(_POST),
@@ -47,24 +48,29 @@ def _save_shakespeare(file: pathlib.Path) -> None:
 
 
 def test_stackoverflow_has_sentences_and_first_tags(tmp_path: pathlib.Path):
-  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=2, num_heldout=1)
+  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=2, num_others=1)
   found = [(split, *example) for split, example in stackoverflow.stackoverflow(path=str(tmp_path / 'so.sqlite')).read()]
   texts = [('this is a nice , simple-ish median', 'sql'), ('edit :', None)]
   assert found == [
     (split, client, *text)
-    for split, client in (('train', '00000000'), ('train', '00000001'), ('heldout', '90000000'))
+    for split, client in (
+      ('train', '00000000'),
+      ('train', '00000001'),
+      ('validation', '80000000'),
+      ('heldout', '90000000'),
+    )
     for text in texts
   ]
 
 
-def test_stackoverflow_takes_at_most_the_asked_clients_and_a_tenth_held_out(tmp_path: pathlib.Path):
-  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=30, num_heldout=5)
+def test_stackoverflow_takes_at_most_the_asked_clients_and_a_tenth_for_validation_and_held_out(tmp_path: pathlib.Path):
+  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=30, num_others=5)
   source = stackoverflow.stackoverflow(path=str(tmp_path / 'so.sqlite'), max_clients=20)
   clients = {(split, example.client) for split, example in source.read()}
-  assert collections.Counter(split for split, _ in clients) == {'train': 20, 'heldout': 2}
+  assert collections.Counter(split for split, _ in clients) == {'train': 20, 'validation': 2, 'heldout': 2}
   assert {(split, example.client) for split, example in source.read()} == clients
   everyone = stackoverflow.stackoverflow(path=str(tmp_path / 'so.sqlite'), max_clients=None)
-  assert len({example.client for _, example in everyone.read()}) == 35
+  assert len({example.client for _, example in everyone.read()}) == 40
 
 
 def test_shakespeare_holds_out_what_tff_calls_test(tmp_path: pathlib.Path):
@@ -105,6 +111,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path: pathlib.Path):
   (tmp_path / 'junk').write_bytes(b'junk' * 1000)
   with pytest.raises(errors.DataError, match='not a whole data set'):
     list(shakespeare.shakespeare(path=str(tmp_path / 'junk')).read())
-  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=1, num_heldout=1)
+  _save_stackoverflow(tmp_path / 'so.sqlite', num_train=1, num_others=1)
   with pytest.raises(errors.DataError, match="no text feature 'snippets'"):
     list(shakespeare.shakespeare(path=str(tmp_path / 'so.sqlite')).read())

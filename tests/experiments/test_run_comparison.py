@@ -161,16 +161,6 @@ def test_series_over_clients_differ_in_nothing_else(tmp_path):
   }
 
 
-def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):
-  one, other, third = (
-    run_comparison.read(write_run(tmp_path / name, hashes=hashes))
-    for name, hashes in (('a', ('a', 'x')), ('b', ('b', 'x')), ('c', ('a', 'y')))
-  )
-  run_comparison.check_same_data([one, other])
-  with pytest.raises(launch.UsageError, match='different data sets'):
-    run_comparison.check_same_data([other, third])
-
-
 def test_classifiers_and_language_models_do_not_compare(tmp_path):
   with pytest.raises(launch.UsageError, match='some runs are judged by accuracy and some by perplexity: compare them'):
     _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
@@ -279,7 +269,7 @@ def test_the_binary_refuses_in_one_line(tmp_path):
   for arguments, expected in (
     (
       [f'--runs={tmp_path}/[ab]'],
-      'have different data sets (abcdef01, 98765432), so their quality does not compare',
+      'are judged by different clients (all held-out clients of data set abcdef01 and all held-out clients of data set 98765432)',
     ),
     ([f'--runs={tmp_path}/nothing'], 'matches no run'),
     ([f'--runs={tmp_path}/c'], 'has no evaluation yet'),

@@ -84,7 +84,7 @@ def test_a_file_of_nothing_is_one_run(tmp_path):
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('[gird]\nseed = [0]', "unknown key 'gird' (did you mean 'grid'?); it takes binary, flags, grid, runs"),
+    ('[gird]\nseed = [0]', "unknown key 'gird' (did you mean 'grid'?); it takes binary, flags, grid, search, runs"),
     ('[grid]\nseed = []', 'seed in [grid] of .* is an empty list'),
     ('[grid]\nseed = 3', 'seed in [grid] of .* is no list'),
     ('grid = 3', 'grid of .* is no table'),

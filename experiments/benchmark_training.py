@@ -37,7 +37,7 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
   tokens = benchmark_rounds.random_tokens(_EXAMPLES)
   clients = benchmark_rounds.store_clients(folder / 'speed.sqlite', tokens)
   num_cores = len(os.sched_getaffinity(0))
-  peak = num_cores * step_profile.peak_flops(num_threads=1)
+  peak = step_profile.peak_flops(num_cores)
   print(f'{num_cores} cores, {peak / 1e9:.0f} GFLOP/s in products of float32 matrices, a thread on each')
   for name in keras_workloads.WORKLOADS:
     workload = benchmark_rounds.Workload(name, clients)

@@ -1,6 +1,8 @@
 """Where the time of a client's local step goes, by the kind of operation, as TensorFlow's own tracing says."""
 
 from collections.abc import Sequence
+import concurrent.futures
+import contextlib
 import re
 import time
 
@@ -52,17 +54,22 @@ def table(task: task_lib.Task, batch: task_lib.Batch, learning_rate: float) -> s
 
 
 def peak_flops(num_threads: int) -> float:
-  """Measures what products of square float32 matrices reach: floating-point operations a second, on so many threads."""
+  """Measures what products of square float32 matrices reach: floating-point operations a second of so many threads at once.
+
+  Each thread forms products of its own, and the fastest of some repetitions counts in which all threads formed one.
+  """
   with tf.Graph().as_default() as graph:
     x = tf.compat.v1.placeholder(tf.float32, [_PEAK_SIZE, _PEAK_SIZE])
     product = tf.reduce_sum(tf.matmul(x, x))
   value, seconds = np.ones([_PEAK_SIZE, _PEAK_SIZE], np.float32), []
-  with _session(graph, num_threads) as session:
+  with contextlib.ExitStack() as stack:
+    sessions = [stack.enter_context(_session(graph)) for _ in range(num_threads)]
+    threads = stack.enter_context(concurrent.futures.ThreadPoolExecutor(num_threads))
     for _ in range(_PEAK_REPEATS):
       started = time.perf_counter()
-      session.run(product, {x: value})
+      list(threads.map(lambda session: session.run(product, {x: value}), sessions))
       seconds.append(time.perf_counter() - started)
-  return 2.0 * _PEAK_SIZE**3 / min(seconds)
+  return 2.0 * _PEAK_SIZE**3 * num_threads / min(seconds)
 
 
 def _traced(task: task_lib.Task, batch: task_lib.Batch, learning_rate: float) -> Sequence[tuple[str, float]]:
@@ -76,7 +83,7 @@ def _traced(task: task_lib.Task, batch: task_lib.Batch, learning_rate: float) ->
   options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
   feed = dict(zip([*weights, *inputs.values()], [*initial, *batch.values()], strict=True))
   found = []
-  with _session(graph, 1) as session:
+  with _session(graph) as session:
     for _ in range(_WARM_UP):
       session.run(stepped, feed)
     for _ in range(_TRACED):
@@ -92,6 +99,8 @@ def _op(label: str) -> str:
   return re.sub(r'^_(Mkl)?(Native)?(Fused)?', '', label.partition(' = ')[2].partition('(')[0])
 
 
-def _session(graph: tf.Graph, num_threads: int) -> tf.compat.v1.Session:
-  config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=num_threads, inter_op_parallelism_threads=1)
+def _session(graph: tf.Graph) -> tf.compat.v1.Session:
+  config = tf.compat.v1.ConfigProto(
+    intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, use_per_session_threads=True
+  )
   return tf.compat.v1.Session(graph=graph, config=config)

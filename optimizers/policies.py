@@ -200,7 +200,8 @@ def adapter(width: int, on: str | None = None) -> trainable.Policy:
 def width(fraction: float, rolling: bool = True, denominator: str = 'trained') -> trainable.Policy:
   """Configures sub-models with a fraction of the hidden units: neurons of MLPs and LSTM cells, and attention heads.
 
-  Clients receive, train and send only those. The residual width stays.
+  Clients receive, train and send only those. The residual width stays. Where we differ from the papers: a client's
+  activations are not divided by its share of the units (the scaler of HeteroFL).
 
   Args:
     fraction: Of the units of each axis, in (0, 1], in whole keys (see `unit_keys`), at least one.

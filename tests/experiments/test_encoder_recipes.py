@@ -46,12 +46,12 @@ def test_the_recipes_make_encoders_that_are_scored_and_exported(text, tmp_path):
   assert f'--teacher={teacher}\n' in (folder / 'run.flags').read_text()
 
   source = text_lib.text(path=text, sequence_length=12)
-  measured = central_evaluation.evaluate(folder, source, 100, 0)
+  measured = central_evaluation.evaluate(folder, source, 100)
   row = metrics.read(folder / 'metrics.csv')[-1]
   assert measured['eval/perplexity'] == pytest.approx(row['eval/perplexity'], rel=1e-5)
   long = text_lib.text(path=text, sequence_length=200)
   with pytest.raises(launch.UsageError, match='128 positions, but examples have 201 tokens'):
-    central_evaluation.evaluate(folder, long, 100, 0)
+    central_evaluation.evaluate(folder, long, 100)
 
   exported = pretrained.export(folder, tmp_path / 'model')
   found = encoder_start.load(str(tmp_path / 'model'), bert.distilbert(), source)

@@ -63,7 +63,7 @@ def test_refuses_what_there_is_not(num_examples):
 
 def _finetune(output_dir, learned, images, steps):
   task = image_task.build(_ENCODER.classifier(images.image_shape, 3), images.image_shape)
-  examples = pretraining_images.examples(images, 0, 0)
+  examples = pretraining_images.examples(images, 0)
   description = checkpoint.of_images(_MODEL, images.image_shape, images.class_names)
   config = run.Config(output_dir, seed=5, settings=dict(seed=5))
   return task, examples, finetuning.accuracies(task, examples, learned, description, config, steps)
@@ -96,7 +96,7 @@ def test_begins_with_the_encoder_that_was_learned_and_a_new_head(tmp_path):
     expected = evaluate([start[variable.name] for variable in model.variables], examples.evaluation)
     assert before['eval/loss'] == pytest.approx(expected['eval/loss'], rel=1e-5)
     assert after['step'] == 4 and after['eval/loss'] != before['eval/loss']
-    scored = image_evaluation.evaluate(tmp_path / 'run' / folder, source, 0, 0)
+    scored = image_evaluation.evaluate(tmp_path / 'run' / folder, source, 0)
     assert scored['eval/accuracy'] == found[name]
   assert initial['block_0/mlp/up_kernel'].tolist() != weights['block_0/mlp/up_kernel'].tolist()
 

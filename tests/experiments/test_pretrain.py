@@ -190,8 +190,8 @@ def test_learns_from_a_corpus_in_the_tokens_of_the_data_set(tmp_path, monkeypatc
   path = _folder_of_text(tmp_path / 'text')
   federated = prepare.prepare(text.text(path=path, vocabulary=40, sequence_length=30), partitions.natural())
   with pytest.raises(launch.UsageError, match="no text for pre-training: name some, as --corpus='text"):
-    pretraining_text.examples(federated, None, 0, 0)
-  found = pretraining_text.examples(federated, text.text(path=path, sequence_length=5), 0, 0)
+    pretraining_text.examples(federated, None, 0)
+  found = pretraining_text.examples(federated, text.text(path=path, sequence_length=5), 0)
   # Eight clients of two sentences; one is held out.
   assert found.training['tokens'].shape == (14, 31) and found.evaluation['tokens'].shape == (2, 31)
   assert federated.tokenizer.decode(found.training['tokens'][:2]) == ['A cat sat on a mat.', 'A dog ran to the cat.']

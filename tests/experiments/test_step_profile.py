@@ -2,6 +2,7 @@
 
 import collections
 import re
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -27,5 +28,12 @@ class TableTest(tf.test.TestCase):
     shares = [float(cells[2].removesuffix(' %')) for cells in rows.values() if cells[2:] and '%' in cells[2]]
     self.assertAllClose(sum(shares), 100.0, atol=5.0)
 
-  def test_the_peak_of_a_thread_is_that_of_a_processor_of_our_days(self):
-    self.assertBetween(step_profile.peak_flops(1), 1e9, 1e13)
+  def test_the_peak_of_threads_is_that_of_a_processor_of_our_days(self):
+    for num_threads in (1, 2):
+      self.assertBetween(step_profile.peak_flops(num_threads), 1e9, 1e13)
+
+  def test_the_peak_of_two_threads_counts_what_both_did_in_the_time_of_the_slower(self):
+    # The clock is asked at the begin and the end of each repetition, and a second lies between.
+    ticks = iter(float(tick) for tick in range(1000))
+    with mock.patch.object(step_profile.time, 'perf_counter', lambda: next(ticks)):
+      self.assertEqual(step_profile.peak_flops(2), 2 * 2.0 * 1024**3)

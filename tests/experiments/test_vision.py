@@ -151,7 +151,7 @@ def _interrupted_after(step: int):
 
 def test_central_training_goes_on_with_images(work, tmp_path):
   model = work.build(_MODEL.format(depth=1))
-  task, examples = image_task.build(model, (8, 8, 1)), pretraining_images.examples(work.prepared, 2, 0)
+  task, examples = image_task.build(model, (8, 8, 1)), pretraining_images.examples(work.prepared, 2)
   description = work.describe(_MODEL.format(depth=1), 'all', 'alike')
   settings = dict(batch_size=8, warmup_steps=2, steps_per_eval=3, steps_per_checkpoint=3)
   config = central_training.Config(tmp_path / 'whole', steps=6, **settings)
@@ -190,14 +190,14 @@ def test_a_saved_model_is_scored_on_held_out_images(work, tmp_path, monkeypatch)
   weights = {variable.name: np.zeros(variable.shape, np.float32) for variable in model.variables}
   weights['head/classifier_bias'][2] = 5.0  # Says 9, whatever it sees.
   checkpoint.save(tmp_path, weights, work.describe(text, 'all', 'alike'), 0)
-  measured = image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9]), 0, 0)
+  measured = image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9]), 0)
   labels = work.prepared.arrays('heldout')['label']
   assert (measured['num_clients'], measured['num_examples']) == (10, len(labels))
   assert measured['eval/accuracy'] == pytest.approx(np.mean(labels == 2))
   with pytest.raises(launch.UsageError, match=r'names 7, 8, 9, but --dataset has 1, 2: choose its classes=\[...\]'):
-    image_evaluation.evaluate(tmp_path, digits.digits(classes=[1, 2]), 0, 0)
+    image_evaluation.evaluate(tmp_path, digits.digits(classes=[1, 2]), 0)
   with pytest.raises(launch.UsageError, match=r'takes images of \[8, 8, 1\], but .* have \[16, 16, 1\]: choose others'):
-    image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9], image_size=16), 0, 0)
+    image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9], image_size=16), 0)
 
 
 def test_images_of_other_colours_than_those_learned_are_refused(work):

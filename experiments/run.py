@@ -194,8 +194,11 @@ class _Run:
       self._records.resume(self._saved_round)
       self._seconds_before = sum(row['round_seconds'] for row in self._records.rows[1:])
       return state
+    initial = self._evaluation_columns(state)
+    if initial['eval/loss'] == metrics.NOT_MEASURED:
+      raise launch.UsageError('the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data')
     self._records.begin()
-    await self._record(0, self._evaluation_columns(state))
+    await self._record(0, initial)
     await self._save(state)
     return state
 

@@ -107,6 +107,13 @@ def test_without_its_checkpoints_a_run_is_not_begun_again(text, tmp_path):
   assert (tmp_path / 'run' / 'metrics.csv').read_text() == before
 
 
+def test_an_evaluation_of_nothing_is_refused(text, tmp_path):
+  config = run.Config(tmp_path / 'run', rounds=1, clients_per_round=1)
+  with pytest.raises(launch.UsageError, match='^the clients that evaluate hold nothing to predict: raise --eval_clients'):
+    _run(text, config, judges=[])
+  assert not (tmp_path / 'run' / 'summary.json').exists()
+
+
 def test_clients_that_an_evaluation_skips_are_counted(text, tmp_path):
   evaluation = text.clients('train')
   assert len(evaluation.client_ids) >= 4
@@ -115,5 +122,5 @@ def test_clients_that_an_evaluation_skips_are_counted(text, tmp_path):
     connection.execute(f"UPDATE examples SET serialized_example_proto = x'ff00' WHERE rowid = ({row})")
     connection.commit()
   config = run.Config(tmp_path / 'run', rounds=0, clients_per_round=1)
-  _run(text, config, evaluation=evaluation)
+  _run(text, config, evaluation=evaluation, judges=None)
   assert _rows(config, 'skipped_clients') == [[1]]

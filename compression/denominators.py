@@ -82,3 +82,7 @@ class Denominators:
   def trained(self, sums: Mapping[str, Any]) -> tf.Tensor:
     """Returns which variables a client of positive weight trained: bool [n]."""
     return sums['variables'] > 0.0
+
+  def trained_units(self, sums: Mapping[str, Any]) -> tuple[tf.Tensor, ...]:
+    """Returns which units of each sliced variable a client of positive weight held and trained: bool [count] each."""
+    return tuple(of_units > 0.0 for of_units in sums['units'])

@@ -77,12 +77,15 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
   """Builds the aggregation process `next(S@SERVER, {update_type}@CLIENTS, {float32}@CLIENTS)`.
 
   Its result is `<delta=delta_type, trained=bool[n]>@SERVER`: the mean, and which variables a client of positive weight
-  trained; what nobody trained is zero. Its measurements are int64 at the server, summed over clients unless named
-  otherwise: `upload_bytes` = `upload_bytes_values` + `upload_bytes_side` (side information of the stages, the presence
-  bitmap, a vote, and of sub-models the layout, a byte if there are several, and the units that clients chose) +
-  `upload_bytes_weights`, and `upload_bytes_per_client_max`; with `measure_distortion` also the float32
-  `upload_distortion`: sum of squared errors over sum of squared values, of what was sent. Of a client that does not
-  answer, only the units that it chose count: it had asked for them before.
+  trained; what nobody trained is zero. If some layout slices, also `units=<bool[count], ...>`: for each variable that one
+  slices, in their order, which of its units such a client held and trained.
+
+  Its measurements are int64 at the server, summed over clients unless named otherwise: `upload_bytes` =
+  `upload_bytes_values` + `upload_bytes_side` (side information of the stages, the presence bitmap, a vote, and of
+  sub-models the layout, a byte if there are several, and the units that clients chose) + `upload_bytes_weights`, and
+  `upload_bytes_per_client_max`; with `measure_distortion` also the float32 `upload_distortion`: sum of squared errors
+  over sum of squared values, of what was sent. Of a client that does not answer, only the units that it chose count: it
+  had asked for them before.
   """
 
   def __init__(
@@ -282,6 +285,8 @@ def _build_report(parts: _Parts, accumulator_type: tff.types.Type, measure_disto
     result = collections.OrderedDict(
       delta=parts.denominators.mean(added['weights'], sums), trained=parts.denominators.trained(added['weights'])
     )
+    if parts.sub_models.sliced:
+      result['units'] = parts.denominators.trained_units(added['weights'])
     return collections.OrderedDict(result=result, votes=added['votes'], measurements=measurements)
 
   return report

@@ -164,6 +164,11 @@ def largest_counts(layouts: Sequence[Layout]) -> collections.OrderedDict[str, in
   )
 
 
+def sliced(variables: Sequence[model_lib.Variable], layouts: Sequence[Layout]) -> list[int]:
+  """Returns the indices of the variables of which some layout holds a part."""
+  return [index for index, variable in enumerate(variables) if any(layout.slices(variable) for layout in layouts)]
+
+
 def _view(full_shape: Sequence[int], units: model_lib.Units) -> tuple[int, int, int]:
   """Returns (before, elements, values): the variable's view [before, units.count, values]; elements as in `Units`."""
   full_shape = list(full_shape)

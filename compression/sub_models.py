@@ -63,9 +63,7 @@ class SubModels:
     self.counts = slices.largest_counts(layouts)
     self.layouts = tuple(layouts) if self.counts else (slices.WHOLE,)
     self.specs = [tf.TensorSpec(variable.shape) for variable in variables]
-    self.sliced = [
-      index for index, variable in enumerate(variables) if any(layout.slices(variable) for layout in layouts)
-    ]
+    self.sliced = slices.sliced(variables, layouts)
     self._totals = {variable.units.axis: variable.units.count for variable in variables if variable.units}
     self._units_per_key = dict(units_per_key or {})
     if unknown := sorted(set(self._units_per_key).difference(self.counts)):

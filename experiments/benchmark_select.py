@@ -48,7 +48,7 @@ def _keys(counts: np.ndarray, num_rows: int, per_key: int) -> np.ndarray:
   """Returns a client's keys as `optimizers.selection` chooses them: int32, ascending."""
   scores = counts.reshape([-1, per_key]).sum(axis=1)
   scores[: -(-_NUM_SPECIAL // per_key)] = scores.sum() + 1
-  chosen = np.argsort(-scores, kind='stable')[: round(num_rows / per_key)]
+  chosen = np.argsort(-scores, kind='stable')[: int(num_rows / per_key + 0.5)]
   return np.sort(chosen).astype(np.int32)
 
 

@@ -151,7 +151,14 @@ def table(plan: Plan) -> str:
   for fit in plan.fits:
     limits = ', '.join(f'{name}={value:g}' for name, value in fit.tier.limits.items()) or 'none'
     rows.append([str(fit.tier), limits, fit.policy or 'left out', *_numbers(fit.cost)])
-  header = ['tier', 'limits', 'trains', 'memory MB (modelled)', 'upload MB', 'GFLOP, client with the most examples']
+  header = [
+    'tier',
+    'limits',
+    'trains',
+    'memory MB (modelled)',
+    'upload MB',
+    'GFLOP (modelled), client with the most examples',
+  ]
   parts = [
     markdown_table.render(['blocks', 'mean number of layers that devices train'], considered),
     markdown_table.render(header, rows),

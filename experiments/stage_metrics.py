@@ -1,7 +1,9 @@
 """One `metrics.csv` for a training in stages: the rounds of all of them, and what clients receive when blocks are frozen.
 
 What is frozen is received once by each client: the embedding and each block before the first round in which it runs there,
-so later, or never, where blocks are dropped.
+so later, or never, where blocks are dropped. `download_bytes_frozen` is not counted in a simulated round, where it does
+not travel: each block is encoded once, and the size of that payload is added for each client of a round that had not
+received it.
 """
 
 import collections
@@ -26,10 +28,13 @@ def combine(
 ) -> list[dict[str, Any]]:
   """Joins the rows of all stages.
 
+  `download_bytes_frozen` of a round is the sum, over its clients, of `frozen_bytes` of the parts that each needs and has
+  not needed in an earlier round.
+
   Args:
     stage_rows: Of each stage, its rows from round 0 on.
     needs: Of each stage, for its rounds from round 1 on, the frozen parts of the model that each client runs, by its id.
-    frozen_bytes: The size of each such part, as it travels.
+    frozen_bytes: The size of the encoded payload of each such part.
 
   Returns:
     Rows of `COLUMNS`: round 0 of the first stage, and the other rounds numbered on. `download_bytes` holds what was

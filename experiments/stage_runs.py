@@ -156,19 +156,21 @@ def _passed_on(
 ) -> tuple[pretrained.Start, dict[str, int]]:
   """Returns the weights with which the next stage begins, and the bytes of each block of them that it freezes.
 
-  What the next stage freezes is what clients decode.
+  What the next stage freezes is what clients decode of a payload for each block, encoded here once; the bytes are those
+  of this payload.
   """
   loaded = pretrained.load(stage_folder)
   weights = dict(loaded.weights)
   if not plan.keeps_head:
     weights = {name: value for name, value in weights.items() if not name.startswith('head/')}
-  names, num_bytes = _newly_held(plan, stage, task), collections.Counter()
-  if names:
-    decoded, sizes = _sent(plan.download, [weights[name] for name in names], plan.config.seed, stage.number)
+  members, num_bytes = collections.defaultdict(list), {}
+  for name in _newly_held(plan, stage, task):
+    members[model_lib.block_of(name)].append(name)
+  for block, names in members.items():
+    sent = [weights[name] for name in names]
+    decoded, num_bytes[block] = _sent(plan.download, sent, plan.config.seed, stage.number)
     weights |= dict(zip(names, decoded, strict=True))
-    for name, size in zip(names, sizes, strict=True):
-      num_bytes[model_lib.block_of(name)] += size
-  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), dict(num_bytes)
+  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), num_bytes
 
 
 def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
@@ -182,15 +184,15 @@ def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> lis
 
 def _sent(
   codec: update_codec.UpdateCodec, weights: Sequence[np.ndarray], seed: int, stage: int
-) -> tuple[list[np.ndarray], list[int]]:
-  """Returns what clients decode of weights, and the bytes of the payload of each."""
+) -> tuple[list[np.ndarray], int]:
+  """Returns what clients decode of weights, and the bytes of the payload."""
   round_seed = tf.constant([seed, stage], tf.int64)
   flags = tf.fill([len(weights)], True)
   sent = codec.encode([tf.constant(weight) for weight in weights], flags, round_seed, round_seed)
   specs = [tf.TensorSpec(weight.shape) for weight in weights]
   received = update_codec.Sent(tuple(sent.payloads), presence.pack(flags))
   decoded = [tensor.numpy() for tensor in codec.decode(received, specs, round_seed)]
-  return decoded, [int(codec_lib.num_bytes(payload)) for payload in sent.payloads]
+  return decoded, int(codec_lib.num_bytes(list(sent.payloads)))
 
 
 def _needs(

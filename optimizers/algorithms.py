@@ -112,7 +112,8 @@ class Algorithm:
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources), _held(model, devices)
     )
-    server_step = self._build_finalizer(weights_type, ever)
+    units = {index: model.variables[index].units for index in slices.sliced(model.variables, layouts)}
+    server_step = self._build_finalizer(weights_type, ever, units)
     aggregation = partial_mean.PartialMeanFactory(
       communication.upload,
       communication.measure_distortion,
@@ -161,9 +162,9 @@ class Algorithm:
     return initial_weights
 
   def _build_finalizer(
-    self, weights_type: tff.types.StructType, ever: Sequence[bool]
+    self, weights_type: tff.types.StructType, ever: Sequence[bool], units: Mapping[int, model_lib.Units]
   ) -> tff.learning.templates.FinalizerProcess:
-    step = finalizer.build_finalizer(self.server_optimizer, weights_type, ever, self.server_schedule)
+    step = finalizer.build_finalizer(self.server_optimizer, weights_type, ever, self.server_schedule, units)
     return (
       shared_state.build_finalizer(step, self.client_optimizer.optimizer) if self.client_optimizer.is_shared else step
     )

@@ -12,6 +12,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from compression import slices
+from models import model as model_lib
+
 Slots = Mapping[str, tf.Tensor] | tuple[()]  # By name; () for a variable that no client ever trains.
 
 
@@ -37,6 +40,36 @@ def initial(
   return tuple(
     of_state(optimizer, optimizer.initialize(spec)) if ever else () for spec, ever in zip(specs, trainable, strict=True)
   )
+
+
+def by_unit(optimizer: tff.learning.optimizers.Optimizer, spec: tf.TensorSpec, units: model_lib.Units) -> Any:
+  """Returns a variable's state before the first step, in which every unit has its own of what a variable has one of.
+
+  A number such as Adam's count of steps is repeated for each unit, so that all slots follow the units' own steps.
+
+  Args:
+    optimizer: Any whose slots are one number, or one for each element of the variable.
+    spec: Of the variable.
+    units: Of which it consists.
+
+  Returns:
+    The state.
+
+  Raises:
+    ValueError: For another optimizer.
+  """
+  state = optimizer.initialize(spec)
+  slots = of_state(optimizer, state)
+  for name, value in slots.items():
+    shape = None if tf.nest.is_nested(value) else tf.convert_to_tensor(value).shape
+    if shape not in (tf.TensorShape([]), spec.shape):
+      raise ValueError(
+        f'{name} of the server optimizer is neither a number nor of the shape of a variable, so that it cannot pass over '
+        'units that nobody trained: use another optimizer, or neither select nor sub-models'
+      )
+    if not shape.rank:
+      slots[name] = slices.spread(tf.fill([units.count], value), units, spec.shape)
+  return collections.OrderedDict(state, **slots)
 
 
 def step(optimizer: tff.learning.optimizers.Optimizer, slots: Slots, gradient: tf.Tensor) -> Slots:

@@ -1,5 +1,7 @@
 """Keys of federated select: each stands for a few neighbouring units of an axis, because every key costs time."""
 
+import decimal
+
 import tensorflow as tf
 
 from models import model as model_lib
@@ -22,8 +24,26 @@ def num_keys(model: model_lib.Model, axis: str) -> int:
 
 
 def whole_keys(model: model_lib.Model, axis: str, fraction: float) -> int:
-  """Returns the number of units in the number of keys nearest to a fraction of the axis, at least one key."""
-  return max(1, round(fraction * num_keys(model, axis))) * units_per_key(model, axis)
+  """Returns how many units a fraction of an axis is: those of the nearest whole number of keys, at least one key.
+
+  Halves go up, and a fraction is the decimal that is written: of 4 heads .375, 1.5 of them, makes 2, .5 makes 2 and .625
+  makes 3; .145 of 100 neurons makes 15. A larger fraction is never fewer units.
+
+  Args:
+    model: With units of this axis.
+    axis: Its name.
+    fraction: In (0, 1].
+
+  Returns:
+    The number of units, a multiple of `units_per_key`.
+
+  Raises:
+    ValueError: See `num_units`.
+  """
+  # The float nearest to .145 lies below it.
+  keys = decimal.Decimal(str(float(fraction))) * num_keys(model, axis)
+  nearest = int(keys.to_integral_value(decimal.ROUND_HALF_UP))
+  return max(1, nearest) * units_per_key(model, axis)
 
 
 def units_of(model: model_lib.Model, axis: str, keys: tf.Tensor) -> tf.Tensor:

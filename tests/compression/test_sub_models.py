@@ -131,6 +131,10 @@ class MeanOfSubModelsTest(parameterized.TestCase):
     np.testing.assert_array_equal(result['trained'], [True, False, True, False, False])
     np.testing.assert_array_equal(result['delta'][0][:3], np.zeros([3, 2]))  # The client holds tokens 3 and 4.
     self.assertTrue(np.all(result['delta'][0][3:] != 0))
+    # Of the table, the gates, the output and the head's bias: tokens, neurons, heads, tokens.
+    held = ([False] * 3 + [True] * 2, [False] * 4, [True, False, False], [False] * 5)
+    for found, expected in zip(result['units'], held, strict=True):
+      np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(result['delta'][2][2:], np.zeros([4, 3]))  # And head 0, of two rows.
     for index in (1, 3, 4):
       np.testing.assert_array_equal(result['delta'][index], np.zeros(_VARIABLES[index].shape))
@@ -139,6 +143,7 @@ class MeanOfSubModelsTest(parameterized.TestCase):
     output = _run(_process(denominator='all'), [])
     self.assertEqual(output.measurements['upload_bytes'], 0)
     np.testing.assert_array_equal(output.result['trained'], _NONE)
+    self.assertFalse(any(np.any(units) for units in output.result['units']))
 
   @parameterized.product(measure_distortion=[False, True], concatenate=[False, True])
   def test_counts_slices(self, measure_distortion, concatenate):

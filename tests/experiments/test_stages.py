@@ -21,9 +21,11 @@ from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
+from models import checkpoint
 from models import self_supervised_task
 from models import simclr
 from models import vit
+from tests import tiny_task
 
 
 def _shape(schedule, num_blocks):
@@ -97,7 +99,37 @@ def test_clients_decode_what_is_frozen():
   codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
   decoded, num_bytes = stage_runs._sent(codec, [np.array([-1.0, 0.2, 1.0], np.float32)], seed=0, stage=1)
   # One bit leaves nothing between the ends of the range, which take 8 bytes beside 1 for the bits.
-  assert num_bytes == [9] and set(decoded[0]) == {-1.0, 1.0}
+  assert num_bytes == 9 and set(decoded[0]) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize(
+  ('codec', 'num_bytes'),
+  [
+    (update_codec.UpdateCodec(), 4 * (4 + 2)),  # A kernel of 4 values and a bias of 2.
+    (update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)])), 4 + 8 + 2 + 8),  # A byte a value, and two ranges.
+    (update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)]), concatenate=True), 4 + 2 + 8),
+  ],
+  ids=['identity', 'uniform', 'concat'],
+)
+def test_what_a_frozen_block_takes_is_its_encoded_payload(codec, num_bytes, tmp_path):
+  task = tiny_task.residual_task(1)
+  weights = {
+    variable.name: np.linspace(-1, 1, variable.size, dtype=np.float32).reshape(variable.shape)
+    for variable in task.model.variables
+  }
+  checkpoint.save(tmp_path, weights, checkpoint.Description('model', 0, 0, b'', image_shape=(2,)), 1)
+  plan = types.SimpleNamespace(
+    stages=stages.layerwise().of(2),
+    keeps_head=True,
+    build_task=tiny_task.residual_task,
+    download=codec,
+    config=types.SimpleNamespace(seed=0),
+  )
+  start, frozen_bytes = stage_runs._passed_on(plan, plan.stages[0], task, tmp_path)
+  assert list(frozen_bytes) == ['block_0']
+  assert frozen_bytes['block_0'] == num_bytes
+  for name, value in weights.items():
+    np.testing.assert_allclose(start.loaded.weights[name], value, atol=0.0 if name == 'head/bias' else 2 / 255)
 
 
 def test_what_adds_up_over_stages_is_added_up():

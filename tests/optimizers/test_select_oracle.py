@@ -26,8 +26,9 @@ def _examples(client_key, num_examples):
   return rng.normal(size=[num_examples, 2]), rng.normal(size=num_examples)
 
 
-def _neurons(client_key):
-  round_seed = tf.random.experimental.stateless_fold_in(tf.constant([_SEED, 0], tf.int64), tf.constant(1, tf.int64))
+def _neurons(client_key, round_number=1):
+  run_seed = tf.constant([_SEED, 0], tf.int64)
+  round_seed = tf.random.experimental.stateless_fold_in(run_seed, tf.constant(round_number, tf.int64))
   seed = randomness.client_seed(round_seed, tf.constant(client_key, tf.int64), randomness.Purpose.SELECTION)
   return np.asarray(_SELECTION.keys(_TASK, None, seed)['neurons'])
 
@@ -82,6 +83,33 @@ class SelectOracleTest(parameterized.TestCase):
     self.assertEqual(metrics['aggregator']['upload_bytes_values'], 2 * 4 * 10)
     # 3 variables in 1 byte, 3 keys of 3 bits in 3 bytes (8 of them fill 3).
     self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 4)
+
+  def test_a_server_adam_steps_each_unit_as_a_variable_of_its_own(self):
+    build = fed_opt.fed_adam(client_lr=_RATE, server_lr=0.1, beta_1=0.9, beta_2=0.99, epsilon=1e-3, clip_norm=1e6)
+    process = build(_TASK, algorithms.Communication(selection=_SELECTION), _BATCHES, _SEED)
+    state = process.initialize()
+    weights = [np.asarray(weight, np.float64) for weight in state.global_model_weights.trainable]
+    shapes = [(1, _NEURONS), (_NEURONS,), ()]  # Of the counts of steps: one a neuron, and one of the bias.
+    mean, square = ([np.zeros_like(weight) for weight in weights] for _ in range(2))
+    counts, seen = [np.zeros(shape) for shape in shapes], set()
+    for round_number in range(1, 5):
+      key = 1 + round_number % 2
+      neurons = _neurons(key, round_number)
+      seen.add(frozenset(neurons.tolist()))
+      held = [np.isin(np.arange(_NEURONS), neurons)] * 2 + [np.array(True)]
+      updates = _updates(weights, neurons, *_examples(key, _SIZES[key]))
+      for index, update in enumerate(updates):
+        mask = np.reshape(held[index], shapes[index])
+        mean[index] = np.where(mask, 0.9 * mean[index] + 0.1 * update, mean[index])
+        square[index] = np.where(mask, 0.99 * square[index] + 0.01 * update**2, square[index])
+        counts[index] = counts[index] + mask
+        step = np.maximum(counts[index], 1)
+        rate = 0.1 * np.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+        weights[index] = weights[index] - mask * rate * mean[index] / (np.sqrt(square[index]) + 1e-3)
+      state = process.next(state, [tiny_task.client(*_examples(key, _SIZES[key]), key)]).state
+      for found, expected in zip(state.global_model_weights.trainable, weights, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    self.assertGreater(len(seen), 1)
 
   @parameterized.named_parameters(
     ('empty', np.zeros([0, 2]), np.zeros([0]), 0), ('not_a_number', [[np.nan, 0.0]], [1.0], 1)

@@ -9,20 +9,12 @@ import tensorflow as tf
 
 from models import language_task
 from models import lstm
-from optimizers import algorithms
 from optimizers import devices as devices_lib
-from optimizers import fed_opt
-from optimizers import local_batches
 from optimizers import policies
-from optimizers import randomness
 from optimizers import selection as selection_lib
-from optimizers import unit_keys
 from tests import tiny_language
 from tests import tiny_task
-
-_SEED = 3
-_BATCHES = local_batches.LocalBatches(batch_size=3)
-_CLIENTS = (1, 2, 3)
+from tests.optimizers import select_rounds
 
 # Values of the parts of the tiny Transformer: width 8, 64 neurons and 2 heads of 4 in a block, vocabulary 32.
 # a row of the vocabulary: 8 of the table and 1 of the bias                                                     9
@@ -32,59 +24,19 @@ _CLIENTS = (1, 2, 3)
 # the rest of the head: normalization                                                                           16
 
 
-def _process(task, devices=devices_lib.ALIKE, **selected):
-  selection = selection_lib.Selection(**selected) if selected else None
-  build = fed_opt.fed_avg(client_lr=0.5)
-  return build(task, algorithms.Communication(selection=selection), _BATCHES, _SEED, devices)
-
-
-def _run(process, num_rounds=1, state=None, clients=None):
-  """Returns the last round's state, metrics and weights."""
-  state, clients = state or process.initialize(), clients or [tiny_language.client(key) for key in _CLIENTS]
-  for _ in range(num_rounds):
-    state, metrics = process.next(state, clients)
-  return state, metrics, _weights(state)
-
-
-def _weights(state):
-  return [np.asarray(weight) for weight in state.global_model_weights.trainable]
-
-
-def _keys(selection, task, round_number=1, client_keys=_CLIENTS):
-  """The units and blocks that clients choose, for each axis those of each client; of language, if by vocabulary."""
-  run_seed = tf.constant([_SEED, 0], tf.int64)
-  round_seed = tf.random.experimental.stateless_fold_in(run_seed, tf.constant(round_number, tf.int64))
-  chosen = {}
-  for client_key in client_keys:
-    seed = randomness.client_seed(round_seed, tf.constant(client_key, tf.int64), randomness.Purpose.SELECTION)
-    for axis, keys in selection.keys(task, tiny_language.client(client_key), seed).items():
-      units = keys if axis == 'blocks' else unit_keys.units_of(task.model, axis, keys)
-      chosen.setdefault(axis, []).append(set(np.asarray(units).tolist()))
-  return chosen
-
-
-def _moved_units(variable, before, after):
-  """Tells of each unit whether any of its values is another bit for bit."""
-  units = variable.units
-  by_unit = [*variable.shape[: units.position], units.copies, units.count, -1, *variable.shape[units.position + 1 :]]
-  moved = (before != after).reshape(by_unit)
-  axis = units.position + 1
-  return set(np.flatnonzero(moved.any(axis=tuple(i for i in range(moved.ndim) if i != axis))).tolist())
-
-
 @pytest.mark.usefixtures('worker')
 class EverythingSelectedTest(parameterized.TestCase):
   def test_equals_the_plain_process(self):
     task = tiny_language.task()
-    _, _, plain = _run(_process(task), num_rounds=2)
-    _, _, chosen = _run(_process(task, vocabulary=32, neurons=1.0, heads=1.0), num_rounds=2)
+    _, _, plain = select_rounds.run(select_rounds.process(task), num_rounds=2)
+    _, _, chosen = select_rounds.run(select_rounds.process(task, vocabulary=32, neurons=1.0, heads=1.0), num_rounds=2)
     for one, two in zip(plain, chosen, strict=True):
       np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
   def test_equals_the_plain_process_with_an_lstm(self):
     task = language_task.build(lstm.lstm(width=8, num_cells=32)(tiny_language.VOCABULARY), tiny_language.LENGTH)
-    _, _, plain = _run(_process(task))
-    _, _, chosen = _run(_process(task, vocabulary=32, neurons=1.0))
+    _, _, plain = select_rounds.run(select_rounds.process(task))
+    _, _, chosen = select_rounds.run(select_rounds.process(task, vocabulary=32, neurons=1.0))
     for one, two in zip(plain, chosen, strict=True):
       np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
@@ -99,7 +51,7 @@ class MixedKeysTest(parameterized.TestCase):
 
   def test_bytes(self):
     process = _selecting(self.selection)
-    _, metrics, _ = _run(process)
+    _, metrics, _ = select_rounds.run(process)
     # 16 rows of 9, 1 head of 140, 32 neurons of 17 and 64 others are 144 + 140 + 544 + 64 = 892 values of 4 bytes for
     # each of 3 clients.
     self.assertEqual(metrics['distributor']['download_bytes'], 3 * 3568)
@@ -116,24 +68,26 @@ class MixedKeysTest(parameterized.TestCase):
   def test_only_selected_units_move(self):
     process = _selecting(self.selection)
     state = process.initialize()
-    before = _weights(state)
+    before = select_rounds.weights(state)
     for round_number in (1, 2):
-      chosen = {axis: set.union(*sets) for axis, sets in _keys(self.selection, self.task, round_number).items()}
-      state, _, after = _run(process, state=state)
+      chosen = {
+        axis: set.union(*sets) for axis, sets in select_rounds.keys(self.selection, self.task, round_number).items()
+      }
+      state, _, after = select_rounds.run(process, state=state)
       for variable, one, two in zip(self.task.model.variables, before, after, strict=True):
         if variable.units is None:
           self.assertTrue(np.any(one != two))
         else:
-          moved = _moved_units(variable, one, two)
+          moved = select_rounds.moved_units(variable, one, two)
           self.assertNotEmpty(moved)
           self.assertContainsSubset(moved, chosen[variable.units.axis])
       before = after
 
   def test_a_client_without_examples_changes_nothing_and_sends_nothing(self):
     process = _selecting(self.selection)
-    _, alone, weights = _run(process)
-    clients = [tiny_language.client(key) for key in _CLIENTS]
-    _, disturbed, disturbed_weights = _run(process, clients=[*clients, tiny_language.of_tokens([])])
+    _, alone, weights = select_rounds.run(process)
+    clients = [tiny_language.client(key) for key in select_rounds.CLIENTS]
+    _, disturbed, disturbed_weights = select_rounds.run(process, clients=[*clients, tiny_language.of_tokens([])])
     for one, two in zip(weights, disturbed_weights, strict=True):
       np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
     # Its presence bits and its weight.
@@ -142,44 +96,39 @@ class MixedKeysTest(parameterized.TestCase):
 
   def test_only_clients_without_examples(self):
     process = _selecting(self.selection)
-    before = _weights(process.initialize())
-    _, _, after = _run(process, clients=[tiny_language.of_tokens([])] * 2)
+    before = select_rounds.weights(process.initialize())
+    _, _, after = select_rounds.run(process, clients=[tiny_language.of_tokens([])] * 2)
     for one, two in zip(before, after, strict=True):
       np.testing.assert_array_equal(one, two)
 
   def test_the_process_has_the_methods_of_any_other(self):
     process = _selecting(self.selection)
-    state, _, weights = _run(process)
+    state, _, weights = select_rounds.run(process)
     for one, two in zip(process.get_model_weights(state).trainable, weights, strict=True):
       np.testing.assert_array_equal(one, two)
     zeros = tf.nest.map_structure(np.zeros_like, process.get_model_weights(state))
     changed = process.set_model_weights(state, zeros)
-    self.assertFalse(any(np.any(weight) for weight in _weights(changed)))
+    self.assertFalse(any(np.any(weight) for weight in select_rounds.weights(changed)))
     self.assertEqual(changed.distributor, state.distributor)
     self.assertEmpty(process.get_hparams(state))
 
 
 @functools.lru_cache
 def _selecting(selection):
-  return _process(
+  return select_rounds.process(
     tiny_language.task(), vocabulary=selection.vocabulary, neurons=selection.neurons, heads=selection.heads
   )
-
-
-def _regression_client(client_key):
-  rng = np.random.default_rng(client_key)
-  return tiny_task.client(rng.normal(size=[4, 2]), rng.normal(size=4), client_key)
 
 
 @pytest.mark.usefixtures('worker')
 class BlocksTest(parameterized.TestCase):
   def test_bytes_beside_structured_keys(self):
     task, selected = tiny_language.task(num_layers=2, mlp_width=16), dict(blocks=1, vocabulary=16)
-    process = _process(task, **selected)
+    process = select_rounds.process(task, **selected)
     state = process.initialize()
-    before = _weights(state)
-    (chosen,) = _keys(selection_lib.Selection(**selected), task, client_keys=[2])['blocks'][0]
-    _, metrics, after = _run(process, state=state, clients=[tiny_language.client(2)])
+    before = select_rounds.weights(state)
+    (chosen,) = select_rounds.keys(selection_lib.Selection(**selected), task, client_keys=[2])['blocks'][0]
+    _, metrics, after = select_rounds.run(process, state=state, clients=[tiny_language.client(2)])
     # A block is 2 heads of 140, 16 neurons of 17 and 48 others: 600 values; beside it 16 rows of 9 and 16 others.
     self.assertEqual(metrics['distributor']['download_bytes'], 4 * (600 + 144 + 16))
     self.assertEqual(metrics['aggregator']['upload_bytes_values'], 3040)
@@ -191,16 +140,18 @@ class BlocksTest(parameterized.TestCase):
 
   def test_a_client_trains_the_model_of_its_blocks(self):
     task = tiny_task.residual_task(4)
-    process, plain = _process(task, blocks=2), _process(tiny_task.residual_task(2))
+    process, plain = select_rounds.process(task, blocks=2), select_rounds.process(tiny_task.residual_task(2))
     state, start = process.initialize(), plain.initialize()
     for client_key in (1, 2, 3):
-      one, two = sorted(_keys(selection_lib.Selection(blocks=2), task, client_keys=[client_key])['blocks'][0])
+      one, two = sorted(
+        select_rounds.keys(selection_lib.Selection(blocks=2), task, client_keys=[client_key])['blocks'][0]
+      )
       held = [2 * one, 2 * one + 1, 2 * two, 2 * two + 1, 8]  # A kernel and a bias for each block, and the head's bias.
       weights = process.get_model_weights(state)
       start = plain.set_model_weights(start, type(weights)(tuple(weights.trainable[index] for index in held), ()))
-      clients = [_regression_client(client_key)]
-      _, _, expected = _run(plain, state=start, clients=clients)
-      _, metrics, found = _run(process, state=state, clients=clients)
+      clients = [select_rounds.regression_client(client_key)]
+      _, _, expected = select_rounds.run(plain, state=start, clients=clients)
+      _, metrics, found = select_rounds.run(process, state=state, clients=clients)
       for index, weight in zip(held, expected, strict=True):
         np.testing.assert_allclose(found[index], weight, rtol=1e-5, atol=1e-6)
       for index in set(range(9)).difference(held):
@@ -210,25 +161,25 @@ class BlocksTest(parameterized.TestCase):
       self.assertEqual(metrics['aggregator']['upload_bytes'], 52 + 2 + 4)
 
   def test_blocks_are_means_over_the_clients_that_held_them(self):
-    task, process = tiny_task.residual_task(3), _process(tiny_task.residual_task(3), blocks=1)
-    before = _weights(process.initialize())
+    task, process = tiny_task.residual_task(3), select_rounds.process(tiny_task.residual_task(3), blocks=1)
+    before = select_rounds.weights(process.initialize())
     alone = {}
     for key in range(1, 6):
-      (block,) = _keys(selection_lib.Selection(blocks=1), task, client_keys=[key])['blocks'][0]
-      _, _, after = _run(process, clients=[_regression_client(key)])
+      (block,) = select_rounds.keys(selection_lib.Selection(blocks=1), task, client_keys=[key])['blocks'][0]
+      _, _, after = select_rounds.run(process, clients=[select_rounds.regression_client(key)])
       alone.setdefault(block, []).append(after[2 * block])
-    _, _, together = _run(process, clients=[_regression_client(key) for key in range(1, 6)])
+    _, _, together = select_rounds.run(process, clients=[select_rounds.regression_client(key) for key in range(1, 6)])
     for block in range(3):  # All clients have 4 examples.
       expected = np.mean(alone[block], axis=0) if block in alone else before[2 * block]
       np.testing.assert_allclose(together[2 * block], expected, rtol=1e-5, atol=1e-6)
 
   def test_a_policy_decides_which_of_the_chosen_blocks_train(self):
     task = tiny_task.residual_task(3)
-    process = _process(task, devices_lib.Devices((policies.suffix(blocks=1),), (1.0,)), blocks=1)
-    before, seen = _weights(process.initialize()), set()
+    process = select_rounds.process(task, devices_lib.Devices((policies.suffix(blocks=1),), (1.0,)), blocks=1)
+    before, seen = select_rounds.weights(process.initialize()), set()
     for client_key in range(1, 7):
-      (chosen,) = _keys(selection_lib.Selection(blocks=1), task, client_keys=[client_key])['blocks'][0]
-      _, _, after = _run(process, clients=[_regression_client(client_key)])
+      (chosen,) = select_rounds.keys(selection_lib.Selection(blocks=1), task, client_keys=[client_key])['blocks'][0]
+      _, _, after = select_rounds.run(process, clients=[select_rounds.regression_client(client_key)])
       moved = {v.block for v, one, two in zip(task.model.variables, before, after, strict=True) if np.any(one != two)}
       self.assertEqual(moved, {'block_2', 'head'} if chosen == 2 else {'head'})
       seen.add(chosen == 2)
@@ -240,23 +191,23 @@ class WidthTest(parameterized.TestCase):
   def test_tiers_receive_and_send_their_slices_and_windows_roll(self):
     task = tiny_task.two_layer_task(64)
     devices = devices_lib.Devices((policies.width(fraction=0.25), policies.width(fraction=0.5)), (0.5, 0.5))
-    by_tier = {int(devices.tier(tf.constant(key, tf.int64))): _regression_client(key) for key in range(20)}
-    process = _process(task, devices)
+    by_tier = {int(devices.tier(tf.constant(key, tf.int64))): select_rounds.regression_client(key) for key in range(20)}
+    process = select_rounds.process(task, devices)
     # 16 or 32 neurons of 2 + 1 values each, and the bias.
     for tier, num_values in ((0, 49), (1, 97)):
-      _, metrics, _ = _run(process, clients=[by_tier[tier]])
+      _, metrics, _ = select_rounds.run(process, clients=[by_tier[tier]])
       self.assertEqual(metrics['distributor']['download_bytes'], 4 * num_values)
       self.assertEqual(metrics['aggregator']['upload_bytes_values'], 4 * num_values)
       # A bit for each of 3 variables in a byte, and which tier.
       self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2)
     state = process.initialize()
-    before = _weights(state)
+    before = select_rounds.weights(state)
     # The windows of round r begin at key r of 16 neurons each, and go round.
     for neurons in (range(16, 48), range(32, 64), [*range(16), *range(48, 64)]):
-      state, metrics, after = _run(process, state=state, clients=list(by_tier.values()))
+      state, metrics, after = select_rounds.run(process, state=state, clients=list(by_tier.values()))
       self.assertEqual(metrics['distributor']['download_bytes'], 4 * (49 + 97))
       for variable, one, two in zip(task.model.variables[:2], before, after, strict=False):
-        self.assertEqual(_moved_units(variable, one, two), set(neurons))
+        self.assertEqual(select_rounds.moved_units(variable, one, two), set(neurons))
       before = after
 
 
@@ -264,9 +215,9 @@ class WidthTest(parameterized.TestCase):
 class CombinationsTest(parameterized.TestCase):
   def test_frozen_variables_do_not_travel_in_slices_either(self):
     task = tiny_language.task()
-    process = _process(task, devices_lib.Devices((policies.frozen(),), (1.0,)), vocabulary=16)
-    before = _weights(process.initialize())
-    _, metrics, after = _run(process)
+    process = select_rounds.process(task, devices_lib.Devices((policies.frozen(),), (1.0,)), vocabulary=16)
+    before = select_rounds.weights(process.initialize())
+    _, metrics, after = select_rounds.run(process)
     # 16 values of the output bias; 24 + 8 of the attention's biases, 64 + 8 of the MLP's, 3 normalizations of 16: scales
     # are drawn too, which leaves their biases, 3 times 8.
     self.assertEqual(metrics['distributor']['download_bytes'], 3 * 4 * (16 + 32 + 72 + 24))
@@ -279,5 +230,5 @@ class CombinationsTest(parameterized.TestCase):
   )
   def test_refuses(self, policy, selected, message):
     with self.assertRaisesRegex(ValueError, message) as refusal:
-      _process(tiny_language.task(num_layers=2), devices_lib.Devices((policy,), (1.0,)), **selected)
+      select_rounds.process(tiny_language.task(num_layers=2), devices_lib.Devices((policy,), (1.0,)), **selected)
     self.assertNotIn('\n', str(refusal.exception))

@@ -5,6 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from models import model as model_lib
+from optimizers import client_costs
+from optimizers import devices
+from optimizers import policies
+from optimizers import selection
 from optimizers import unit_keys
 
 _AXES = ('vocabulary', 'neurons', 'heads')
@@ -43,6 +47,46 @@ class UnitKeysTest(parameterized.TestCase):
     self.assertEqual(units % size, 0)
     self.assertBetween(units, size, count)
     self.assertTrue(units == size or abs(units - fraction * count) <= size / 2)
+
+  @parameterized.parameters(
+    # Of 4 heads .5, 1, 1.5, 2, 2.5, 3, 3.5 and 4.
+    *(('heads', 4, eighths / 8, units) for eighths, units in zip(range(1, 9), (1, 1, 2, 2, 3, 3, 4, 4), strict=True)),
+    ('heads', 12, 0.375, 5),  # 4.5.
+    ('heads', 5, 0.5, 3),  # 2.5.
+    ('heads', 1, 0.125, 1),
+    ('neurons', 128, 0.3125, 48),  # 2.5 keys of 16.
+    ('neurons', 128, 0.4375, 64),  # 3.5 keys of 16.
+    ('neurons', 100, 0.145, 15),  # 14.5 keys of one.
+    ('neurons', 100, 0.285, 29),  # 28.5 keys of one; as floats less.
+    ('neurons', 100, np.float32(0.5), 50),
+    ('vocabulary', 10, 0.25, 3),
+  )
+  def test_halves_go_up(self, axis, count, fraction, units):
+    self.assertEqual(unit_keys.whole_keys(_model(model_lib.Units(axis, 0, count)), axis, fraction), units)
+
+  @parameterized.parameters(1, 4, 6, 7, 12)
+  def test_a_larger_fraction_is_never_fewer_units(self, count):
+    model = _model(model_lib.Units('heads', 0, count))
+    found = [unit_keys.whole_keys(model, 'heads', step / 48) for step in range(1, 49)]
+    self.assertEqual(found, sorted(found))
+    self.assertEqual(found[-1], count)
+
+  @parameterized.parameters((0.375, 2), (0.5, 2), (0.625, 3))
+  def test_every_way_to_hold_a_part_of_heads_rounds_alike(self, fraction, units):
+    model = _model(model_lib.Units('heads', 0, 4))
+    self.assertEqual(policies.width(fraction).units(model), dict(heads=units))
+    self.assertEqual(policies.width(fraction, rolling=False).units(model), dict(heads=units))
+    self.assertEqual(selection.Selection(heads=fraction).counts(model), dict(heads=units))
+    tiers = devices.Devices((policies.width(fraction), policies.all_()), (0.5, 0.5))
+    (layout, whole) = tiers.layouts(model)
+    self.assertEqual((layout.counts, whole.counts), (dict(heads=units), dict(heads=4)))
+    self.assertEqual(client_costs.held_model(model, layout).variables[0].shape, (units,))
+
+  def test_any_number_of_rows_of_the_vocabulary_is_that_number(self):
+    for total in (7, 100, 4003):
+      model = _model(model_lib.Units('vocabulary', 0, total))
+      for wanted in range(4, total + 1, max(1, total // 97)):
+        self.assertEqual(selection.Selection(vocabulary=wanted).counts(model), dict(vocabulary=wanted))
 
   def test_all_of_the_axis_is_all_keys(self):
     self.assertEqual(unit_keys.whole_keys(_model(model_lib.Units('heads', 0, 7)), 'heads', 1.0), 7)

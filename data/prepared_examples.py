@@ -15,6 +15,12 @@ from data import client_key
 from data import errors
 from data import store
 
+_REMEDIES = {
+  'pretrain': 'choose a data set with examples for pre-training',
+  'train': 'give it clients with examples to train on',
+}
+_HELDOUT_REMEDY = 'what is evaluated is held out, so give examples of two clients at least, or in the held-out files'
+
 
 @dataclasses.dataclass(frozen=True)
 class PreparedExamples(abc.ABC):
@@ -47,10 +53,12 @@ class PreparedExamples(abc.ABC):
   def clients(self, split: str) -> tff.simulation.datasets.ClientData:
     """Returns the split as TFF's ClientData, which a TFF worker reads by itself, given client ids.
 
-    Elements are as `element_spec` says. Raises DataError if the split has no clients.
+    Elements are as `element_spec` says. Raises DataError if no client of the split has an example.
     """
-    if not self.num_examples(split):
-      raise errors.DataError(f'the data set has no {split} clients: choose another data set or split')
+    if not any(self.num_examples(split).values()):
+      raise errors.DataError(
+        f'no {split} client of the data set has an example: {_REMEDIES.get(split, _HELDOUT_REMEDY)}'
+      )
     return tff.simulation.datasets.load_and_parse_sql_client_data(str(self.database), self.element_spec, split)
 
   def unreadable(self, client_ids: Iterable[str]) -> list[str]:

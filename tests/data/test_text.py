@@ -161,20 +161,6 @@ def test_text_in_capital_suffixes_and_deeper_folders_belongs_to_the_client(tmp_p
   assert _texts_by_client(text.text(path=str(tmp_path))) == {'a': ['first', 'deep', 'last'], 'b': ['other']}
 
 
-def test_a_thousand_folders_in_each_other_are_read(tmp_path: pathlib.Path):
-  folder = tmp_path / 'a'
-  folder.mkdir()
-  here = os.open(folder, os.O_RDONLY)
-  for _ in range(1100):
-    os.mkdir('d', dir_fd=here)
-    here, outer = os.open('d', os.O_RDONLY, dir_fd=here), here
-    os.close(outer)
-  with open(os.open('x.txt', os.O_CREAT | os.O_WRONLY, dir_fd=here), 'w') as file:
-    file.write('deep')
-  os.close(here)
-  assert _texts_by_client(text.text(path=str(tmp_path))) == {'a': ['deep']}
-
-
 def test_files_beside_folders_are_clients_too(tmp_path: pathlib.Path):
   _folder(tmp_path, a_txt='one', b_txt='two', c__x_txt='three')
   assert _texts_by_client(text.text(path=str(tmp_path))) == {'a': ['one'], 'b': ['two'], 'c': ['three']}

@@ -42,7 +42,7 @@ def text(
     files, named = [_require_lines(root)], []
   return source.TextSource(
     name='text',
-    fingerprint='\n'.join([f'version={_VERSION}', *named, *arguments.describe_files(root, files)]),
+    fingerprint='\n'.join([*arguments.describe_files(root, files), *named, f'version={_VERSION}']),
     read=lambda: _read_folder(clients, found) if root.is_dir() else _read_json_lines(root),
     vocabulary=vocabulary,
     sequence_length=sequence_length,

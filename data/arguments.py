@@ -19,7 +19,10 @@ def require_path(dataset: str, value: object) -> pathlib.Path:
     raise errors.DataError(f"{dataset} needs a path: write {dataset}(path='...')")
   if '\0' in str(value):
     raise errors.DataError(f'path={str(value)!r} holds a null character: name an existing file or folder')
-  path = pathlib.Path(value).expanduser().absolute()
+  try:
+    path = pathlib.Path(value).expanduser().absolute()
+  except RuntimeError:  # The ~ is of nobody on this machine.
+    raise errors.DataError(f'path={str(value)!r} is of an unknown user: give {dataset} an existing path') from None
   try:
     found = path.exists()
   except OSError:

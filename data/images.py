@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data import arguments
 from data import errors
+from data import folders
 from data import holdout
 from data import image_source
 
@@ -27,7 +28,7 @@ def images(
   """Reads the files .png, .jpg and .jpeg of the folders train/<class> and test/<class>, uint8 [height, width, 3].
 
   Without train and test the folders of the classes lie in `path`; of each class a tenth of the images, by a hash of
-  their paths in that folder, is held out, at least one of two. Other files are ignored.
+  their paths in that folder, is held out, at least one of two. Hidden folders and other files are ignored.
 
   Args:
     path: The folder.
@@ -87,13 +88,17 @@ def _files(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
   """Returns the images by the name of their folder, both sorted; folders without images are left out."""
   try:
     found = {
-      child.name: sorted(file for file in child.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+      child.name: sorted(file for file in child.iterdir() if _is_image(file))
       for child in sorted(folder.iterdir())
-      if child.is_dir()
+      if child.is_dir() and not folders.is_hidden(child)
     }
   except OSError as error:
     raise errors.DataError(f'cannot read {error.filename!r} ({error.strerror}): change its permissions') from None
   return {label: files for label, files in found.items() if files}
+
+
+def _is_image(file: pathlib.Path) -> bool:
+  return file.suffix.lower() in _SUFFIXES and file.is_file() and not folders.is_hidden(file)
 
 
 def _source(

@@ -5,6 +5,7 @@ import pathlib
 
 from data import arguments
 from data import errors
+from data import folders
 from data import source
 from data import text
 
@@ -25,8 +26,8 @@ def imdb(path: str | None = None, max_examples: int | None = None, sequence_leng
   root = arguments.require_path('imdb', path)
   if (root / 'aclImdb').is_dir():
     root /= 'aclImdb'
-  folders = [root / part / label for part in _SPLITS for label in _CLASSES]
-  files = {folder: sorted(folder.glob('*.txt')) for folder in folders}
+  labelled = [root / part / label for part in _SPLITS for label in _CLASSES]
+  files = {folder: sorted(file for file in folder.glob('*.txt') if not folders.is_hidden(file)) for folder in labelled}
   for folder, reviews in files.items():
     if not reviews:
       raise errors.DataError(f'{str(folder)!r} holds no .txt file: give imdb the unpacked folder aclImdb')

@@ -13,6 +13,8 @@ from data import source
 
 CLIENT = 'all'  # such files know no clients
 
+_LONGEST_FIELD = 2**31 - 1  # characters; csv's own 131,072 is less than a long text has
+
 
 def read(
   file: pathlib.Path, fields: Sequence[str], class_of: Mapping[str, str], has_header: bool = False
@@ -75,6 +77,7 @@ def train_and_test(
 def _read_rows(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
   """Yields the rows that are not empty, each with the number of its first line."""
   try:
+    csv.field_size_limit(_LONGEST_FIELD)
     with file.open('rb') as lines:
       rows = csv.reader((line.decode('utf-8-sig') for line in lines), strict=True)
       while True:

@@ -1,14 +1,21 @@
 """LEAF's JSON files: Caldas et al., "LEAF: A Benchmark for Federated Settings", 2018."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import json
 import pathlib
 
 from data import arguments
 from data import errors
+from data import folders
 from data import holdout
+from data import json_fields
+from data import leaf_layout
 from data import sentences
 from data import source
+
+_VERSION = 2  # of this file
+_FOLDERS = {'train': 'train', 'test': 'heldout'}  # LEAF's names to ours
 
 
 def leaf(
@@ -19,53 +26,84 @@ def leaf(
 ) -> source.TextSource:
   """Reads a LEAF data folder: `train/*.json` and `test/*.json` (held out), or `*.json`, a tenth of the users held out.
 
-  Each `x` is a text, or a list whose entry number `field` is the text (4 for Sent140). `y` is the label, unless it is
-  the one character that follows `x`, as for Shakespeare: then the overlapping windows are joined to running text.
-  Raises DataError if the path is missing, unreadable or holds no JSON file.
+  Each `x` is a text, or a list whose entry number `field` is the text (4 for Sent140). `y` is the label, unless the
+  `x` of the data set are overlapping windows and `y` the characters that follow, as for Shakespeare: then the windows
+  are joined to running text; `leaf_layout` says how they are told apart. A user in several files has the examples of
+  all. Raises DataError if the path is missing, unreadable or holds no JSON file.
   """
   root = arguments.require_path('leaf', path)
   if field is not None:
     arguments.require_integer('field', field, 0, 1000)
   if not root.is_dir():
     raise errors.DataError(f'{str(root)!r} is a file: give leaf the folder that holds its JSON files')
-  parts = _list_parts(root)
+  found = folders.Folders('leaf', '.json')
+  parts = _list_parts(root, found)
   files = [file for part in parts.values() for file in part]
   return source.TextSource(
     name='leaf',
-    fingerprint='\n'.join([f'field={field}', *arguments.describe_files(root, files)]),
-    read=lambda: _read(parts, field),
+    fingerprint='\n'.join([f'version={_VERSION}', f'field={field}', *arguments.describe_files(root, files)]),
+    read=lambda: _read(root, parts, field, found),
     vocabulary=vocabulary,
     sequence_length=sequence_length,
   )
 
 
-def _list_parts(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+def _list_parts(root: pathlib.Path, found: folders.Folders) -> dict[str, list[pathlib.Path]]:
   """Returns the JSON files by split; 'all' if the folder does not split them."""
-  if (root / 'train').is_dir() and (root / 'test').is_dir():
-    parts = {'train': sorted((root / 'train').glob('*.json')), 'heldout': sorted((root / 'test').glob('*.json'))}
+  if all((root / folder).is_dir() for folder in _FOLDERS):
+    where = {split: root / folder for folder, split in _FOLDERS.items()}
   else:
-    parts = {'all': sorted(root.glob('*.json'))}
+    where = {'all': root}
+  parts = {part: found.scan(folder)[1] for part, folder in where.items()}
   for part, files in parts.items():
     if not files:
-      where = {'train': root / 'train', 'heldout': root / 'test', 'all': root}[part]
-      raise errors.DataError(f"{str(where)!r} holds no .json file: give leaf a folder that LEAF's scripts wrote")
+      raise errors.DataError(f"{str(where[part])!r} holds no .json file: give leaf a folder that LEAF's scripts wrote")
   return parts
 
 
-def _read(parts: dict[str, list[pathlib.Path]], field: int | None) -> Iterator[tuple[str, source.Example]]:
-  heldout: set[str] = set()
-  if 'all' in parts:
-    users = (user for file in parts['all'] for user, data in _read_users(file) if data['x'])
-    heldout = holdout.choose(users)
+def _read(
+  root: pathlib.Path, parts: dict[str, list[pathlib.Path]], field: int | None, found: folders.Folders
+) -> Iterator[tuple[str, source.Example]]:
+  found.say()
+  with_text, is_windows = _survey(root, [file for files in parts.values() for file in files], field)
+  heldout = holdout.choose(with_text) if 'all' in parts else set()
   for part, files in parts.items():
     for file in files:
-      for user, data in _read_users(file):
+      for user, texts, ys in _read_users(file, field):
         split = ('heldout' if user in heldout else 'train') if part == 'all' else part
-        for example in _read_examples(user, data, field, file):
+        for example in _examples(user, texts, ys, is_windows):
           yield split, example
 
 
-def _read_users(file: pathlib.Path) -> Iterator[tuple[str, dict[str, list[object]]]]:
+def _survey(root: pathlib.Path, files: list[pathlib.Path], field: int | None) -> tuple[set[str], bool]:
+  """Returns the users who have visible text, and whether the files hold windows of running text."""
+  with_text, evidence = set(), leaf_layout.Evidence()
+  for file in files:
+    users = list(_read_users(file, field))
+    evidence.add_file((texts, ys) for _, texts, ys in users)
+    with_text.update(user for user, texts, _ in users if any(map(sentences.is_visible, texts)))
+  return with_text, evidence.is_windows(repr(str(root)))
+
+
+def _read_users(file: pathlib.Path, field: int | None) -> Iterator[tuple[str, list[str], list[object]]]:
+  """Yields each user of a file once, with the texts of `x` and with `y`."""
+  users, user_data = _parse(file)
+  names = dict.fromkeys(json_fields.client_name(user, f'{str(file)!r} lists the user') for user in users)
+  if unlisted := [user for user in user_data if user not in names]:
+    raise errors.DataError(
+      f'{str(file)!r} has data of {unlisted[0]!r}, whom "users" does not list: add the user there or remove the data'
+    )
+  for user in names:
+    data = user_data.get(user)
+    if not isinstance(data, dict) or not isinstance(data.get('x'), list) or not isinstance(data.get('y'), list):
+      raise errors.DataError(f'{str(file)!r} has no lists "x" and "y" for user {user!r}: make it again')
+    if len(data['x']) != len(data['y']):
+      raise errors.DataError(f'{str(file)!r} has "x" and "y" of different lengths for user {user!r}: make it again')
+    yield user, [_text_of(x, field, user, file) for x in data['x']], data['y']
+
+
+def _parse(file: pathlib.Path) -> tuple[list[object], dict[str, object]]:
+  """Returns what a file has as `users` and `user_data`."""
   try:
     content = json.loads(file.read_bytes())
   except (ValueError, RecursionError) as error:
@@ -76,23 +114,15 @@ def _read_users(file: pathlib.Path) -> Iterator[tuple[str, dict[str, list[object
   user_data = content.get('user_data') if isinstance(content, dict) else None
   if not isinstance(users, list) or not isinstance(user_data, dict):
     raise errors.DataError(f'{str(file)!r} has no "users" and "user_data": give leaf files that LEAF\'s scripts wrote')
-  for user in users:
-    data = user_data.get(user) if isinstance(user, str) else None
-    if not isinstance(data, dict) or not isinstance(data.get('x'), list) or not isinstance(data.get('y'), list):
-      raise errors.DataError(f'{str(file)!r} has no lists "x" and "y" for user {user!r}: make it again')
-    if len(data['x']) != len(data['y']):
-      raise errors.DataError(f'{str(file)!r} has "x" and "y" of different lengths for user {user!r}: make it again')
-    yield user, data
+  return users, user_data
 
 
-def _read_examples(
-  user: str, data: dict[str, list[object]], field: int | None, file: pathlib.Path
-) -> Iterator[source.Example]:
-  texts = [_text_of(x, field, user, file) for x in data['x']]
-  if all(isinstance(y, str) and len(y) == 1 for y in data['y']):
-    labelled = [(passage, None) for passage in _join_windows(texts, data['y'])]
+def _examples(user: str, texts: list[str], ys: Sequence[object], is_windows: bool) -> Iterator[source.Example]:
+  """Yields the sentences of a user; an example without text if there is none."""
+  if is_windows:
+    labelled = [(passage, None) for passage in _join_windows(texts, ys)]
   else:
-    labelled = [(x, str(y) if isinstance(y, (str, int)) else None) for x, y in zip(texts, data['y'], strict=True)]
+    labelled = [(x, json_fields.label_text(y)) for x, y in zip(texts, ys, strict=True)]
   found = [source.Example(user, sentence, label) for x, label in labelled for sentence in sentences.split_sentences(x)]
   yield from found or [source.Example(user, '')]
 
@@ -107,7 +137,7 @@ def _text_of(x: object, field: int | None, user: str, file: pathlib.Path) -> str
   return x
 
 
-def _join_windows(windows: list[str], next_characters: list[str]) -> Iterator[str]:
+def _join_windows(windows: list[str], next_characters: Sequence[str]) -> Iterator[str]:
   """Yields the running text of windows that move on by one character."""
   passage = ''
   for window, character in zip(windows, next_characters, strict=True):

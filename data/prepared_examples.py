@@ -16,10 +16,10 @@ from data import errors
 from data import store
 
 _REMEDIES = {
-  'pretrain': 'choose one that has text to pre-train on',
-  'train': 'choose one that has',
+  'pretrain': 'choose a data set with examples for pre-training',
+  'train': 'give it clients with examples to train on',
   'validation': 'give it ten training clients or more, or leave out --eval_split=validation',
-  'heldout': 'give it two clients or more, or choose one that has',
+  'heldout': 'what is evaluated is held out, so give examples of two clients at least, or in the held-out files',
 }
 
 
@@ -57,10 +57,10 @@ class PreparedExamples(abc.ABC):
   def clients(self, split: str) -> tff.simulation.datasets.ClientData:
     """Returns the split as TFF's ClientData, which a TFF worker reads by itself, given client ids.
 
-    Elements are as `element_spec` says. Raises DataError if the split has no clients.
+    Elements are as `element_spec` says. Raises DataError if no client of the split has an example.
     """
-    if not self.num_examples(split):
-      raise errors.DataError(f'the data set has no {split} clients: {_REMEDIES[split]}')
+    if not any(self.num_examples(split).values()):
+      raise errors.DataError(f'no {split} client of the data set has an example: {_REMEDIES[split]}')
     return tff.simulation.datasets.load_and_parse_sql_client_data(str(self.database), self.element_spec, split)
 
   def unreadable(self, client_ids: Iterable[str]) -> list[str]:

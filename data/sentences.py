@@ -1,10 +1,23 @@
 """Cuts running text into sentences without losing a character that is not white space."""
 
 import re
+import unicodedata
 
 _PARAGRAPH = re.compile(r'\n\s*\n')
 # White space between the end of a sentence and something that can open the next one.
 _BOUNDARY = re.compile(r"""(?<=[.!?])\s+(?=["'(\[`]{0,2}[A-Z])""")
+
+_UNSEEN_CATEGORIES = ('Cc', 'Cf')  # control and format characters, such as the zero-width space
+_UNSEEN = '\u2581\ufffd'  # SentencePiece's own space, and what stands for a character that was lost
+
+
+def is_visible(text: str) -> bool:
+  """Whether a text has a character that a reader sees and that no tokenizer drops."""
+  return any(not _is_unseen(character) for character in text)
+
+
+def _is_unseen(character: str) -> bool:
+  return character.isspace() or character in _UNSEEN or unicodedata.category(character) in _UNSEEN_CATEGORIES
 
 
 def split_sentences(text: str) -> list[str]:

@@ -21,7 +21,7 @@ from experiments import image_evaluation
 from experiments import launch
 from experiments import output
 from experiments import pretrained
-from experiments import spec
+from experiments import takers
 
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',
@@ -49,7 +49,7 @@ def main() -> None:
     raise launch.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
   is_of_images = bool(pretrained.load(_PRETRAINED.value).description.image_shape)
   datasets, score = _IMAGES if is_of_images else _TEXT
-  source = spec.build(_DATASET.value, datasets, 'dataset')
+  source = takers.build_dataset(_DATASET.value, datasets)
   output_dir = _folder()
   measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)
   result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)

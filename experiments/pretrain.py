@@ -42,6 +42,7 @@ from experiments import quality
 from experiments import recipe
 from experiments import saved_encoder
 from experiments import spec
+from experiments import takers
 from models import catalog as models_catalog
 from models import checkpoint
 from models import image_task
@@ -108,8 +109,8 @@ def main() -> None:
 
 
 def _text() -> _Lesson:
-  source = spec.build(_DATASET.value, data_catalog.DATASETS, 'dataset')
-  corpus = spec.build(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
+  source = takers.build_dataset(_DATASET.value, data_catalog.DATASETS)
+  corpus = takers.build_dataset(_CORPUS.value, data_catalog.DATASETS, 'corpus') if _CORPUS.value else None
   model = pretraining_task.named(_MODEL.value, source.sequence_length)
   teacher = pretraining_task.load_teacher(_teacher(_TEACHER.value), model) if _TEACHER.value else None
 
@@ -128,7 +129,7 @@ def _images() -> _Lesson:
   for flag in (_CORPUS, _TEACHER):
     if flag.value:
       raise launch.UsageError(f'--{flag.name} is for models of text: leave it out')
-  source = spec.build(_DATASET.value, data_catalog.IMAGE_DATASETS, 'dataset')
+  source = takers.build_dataset(_DATASET.value, data_catalog.IMAGE_DATASETS)
   encoder = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   model = pretraining_images.classifier(encoder, images)

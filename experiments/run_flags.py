@@ -22,6 +22,7 @@ from experiments import quality
 from experiments import run
 from experiments import runtime_specs
 from experiments import spec
+from experiments import takers
 from models import catalog as models_catalog
 from models import checkpoint
 from models import model as model_lib
@@ -156,14 +157,14 @@ def specialize(**flags_by_name: tuple[Any, str | None]) -> None:
 def dataset(datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
   """Builds what `--dataset` and `--partition` name: a source of `datasets` and a partition."""
   return (
-    spec.build(_DATASET.value, datasets, 'dataset'),
+    takers.build_dataset(_DATASET.value, datasets),
     spec.build(_PARTITION.value, data_catalog.PARTITIONS, 'partition'),
   )
 
 
 def model(models: Mapping[str, Callable[..., Any]] = models_catalog.LANGUAGE_MODELS) -> Any:
   """Builds what `--model` names; a language model is a function from vocabulary size to `models.model.Model`."""
-  return spec.build(_MODEL.value, models, 'model')
+  return takers.build_model(_MODEL.value, models)
 
 
 def algorithm() -> algorithms.Algorithm:

@@ -33,6 +33,7 @@ from experiments import linear_probe
 from experiments import pretraining_images
 from experiments import pretraining_task
 from experiments import spec
+from experiments import takers
 from models import catalog
 from models import checkpoint
 from models import chunked_encoder
@@ -249,7 +250,7 @@ def _check_encoder(encoder: encoder_lib.Encoder, source: source_lib.LabelledSour
 def _prepare_text(
   source: source_lib.LabelledSource, partition: partitions.Partition, vocabulary: str
 ) -> labelled_text.LabelledText:
-  cut = prepare.prepare(spec.build(vocabulary, data_catalog.DATASETS, 'vocabulary'), partitions.natural())
+  cut = prepare.prepare(takers.build_dataset(vocabulary, data_catalog.DATASETS, 'vocabulary'), partitions.natural())
   return prepare_labelled.prepare(source, partition, sentencepieces.OwnPieces(cut.tokenizer))
 
 

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import difflib
 import inspect
+import types
 from typing import Any
 from typing import NamedTuple
+
+_NOWHERE: Mapping[str, str] = types.MappingProxyType({})
 
 
 class SpecError(ValueError):
@@ -81,13 +84,16 @@ def _literal(keyword: ast.keyword, text: str) -> Any:
     ) from error
 
 
-def build(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+def build(
+  text: str, catalogue: Mapping[str, Callable[..., Any]], what: str, elsewhere: Mapping[str, str] = _NOWHERE
+) -> Any:
   """Builds the object of a spec that allows one call only.
 
   Args:
     text: The spec string.
     catalogue: Names to builders; a builder takes keyword arguments and raises `ValueError` for a value out of range.
     what: What the catalogue holds, for messages: `'model'`.
+    elsewhere: Names that others take, to what is said of each: `'is a model of images, for ...'`.
 
   Returns:
     What the builder returned.
@@ -98,6 +104,9 @@ def build(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> 
   calls = parse(text)
   if len(calls) > 1:
     raise SpecError(f"{what} {text!r}: '|' does not apply here; choose one of {_listed(catalogue)}")
+  if calls[0].name in elsewhere and calls[0].name not in catalogue:
+    name = calls[0].name
+    raise SpecError(f'{what} {name!r} {elsewhere[name]}; choose one of {_listed(catalogue)}')
   return build_call(calls[0], catalogue, what)
 
 

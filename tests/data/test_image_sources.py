@@ -112,6 +112,17 @@ def test_without_train_and_test_a_tenth_of_each_class_is_held_out(tmp_path: path
   assert len(renamed & {row[2] for row in found if row[0] == 'heldout'}) >= 4
 
 
+def test_hidden_folders_and_files_are_no_classes_and_no_images(tmp_path: pathlib.Path):
+  for name in ('cat/a', 'cat/b', 'dog/a', 'dog/b', 'cat/._a', '.ipynb_checkpoints/a', '__MACOSX/a'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    tf.io.write_file(f'{tmp_path / name}.png', tf.io.encode_png(np.zeros([2, 2, 3], np.uint8)))
+  found = images.images(path=str(tmp_path))
+  assert found.class_names == ('cat', 'dog')
+  assert sorted(example.name for _, example in found.read()) == [
+    str(tmp_path / name) for name in ('cat/a.png', 'cat/b.png', 'dog/a.png', 'dog/b.png')
+  ]
+
+
 def test_every_image_has_three_channels_and_a_broken_one_none(folders: pathlib.Path):
   _png(folders / 'train/dog/grey.png', np.full([2, 3, 1], 50))
   _png(folders / 'train/dog/transparent.png', np.full([2, 3, 4], 60))

@@ -68,6 +68,7 @@ def test_imdb_is_a_folder_of_reviews(tmp_path: pathlib.Path):
       (tmp_path / 'aclImdb' / part / label).mkdir(parents=True)
       (tmp_path / 'aclImdb' / part / label / '0_9.txt').write_text(f'{part} {label}')
   (tmp_path / 'aclImdb/train/pos/1_9.txt').write_text('caf\u00e9', encoding='utf-8')
+  (tmp_path / 'aclImdb/train/pos/._1_9.txt').write_bytes(b'\0\5\x16\7')  # as archives of a Mac hold
   found = imdb.imdb(path=str(tmp_path / 'aclImdb'), max_examples=3)
   assert _read(found) == _read(imdb.imdb(path=str(tmp_path)))
   assert _read(found) == [
@@ -127,6 +128,15 @@ def test_any_bytes_are_rows_or_one_clear_line(content: bytes):
         assert row['class'] == 'one'
     except errors.DataError as error:
       assert len(str(error).splitlines()) == 1 and 'line ' in str(error)
+
+
+def test_a_field_may_be_longer_than_a_hundred_thousand_characters(tmp_path: pathlib.Path):
+  long = 'word ' * 40_000  # 200,000 characters
+  found = agnews.agnews(path=_write(tmp_path, train=f'"1","a","{long}"\n', test='"2","b","c"\n'))
+  assert _read(found) == [('train', long, 'World'), ('heldout', 'c', 'Sports')]
+  broken = agnews.agnews(path=_write(tmp_path, train=f'"1","a","b"\n"2","a","{long}\n'))
+  with pytest.raises(errors.DataError, match=r'line 2 is broken CSV .unexpected end of data.'):
+    _read(broken)
 
 
 def test_a_missing_file_is_named(tmp_path: pathlib.Path):

@@ -161,3 +161,22 @@ def test_of_characters_a_long_text_becomes_several_examples(tmp_path: pathlib.Pa
 def test_another_word_for_a_vocabulary_is_refused():
   with pytest.raises(errors.DataError, match="vocabulary='letters' must be a number of pieces, or 'characters'"):
     _source(vocabulary='letters')
+
+
+@pytest.mark.parametrize(
+  ('rows', 'split', 'said'),
+  [
+    ([('train', 'a', 'words')], 'heldout', 'give examples of two clients at least'),
+    ([('train', 'a', 'words'), ('heldout', 'b', ' ')], 'heldout', 'give examples of two clients at least'),
+    ([('train', 'a', 'words'), ('heldout', 'b', '\u200b')], 'heldout', 'give examples of two clients at least'),
+    ([('train', 'a', '\u200b'), ('heldout', 'b', 'words')], 'train', 'give it clients with examples to train on'),
+  ],
+)
+def test_clients_without_a_single_example_are_refused_where_they_are_needed(
+  rows: list[tuple[str, str, str]], split: str, said: str, tmp_path: pathlib.Path
+):
+  examples = [(part, source.Example(client, text)) for part, client, text in rows]
+  lacking = source.TextSource('lacking', said + split, lambda: examples, vocabulary='characters')
+  text = prepare.prepare(lacking, partitions.natural(), tmp_path)
+  with pytest.raises(errors.DataError, match=f'no {split} client of the data set has an example: .*{said}'):
+    text.clients(split)

@@ -21,6 +21,14 @@ def test_splits_at_the_end_of_sentences_and_paragraphs(text: str, expected: list
   assert sentences.split_sentences(text) == expected
 
 
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [('', False), (' \u00a0\n\x00\u200b\ufeff', False), (' \u200b.', True), ('\u65e5', True), ('\ud800', True)],
+)
+def test_white_space_and_what_has_no_shape_is_not_visible(text: str, expected: bool):
+  assert sentences.is_visible(text) == expected
+
+
 @given(st.text(st.characters()))
 def test_keeps_every_word_of_any_text(text: str):
   found = sentences.split_sentences(text)

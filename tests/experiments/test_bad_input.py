@@ -56,6 +56,12 @@ def _refusal(capsys, **settings) -> str:
     ({'algorithm': 'fed_adam(client_lr=-1)'}, 'client_lr must be a positive number, not -1'),
     ({'algorithm': 'sgd'}, 'choose one of fed_adam, fed_avg, '),
     ({'dataset': 'docstring'}, "did you mean 'docstrings'?"),
+    (
+      {'dataset': 'docstring_packages'},
+      "dataset 'docstring_packages' has texts with classes, for experiments.text_classification and layerwise_ssl",
+    ),
+    ({'dataset': 'digits'}, 'has images, for experiments.constrained_finetuning'),
+    ({'model': 'bert'}, 'is an encoder of texts, for experiments.text_classification'),
     ({'dataset': 'text(path="/nowhere/at/all")'}, '/nowhere/at/all'),
     ({'dataset': 'docstrings(min_tokens=-1)'}, 'min_tokens'),
     ({'partition': 'iid(clients=0)'}, 'clients'),
@@ -118,6 +124,37 @@ def test_refuses_an_empty_data_set(capsys, tmp_path):
   dataset = f'text(path={str(tmp_path / "text")!r})'
   message = _refusal(capsys, dataset=dataset, output_dir=str(tmp_path / 'run'))
   assert 'no training text' in message or 'no heldout' in message
+
+
+_ONE = '{"client": "a", "text": "b"}\n'
+_LEAF = '{"users": ["a"], "user_data": {"a": {"x": ["b c"], "y": ["d"]}}}'
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'said'),
+  [
+    ('one.jsonl', _ONE, 'no heldout client of the data set has an example: what is evaluated is held out, so give'),
+    ('blank.jsonl', _ONE + '{"client": "b", "text": " "}', 'give examples of two clients at least'),
+    ('nothing.jsonl', '\ufeff\n', 'data set text has no training text'),
+    ('number.jsonl', _ONE + '{"client": 1.5, "text": "b"}', 'line 2 has the client 1.5, which is neither text nor'),
+    ('latin.jsonl', _ONE.encode() + b'{"client": "a", "text": "caf\xe9"}', 'line 2 is not UTF-8'),
+    ('empty.jsonl', '', "empty.jsonl' is empty: write a line"),
+    ('folder/a/x.txt', 'Words.', 'give examples of two clients at least'),
+    ('folder/a/x.txt', b'W\0o\0', "x.txt' holds null characters, as UTF-16 does: convert it to UTF-8"),
+    ('folder/a/x.pdf', b'%PDF', 'holds no text (left out 1 file that is not .txt)'),
+    ('leaf/a.json', _LEAF, 'cannot tell labels from next characters'),
+    ('leaf/a.json', _LEAF.replace('["d"]', '[4]'), 'give examples of two clients at least'),
+    ('leaf/a.json', _LEAF.replace('["a"]', '[null]'), 'lists the user null, which is neither text nor'),
+  ],
+)
+def test_refuses_data(name: str, content: str | bytes, said: str, capsys, tmp_path):
+  file = tmp_path / name
+  file.parent.mkdir(parents=True, exist_ok=True)
+  file.write_bytes(content if isinstance(content, bytes) else content.encode())
+  path, kind = (file, 'text') if file.parent == tmp_path else (tmp_path / name.split('/')[0], name.split('/')[0])
+  dataset = f'{"leaf" if kind == "leaf" else "text"}(path={str(path)!r}, vocabulary="characters")'
+  assert said in _refusal(capsys, dataset=dataset, output_dir=str(tmp_path / 'run'), clients_per_round=1)
+  assert not (tmp_path / 'run').exists()
 
 
 def test_refuses_a_folder_of_something_else(capsys, tmp_path):

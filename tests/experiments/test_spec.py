@@ -57,6 +57,14 @@ class SpecTest(parameterized.TestCase):
     self.assertIn(message, str(raised.exception))
     self.assertNotIn('\n', str(raised.exception))
 
+  def test_what_others_take_is_said_to_be_theirs(self):
+    elsewhere = {'gzip': 'is for files', 'topk': 'is never said'}
+    with self.assertRaisesRegex(spec.SpecError, "codec 'gzip' is for files; choose one of identity, uniform, topk"):
+      spec.build('gzip(level=9)', _CATALOGUE, 'codec', elsewhere)
+    self.assertEqual(spec.build('topk(fraction=1)', _CATALOGUE, 'codec', elsewhere), ('topk', 1))
+    with self.assertRaisesRegex(spec.SpecError, "unknown codec 'gzi'"):
+      spec.build('gzi', _CATALOGUE, 'codec', elsewhere)
+
   def test_a_chain_is_refused_where_one_is_wanted(self):
     with self.assertRaisesRegex(spec.SpecError, 'does not apply here'):
       spec.build('identity|uniform', _CATALOGUE, 'model')

@@ -1,0 +1,30 @@
+"""What JSON may hold where the name of a client or a label is wanted."""
+
+import json
+
+from data import errors
+
+
+def client_name(value: object, place: str) -> str:
+  """Returns the name of a client: text, or a whole number in digits; raises DataError that begins with `place`."""
+  if isinstance(value, str):
+    return value
+  if isinstance(value, int) and not isinstance(value, bool):
+    return str(value)
+  raise errors.DataError(f'{place} {shown(value)}, which is neither text nor a whole number: write it as text')
+
+
+def label_text(value: object) -> str | None:
+  """Returns a label as text: 0, 0.0 and "0" are one label; None for null and for what is not a number (NaN)."""
+  if isinstance(value, str):
+    return value
+  if value is None or value != value:
+    return None
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def shown(value: object) -> str:
+  """Returns the beginning of a value as JSON has it, for messages."""
+  return json.dumps(value)[:40]

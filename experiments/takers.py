@@ -1,0 +1,56 @@
+"""Builds data sets and models by name; a name that is for other binaries is said to be so."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import itertools
+from typing import Any
+
+from data import catalog as data_catalog
+from experiments import spec
+from models import catalog as models_catalog
+
+_Catalogue = Mapping[str, Callable[..., Any]]
+
+
+def _takers(*takers: tuple[_Catalogue, str]) -> dict[str, str]:
+  return dict(itertools.chain.from_iterable(dict.fromkeys(catalogue, said).items() for catalogue, said in takers))
+
+
+_OF_DATASETS = _takers(
+  (data_catalog.DATASETS, 'has running text, for experiments.language_model and pretrain'),
+  (
+    data_catalog.CLASSIFICATION_DATASETS,
+    'has texts with classes, for experiments.text_classification and layerwise_ssl',
+  ),
+  (
+    data_catalog.IMAGE_DATASETS,
+    'has images, for experiments.constrained_finetuning and layerwise_ssl, and for pretrain with a model of images',
+  ),
+)
+_OF_MODELS = _takers(
+  (models_catalog.LANGUAGE_MODELS, 'is a language model, for experiments.language_model and pretrain'),
+  (models_catalog.ENCODERS, 'is an encoder of texts, for experiments.text_classification, layerwise_ssl and pretrain'),
+  (models_catalog.VISION_MODELS, 'is a model of images, for experiments.layerwise_ssl and pretrain'),
+)
+
+
+def build_dataset(text: str, datasets: _Catalogue, what: str = 'dataset') -> Any:
+  """Builds the source that a spec names.
+
+  Args:
+    text: The spec.
+    datasets: What the binary takes, by name.
+    what: What messages call it.
+
+  Returns:
+    The source.
+
+  Raises:
+    SpecError: As `spec.build` does; for a data set of `data.catalog` that the binary does not take, with those that do.
+  """
+  return spec.build(text, datasets, what, _OF_DATASETS)
+
+
+def build_model(text: str, models: _Catalogue) -> Any:
+  """Builds what a spec of `--model` names; the arguments, result and errors are those of `build_dataset`."""
+  return spec.build(text, models, 'model', _OF_MODELS)

@@ -129,11 +129,11 @@ _ROWS = (
     unbiased=False,
     error_bound=lambda x: 1.2 * x @ x,
   ),
-  # 100 values and as many positions of 10 bits; one value, and its position in the smallest group of 3 bits.
+  # 100 values, 2 low bits of as many positions and 100 + 900 / 4 = 325 bits; one value, and a bit for each of 6.
   Row(
     'topk(fraction=0.1)',
     lambda: (topk.Topk(0.1),),
-    (400 + 125) + (4 + 3),
+    (400 + 25 + 41) + (4 + 1),
     unbiased=False,
     error_bound=_dropped,
     deterministic=True,
@@ -157,7 +157,7 @@ _ROWS = (
   Row(
     'topk(fraction=0.1)|uniform(bits=8)',
     lambda: (topk.Topk(0.1), uniform.Uniform(8)),
-    (100 + 125 + 8) + (1 + 3 + 8),
+    (100 + 25 + 41 + 8) + (1 + 1 + 8),
     unbiased=False,
     error_bound=lambda x: _dropped(x) + 6 * (np.ptp(x) / 255) ** 2,
   ),

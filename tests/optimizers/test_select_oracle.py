@@ -80,8 +80,8 @@ class SelectOracleTest(parameterized.TestCase):
     # 3 of 6 neurons of 2 + 1 values each, and the bias.
     self.assertEqual(metrics['distributor']['download_bytes'], 2 * 4 * 10)
     self.assertEqual(metrics['aggregator']['upload_bytes_values'], 2 * 4 * 10)
-    # 3 variables in 1 byte, 3 keys of 3 bits in 3 bytes (8 of them fill 3).
-    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 4)
+    # 3 variables in 1 byte; 3 of 6 keys, a bit for each of these, in 1 byte.
+    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 2)
 
   @parameterized.named_parameters(
     ('empty', np.zeros([0, 2]), np.zeros([0]), 0), ('not_a_number', [[np.nan, 0.0]], [1.0], 1)

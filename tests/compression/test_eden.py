@@ -62,7 +62,9 @@ class EdenTest(parameterized.TestCase):
     _, payload = _round_trip(np.linspace(-1, 1, size), bits)
     self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
 
-  @parameterized.product(bits=[0.1, 0.37, 0.5, 0.9, 1, 1.1, 1.585, 2, 2.5, 3.2, 3.999, 4, 5.7, 8], size=[4096, 5003, 2**20])
+  @parameterized.product(
+    bits=[0.1, 0.37, 0.5, 0.9, 1, 1.1, 1.585, 2, 2.5, 3.2, 3.999, 4, 5.7, 8], size=[4096, 5003, 2**20]
+  )
   def test_values_take_the_bits_that_were_asked_for(self, bits, size):
     payload = codec_lib.Codec([eden.Eden(bits)]).payload_spec(tf.TensorSpec([size]))
     self.assertAlmostEqual(payload.values.shape[0] / (size * bits / 8), 1.0, delta=0.02)
@@ -132,7 +134,9 @@ class EdenTest(parameterized.TestCase):
       autograph=False,
     )
     errors = [
-      np.sum((np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2)
+      np.sum(
+        (np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2
+      )
       for shared in range(4)
     ]
     # pi / 2 times the squares of what is drawn, which are 1 / bits times those of x; of 2.5 bits D / (1 - D) as above.

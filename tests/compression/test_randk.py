@@ -103,7 +103,9 @@ class RandkTest(parameterized.TestCase):
       autograph=False,
     )
     errors = [
-      np.sum((np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2)
+      np.sum(
+        (np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2
+      )
       for shared in range(4)
     ]
     self.assertAlmostEqual(np.mean(errors) / np.sum(x**2) / (9 / num_clients), 1.0, delta=0.1)

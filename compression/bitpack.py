@@ -19,7 +19,7 @@ def pack(values: tf.Tensor, bits: int) -> tf.Tensor:
 
   Args:
     values: int32 [n], each in [0, 2**bits).
-    bits: 1 to 16.
+    bits: 1 to 31.
 
   Returns:
     uint8 [m], m = packed_size(n, bits).
@@ -62,7 +62,7 @@ def unpack(packed: tf.Tensor, bits: int, num_values: int) -> tf.Tensor:
 
 
 def packed_size(num_values: int, bits: int) -> int:
-  """Returns the number of bytes that `pack` makes of `num_values` values."""
+  """Returns the number of bytes that `pack` makes of `num_values` values; 0 for values of 0 bits."""
   if bits > 8:
     return num_values + packed_size(num_values, bits - 8)
   per_group, group_bytes = _group(bits)

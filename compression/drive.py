@@ -3,7 +3,7 @@
     y = R x;  level = y >= 0;  scale = ||y||_2**2 / ||y||_1;  decode = R**-1 (scale * sign(y))
 
 R is the randomised Hadamard rotation of `hadamard.py`. Each client draws its own, so that the errors of clients are
-independent: 32 bits of its seed travel, the rest is the shared seed. Where we differ: one scale for each block of the
+independent, see `own_seed.py`. Where we differ: one scale for each block of the
 rotation, because blocks differ in norm. With this scale <decode, x> = ||x||**2; under a uniformly random rotation the
 decoded mean is x. The Hadamard rotation comes close: biased, but by little unless a block has few values that count.
 """
@@ -11,6 +11,7 @@ decoded mean is x. The Hadamard rotation comes close: biased, but by little unle
 import tensorflow as tf
 
 from compression import hadamard
+from compression import own_seed
 from compression import stage
 
 
@@ -27,8 +28,8 @@ class Drive(stage.Stage):
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
     """Returns signs as int32 0 or 1, and (float32 scales of the blocks, int32[1] of the rotation's seed)."""
-    word = draw_word(client_seed)
-    y = hadamard.rotate(x, form.size, rotation_seed(word, shared_seed))
+    word = own_seed.draw_word(client_seed)
+    y = hadamard.rotate(x, form.size, own_seed.from_word(word, shared_seed))
     unit, peaks = hadamard.unit_peaks(y, form.size)
     squares = hadamard.reduce_blocks(tf.reduce_sum, tf.square(unit), form.size)
     magnitudes = hadamard.reduce_blocks(tf.reduce_sum, tf.abs(unit), form.size)
@@ -38,14 +39,4 @@ class Drive(stage.Stage):
     """Returns the scaled signs rotated back; see `Stage.decode`."""
     scales, word = side
     y = hadamard.scale_blocks(2.0 * tf.cast(x, tf.float32) - 1.0, scales, form.size)
-    return hadamard.unrotate(y, form.size, rotation_seed(word, shared_seed))
-
-
-def draw_word(client_seed: tf.Tensor) -> tf.Tensor:
-  """Draws what travels of the seed of a client's own rotation: int32[1]."""
-  return tf.random.stateless_uniform([1], client_seed, minval=None, maxval=None, dtype=tf.int32)
-
-
-def rotation_seed(word: tf.Tensor, shared_seed: tf.Tensor) -> tf.Tensor:
-  """Returns the seed of a client's own rotation, int64[2], on both ends of the wire."""
-  return tf.random.experimental.stateless_fold_in(shared_seed, tf.cast(word[0], tf.int64))
+    return hadamard.unrotate(y, form.size, own_seed.from_word(word, shared_seed))

@@ -3,19 +3,25 @@
     y = R x;  z = y sqrt(block) / ||y||_2;  level = index of the centroid nearest to z
     scale = ||y||_2**2 / <y, centroids[level]>;  decode = R**-1 (scale * centroids[level])
 
-The centroids are those of Lloyd and Max for the standard normal, which z resembles. With k = round(2**bits) of them, any
-rate from 1 on is possible (1.585 bits are 3 levels); below, a share `bits` of the values is drawn by `randk.py` first
-and gets one bit each. Where we differ: R (see `drive.py`) and scale are per block; boundaries between levels are rounded
-to 1/1024. With this scale <decode, x> = ||x||**2. Biased like `drive.py`, but for less with every bit.
+The centroids are those of Lloyd and Max for the standard normal, which z resembles. A share bits - floor(bits) of the
+rotated values, evenly spaced, has 2**(floor(bits) + 1) of them and the others have 2**floor(bits), as in the authors'
+code, which draws that share; below one bit, a share `bits` of the values is drawn as by `randk.py` first and gets one bit
+each. Each client draws its own positions and R, from one word. Where we differ: R (see `drive.py`) and scale are per
+block; boundaries between levels are rounded to 1/1024. With this scale <decode, x> = ||x||**2. Biased like `drive.py`, but
+for less with every bit.
+
+All levels are numbers of floor(bits) bits: first one for each rotated value, of the finer ones without their lowest bit,
+then these lowest bits, floor(bits) of them in a number, the first one lowest.
 """
 
+import math
 import statistics
 
 import numpy as np
 import tensorflow as tf
 
-from compression import drive
 from compression import hadamard
+from compression import own_seed
 from compression import randk
 from compression import stage
 
@@ -33,52 +39,92 @@ class Eden(stage.Stage):
     """Configures the stage.
 
     Args:
-      bits: Bits per value, above 0 and at most 8; from 1 on, the number of levels is 2**bits, rounded.
+      bits: Bits per value, above 0 and at most 8.
 
     Raises:
       ValueError: For other values.
     """
     stage.check_number('bits', bits, 0, 8)
-    self._sampler = randk.Randk(bits) if bits < 1 else None
-    self._centroids = centroids(max(2, round(2**bits)))
-    cells = (np.arange(-_REACH * _CELLS_PER_UNIT, _REACH * _CELLS_PER_UNIT) + 0.5) / _CELLS_PER_UNIT
-    self._level_of_cell = np.searchsorted(_middles(self._centroids), cells).astype(np.int32)
+    self._drawn_share = min(bits, 1)
+    self._bits = max(1, math.floor(bits))
+    self._fine_share = max(0, bits - self._bits)
+    self._coarse = _Quantizer(2**self._bits)
+    self._fine = _Quantizer(2 ** (self._bits + 1)) if self._fine_share else None
 
   def form(self, form: stage.Form) -> stage.Form:
-    """Returns a level for each value, or drawn value, and for the padding of the rotation."""
-    return stage.Form(stage.Kind.LEVELS, hadamard.padded_size(self._kept(form).size), len(self._centroids))
+    """Returns a level for each value, or drawn value, for the padding of the rotation, and for the lowest bits."""
+    padded = hadamard.padded_size(self._num_drawn(form))
+    return stage.Form(stage.Kind.LEVELS, padded + math.ceil(self._num_fine(padded) / self._bits), 2**self._bits)
 
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
-    """Returns levels, int32, and (float32 scales of the blocks, int32[1] of the rotation's seed)."""
-    if self._sampler:
-      x, _ = self._sampler.encode(x, form, client_seed, shared_seed)
-    size = self._kept(form).size
-    word = drive.draw_word(client_seed)
-    unit, peaks = hadamard.unit_peaks(hadamard.rotate(x, size, drive.rotation_seed(word, shared_seed)), size)
+    """Returns levels, int32, and (float32 scales of the blocks, int32[1] of the client's own seed)."""
+    size, word = self._num_drawn(form), own_seed.draw_word(client_seed)
+    seed = own_seed.from_word(word, shared_seed)
+    if size < form.size:
+      x = randk.sample(x, size, form.size, _positions_seed(seed))
+    unit, peaks = hadamard.unit_peaks(hadamard.rotate(x, size, seed), size)
     squares = hadamard.reduce_blocks(tf.reduce_sum, tf.square(unit), size)
-    levels = self._levels(hadamard.scale_blocks(unit, _to_cells(squares, size), size))
-    products = hadamard.reduce_blocks(tf.reduce_sum, unit * self._values(levels), size)
+    levels = self._levels(hadamard.scale_blocks(unit, _to_cells(squares, size), size), hadamard.padded_size(size))
+    values = self._values(levels, hadamard.padded_size(size))
+    products = hadamard.reduce_blocks(tf.reduce_sum, unit * values, size)
     return levels, (peaks * tf.math.divide_no_nan(squares, products), word)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the scaled centroids rotated back; see `Stage.decode`."""
     scales, word = side
-    size = self._kept(form).size
-    y = hadamard.scale_blocks(self._values(x), scales, size)
-    x = hadamard.unrotate(y, size, drive.rotation_seed(word, shared_seed))
-    return self._sampler.decode(x, (), form, shared_seed) if self._sampler else x
+    size, seed = self._num_drawn(form), own_seed.from_word(word, shared_seed)
+    y = hadamard.scale_blocks(self._values(x, hadamard.padded_size(size)), scales, size)
+    x = hadamard.unrotate(y, size, seed)
+    return randk.scatter(x, size, form.size, _positions_seed(seed)) if size < form.size else x
 
-  def _kept(self, form: stage.Form) -> stage.Form:
-    return self._sampler.form(form) if self._sampler else form
+  def _num_drawn(self, form: stage.Form) -> int:
+    return randk.num_kept(self._drawn_share, form.size)
 
-  def _levels(self, cells: tf.Tensor) -> tf.Tensor:
-    """Returns the levels of z times the number of cells per unit."""
+  def _num_fine(self, padded: int) -> int:
+    return round(self._fine_share * padded)
+
+  def _levels(self, cells: tf.Tensor, padded: int) -> tf.Tensor:
+    """Returns the levels of z, [padded], times the number of cells per unit."""
+    coarse, count = self._coarse.levels(cells), self._num_fine(padded)
+    if not count:
+      return coarse
+    places = _evenly_spaced(count, padded)
+    fine = self._fine.levels(tf.gather(cells, places))
+    coarse = tf.tensor_scatter_nd_update(coarse, places[:, tf.newaxis], tf.bitwise.right_shift(fine, 1))
+    lowest = tf.pad(tf.bitwise.bitwise_and(fine, 1), [[0, -count % self._bits]])
+    lowest = tf.bitwise.left_shift(tf.reshape(lowest, [-1, self._bits]), tf.range(self._bits))
+    return tf.concat([coarse, tf.reduce_sum(lowest, axis=1)], axis=0)
+
+  def _values(self, levels: tf.Tensor, padded: int) -> tf.Tensor:
+    """Returns the centroids of what `_levels` made of [padded]; the length of `levels` may be unknown to the graph."""
+    coarse, count = levels[:padded], self._num_fine(padded)
+    values = self._coarse.values(coarse)
+    if not count:
+      return values
+    lowest = tf.bitwise.right_shift(levels[padded:, tf.newaxis], tf.range(self._bits))
+    lowest = tf.reshape(tf.bitwise.bitwise_and(lowest, 1), [-1])[:count]
+    places = _evenly_spaced(count, padded)
+    fine = self._fine.values(2 * tf.gather(coarse, places) + lowest)
+    return tf.tensor_scatter_nd_update(values, places[:, tf.newaxis], fine)
+
+
+class _Quantizer:
+  """The levels of `centroids`, and which is nearest."""
+
+  def __init__(self, num_levels: int):
+    self._centroids = centroids(num_levels)
+    cells = (np.arange(-_REACH * _CELLS_PER_UNIT, _REACH * _CELLS_PER_UNIT) + 0.5) / _CELLS_PER_UNIT
+    self._level_of_cell = np.searchsorted(_middles(self._centroids), cells).astype(np.int32)
+
+  def levels(self, cells: tf.Tensor) -> tf.Tensor:
+    """Returns the levels, int32, of values times the number of cells per unit."""
     shifted = tf.clip_by_value(cells + _REACH * _CELLS_PER_UNIT, 0.0, len(self._level_of_cell) - 1.0)
     return tf.gather(self._level_of_cell, tf.cast(shifted, tf.int32))
 
-  def _values(self, levels: tf.Tensor) -> tf.Tensor:
+  def values(self, levels: tf.Tensor) -> tf.Tensor:
+    """Returns the centroids, float32, of levels."""
     return tf.gather(self._centroids.astype(np.float32), levels)
 
 
@@ -103,3 +149,12 @@ def _to_cells(squares: tf.Tensor, size: int) -> tf.Tensor:
   """Returns, for each block, the factor that makes its mean square that of one unit, in cells."""
   lengths = np.repeat(*np.array(hadamard.blocks(size), np.int64).reshape(-1, 2).T).astype(np.float32)
   return _CELLS_PER_UNIT * tf.sqrt(tf.math.divide_no_nan(lengths, squares))
+
+
+def _evenly_spaced(count: int, size: int) -> tf.Tensor:
+  return tf.cast(tf.range(count, dtype=tf.int64) * size // count, tf.int32)
+
+
+def _positions_seed(seed: tf.Tensor) -> tf.Tensor:
+  """Keeps what positions are drawn from apart from what the rotation is drawn from."""
+  return tf.random.experimental.stateless_fold_in(seed, tf.constant(1, tf.int64))

@@ -1,9 +1,10 @@
-"""Values at random positions that all clients of a round share (subsampling, Konecny et al. 2016, arXiv 1610.05492).
+"""Values at random positions, each client's own (random mask, Konecny et al. 2016, arXiv 1610.05492, section 2).
 
     kept = k = max(1, round(fraction * size)) positions drawn without replacement;  encode(x) = x[kept] size / k
     decode(values) = values at kept, 0 elsewhere
 
-No position travels: both ends draw them from the shared seed. Linear and unbiased. Positions are the images of 0..k-1
+No position travels: both ends draw them from the client's own seed, of which a word does, see `own_seed.py`. Unbiased,
+and errors of a round's clients average out. Positions are the images of 0..k-1
 under a random permutation, computed at these k alone: four rounds of a Feistel network on the square of side
 ceil(sqrt(size)), each round's function a table of random numbers, again for what falls outside the tensor, then a random
 shift around its end. The shift makes every position exactly equally likely; larger sets are nearly so, as in the
@@ -15,6 +16,7 @@ import math
 
 import tensorflow as tf
 
+from compression import own_seed
 from compression import stage
 
 _ROUNDS = 4
@@ -22,8 +24,6 @@ _ROUNDS = 4
 
 class Randk(stage.Stage):
   """Keeps a fraction of the values, at random, scaled up for those dropped."""
-
-  linear = True
 
   def __init__(self, fraction: float = 0.01):
     """Configures the stage.
@@ -39,27 +39,40 @@ class Randk(stage.Stage):
 
   def form(self, form: stage.Form) -> stage.Form:
     """Returns the kept values."""
-    return stage.Form(stage.Kind.FLOATS, min(form.size, max(1, round(self._fraction * form.size))))
+    return stage.Form(stage.Kind.FLOATS, num_kept(self._fraction, form.size))
 
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
-    """Returns the kept values, scaled, and no side information."""
-    del client_seed
-    if form.size == 0:
-      return tf.zeros([0]), ()
-    kept = self.form(form).size
-    scaled = tf.gather(x, draw_positions(kept, form.size, shared_seed)) * (form.size / kept)
-    return tf.clip_by_value(scaled, tf.float32.min, tf.float32.max), ()
+    """Returns the kept values, scaled, and (int32[1] of the positions' seed,)."""
+    word = own_seed.draw_word(client_seed)
+    return sample(x, self.form(form).size, form.size, own_seed.from_word(word, shared_seed)), (word,)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the kept values in their places among zeros; see `Stage.decode`."""
-    del side
-    if form.size == 0:
-      return tf.zeros([0])
-    positions = draw_positions(self.form(form).size, form.size, shared_seed)
-    # Without the slice TensorFlow would take the number of positions for the size of the payload.
-    return tf.scatter_nd(positions[: tf.size(x), tf.newaxis], x, [form.size])
+    return scatter(x, self.form(form).size, form.size, own_seed.from_word(side[0], shared_seed))
+
+
+def num_kept(fraction: float, size: int) -> int:
+  """Returns how many of `size` values are kept."""
+  return min(size, max(1, round(fraction * size)))
+
+
+def sample(x: tf.Tensor, count: int, size: int, seed: tf.Tensor) -> tf.Tensor:
+  """Draws `count` of the values of float32 [size], scaled up for the others, by int64[2]."""
+  if size == 0:
+    return tf.zeros([0])
+  scaled = tf.gather(x, draw_positions(count, size, seed)) * (size / count)
+  return tf.clip_by_value(scaled, tf.float32.min, tf.float32.max)
+
+
+def scatter(x: tf.Tensor, count: int, size: int, seed: tf.Tensor) -> tf.Tensor:
+  """Puts what `sample` drew in its place among zeros: float32 [size]; the length of x may be unknown to the graph."""
+  if size == 0:
+    return tf.zeros([0])
+  # Without the slice TensorFlow would take the number of positions for the size of the payload.
+  positions = draw_positions(count, size, seed)[: tf.size(x), tf.newaxis]
+  return tf.scatter_nd(positions, x, [size])
 
 
 def draw_positions(count: int, size: int, seed: tf.Tensor) -> tf.Tensor:

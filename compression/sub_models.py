@@ -2,7 +2,8 @@
 
 A client's layout is one of a few, known when graphs are built, so that every slice has a static shape; which layout a
 client has, and which units, is known when they run. Units that follow from the round are known at both ends and travel
-uncounted; those that a client chose itself travel as packed bits and are counted, unless it trained nothing of theirs: as keys that stand for a few neighbouring units each.
+uncounted; those that a client chose itself travel as packed bits and are counted, unless it trained nothing of theirs: as
+ascending keys that stand for a few neighbouring units each.
 """
 
 import collections
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from compression import index_bits
+from compression import positions
 from compression import slices
 from models import model as model_lib
 
@@ -25,7 +26,7 @@ class Claim(NamedTuple):
 
   Attributes:
     layout: uint8 [1]: the index of its layout; uint8 [0] if there is only one.
-    keys: For each axis whose units clients choose: uint8, the indices of `index_bits`; empty if none of it travels.
+    keys: For each axis whose units clients choose: uint8, packed by `positions`; empty if none of it travels.
     known: For each other axis, int32 [largest count]: the indices, not counted.
   """
 
@@ -49,7 +50,7 @@ class SubModels:
       variables: Of the whole model.
       layouts: 1 to 256; those of which none slices anything are like one.
       units_per_key: For each axis whose units clients choose, how many neighbouring units one key stands for: a client's
-        indices are those of whole keys, one key after the other.
+        indices are those of whole keys, one key after the other, ascending.
 
     Raises:
       ValueError: For a layout that does not fit the variables, for an axis of keys that no layout slices, and for keys that do not
@@ -104,7 +105,11 @@ class SubModels:
   def pack(
     self, layout: slices.Layout, indices: Mapping[str, tf.Tensor], trained: tf.Tensor
   ) -> collections.OrderedDict[str, tf.Tensor]:
-    """Returns `Claim.keys`; `trained` is bool [n]: what travels at all."""
+    """Returns `Claim.keys`; `trained` is bool [n]: what travels at all.
+
+    Raises:
+      InvalidArgumentError: When the graph runs, for keys that do not ascend.
+    """
     keys = collections.OrderedDict()
     for axis in self._chosen():
       holders = [i for i, variable in enumerate(self.variables) if variable.units and variable.units.axis == axis]
@@ -160,10 +165,10 @@ class SubModels:
 
   def _pack_keys(self, axis: str, indices: tf.Tensor) -> tf.Tensor:
     size = self._units_per_key[axis]
-    return index_bits.pack(indices[::size] // size, self._totals[axis] // size)
+    return positions.pack(indices[::size] // size, self._totals[axis] // size)
 
   def _unpack_keys(self, axis: str, packed: tf.Tensor, count: int) -> tf.Tensor:
     size = self._units_per_key[axis]
-    keys = index_bits.unpack(packed, self._totals[axis] // size, count // size)
+    keys = positions.unpack(packed, self._totals[axis] // size, count // size)
     # The slice keeps the length that `slices.put` knows from becoming that of the keys, where it would be counted.
     return tf.reshape(keys[:, tf.newaxis] * size + tf.range(size), [-1])[:count]

@@ -3,13 +3,14 @@
     kept = the k = max(1, round(fraction * size)) positions with the largest |x|, of equal ones those that come first
     decode = x at kept, 0 elsewhere
 
-Positions travel in ascending order, ceil(log2 size) bits each. Where we differ: the threshold is exact, not sampled, and
-what was dropped is not added to the next update, because clients keep no state. Biased: towards zero.
+Positions travel in ascending order, about 2 + log2(size / k) bits each, see `positions.py`. Where we differ: the threshold
+is exact, not sampled, and what was dropped is not added to the next update, because clients keep no state. Biased:
+towards zero.
 """
 
 import tensorflow as tf
 
-from compression import index_bits
+from compression import positions
 from compression import stage
 
 
@@ -40,14 +41,14 @@ class Topk(stage.Stage):
     if form.size == 0:
       return tf.zeros([0]), (tf.zeros([0], tf.uint8),)
     kept = tf.sort(tf.math.top_k(tf.abs(x), self._kept(form.size), sorted=False).indices)
-    return tf.gather(x, kept), (index_bits.pack(kept, form.size),)
+    return tf.gather(x, kept), (positions.pack(kept, form.size),)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the kept values in their places among zeros; see `Stage.decode`."""
     del shared_seed
     if form.size == 0:
       return tf.zeros([0])
-    kept = index_bits.unpack(side[0], form.size, self._kept(form.size))
+    kept = positions.unpack(side[0], form.size, self._kept(form.size))
     return tf.scatter_nd(kept[:, tf.newaxis], x, [form.size])
 
   def _kept(self, size: int) -> int:

@@ -1,9 +1,10 @@
 """Stochastic uniform quantization (Suresh et al. 2017, arXiv 1611.00429, section 2.2).
 
-    k = 2**bits;  y = (x - min) / (max - min) (k - 1);  level = floor(y) + Bernoulli(y - floor(y))
-    decode(level) = min + level / (k - 1) (max - min)
+    y = (x - min) / (max - min) (levels - 1);  level = floor(y) + Bernoulli(y - floor(y))
+    decode(level) = min + level / (levels - 1) (max - min)
 
-min and max are those of the tensor and travel with it. Unbiased: the mean of decoded values is x.
+min and max are those of the tensor and travel with it. Unbiased: the mean of decoded values is x. Where the number of
+levels is no power of two, several share a byte if that is denser, see `bitpack.py`: 5 of 3 levels, 1.6 bits each.
 """
 
 import tensorflow as tf
@@ -12,21 +13,28 @@ from compression import stage
 
 
 class Uniform(stage.Stage):
-  """Quantizes to 2**bits evenly spaced levels between the smallest and the largest value."""
+  """Quantizes to evenly spaced levels between the smallest and the largest value."""
 
   gives = stage.Kind.LEVELS
 
-  def __init__(self, bits: int = 8):
+  def __init__(self, bits: int | None = None, levels: int | None = None):
     """Configures the stage.
 
     Args:
-      bits: Bits per value, 1 to 16.
+      bits: Bits per value, 1 to 16, for 2**bits levels; 8 if neither is given.
+      levels: In place of bits: the number of levels, 2 to 65,536.
 
     Raises:
-      ValueError: For other values.
+      ValueError: For other values, and if both are given.
     """
-    stage.check_whole('bits', bits, 1, 16)
-    self._num_levels = 2**bits
+    if bits is not None and levels is not None:
+      raise ValueError('bits and levels both say how fine the quantization is: give one of them')
+    if levels is None:
+      bits = 8 if bits is None else bits
+      stage.check_whole('bits', bits, 1, 16)
+      levels = 2**bits
+    stage.check_whole('levels', levels, 2, 2**16)
+    self._num_levels = levels
 
   def form(self, form: stage.Form) -> stage.Form:
     """Returns as many levels as there were values."""

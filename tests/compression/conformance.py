@@ -192,6 +192,29 @@ def check_sum(row: Row) -> None:
   assert_close([total], [2.0 * decoded[0] + decoded[1]], f'{row.name}: decoding does not commute with addition')
 
 
+def check_independence(row: Row) -> None:
+  """9c. What clients of one round draw is their own: the variance of the mean of n of them is an n-th of that of one.
+
+  For an unbiased codec, so is the mean squared error.
+  """
+  run, x, num_clients = _round_trip(row), normal([_SIZE], 4), 8
+  num_rounds = _DRAWS // num_clients
+
+  @tf.function(autograph=False)
+  def draw():
+    def draw_one(i):
+      return run(x, tf.stack([i, 1]), tf.stack([i // num_clients, 2]))[1]
+
+    return tf.map_fn(draw_one, tf.range(_DRAWS, dtype=tf.int64), fn_output_signature=tf.TensorSpec([_SIZE]))
+
+  drawn = draw().numpy().astype(np.float64).reshape([num_rounds, num_clients, _SIZE])
+  errors = drawn - (x if row.unbiased else drawn.mean(axis=(0, 1)))
+  of_one, of_mean = np.mean(errors**2), np.mean(errors.mean(axis=1) ** 2)
+  # Twice as much by chance: with the sum of 32 rounds' squares, that is 4 standard deviations at the least.
+  ratio = of_mean / max(of_one / num_clients, 1e-10 * np.mean(x**2))
+  assert ratio < 2, f'{row.name}: the error of the mean of {num_clients} clients is {ratio} times an {num_clients}th'
+
+
 def check_modes(row: Row) -> None:
   """10a. Eager TensorFlow and a graph agree: to the byte on the payload, up to rounding on what it decodes to."""
   x, spec, seeds = normal([_SIZE], 1), tf.TensorSpec([_SIZE]), seed_pair([1, 1], [2, 2])
@@ -228,6 +251,7 @@ LAWS: tuple[Callable[[Row], None], ...] = (
   check_bias,
   check_randomness,
   check_sum,
+  check_independence,
   check_modes,
   check_refusal,
 )

@@ -62,6 +62,20 @@ _ROWS = (
   Row('uniform(bits=8)', lambda: (uniform.Uniform(8),), (1000 + 8) + (6 + 8), unbiased=True, error_bound=_steps(255)),
   Row('uniform(bits=4)', lambda: (uniform.Uniform(4),), (500 + 8) + (3 + 8), unbiased=True, error_bound=_steps(15)),
   Row(
+    'uniform(levels=3)',
+    lambda: (uniform.Uniform(levels=3),),
+    (200 + 8) + (2 + 8),
+    unbiased=True,
+    error_bound=_steps(2),
+  ),
+  Row(
+    'uniform(levels=300)',
+    lambda: (uniform.Uniform(levels=300),),
+    (1000 + 125 + 8) + (6 + 1 + 8),  # A low byte and a bit each.
+    unbiased=True,
+    error_bound=_steps(299),
+  ),
+  Row(
     'clip',
     lambda: (clip.Clip(),),
     4000 + 24,
@@ -129,11 +143,27 @@ _ROWS = (
     unbiased=False,
     error_bound=lambda x: 1.2 * x @ x,
   ),
-  # 100 values and as many positions of 10 bits; one value, and its position in the smallest group of 3 bits.
+  # A bit for each value, and for every second one more: 125 and 63 bytes, and of 8 values 12 bits.
+  Row(
+    'eden(bits=1.5)',
+    lambda: (eden.Eden(1.5),),
+    (188 + 6 * 4 + 4) + (2 + 4 + 4),
+    unbiased=False,
+    error_bound=lambda x: 63 * x @ x,
+  ),
+  # Drawn values are twice too large: 500 = 256 + 128 + 64 + 32 + 16 + 4, and 3, padded to 4.
+  Row(
+    'eden(bits=0.5)',
+    lambda: (eden.Eden(0.5),),
+    (63 + 6 * 4 + 4) + (1 + 4 + 4),
+    unbiased=False,
+    error_bound=lambda x: (1 + 2 * 8) ** 2 * x @ x,
+  ),
+  # 100 values, 2 low bits of as many positions and 100 + 900 / 4 = 325 bits; one value, and a bit for each of 6.
   Row(
     'topk(fraction=0.1)',
     lambda: (topk.Topk(0.1),),
-    (400 + 125) + (4 + 3),
+    (400 + 25 + 41) + (4 + 1),
     unbiased=False,
     error_bound=_dropped,
     deterministic=True,
@@ -142,10 +172,9 @@ _ROWS = (
   Row(
     'randk(fraction=0.25)',
     lambda: (randk.Randk(0.25),),
-    1000 + 8,
+    (1000 + 4) + (8 + 4),
     unbiased=True,
     error_bound=lambda x: 9 * x @ x,
-    deterministic=True,
   ),
   Row(
     'hadamard|uniform(bits=4)',
@@ -157,7 +186,7 @@ _ROWS = (
   Row(
     'topk(fraction=0.1)|uniform(bits=8)',
     lambda: (topk.Topk(0.1), uniform.Uniform(8)),
-    (100 + 125 + 8) + (1 + 3 + 8),
+    (100 + 25 + 41 + 8) + (1 + 1 + 8),
     unbiased=False,
     error_bound=lambda x: _dropped(x) + 6 * (np.ptp(x) / 255) ** 2,
   ),
@@ -171,7 +200,7 @@ _ROWS = (
   Row(
     'randk(fraction=0.25)|uniform(bits=8)',
     lambda: (randk.Randk(0.25), uniform.Uniform(8)),
-    (250 + 8) + (2 + 8),
+    (250 + 8 + 4) + (2 + 8 + 4),
     unbiased=True,
     error_bound=lambda x: (3 * np.linalg.norm(x) + 4 * 4 * np.ptp(np.append(x, 0)) / 255) ** 2,
   ),
@@ -189,6 +218,39 @@ _ROWS = (
     (426 + 8) + (1 + 3 + 8),  # 426 is measured, it depends on the values; 6 values are packed behind a byte of mode.
     unbiased=True,
     error_bound=_steps(15),
+    fixed_size=False,
+  ),
+  Row(
+    'uniform(levels=3)|elias_gamma',
+    lambda: (uniform.Uniform(levels=3), elias_gamma.EliasGamma()),
+    (160 + 8 + 4) + (2 + 8 + 4),  # 160 and 2 are measured, they depend on the values.
+    unbiased=True,
+    error_bound=_steps(2),
+    fixed_size=False,
+  ),
+  Row(
+    'uniform(levels=3)|rans',
+    lambda: (uniform.Uniform(levels=3), rans.Rans()),
+    (139 + 8) + (1 + 2 + 8),  # 139 is measured, it depends on the values.
+    unbiased=True,
+    error_bound=_steps(2),
+    fixed_size=False,
+  ),
+  Row(
+    'eden(bits=2.5)|elias_gamma',
+    lambda: (eden.Eden(2.5), elias_gamma.EliasGamma()),
+    (418 + 6 * 4 + 4 + 4) + (3 + 4 + 4 + 4),  # 418 and 3 are measured, they depend on the values.
+    unbiased=False,
+    error_bound=lambda x: 63 * x @ x,
+    fixed_size=False,
+  ),
+  Row(
+    'eden(bits=2.5)|rans',
+    lambda: (eden.Eden(2.5), rans.Rans()),
+    # Packed behind a byte of mode: 1,000 and 250 levels of 2 bits, 8 and 2.
+    (1 + 313 + 6 * 4 + 4) + (1 + 3 + 4 + 4),
+    unbiased=False,
+    error_bound=lambda x: 63 * x @ x,
     fixed_size=False,
   ),
   Row(

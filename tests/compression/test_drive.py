@@ -10,6 +10,7 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import drive
 from compression import hadamard
+from compression import own_seed
 from compression import stage
 
 _SHARED = tf.constant([5, 6], tf.int64)
@@ -48,7 +49,7 @@ class DriveTest(parameterized.TestCase):
     form = stage.Form(stage.Kind.FLOATS, 200)
     levels, (scales, word) = drive.Drive().encode(tf.constant(x), form, _seed(1), _SHARED)
     decoded = drive.Drive().decode(levels, (scales, word), form, _SHARED)
-    seed = drive.rotation_seed(word, _SHARED)
+    seed = own_seed.from_word(word, _SHARED)
     y = hadamard.rotate(tf.constant(x), 200, seed).numpy()
     parts = np.split(y, [128, 192])
     np.testing.assert_allclose(scales, [np.sum(part**2) / np.sum(np.abs(part)) for part in parts], rtol=1e-5)

@@ -11,6 +11,7 @@ from compression import codec as codec_lib
 from compression import drive
 from compression import eden
 from compression import hadamard
+from compression import own_seed
 from compression import stage
 
 _SHARED = tf.constant([5, 6], tf.int64)
@@ -42,15 +43,7 @@ class EdenTest(parameterized.TestCase):
     np.testing.assert_allclose(levels[num_levels // 2 :], upper_half, atol=6e-4)
     np.testing.assert_array_equal(levels, -levels[::-1])
 
-  @parameterized.parameters(
-    (1, 2),
-    (1.25, 2),
-    (1.585, 3),
-    (2, 4),
-    (3.3, 10),
-    (8, 256),
-    (0.5, 2),  # 2**1.25 = 2.4; 2**3.3 = 9.8.
-  )
+  @parameterized.parameters((0.5, 2), (1, 2), (1.25, 2), (1.999, 2), (2, 4), (3.3, 8), (8, 256))
   def test_levels(self, bits, expected):
     self.assertEqual(eden.Eden(bits).form(stage.Form(stage.Kind.FLOATS, 100)).num_levels, expected)
 
@@ -60,12 +53,24 @@ class EdenTest(parameterized.TestCase):
     (8, 4096, 4104),
     (3, 4097, 1560),  # 4128 * 3 / 8 = 1548, two scales, the seed.
     (2, 200, 66),  # 200 / 4 = 50, three blocks: 12, 4.
+    (2.5, 128, 48),  # 128 / 4, of 64 a bit more: 8; 4, 4.
+    (1.25, 128, 28),  # 128 / 8, of 32 a bit more: 4; 4, 4.
     (0.5, 256, 24),  # 128 drawn values: 128 / 8, 4, 4.
     (0.1, 256, 12),  # 26 drawn values, padded to 32: 4, 4, 4.
   )
   def test_bytes(self, bits, size, expected):
     _, payload = _round_trip(np.linspace(-1, 1, size), bits)
     self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  @parameterized.product(
+    bits=[0.1, 0.37, 0.5, 0.9, 1, 1.1, 1.585, 2, 2.5, 3.2, 3.999, 4, 5.7, 8], size=[4096, 5003, 2**20]
+  )
+  def test_values_take_the_bits_that_were_asked_for(self, bits, size):
+    payload = codec_lib.Codec([eden.Eden(bits)]).payload_spec(tf.TensorSpec([size]))
+    self.assertAlmostEqual(payload.values.shape[0] / (size * bits / 8), 1.0, delta=0.02)
+    if size == 2**20:  # Scales and the seed as well.
+      total = sum(part.shape[0] * part.dtype.size for part in tf.nest.flatten(payload))
+      self.assertAlmostEqual(total / (size * bits / 8), 1.0, delta=0.02)
 
   def test_one_bit_is_drive(self):
     x = np.random.default_rng(0).normal(size=700)
@@ -80,7 +85,7 @@ class EdenTest(parameterized.TestCase):
     form = stage.Form(stage.Kind.FLOATS, 200)
     levels, (scales, word) = eden.Eden(3).encode(tf.constant(x), form, _seed(1), _SHARED)
     decoded = eden.Eden(3).decode(levels, (scales, word), form, _SHARED)
-    seed = drive.rotation_seed(word, _SHARED)
+    seed = own_seed.from_word(word, _SHARED)
     expected = []
     for part in np.split(hadamard.rotate(tf.constant(x), 200, seed).numpy(), [128, 192]):
       z = part / np.sqrt(np.mean(part**2))
@@ -90,12 +95,23 @@ class EdenTest(parameterized.TestCase):
     y = np.concatenate([scale * nearest for scale, nearest in expected]).astype(np.float32)
     np.testing.assert_allclose(decoded, hadamard.unrotate(tf.constant(y), 200, seed), atol=1e-5)
 
+  def test_finer_levels_by_hand(self):
+    # 2.5 bits, 4 values: the first and third of them have 8 levels, of which the low bits follow, two in a number.
+    form, zero = stage.Form(stage.Kind.FLOATS, 4), tf.zeros([1], tf.int32)
+    scales = tf.constant([2.0])
+    decoded = eden.Eden(2.5).decode(tf.constant([3, 0, 1, 2, 0 + 2]), (scales, zero), form, _SHARED)
+    rotated = hadamard.rotate(decoded, 4, own_seed.from_word(zero, _SHARED))
+    # Levels 6 and 3 of 8, 0 and 2 of 4; see the centroids above.
+    np.testing.assert_allclose(rotated, 2 * np.array([1.344, -1.510, -0.2451, 0.4528]), atol=2e-3)
+
   @parameterized.parameters(
     # D / (1 - D), D the distortion of the best quantizer of a standard normal (Max, table I).
     (1, 0.3634),
-    (1.585, 0.1902),
+    (1.5, 0.24045),  # (0.3634 + 0.1175) / 2.
     (2, 0.1175),
+    (2.25, 0.09676),  # 0.75 * 0.1175 + 0.25 * 0.03454.
     (3, 0.03454),
+    (3.2, 0.029531),  # 0.8 * 0.03454 + 0.2 * 0.009497.
     (4, 0.009497),
     (8, 0.0000415),
   )
@@ -103,6 +119,29 @@ class EdenTest(parameterized.TestCase):
     x = np.random.default_rng(0).standard_t(4, size=131_072).astype(np.float32)
     error = np.sum((_round_trip(x, bits)[0] - x) ** 2) / np.sum(x**2)
     self.assertAlmostEqual(error / (distortion / (1 - distortion)), 1.0, delta=0.03)
+
+  def test_error_falls_with_every_tenth_of_a_bit(self):
+    x = np.random.default_rng(0).standard_t(4, size=65_536).astype(np.float32)
+    errors = [np.sum((_round_trip(x, round(0.1 * tenths, 1))[0] - x) ** 2) for tenths in range(1, 42)]
+    self.assertEqual(errors, sorted(errors, reverse=True))
+
+  @parameterized.parameters((0.1, 1), (0.1, 10), (0.1, 100), (0.5, 100), (1, 100), (2.5, 100))
+  def test_errors_of_a_round_average_out(self, bits, num_clients):
+    x = np.random.default_rng(0).normal(size=4096).astype(np.float32)
+    codec = codec_lib.Codec([eden.Eden(bits)])
+    round_trip = tf.function(
+      lambda client, shared: codec.decode(codec.encode(tf.constant(x), client, shared), tf.TensorSpec(x.shape), shared),
+      autograph=False,
+    )
+    errors = [
+      np.sum(
+        (np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2
+      )
+      for shared in range(4)
+    ]
+    # pi / 2 times the squares of what is drawn, which are 1 / bits times those of x; of 2.5 bits D / (1 - D) as above.
+    expected = {0.1: 5 * np.pi - 1, 0.5: np.pi - 1, 1: np.pi / 2 - 1, 2.5: 0.07602 / (1 - 0.07602)}[bits]
+    self.assertAlmostEqual(np.mean(errors) / np.sum(x**2) / (expected / num_clients), 1.0, delta=0.1)
 
   @parameterized.parameters(0.5, 1, 1.585, 2, 4)
   def test_bias_is_below_the_noise(self, bits):

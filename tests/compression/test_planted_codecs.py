@@ -55,6 +55,13 @@ class _Floor(uniform.Uniform):
     return tf.cast(levels, tf.int32), (tf.stack([low, high]),)
 
 
+class _SharesNoise(uniform.Uniform):
+  """Draws its noise from the seed of the round."""
+
+  def encode(self, x, form, client_seed, shared_seed):
+    return super().encode(x, form, shared_seed, shared_seed)
+
+
 class _FixesShape(uniform.Uniform):
   """Tells TensorFlow the size of the payload, so that an empty one would be counted in full."""
 
@@ -71,6 +78,7 @@ class _FixesShape(uniform.Uniform):
     (sign.Sign, _DividesByZero, conformance.check_extreme_values, 'zero does not stay zero'),
     (uniform.Uniform, _FixesShape, federated_conformance.check_upload_bytes, r'\d+ bytes, not \d+'),
     (uniform.Uniform, _Floor, conformance.check_bias, 'is biased'),
+    (uniform.Uniform, _SharesNoise, conformance.check_independence, 'the error of the mean of 8 clients'),
   ],
 )
 def test_law_catches(honest: type[stage.Stage], bad: type[stage.Stage], law: Callable[[Row], None], message: str):

@@ -1,4 +1,4 @@
-"""Random-k: positions are distinct and fair, nothing but values travels, unbiased, linear, and the hard values."""
+"""Random-k: positions are distinct, fair and a client's own, only values and a word travel, and the hard values."""
 
 from absl.testing import parameterized
 import hypothesis
@@ -11,7 +11,7 @@ from compression import codec as codec_lib
 from compression import randk
 from compression import uniform
 
-_CLIENT = tf.constant([0, 0], tf.int64)
+_SHARED = tf.constant([0, 0], tf.int64)
 _DRAWS = 2000
 
 
@@ -22,16 +22,16 @@ def _seed(number):
 def _round_trip(x, fraction, *more, seed=1):
   codec = codec_lib.Codec([randk.Randk(fraction), *more])
   x = tf.constant(x, tf.float32)
-  payload = codec.encode(x, _CLIENT, _seed(seed))
-  return codec.decode(payload, tf.TensorSpec(x.shape), _seed(seed)).numpy(), payload
+  payload = codec.encode(x, _seed(seed), _SHARED)
+  return codec.decode(payload, tf.TensorSpec(x.shape), _SHARED).numpy(), payload
 
 
 class RandkTest(parameterized.TestCase):
   @parameterized.parameters(
-    (1000, 0.01, 40),  # 10 floats.
-    (1000, 0.0001, 4),  # At least one.
-    (1, 0.5, 4),
-    (0, 0.5, 0),
+    (1000, 0.01, 44),  # 10 floats, and the seed.
+    (1000, 0.0001, 8),  # At least one.
+    (1, 0.5, 8),
+    (0, 0.5, 4),
   )
   def test_bytes(self, size, fraction, expected):
     _, payload = _round_trip(np.linspace(-1, 1, size), fraction)
@@ -77,27 +77,38 @@ class RandkTest(parameterized.TestCase):
     codec = codec_lib.Codec([randk.Randk(0.2)])
     x = tf.constant(np.random.default_rng(0).normal(size=53), tf.float32)
     round_trip = tf.function(
-      lambda seed: codec.decode(codec.encode(x, _CLIENT, seed), tf.TensorSpec([53]), seed), autograph=False
+      lambda seed: codec.decode(codec.encode(x, seed, _SHARED), tf.TensorSpec([53]), _SHARED), autograph=False
     )
     draws = np.stack([round_trip(_seed(seed)) for seed in range(_DRAWS)])
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(_DRAWS)
     self.assertTrue(np.all(np.abs(draws.mean(axis=0, dtype=np.float64) - x) <= 5 * standard_error + 1e-5))
 
-  def test_decoding_the_sum_is_the_sum_of_decoded(self):
-    self.assertTrue(randk.Randk.linear)
-    codec = codec_lib.Codec([randk.Randk(0.3)])
-    x = np.random.default_rng(0).normal(size=(5, 70)).astype(np.float32)
-    payloads = [codec.encode(tf.constant(row), _CLIENT, _seed(1)) for row in x]
-    total = codec_lib.Payload(sum(payload.values for payload in payloads), ((),))
-    separate = sum(codec.decode(payload, tf.TensorSpec([70]), _seed(1)) for payload in payloads)
-    np.testing.assert_allclose(codec.decode(total, tf.TensorSpec([70]), _seed(1)), separate, atol=1e-5)
+  def test_clients_and_rounds_differ_and_equal_seeds_do_not(self):
+    codec, x = codec_lib.Codec([randk.Randk(0.1)]), tf.range(1.0, 101.0)
 
-  def test_clients_of_a_round_agree_and_rounds_do_not(self):
+    def values(client, shared):
+      return codec.encode(x, _seed(client), _seed(shared)).values.numpy()
+
+    np.testing.assert_array_equal(values(8, 1), values(8, 1))
+    self.assertTrue(np.any(values(8, 1) != values(9, 1)))
+    self.assertTrue(np.any(values(8, 1) != values(8, 2)))
+
+  @parameterized.parameters(1, 10, 100)
+  def test_errors_of_a_round_average_out(self, num_clients):
+    # A value is 10 times too large in one of 10 cases: .1 * 9**2 + .9 = 9 of its square, and 9 / n in the mean of n.
+    x = np.random.default_rng(0).normal(size=4096).astype(np.float32)
     codec = codec_lib.Codec([randk.Randk(0.1)])
-    x = tf.range(1.0, 101.0)
-    one, two = (codec.encode(x, client, _seed(1)).values for client in (_seed(8), _seed(9)))
-    np.testing.assert_array_equal(one, two)
-    self.assertTrue(np.any(one != codec.encode(x, _CLIENT, _seed(2)).values))
+    round_trip = tf.function(
+      lambda client, shared: codec.decode(codec.encode(tf.constant(x), client, shared), tf.TensorSpec(x.shape), shared),
+      autograph=False,
+    )
+    errors = [
+      np.sum(
+        (np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2
+      )
+      for shared in range(4)
+    ]
+    self.assertAlmostEqual(np.mean(errors) / np.sum(x**2) / (9 / num_clients), 1.0, delta=0.1)
 
   @hypothesis.given(
     strategies.floats(0.01, 1.0),
@@ -123,13 +134,13 @@ class RandkTest(parameterized.TestCase):
 
   def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
     codec, spec = codec_lib.Codec([randk.Randk(0.1)]), tf.TensorSpec([100])
-    sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
+    sent = codec.encode(tf.ones([100]), _seed(1), _SHARED)
 
     @tf.function(autograph=False)
     def add_if(payload, present):
       total = tf.ones([100])
       added = tf.cond(
-        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _seed(1)), [100]), lambda: total
+        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _SHARED), [100]), lambda: total
       )
       return codec_lib.num_bytes(payload), added
 

@@ -62,7 +62,7 @@ def _client(layout, units, trained, seed=0):
 
 
 _CLIENTS = (
-  _client(0, dict(neurons=[3, 1], vocabulary=[4, 0, 2]), _ALL, seed=1),
+  _client(0, dict(neurons=[3, 1], vocabulary=[0, 2, 4]), _ALL, seed=1),
   _client(1, dict(heads=[2], vocabulary=[2, 3]), _ALL, seed=2),
   _client(0, dict(neurons=[1, 2], vocabulary=[0, 1, 2]), [False, True, True, False, True], seed=3),
   _client(1, dict(heads=[0], vocabulary=[3, 4]), [True, False, True, False, False], seed=4),
@@ -165,10 +165,10 @@ class MeanOfSubModelsTest(parameterized.TestCase):
   def test_counts_units_that_clients_choose_unless_they_train_nothing_of_theirs(self, measure_distortion):
     process = _process(units_per_key={'heads': 1, 'vocabulary': 1}, measure_distortion=measure_distortion)
     side = [_run(process, [client]).measurements['upload_bytes_side'] for client in _CLIENTS]
-    # Of presence bits and layout, 1 each. 2 or 3 tokens of 5, 3 bits each, 8 of which are packed together: 3 bytes.
-    # 1 head of 3: 2 bits, a byte. The third client trains nothing that is of tokens.
-    self.assertEqual(side, [2 + 3, 2 + 3 + 1, 2, 2 + 3 + 1, 2])
-    self.assertEqual(_run(process).measurements['upload_bytes_side'], 21)
+    # Of presence bits and layout, 1 each. 2 or 3 tokens of 5, a bit for each of these: a byte. 1 head of 3: a byte.
+    # The third client trains nothing that is of tokens.
+    self.assertEqual(side, [2 + 1, 2 + 1 + 1, 2, 2 + 1 + 1, 2])
+    self.assertEqual(_run(process).measurements['upload_bytes_side'], 15)
 
   def test_one_layout_needs_no_number(self):
     layouts = _LAYOUTS[:1]
@@ -230,22 +230,28 @@ class SubModelsTest(parameterized.TestCase):
 
   def test_packs_units(self):
     models = sub_models.SubModels(_VARIABLES, _LAYOUTS, {'vocabulary': 1})
-    indices = dict(neurons=tf.constant([3, 1]), vocabulary=tf.constant([4, 0, 2]))
+    indices = dict(neurons=tf.constant([3, 1]), vocabulary=tf.constant([0, 2, 4]))
     keys = models.pack(_LAYOUTS[0], indices, tf.constant(_ALL))
     self.assertEqual(list(keys), ['vocabulary'])
-    np.testing.assert_array_equal(keys['vocabulary'], [4 + 2 * 64 & 255, 2 * 64 >> 8, 0])  # 3 bits each: 4, 0, 2.
+    np.testing.assert_array_equal(keys['vocabulary'], [1 + 4 + 16])  # Bits 0, 2 and 4 of five.
     units = dict(heads=tf.constant([9]), **indices)
     claimed = models.claimed(_LAYOUTS[0], models.claim(tf.constant(0), keys, units))
-    np.testing.assert_array_equal(claimed['vocabulary'], [4, 0, 2])
+    np.testing.assert_array_equal(claimed['vocabulary'], [0, 2, 4])
     np.testing.assert_array_equal(claimed['neurons'], [3, 1])
 
   def test_packs_keys_of_several_units(self):
     models = sub_models.SubModels(_VARIABLES, [slices.Layout({'neurons': 2})], {'neurons': 2})
     layout, indices = models.layouts[0], dict(neurons=tf.constant([2, 3]))
     keys = models.pack(layout, indices, tf.constant(_ALL))
-    np.testing.assert_array_equal(keys['neurons'], [1])  # Key 1 of 2 stands for units 2 and 3: one bit.
+    np.testing.assert_array_equal(keys['neurons'], [2])  # Key 1 of 2 stands for units 2 and 3: bit 1.
     claimed = models.claimed(layout, models.claim(tf.constant(0), keys, indices))
     np.testing.assert_array_equal(claimed['neurons'], [2, 3])
+
+  def test_keys_that_do_not_ascend_are_refused(self):
+    models = sub_models.SubModels(_VARIABLES, _LAYOUTS, {'vocabulary': 1})
+    indices = dict(neurons=tf.constant([3, 1]), vocabulary=tf.constant([4, 0, 2]))
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, r'positions must ascend within \[0, 5\)'):
+      models.pack(_LAYOUTS[0], indices, tf.constant(_ALL))
 
   def test_keys_that_do_not_divide_what_clients_hold_are_refused(self):
     with self.assertRaisesRegex(ValueError, r"keys of 2 units of axis 'neurons' do not divide \[3, 4\]"):

@@ -26,14 +26,14 @@ class TopkTest(parameterized.TestCase):
     decoded, payload = _round_trip([[1.0, -5.0], [3.0, 0.0]], 0.5)
     np.testing.assert_array_equal(decoded, [[0.0, -5.0], [3.0, 0.0]])
     np.testing.assert_array_equal(payload.values, [-5.0, 3.0])
-    np.testing.assert_array_equal(payload.side[0][0], [9])  # Positions 1 and 2 of 2 bits: 1 + 2 * 4.
+    np.testing.assert_array_equal(payload.side[0][0], [6])  # Bits 1 and 2 of four: 2 + 4.
 
   @parameterized.parameters(
-    (1000, 0.01, 53),  # 10 values: 40; 10 positions of 10 bits: 10 low bytes and 3 bytes of 2 bits each.
-    (100_000, 0.001, 613),  # 100 values: 400; 100 positions of 17 bits: 200 and 13.
-    (1000, 1.0, 5250),  # 4000, 1000 and 1000 / 4.
+    (1000, 0.01, 52),  # 10 values: 40; 8 low bits of 10 positions: 10; 10 + 990 / 256 = 13 bits: 2.
+    (100_000, 0.001, 550),  # 100 values: 400; 9 low bits: 100 and 13; 100 + 99,900 / 512 = 295 bits: 37.
+    (1000, 1.0, 4125),  # 4000 and a bitmap of 1000 bits.
     (1, 0.01, 5),  # One value and one position, a byte.
-    (20, 0.01, 9),  # At least one value; 5 bits are in groups of 5 bytes.
+    (20, 0.01, 6),  # At least one value; 2 low bits, a byte; 1 + 19 / 4 = 5 bits: one more.
     (0, 0.5, 0),
   )
   def test_bytes(self, size, fraction, expected):
@@ -70,8 +70,8 @@ class TopkTest(parameterized.TestCase):
   def test_before_uniform(self):
     x = np.random.default_rng(0).normal(size=[30, 100]).astype(np.float32)
     decoded, payload = _round_trip(x, 0.01, uniform.Uniform(8))
-    # 30 values of a byte; min and max; 30 positions of 12 bits: 30 low bytes and 15.
-    self.assertEqual(int(codec_lib.num_bytes(payload)), 83)
+    # 30 values of a byte; min and max; 6 low bits of 30 positions: 8 groups of 3; 30 + 2970 / 64 = 76 bits: 10.
+    self.assertEqual(int(codec_lib.num_bytes(payload)), 72)
     exact, _ = _round_trip(x, 0.01)
     np.testing.assert_allclose(decoded, exact, atol=(x.max() - x.min()) / 255)
 

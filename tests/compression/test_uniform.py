@@ -37,6 +37,38 @@ class UniformTest(parameterized.TestCase):
     _, payload = _round_trip(np.linspace(-1, 1, 1000), bits)
     self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
 
+  @parameterized.parameters(
+    (3, 208),  # 5 values a byte; min and max, 4 bytes each.
+    (2, 133),  # 8 a byte.
+    (6, 342),  # 3 a byte: 334.
+    (7, 383),  # 3 bits each: 125 groups of 3 bytes.
+    (15, 508),  # 2 a byte.
+    (200, 1008),
+    (256, 1008),
+    (257, 1133),  # A low byte and a bit: 1000 + 125.
+    (65_536, 2008),
+  )
+  def test_bytes_of_levels(self, levels, expected):
+    codec = codec_lib.Codec([uniform.Uniform(levels=levels)])
+    payload = codec.encode(tf.linspace(-1.0, 1.0, 1000), _seed(1), _SHARED)
+    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
+
+  def test_three_levels_by_hand(self):
+    # Values at the ends and in the middle leave nothing to chance: 2 + 0 * 3 + 1 * 9 + 1 * 27 + 2 * 81 = 200; then 0.
+    codec = codec_lib.Codec([uniform.Uniform(levels=3)])
+    x = tf.constant([5.0, 1.0, 3.0, 3.0, 5.0, 1.0])
+    payload = codec.encode(x, _seed(1), _SHARED)
+    np.testing.assert_array_equal(payload.values, [200, 0])
+    np.testing.assert_array_equal(payload.side[0][0], [1.0, 5.0])
+    np.testing.assert_array_equal(codec.decode(payload, tf.TensorSpec([6]), _SHARED), x)
+
+  def test_eight_bits_are_the_default_and_256_levels(self):
+    x = tf.random.stateless_normal([100], [1, 2])
+    stages = uniform.Uniform(), uniform.Uniform(bits=8), uniform.Uniform(levels=256)
+    sent = [codec_lib.Codec([each]).encode(x, _seed(1), _SHARED).values.numpy() for each in stages]
+    np.testing.assert_array_equal(sent[0], sent[1])
+    np.testing.assert_array_equal(sent[0], sent[2])
+
   @hypothesis.given(
     strategies.integers(1, 16),
     hypothesis_numpy.arrays(
@@ -100,6 +132,15 @@ class UniformTest(parameterized.TestCase):
   def test_refuses(self, bits):
     with self.assertRaisesRegex(ValueError, 'bits must be a whole number from 1 to 16'):
       uniform.Uniform(bits)
+
+  @parameterized.parameters(0, 1, 65_537, 2.5, True, '3')
+  def test_refuses_levels(self, levels):
+    with self.assertRaisesRegex(ValueError, 'levels must be a whole number from 2 to 65536'):
+      uniform.Uniform(levels=levels)
+
+  def test_refuses_bits_beside_levels(self):
+    with self.assertRaisesRegex(ValueError, 'bits and levels .*: give one of them'):
+      uniform.Uniform(bits=8, levels=3)
 
   def test_eager_and_graph_agree(self):
     codec = codec_lib.Codec([uniform.Uniform(5)])

@@ -214,10 +214,10 @@ class CombinationsTest(parameterized.TestCase):
     # 3 of 6 neurons of 2 + 1 values each, and the bias.
     self.assertEqual(everyone['distributor']['download_bytes'], 8 * 4 * 10)
     self.assertEqual(everyone['aggregator']['upload_bytes_values'], num_rest * 4 * 10)
-    # 3 keys of 3 bits in 3 bytes (8 of them fill 3); of who answers also 3 presence bits in 1 byte, and the weight.
-    self.assertEqual(everyone['aggregator']['upload_bytes_side'], 8 * 3 + num_rest)
+    # 3 of 6 keys, a bit for each of these in 1 byte; of who answers also 3 presence bits in 1 byte, and the weight.
+    self.assertEqual(everyone['aggregator']['upload_bytes_side'], 8 + num_rest)
     self.assertEqual(everyone['aggregator']['upload_bytes_weights'], num_rest * 4)
-    self.assertEqual(rest['aggregator']['upload_bytes_side'], num_rest * 4)
+    self.assertEqual(rest['aggregator']['upload_bytes_side'], num_rest * 2)
 
   @parameterized.named_parameters(
     ('random', devices_lib.Devices((policies.random(fraction=0.5),))),

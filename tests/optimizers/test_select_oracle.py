@@ -81,8 +81,8 @@ class SelectOracleTest(parameterized.TestCase):
     # 3 of 6 neurons of 2 + 1 values each, and the bias.
     self.assertEqual(metrics['distributor']['download_bytes'], 2 * 4 * 10)
     self.assertEqual(metrics['aggregator']['upload_bytes_values'], 2 * 4 * 10)
-    # 3 variables in 1 byte, 3 keys of 3 bits in 3 bytes (8 of them fill 3).
-    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 4)
+    # 3 variables in 1 byte; 3 of 6 keys, a bit for each of these, in 1 byte.
+    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 2 * 2)
 
   def test_a_server_adam_steps_each_unit_as_a_variable_of_its_own(self):
     build = fed_opt.fed_adam(client_lr=_RATE, server_lr=0.1, beta_1=0.9, beta_2=0.99, epsilon=1e-3, clip_norm=1e6)

@@ -57,12 +57,11 @@ class MixedKeysTest(parameterized.TestCase):
     self.assertEqual(metrics['distributor']['download_bytes'], 3 * 3568)
     aggregator = metrics['aggregator']
     self.assertEqual(aggregator['upload_bytes_values'], 3 * 3568)
-    # A bit for each of 20 variables in 3 bytes; 16 of 32 rows, 5 bits each, in 10 bytes, 1 of 2 heads, a bit, in 1 byte,
-    # and 2 of 4 keys of 16 neurons, 2 bits each, in 1 byte.
-    self.assertEqual(aggregator['upload_bytes_side'], 3 * 15)
+    # A bit for each of 20 variables in 3 bytes, of 32 rows in 4, of 2 heads in 1 and of 4 keys of 16 neurons in 1.
+    self.assertEqual(aggregator['upload_bytes_side'], 3 * 9)
     self.assertEqual(aggregator['upload_bytes_weights'], 3 * 4)
-    self.assertEqual(aggregator['upload_bytes'], 3 * 3587)
-    self.assertEqual(aggregator['upload_bytes_per_client_max'], 3587)
+    self.assertEqual(aggregator['upload_bytes'], 3 * 3581)
+    self.assertEqual(aggregator['upload_bytes_per_client_max'], 3581)
     self.assertEqual(metrics['client_work']['trained_parameters'], 3 * 892)
 
   def test_only_selected_units_move(self):
@@ -132,8 +131,8 @@ class BlocksTest(parameterized.TestCase):
     # A block is 2 heads of 140, 16 neurons of 17 and 48 others: 600 values; beside it 16 rows of 9 and 16 others.
     self.assertEqual(metrics['distributor']['download_bytes'], 4 * (600 + 144 + 16))
     self.assertEqual(metrics['aggregator']['upload_bytes_values'], 3040)
-    # A bit for each of 36 variables in 5 bytes, 16 rows of 5 bits in 10 bytes.
-    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 15)
+    # A bit for each of 36 variables in 5 bytes and of 32 rows in 4.
+    self.assertEqual(metrics['aggregator']['upload_bytes_side'], 9)
     self.assertEqual(metrics['client_work']['trained_parameters'], 760)
     moved = {v.block for v, one, two in zip(task.model.variables, before, after, strict=True) if np.any(one != two)}
     self.assertEqual(moved, {'embedding', 'head', f'block_{chosen}'})

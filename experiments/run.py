@@ -196,7 +196,9 @@ class _Run:
       return state
     initial = self._evaluation_columns(state)
     if initial['eval/loss'] == metrics.NOT_MEASURED:
-      raise launch.UsageError('the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data')
+      raise launch.UsageError(
+        'the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data'
+      )
     self._records.begin()
     await self._record(0, initial)
     await self._save(state)

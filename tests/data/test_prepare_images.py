@@ -184,7 +184,10 @@ def test_a_tenth_of_the_training_images_are_for_validation_unless_the_source_nam
   assert len(made[0].client_ids('validation')) == 4  # Of fewer than ten each has a client of its own.
   nine = _prepare(tmp_path, rows=[*rows[:9], *rows[40:]], fingerprint='nine', partition=partitions.iid(clients=2))
   assert not nine.client_ids('validation') and nine.content_hash('validation') is None
-  with pytest.raises(errors.DataError, match=r'no validation client of the data set has an example: give it ten training clients or more, or leave'):
+  with pytest.raises(
+    errors.DataError,
+    match=r'no validation client of the data set has an example: give it ten training clients or more, or leave',
+  ):
     nine.clients('validation')
 
 

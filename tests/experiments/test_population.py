@@ -53,10 +53,15 @@ def test_the_hash_of_what_judges_changes_with_its_content_and_with_who_judges(tm
 
 def test_an_evaluation_without_an_example_is_refused(tmp_path: pathlib.Path):
   text = _prepare(tmp_path, _SIZES | {'heldout': [0, 0]})
-  with pytest.raises(errors.DataError, match=r'^no heldout client of the data set has an example: what is evaluated is held out'):
+  with pytest.raises(
+    errors.DataError, match=r'^no heldout client of the data set has an example: what is evaluated is held out'
+  ):
     population.Population.of(text)
   few = _prepare(tmp_path, {'train': [1] * 3, 'heldout': [1]})
-  with pytest.raises(errors.DataError, match=r'^no validation client of the data set has an example: give it ten training clients or more, or leave'):
+  with pytest.raises(
+    errors.DataError,
+    match=r'^no validation client of the data set has an example: give it ten training clients or more, or leave',
+  ):
     population.Population.of(few, 'validation')
 
 

@@ -109,7 +109,9 @@ def test_without_its_checkpoints_a_run_is_not_begun_again(text, tmp_path):
 
 def test_an_evaluation_of_nothing_is_refused(text, tmp_path):
   config = run.Config(tmp_path / 'run', rounds=1, clients_per_round=1)
-  with pytest.raises(launch.UsageError, match='^the clients that evaluate hold nothing to predict: raise --eval_clients'):
+  with pytest.raises(
+    launch.UsageError, match=r'^the clients that evaluate hold nothing to predict: raise --eval_clients'
+  ):
     _run(text, config, judges=[])
   assert not (tmp_path / 'run' / 'summary.json').exists()
 

@@ -85,11 +85,7 @@ def build_finalizer(
     states, round_number = (state, None) if schedule.is_constant else (state['states'], state['round_number'])
     next_ = functools.partial(_next, optimizer, schedule, round_number)
     apply = tf.function(functools.partial(_apply, next_, trainable), autograph=False)
-    flags = update['units'] if units else ()
-    masks = {
-      index: slices.spread(of_units, each, specs[index].shape)
-      for (index, each), of_units in zip(sorted(units.items()), flags, strict=True)
-    }
+    masks = _masks(units, update['units'], specs) if units else {}
     states, trained_weights = apply(states, weights.trainable, update['delta'], update['trained'], masks)
     next_state = states if schedule.is_constant else _with_round(round_number + 1, states)
     return next_state, tff.learning.models.ModelWeights(trained_weights, weights.non_trainable)
@@ -112,6 +108,16 @@ def build_finalizer(
 
 def _with_round(round_number: tf.Tensor, states: Any) -> collections.OrderedDict[str, Any]:
   return collections.OrderedDict(round_number=round_number, states=states)
+
+
+def _masks(
+  units: Mapping[int, model_lib.Units], flags: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]
+) -> dict[int, tf.Tensor]:
+  """Returns for each variable with units, by index, which of its elements are of a unit that was trained."""
+  return {
+    index: slices.spread(of_units, each, specs[index].shape)
+    for (index, each), of_units in zip(sorted(units.items()), flags, strict=True)
+  }
 
 
 def _initial_state(

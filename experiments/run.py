@@ -164,6 +164,15 @@ class _Run:
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
+    try:
+      return await self._finish()
+    except launch.Stopped as stop:
+      saved_round = await self._checkpoints.newest_round()
+      if saved_round is not None:
+        stop.way_on = f'goes on after round {saved_round}'
+      raise
+
+  async def _finish(self) -> dict[str, Any]:
     started = time.monotonic()
     state = await self._start()
     progress = progress_lib.Progress('round', self._records.round_number, self._config.rounds)

@@ -67,7 +67,9 @@ def test_flag_files_are_utf_8_in_any_locale(mark, locale, tmp_path):
   command = [sys.executable, '-m', 'experiments.compare', f'--flagfile={tmp_path}/a.flags', '--output_dir=x']
   process = _shell(command, '', env=os.environ | locale)
   assert process.returncode == 2, process.stderr
-  assert process.stderr.startswith(('error: --runs=m\u00f6del matches no run', 'error: --runs=m\\xf6del matches no run'))
+  assert process.stderr.startswith(
+    ('error: --runs=m\u00f6del matches no run', 'error: --runs=m\\xf6del matches no run')
+  )
 
 
 def test_a_flag_file_that_is_no_text_is_refused_in_one_line(tmp_path):

@@ -1,13 +1,20 @@
 """Runs that ended without a finite result: compared, drawn and listed without praise."""
 
+import json
 import math
+import sys
 
 from experiments import comparison_page
 from experiments import comparison_plots
 from experiments import comparison_table
 from experiments import metrics
 from experiments import run_comparison
+from tests import binaries
+from tests import language_model_runs as runs
+from tests.experiments import tiny_family
 from tests.experiments.test_run_comparison import write_run
+
+_OVERFLOWS = 'fed_avg(client_lr=0.1, server_lr=1e38)'
 
 
 def _groups(*folders):
@@ -60,3 +67,62 @@ def test_runs_that_diverged_are_drawn(tmp_path):
   b = write_run(tmp_path / 'b', ((0, 400.0), (4, math.inf)), upload='sign', megabytes=0.5)
   for folders in ([a], [a, b], [a, b, write_run(tmp_path / 'c', seed=1)]):
     assert comparison_plots.draw(_groups(*folders), tmp_path)
+
+
+def _summary(folder):
+  def refuse(constant):
+    raise AssertionError(constant)
+
+  return json.loads((folder / 'summary.json').read_text(), parse_constant=refuse)
+
+
+def test_a_language_model_that_diverges_is_reported(text, environment, tmp_path):
+  command = runs.command(text, tmp_path / 'run', algorithm=_OVERFLOWS, rounds=2, rounds_per_eval=1)
+  process = runs.finish(command, environment)
+  assert process.returncode == 0, process.stderr
+  assert '| perplexity on held-out clients | not finite |' in process.stdout
+  assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 the loss is not finite')
+  assert _summary(tmp_path / 'run')['diverged_round'] == 1
+  compared = binaries.run('experiments.compare', [f'--runs={tmp_path}/run', f'--output_dir={tmp_path}/compared'])
+  assert compared.returncode == 0, compared.stderr
+  assert ' | diverged | ' in compared.stdout and 'yes' not in compared.stdout
+
+
+def test_devices_whose_model_diverges_are_reported(text, environment, tmp_path):
+  dataset = f'text(path={str(text)!r}, vocabulary="characters", sequence_length=20)'
+  settings = dict(
+    model=f'transformer(recipes={str(tiny_family.write(tmp_path / "recipes", (1,), dataset))!r})',
+    dataset=dataset,
+    devices='tiers(shares=[1.0])',
+    algorithm=_OVERFLOWS,
+    rounds=2,
+    clients_per_round=5,
+    output_dir=tmp_path / 'run',
+  )
+  flags = [f'--{name}={value}' for name, value in settings.items()]
+  process = runs.finish([sys.executable, '-m', 'experiments.constrained_finetuning', *flags], environment)
+  assert process.returncode == 0, process.stderr
+  assert 'diverged: since round' in process.stderr and 'the run diverged' in process.stdout
+  assert _summary(tmp_path / 'run')['eval/loss'] is None
+  assert 'the run diverged' in (tmp_path / 'run' / 'plan.md').read_text()
+
+
+def test_no_stage_goes_on_from_one_that_diverged(environment, tmp_path):
+  settings = dict(
+    model='vit(width=8, mlp_width=16, num_layers=2, num_heads=2, patch_size=2)',
+    objective='simclr(width=6, outputs=4)',
+    dataset='digits(max_examples=60, classes=[0, 1, 2])',
+    partition='iid(clients=3)',
+    batch_size=20,
+    local_epochs=1,
+    rounds=2,
+    algorithm=_OVERFLOWS,
+    output_dir=tmp_path / 'run',
+  )
+  flags = [f'--{name}={value}' for name, value in settings.items()]
+  for _ in range(2):  # The second time, the stage is there.
+    process = binaries.run('experiments.layerwise_ssl', flags, environment)
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1].startswith('error: stage 1 diverged, since its round 1, and no stage')
+    assert not (tmp_path / 'run' / 'summary.json').exists()
+  assert _summary(tmp_path / 'run' / 'stage_01')['eval/loss'] is None

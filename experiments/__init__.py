@@ -1,7 +1,26 @@
 """Experiment binaries: the only folder that knows flags."""
 
 import os
+import sys
 import warnings
+
+
+def _open_standard_streams() -> None:
+  """Puts the null device in the place of standard streams that are closed, as they are under some daemons.
+
+  This comes before imports that open files: a file that gets a descriptor of theirs is what libraries then write to.
+  """
+  for descriptor, name in enumerate(('stdin', 'stdout', 'stderr')):
+    if getattr(sys, name) is None:
+      opened = os.open(os.devnull, os.O_RDWR)  # Gets the lowest descriptor that is free: this one, unless it is taken.
+      os.set_inheritable(opened, opened == descriptor)
+      stream = os.fdopen(opened, 'w' if descriptor else 'r', errors='backslashreplace')
+      setattr(sys, name, stream)
+      setattr(sys, f'__{name}__', stream)
+
+
+_open_standard_streams()
+
 
 # TensorFlow writes a dozen lines about hardware at import and more at each trace; this must be set before its import.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

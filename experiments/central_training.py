@@ -126,7 +126,7 @@ def train(
   with output.claimed(config.output_dir, config.settings, facts):
     training = _Training(task, examples, description, config, start)
     steps_per_second = training.run()
-    summary = training.summary() | facts
+    summary = output.finite(training.summary() | facts)
     output.write_json(config.output_dir / 'summary.json', summary)
   return summary | dict(steps_per_second=steps_per_second)
 

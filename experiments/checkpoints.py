@@ -48,6 +48,10 @@ class Checkpoints:
       shutil.rmtree(self._of(round_number))
     return None
 
+  async def newest_round(self) -> int | None:
+    """Returns the round of the newest state, None if there is none."""
+    return max(await self._manager.get_versions() or (), default=None)
+
   def _is_sound(self, round_number: int) -> bool:
     folder = self._of(round_number)
     try:

@@ -26,6 +26,7 @@ from experiments import markdown_table
 from experiments import output
 from experiments import policy_comparison
 from experiments import run_comparison
+from experiments import run_folders
 
 _WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
 _RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
@@ -63,7 +64,7 @@ def main() -> None:
 def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _RUNS.value:
     raise launch.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
-  read = {folder: run_comparison.read(folder) for folder in run_comparison.find(_RUNS.value)}
+  read = {folder: run_comparison.read(folder) for folder in run_folders.find(_RUNS.value)}
   left_out = [
     f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
   ]

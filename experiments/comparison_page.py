@@ -95,6 +95,8 @@ def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
   found, runs = [], [run for group in groups for run in group.runs]
   if not all(run_comparison.evaluated_alike(runs[0], run) for run in runs):
     found.append('These runs have different data sets: their quality does not compare.')
+  if any(group.num_diverged for group in groups):
+    found.append('Some runs diverged: their settings have no mean and are not on the Pareto front.')
   if not all(group.finished for group in groups):
     found.append('Some runs are unfinished and count as far as they got; the column of rounds marks them.')
   return found

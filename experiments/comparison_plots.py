@@ -81,6 +81,8 @@ def _picture(
   # Ratios of perplexities are what counts, and differences of accuracies.
   scale = 'linear' if quality.higher_is_better else 'log'
   axes.set(xlabel=xlabel, ylabel=f'{quality.name} on {groups[0].judges}', yscale=scale)
+  if not all(map(math.isfinite, axes.dataLim.bounds)):  # Nothing to show, as where every run diverged.
+    axes.set(xscale='linear', yscale='linear')
   for axis in (axes.xaxis, axes.yaxis):
     if axis.get_scale() == 'log':
       _label(axis)

@@ -32,15 +32,28 @@ def cells(found: Sequence[run_comparison.Group], target: float | None = None) ->
 
 def _reached(group: run_comparison.Group) -> list[str]:
   measure, spread = group.quality, group.spread(run_comparison.quality)
-  accuracy = group.spread(lambda point: point.accuracy).mean
+  accuracy = math.nan if group.num_diverged else group.spread(lambda point: point.accuracy).mean
   return [
     ', '.join(str(run.settings['seed']) for run in group.runs),
     _rounds(group),
     ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
-    measure.text(spread.mean) + ('' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'),
-    f'{measure.text(spread.low)} to {measure.text(spread.high)}' if len(group.runs) > 1 else '',
+    *(_diverged(group) if group.num_diverged else _measured(measure, spread, len(group.runs))),
     *([quality.ACCURACY.text(accuracy)] if measure is quality.PERPLEXITY else []),
   ]
+
+
+def _measured(measure: quality.Quality, spread: run_comparison.Spread, num_seeds: int) -> list[str]:
+  deviation = '' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'
+  between = f'{measure.text(spread.low)} to {measure.text(spread.high)}' if num_seeds > 1 else ''
+  return [measure.text(spread.mean) + deviation, between]
+
+
+def _diverged(group: run_comparison.Group) -> list[str]:
+  """Returns that seeds diverged, which have no mean, and what the others reached."""
+  words = 'diverged' if len(group.runs) == 1 else f'{group.num_diverged} of {len(group.runs)} seeds diverged'
+  others = sorted(run_comparison.quality(run.last) for run in group.runs if not run.diverged)
+  texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
+  return [words, ' to '.join(texts)]
 
 
 def _rounds(group: run_comparison.Group) -> str:
@@ -60,7 +73,7 @@ def _sent(group: run_comparison.Group, reference: float) -> list[str]:
     *(_number(value, 3) for value in per_client),
     _number(up / 1e6, 1),
     _number(down / 1e6, 1),
-    f'{reference / up:.1f}x' if up else '',
+    f'{reference / up:.1f}x' if up and not group.num_diverged else '',
   ]
 
 
@@ -69,7 +82,8 @@ def _until(group: run_comparison.Group, target: float | None) -> list[str]:
   if target is None:
     return []
   firsts = [
-    next((point for point in run.points if group.quality.is_as_good(point.quality, target)), None) for run in group.runs
+    next((point for point in _before_divergence(run) if group.quality.is_as_good(point.quality, target)), None)
+    for run in group.runs
   ]
   reached = [point for point in firsts if point]
   if len(reached) < len(firsts):
@@ -78,6 +92,11 @@ def _until(group: run_comparison.Group, target: float | None) -> list[str]:
     _number(run_comparison.spread([point.round for point in reached]).mean, 1),
     _number(run_comparison.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
   ]
+
+
+def _before_divergence(run: run_comparison.Run) -> list[run_comparison.Point]:
+  since = math.inf if run.diverged_round is None else run.diverged_round
+  return [point for point in run.points if point.round < since]
 
 
 def _number(value: float, digits: int) -> str:

@@ -93,7 +93,9 @@ def main() -> None:
 
   accuracy = report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
-  by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.seed)
+  by_group = 'No accuracy by device: the run diverged.'
+  if summary['diverged_round'] is None:
+    by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.seed)
   (config.output_dir / 'plan.md').write_text(f'{constrained_plan.table(plan)}\n\n{by_group}\n')
   print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
   print(by_group)

@@ -10,7 +10,6 @@ tokenizers cannot be compared, nor those of language models with those of encode
 JSON and leaves it as evaluation.json in --output_dir, if one is given.
 """
 
-import json
 import pathlib
 
 from absl import flags
@@ -53,7 +52,7 @@ def main() -> None:
   output_dir = _folder()
   measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)
   result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)
-  print(json.dumps(result, indent=2))
+  print(output.json_text(result), end='')
   if output_dir:
     output.write_json(output_dir / 'evaluation.json', result)
 

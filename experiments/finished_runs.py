@@ -34,18 +34,25 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
     For each combination of values of `by`, its runs by seed.
 
   Raises:
-    UsageError: If there is no finished run, runs differ in other flags too, or a run has no perplexity to compare.
+    UsageError: If there is no finished run, runs differ in other flags too, or a run has no perplexity to compare, or none
+      that is finite.
   """
   groups: dict[tuple[str, ...], list[FinishedRun]] = {}
   common: dict[str, Any] | None = None
   for path in sorted(folder.glob('*/summary.json')):
     settings = json.loads((path.parent / 'config.json').read_text())['settings']
+    summary = json.loads(path.read_text())
+    if summary.get('rounds', settings.get('rounds')) != settings.get('rounds'):
+      continue  # It was finished once, and goes on for more rounds.
     rest = {name: value for name, value in settings.items() if name not in (*by, *MAY_DIFFER)}
     if common is not None and rest != common:
       differing = sorted(name for name in rest if rest[name] != common.get(name))
       raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
     common = rest
-    summary = json.loads(path.read_text())
+    if summary.get('diverged_round') is not None:
+      raise launch.UsageError(
+        f'{path.parent} diverged, since round {summary["diverged_round"]}: compare it by --what=runs'
+      )
     judged = quality.of(summary)
     if judged is not quality.PERPLEXITY:
       raise launch.UsageError(f'{path.parent} is judged by {judged.name}, not perplexity: compare it by --what=runs')

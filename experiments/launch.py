@@ -12,6 +12,7 @@ from absl import flags
 from absl import logging
 
 from data import errors
+from experiments import command_line
 from experiments import spec
 from experiments import version
 
@@ -27,11 +28,17 @@ class RunEnded(RuntimeError):
 
 
 class Stopped(BaseException):
-  """SIGTERM or SIGINT came; whatever was being computed is abandoned. No `Exception`, so that nobody swallows it."""
+  """SIGTERM or SIGINT came; whatever was being computed is abandoned. No `Exception`, so that nobody swallows it.
 
-  def __init__(self, signal_number: int):
+  Attributes:
+    exit_code: What a shell reports for a program that a signal ended.
+    way_on: What the same command does next.
+  """
+
+  def __init__(self, signal_number: int, way_on: str = 'begins again'):
     super().__init__(signal.Signals(signal_number).name)
-    self.exit_code = 128 + signal_number  # What a shell reports for a program that a signal ended.
+    self.exit_code = 128 + signal_number
+    self.way_on = way_on
 
 
 def launch(main: Callable[[], None]) -> None:
@@ -40,6 +47,8 @@ def launch(main: Callable[[], None]) -> None:
   Args:
     main: Raises `UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `RunEnded` for an early end.
   """
+  # What the terminal cannot show is written as an escape.
+  sys.stdout.reconfigure(errors='backslashreplace')
   # TFF reports progress of its own through absl; the suite has a progress bar.
   logging.set_verbosity(logging.ERROR)
   # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
@@ -56,7 +65,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     print(version.VERSION)
     sys.exit(0)
   try:
-    return flags.FLAGS(argv)
+    return flags.FLAGS([argv[0], *command_line.expanded(argv[1:])])
   except flags.Error as error:
     _refuse(error)
 
@@ -73,11 +82,11 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
   except RunEnded as error:
     _leave(f'error: {_line(error)}', 1)
   except Stopped as stop:
-    _leave(f'stopped by {stop}; the same command goes on from the last checkpoint', stop.exit_code)
+    _leave(f'stopped by {stop}; the same command {stop.way_on}', stop.exit_code)
   except BrokenPipeError:
     os._exit(128 + signal.SIGPIPE)  # Who was reading what is printed, such as `head`, has seen enough.
   except KeyboardInterrupt:
-    print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
+    print('interrupted; the same command does what is left', file=sys.stderr)
     sys.exit(_INTERRUPTED)
 
 

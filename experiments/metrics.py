@@ -1,4 +1,7 @@
-"""The columns of `metrics.csv` and how a round fills them. They are an interface: renaming one breaks users."""
+"""The columns of `metrics.csv` and how a round fills them. They are an interface: renaming one breaks users.
+
+What was not measured is an empty cell; a number that is not finite is `nan` or `inf`.
+"""
 
 import collections
 from collections.abc import Mapping

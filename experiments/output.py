@@ -1,11 +1,13 @@
 """The files that say what a run is and what came of it: `config.json`, `run.flags`, `summary.json`."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -15,10 +17,20 @@ from typing import Any
 from data import cache
 from experiments import command_line
 from experiments import launch
+from experiments import spec
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 # A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.
 _FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
+# Settings that say where data or weights are, and the fact that names their content: the path of equal ones may change.
+_KNOWN_BY = {
+  'dataset': 'dataset_hash',
+  'corpus': 'dataset_hash',
+  'vocabulary': 'dataset_hash',
+  'pretrained': 'pretrained_sha256',
+  'teacher': 'teacher_sha256',
+}
+COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
 
@@ -64,7 +76,12 @@ def exclusive(output_dir: pathlib.Path, refusal: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
+def claimed(
+  output_dir: pathlib.Path,
+  settings: Mapping[str, Any],
+  facts: Mapping[str, Any],
+  check: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
   """Makes `output_dir` the folder of this run, or checks that it already is, and keeps it from others inside the block.
 
   Writes `config.json` and `run.flags`; removes what a killed process left unfinished.
@@ -73,6 +90,7 @@ def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mappin
     output_dir: Created if need be.
     settings: Every flag by name.
     facts: What else decides the result: the data-set hash, the number of parameters.
+    check: Called before anything is written; raises `UsageError` if what is in the folder cannot go on as asked.
 
   Raises:
     UsageError: If the folder cannot be written, holds something else, or a run with other settings, or another process
@@ -89,6 +107,7 @@ def claimed(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mappin
     held.enter_context(exclusive(output_dir, f'another process writes to {output_dir}'))
     with usable(output_dir):
       _check_same_run(output_dir, settings, facts)
+      check()
       for left_over in [*output_dir.glob(f'*{cache.PART}'), *output_dir.glob('metrics.csv_temp*')]:
         left_over.unlink()
       write_json(output_dir / 'config.json', config)
@@ -105,25 +124,67 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   try:
     before = json.loads(path.read_text())
     recorded = before['settings'] | {name: before.get(name) for name in facts}
-  except (ValueError, KeyError, TypeError) as error:
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise launch.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
-  for name, value in (dict(settings) | dict(facts)).items():
-    if name not in _FREE_TO_CHANGE and recorded.get(name) != value:
+  # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
+  known = {name: value for name, value in facts.items() if name in before or not settings}
+  for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
+    if name in facts and name not in known:
+      continue
+    if not _is_alike(name, recorded.get(name), value, facts.get(_KNOWN_BY.get(name)), recorded):
       raise launch.UsageError(
-        f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: '
-        'choose a new --output_dir or the settings of that run (its run.flags)'
+        f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: choose a new --output_dir or '
+        + (
+          'the script of that run, with the same initial weights'
+          if name == COMPUTATIONS
+          else 'the settings of that run (its run.flags)'
+        )
       )
 
 
+def _is_alike(name: str, before: Any, value: Any, content: str | None, recorded: Mapping[str, Any]) -> bool:
+  """Whether a run goes on with a setting or a fact that was `before`; `content` is the hash of what it names, if any."""
+  if before == value or name in _FREE_TO_CHANGE:
+    return True
+  if not content or None in (before, value) or recorded.get(_KNOWN_BY[name]) != content:
+    return False
+  return name in ('pretrained', 'teacher') or _without_path(before) == _without_path(value)
+
+
+def _without_path(dataset: str) -> list[spec.Call]:
+  """Returns the calls of a spec without the arguments that say where data are."""
+  return [
+    call._replace(arguments={name: value for name, value in call.arguments.items() if name != 'path'})
+    for call in spec.parse(dataset)
+  ]
+
+
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes `value` so that a reader, or a restart after a kill, sees the old file or the new one, never half."""
-  write_text(path, json.dumps(value, indent=2) + '\n')
+  """Writes `value` so that a reader, or a restart after a kill, sees the old file or the new one, never half.
+
+  The file is JSON as the standard has it: a number that is not finite becomes null.
+  """
+  write_text(path, json_text(value))
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+  """Returns what `write_json` writes."""
+  return json.dumps(finite(value), indent=2, allow_nan=False) + '\n'
+
+
+def finite(value: Any) -> Any:
+  """Returns numbers, texts, lists and mappings with None in the place of every number that is infinite or NaN."""
+  if isinstance(value, Mapping):
+    return {name: finite(part) for name, part in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [finite(part) for part in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes `text` as `write_json` does."""
+  """Writes `text` as `write_json` does, in UTF-8, and what Python could not decode, such as a path, as it was."""
   with cache.temporary(path) as unfinished:
-    unfinished.write_text(text, encoding='utf-8')
+    unfinished.write_text(text, encoding='utf-8', errors='surrogateescape')
     cache.publish(unfinished, path)
 
 

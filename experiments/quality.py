@@ -26,8 +26,10 @@ class Quality(NamedTuple):
   form: str
   higher_is_better: bool
 
-  def text(self, value: float) -> str:
-    """Returns a value as people read it; nothing for NaN, which stands for what was not measured."""
+  def text(self, value: float | None) -> str:
+    """Returns a value as people read it: nothing for NaN, which was not measured; None, of `summary.json`, is no number."""
+    if value is None:
+      return 'not finite'
     return '' if math.isnan(value) else self.form.format(value)
 
   def is_as_good(self, value: float, other: float) -> bool:
@@ -58,6 +60,31 @@ def probed(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> lis
 def is_judged(rows: Sequence[Mapping[str, Any]]) -> bool:
   """Tells whether there is something to judge a run by; a training in stages is not before it is probed."""
   return bool(evaluated(rows)) and ('stage' not in rows[0] or PROBE.column in rows[-1])
+
+
+def diverged_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
+  """Returns since which round a run has diverged: from there on nothing that was measured is finite; None if it has not.
+
+  Args:
+    rows: Of `metrics.csv`, of which the last was evaluated unless the run goes on.
+  """
+  since = None
+  for row in reversed(rows):
+    loss = _loss(row)
+    if loss == metrics.NOT_MEASURED:
+      continue
+    if math.isfinite(loss):
+      break
+    since = row['round']
+  return since
+
+
+def _loss(row: Mapping[str, Any]) -> float | str:
+  """Returns what tells whether a model is finite: its perplexity, or else its loss, or else that of the round's training."""
+  for column in (PERPLEXITY.column, LOSS.column, 'train/loss'):
+    if row.get(column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+      return float(row[column])
+  return math.nan if row.get('dropped_updates') else metrics.NOT_MEASURED  # No client had a finite update.
 
 
 def of(row: Mapping[str, Any]) -> Quality:

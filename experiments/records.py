@@ -1,8 +1,10 @@
 """What a run writes down as it goes: a row of `metrics.csv` and TensorBoard events for each round."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import pathlib
+import sys
 from typing import Any
 
 import tensorflow as tf
@@ -32,7 +34,7 @@ class Records:
 
   def begin(self) -> None:
     """Starts with no row; raises `UsageError` if there are rows of rounds, whose states then are gone."""
-    last = max(self._rounds_on_disk(), default=0)
+    last = max(_rounds_on_disk(self._folder), default=0)
     if last > 0:
       raise launch.UsageError(
         f'{self._csv} has rows up to round {last}, but no checkpoint is sound: put the checkpoints back, or choose a new '
@@ -72,13 +74,8 @@ class Records:
       **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
       **{name: self.rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
       'dropped_updates': sum(row['dropped_updates'] for row in self.rows[1:]),
+      'diverged_round': quality.diverged_round(self.rows),
     }
-
-  def _rounds_on_disk(self) -> list[int]:
-    try:
-      return [row['round'] for row in metrics.read(self._csv)]
-    except (OSError, KeyError, TypeError, ValueError):
-      return []
 
   @property
   def _csv(self) -> pathlib.Path:
@@ -88,6 +85,33 @@ class Records:
     csv = tff.program.CSVFileReleaseManager(str(self._csv), tff.program.CSVSaveMode.WRITE, key_fieldname='round')
     events = tff.program.TensorBoardReleaseManager(str(self._folder))
     self._releases = tff.program.GroupingReleaseManager([csv, events])
+
+
+def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:
+  """Raises `UsageError` if the run in a folder, finished or not, has done more than `rounds`."""
+  last = max(_rounds_on_disk(output_dir), default=0)
+  if last > rounds:
+    raise launch.UsageError(
+      f'{output_dir} holds a run that has done {last} rounds, more than rounds={rounds}: ask for {last} at least, or '
+      'choose a new --output_dir'
+    )
+
+
+def report_divergence(summary: Mapping[str, Any]) -> None:
+  """Says on stderr since which round a run has diverged, if its `summary.json` has it so."""
+  if summary['diverged_round'] is not None:
+    print(
+      f'diverged: since round {summary["diverged_round"]} the loss is not finite; choose a new --output_dir and lower '
+      'learning rates',
+      file=sys.stderr,
+    )
+
+
+def _rounds_on_disk(output_dir: pathlib.Path) -> list[int]:
+  try:
+    return [row['round'] for row in metrics.read(output_dir / 'metrics.csv')]
+  except (OSError, KeyError, TypeError, ValueError):
+    return []
 
 
 @contextlib.contextmanager

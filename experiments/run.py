@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import resource
 import time
@@ -23,12 +24,15 @@ from experiments import population as population_lib
 from experiments import pretrained
 from experiments import progress as progress_lib
 from experiments import records
+from experiments import run_identity
 from experiments import runtime
 from experiments import runtime_specs
 from experiments import supervision
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation
+
+_DEFINING = ('clients_per_round', 'rounds_per_eval', 'eval_clients', 'seed', 'draw_seed')  # Of `Config`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Config:
     seed: Decides which clients are drawn.
     draw_seed: Decides it in its place, if it is not None.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
+    settings_are_complete: Whether they, with `facts`, leave nothing out, as all flags of a binary do. If not, the run is
+      known by what its computations compute, its clients and this configuration besides.
     facts: What follows from them and decides the result besides; likewise.
     start_runtime: Where the run computes; see `runtime_specs`.
   """
@@ -58,6 +64,7 @@ class Config:
   seed: int = 0
   draw_seed: int | None = None
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+  settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
   start_runtime: runtime_specs.Start = runtime_specs.start_local
 
@@ -95,18 +102,14 @@ def run(
       f'clients_per_round={config.clients_per_round}, but only {num_clients} clients train: lower it'
     )
   config = dataclasses.replace(config, clients_per_round=config.clients_per_round or num_clients)
-  facts = dict(
-    dataset_hash=population.dataset_hash,
-    heldout_hash=population.heldout_hash,
-    evaluation_hash=population.evaluation_hash(config.eval_clients),
-    num_parameters=task.model.num_parameters,
-    pretrained_sha256=start.loaded.content_hash if start else None,
-    **config.facts,
-  )
+  facts = run_identity.facts(task, population, config.eval_clients, start) | config.facts
+  if not config.settings_are_complete:
+    facts |= run_identity.undeclared(task, process, population, {name: getattr(config, name) for name in _DEFINING})
   start_runtime = config.start_runtime(
     config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
   )
-  with output.claimed(config.output_dir, config.settings, facts), contextlib.ExitStack() as ended:
+  check = functools.partial(records.check_rounds, config.output_dir, config.rounds)
+  with output.claimed(config.output_dir, config.settings, facts, check), contextlib.ExitStack() as ended:
     with supervision.starting():
       worker = ended.enter_context(start_runtime)
       if population.database:
@@ -165,6 +168,15 @@ class _Run:
 
   async def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
+    try:
+      return await self._finish()
+    except launch.Stopped as stop:
+      saved_round = await self._checkpoints.newest_round()
+      if saved_round is not None:
+        stop.way_on = f'goes on after round {saved_round}'
+      raise
+
+  async def _finish(self) -> dict[str, Any]:
     started = time.monotonic()
     state = await self._start()
     progress = progress_lib.Progress('round', self._records.round_number, self._config.rounds)
@@ -181,8 +193,9 @@ class _Run:
       raise
     finally:
       progress.close()
-    summary = self._summary(time.monotonic() - started)
+    summary = output.finite(self._summary(time.monotonic() - started))
     output.write_json(self._config.output_dir / 'summary.json', summary)
+    records.report_divergence(summary)
     return summary
 
   async def _start(self) -> Any:

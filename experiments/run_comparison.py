@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-import glob
 import itertools
 import json
 import math
@@ -33,13 +32,22 @@ class Point(NamedTuple):
 
 
 class Run(NamedTuple):
-  """A run as far as it got: `config.json`, its evaluations, of which there is at least one, and what they measured."""
+  """A run as far as it got: `config.json`, its evaluations, of which there is at least one, and what they measured.
+
+  `diverged_round` is that of `quality.diverged_round`.
+  """
 
   folder: pathlib.Path
   config: Mapping[str, Any]
   points: Sequence[Point]
   finished: bool
   quality: quality_lib.Quality
+  diverged_round: int | None = None
+
+  @property
+  def diverged(self) -> bool:
+    """Whether what the run came to is not finite."""
+    return self.diverged_round is not None or not math.isfinite(self.last.quality)
 
   @property
   def settings(self) -> Mapping[str, Any]:
@@ -87,6 +95,11 @@ class Group(NamedTuple):
     """Whether all runs did all their rounds."""
     return all(run.finished for run in self.runs)
 
+  @property
+  def num_diverged(self) -> int:
+    """How many of the runs diverged."""
+    return sum(run.diverged for run in self.runs)
+
   def spread(self, measure: Callable[[Point], float]) -> Spread:
     """Returns a measurement of the last evaluations over seeds."""
     return spread([measure(run.last) for run in self.runs])
@@ -102,33 +115,8 @@ def spread(values: Sequence[float]) -> Spread:
   """Returns mean, deviation, minimum and maximum of at least one number, of which some may be infinite or NaN."""
   exists = len(values) > 1 and all(map(math.isfinite, values))
   deviation = statistics.stdev(values) if exists else math.nan
-  return Spread(sum(values) / len(values), deviation, min(values), max(values))
-
-
-def find(patterns: Sequence[str]) -> list[pathlib.Path]:
-  """Returns the folders of runs that the patterns match, each once; a pattern may also name the folder above runs.
-
-  Raises:
-    UsageError: If a pattern matches no run.
-  """
-  found: dict[pathlib.Path, pathlib.Path] = {}
-  for pattern in patterns:
-    matches = [pathlib.Path(path) for path in sorted(glob.glob(pattern))]
-    runs = _of_runs(matches) or _of_runs([path for match in matches for path in sorted(match.glob('*'))])
-    if not runs:
-      raise launch.UsageError(f"--runs={pattern} matches no run: name their folders, for example --runs='runs/x/*'")
-    for path in runs:
-      found.setdefault(path.resolve(), path)
-  return list(found.values())
-
-
-def _of_runs(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-  """Returns those of some paths that are runs; a part of a run, such as a stage, stands for the run."""
-  return [path.parent if _is_run(path.parent) else path for path in paths if _is_run(path)]
-
-
-def _is_run(path: pathlib.Path) -> bool:
-  return (path / 'config.json').is_file()
+  # Rounded once, so that the mean of equal numbers is that number: a sum of floats may end beside them.
+  return Spread(float(statistics.mean(values)), deviation, min(values), max(values))
 
 
 def read(folder: pathlib.Path) -> Run | None:
@@ -153,7 +141,7 @@ def read(folder: pathlib.Path) -> Run | None:
   finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
-  return Run(folder, config, points, finished, quality)
+  return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows))
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -256,16 +244,20 @@ def labels_of(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def pareto_front(found: Sequence[Group]) -> set[int]:
-  """Returns the indices of the groups that no other beats: less uploaded at no worse mean quality, or the reverse."""
+  """Returns the indices of the groups that no other beats: less uploaded at no worse mean quality, or the reverse.
+
+  One of which a run diverged is not among them, and beats none.
+  """
   better = found[0].quality.is_as_good
   means = [(group.spread(upload_bytes).mean, group.spread(quality).mean) for group in found]
   return {
     index
     for index, (sent, value) in enumerate(means)
-    if not math.isnan(value)
+    if not found[index].num_diverged
     and not any(
       other_sent <= sent and better(other, value) and (other_sent, other) != (sent, value)
-      for other_sent, other in means
+      for (other_sent, other), group in zip(means, found, strict=True)
+      if not group.num_diverged
     )
   }
 

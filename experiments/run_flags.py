@@ -286,6 +286,7 @@ def config() -> run.Config:
     eval_clients=_EVAL_CLIENTS.value,
     seed=_SEED.value,
     settings=settings(),
+    settings_are_complete=True,
     start_runtime=runtime_specs.build(_RUNTIME.value, _DETERMINISTIC.value),
   )
 

@@ -17,6 +17,8 @@ from typing import Any
 from typing import NamedTuple
 
 _NOWHERE: Mapping[str, str] = types.MappingProxyType({})
+_MAX_LINKS = 100
+_MAX_QUOTED = 300  # Characters.
 
 
 class SpecError(ValueError):
@@ -42,11 +44,15 @@ def parse(text: str) -> list[Call]:
   Raises:
     SpecError: If the text is not a chain of names or calls with literal keyword arguments.
   """
+  text = text.strip()
   try:
-    expression = ast.parse(text.strip(), mode='eval').body
+    expression = ast.parse(text, mode='eval').body
   except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-    raise SpecError(f"cannot read {text!r}: write name or name(argument=value), chained with '|'") from error
-  return [_call(node, text) for node in _chain(expression)]
+    raise SpecError(f"cannot read {_quoted(text)}: write name or name(argument=value), chained with '|'") from error
+  links = _chain(expression)
+  if len(links) > _MAX_LINKS:
+    raise SpecError(f'a chain has {_MAX_LINKS} links at most, not {len(links)}: shorten {_quoted(text)}')
+  return [_call(node, text) for node in links]
 
 
 def text(call: Call) -> str:
@@ -56,21 +62,31 @@ def text(call: Call) -> str:
 
 
 def _chain(node: ast.expr) -> list[ast.expr]:
-  if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-    return _chain(node.left) + _chain(node.right)
-  return [node]
+  """Returns the links, left to right, however many there are."""
+  links, waiting = [], [node]
+  while waiting:
+    node = waiting.pop()
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+      waiting += [node.left, node.right]
+    else:
+      links.append(node)
+  return links[::-1]
 
 
 def _call(node: ast.expr, text: str) -> Call:
   if isinstance(node, ast.Name):
     return Call(node.id, {})
   if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-    raise SpecError(f'{ast.unparse(node)!r} in {text!r} is neither a name nor a call: write name(argument=value)')
+    raise SpecError(
+      f'{_quoted(_source(node, text))} in {_quoted(text)} is neither a name nor a call: write name(argument=value)'
+    )
   if node.args or any(keyword.arg is None for keyword in node.keywords):
-    raise SpecError(f'{node.func.id} in {text!r} takes arguments by name only: write {node.func.id}(argument=value)')
+    raise SpecError(
+      f'{node.func.id} in {_quoted(text)} takes arguments by name only: write {node.func.id}(argument=value)'
+    )
   names = [keyword.arg for keyword in node.keywords]
   if len(set(names)) < len(names):
-    raise SpecError(f'{node.func.id} in {text!r} names an argument twice')
+    raise SpecError(f'{node.func.id} in {_quoted(text)} names an argument twice')
   return Call(node.func.id, {keyword.arg: _literal(keyword, text) for keyword in node.keywords})
 
 
@@ -79,9 +95,18 @@ def _literal(keyword: ast.keyword, text: str) -> Any:
     return ast.literal_eval(keyword.value)
   except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
     raise SpecError(
-      f'{keyword.arg}={ast.unparse(keyword.value)} in {text!r} is not a plain value: '
+      f'{keyword.arg}={_source(keyword.value, text)} in {_quoted(text)} is not a plain value: '
       "numbers, 'strings', True, False, None and lists of them are"
     ) from error
+
+
+def _source(node: ast.expr, text: str) -> str:
+  """Returns what a part of a spec was written as, in one line."""
+  return ' '.join(ast.get_source_segment(text, node).split())
+
+
+def _quoted(text: str) -> str:
+  return repr(text) if len(text) <= _MAX_QUOTED else f'{text[:_MAX_QUOTED]!r}...'
 
 
 def build(

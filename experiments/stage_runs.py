@@ -23,6 +23,7 @@ from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec
 from data import client_key
+from experiments import launch
 from experiments import metrics
 from experiments import population as population_lib
 from experiments import pretrained
@@ -69,7 +70,7 @@ def train(plan: Plan) -> dict[str, Any]:
     The summary of the whole training, as `run.run` returns that of a run.
 
   Raises:
-    UsageError: See `run.run`.
+    UsageError: See `run.run`; or if a stage diverged.
   """
   rows, needs, frozen_bytes, summaries, start = [], [], {}, [], None
   for stage in plan.stages:
@@ -77,6 +78,7 @@ def train(plan: Plan) -> dict[str, Any]:
     task = plan.build_task(stage.num_blocks)
     print(f'stage {stage.number} of {len(plan.stages)}: {_text(stage)}', flush=True)
     summaries.append(_finished(config) or _run(plan, stage, task, config, start))
+    _check_finite(stage, summaries[-1])
     rows.append(metrics.read(config.output_dir / 'metrics.csv'))
     needs.append(_needs(plan, stage, task, config))
     joined = stage_metrics.combine(rows, needs, frozen_bytes)
@@ -122,6 +124,14 @@ def _finished(config: run.Config) -> dict[str, Any] | None:
   except (OSError, ValueError):
     return None
   return summary if summary.get('rounds') == config.rounds else None
+
+
+def _check_finite(stage: stages_lib.Stage, summary: Mapping[str, Any]) -> None:
+  if summary.get('diverged_round') is not None:
+    raise launch.UsageError(
+      f'stage {stage.number} diverged, since its round {summary["diverged_round"]}, and no stage can go on from there: '
+      'choose a new --output_dir and lower learning rates'
+    )
 
 
 def _summary(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A folder belongs to one run: claimed once, continued by the same settings, never taken over."""
 
 import json
+import math
+import os
 import pathlib
 import sys
 import tempfile
@@ -53,6 +55,79 @@ class OutputTest(parameterized.TestCase):
     with self.assertRaisesRegex(launch.UsageError, message):
       _claim(self.folder, settings, facts)
     self.assertEqual((self.folder / 'config.json').read_text(), before)
+
+  @parameterized.parameters(
+    ('dataset', "text(path='/a', vocabulary=60)", "text(path='b/../a', vocabulary=60)", 'dataset_hash'),
+    ('dataset', "text(path='/a')", "text(path='b')", 'dataset_hash'),
+    ('corpus', "text(path='/a')", "text(path='b')", 'dataset_hash'),
+    ('vocabulary', "text(path='/a')", "text(path='b')", 'dataset_hash'),
+    ('pretrained', '/a', 'b', 'pretrained_sha256'),
+    ('teacher', '/a', 'b', 'teacher_sha256'),
+  )
+  def test_equal_data_may_lie_elsewhere(self, name, before, after, fact):
+    facts = _FACTS | {fact: 'known'}
+    _claim(self.folder, _SETTINGS | {name: before}, facts)
+    _claim(self.folder, _SETTINGS | {name: after}, facts)
+    config = json.loads((self.folder / 'config.json').read_text())
+    self.assertEqual(config['settings'][name], after)
+    for other in ({fact: 'other'}, {fact: None}):
+      with self.assertRaisesRegex(launch.UsageError, f'holds a run with ({name}|{fact})='):
+        _claim(self.folder, _SETTINGS | {name: before}, _FACTS | other)
+
+  @parameterized.parameters(
+    ('dataset', "text(path='/a', vocabulary=60)", "text(path='b', vocabulary=61)"),
+    ('dataset', "text(path='/a')", "leaf(path='/a')"),
+    ('dataset', "text(path='/a')", None),
+    ('model', "transformer(path='/a')", "transformer(path='b')"),
+    ('pretrained', None, '/a'),  # Whose hash is not known here.
+  )
+  def test_whatever_is_not_where_data_lie_still_counts(self, name, before, after):
+    _claim(self.folder, _SETTINGS | {name: before}, _FACTS)
+    with self.assertRaisesRegex(launch.UsageError, f'holds a run with {name}='):
+      _claim(self.folder, _SETTINGS | {name: after}, _FACTS)
+
+  def test_paths_count_where_no_fact_knows_the_data(self):
+    _claim(self.folder, _SETTINGS | dict(pretrained='/a'), _FACTS)
+    with self.assertRaisesRegex(launch.UsageError, "holds a run with pretrained='/a', not 'b'"):
+      _claim(self.folder, _SETTINGS | dict(pretrained='b'), _FACTS)
+
+  def test_a_run_with_settings_is_not_continued_without_them(self):
+    _claim(self.folder, _SETTINGS, _FACTS)
+    with self.assertRaisesRegex(launch.UsageError, "holds a run with model='lstm', not None"):
+      _claim(self.folder, {}, _FACTS)
+
+  def test_a_fact_that_an_earlier_version_did_not_record_is_no_hindrance_to_equal_settings(self):
+    _claim(self.folder, _SETTINGS, _FACTS)
+    _claim(self.folder, _SETTINGS, _FACTS | dict(further='x'))
+
+  def test_a_fact_is_needed_where_settings_say_nothing(self):
+    _claim(self.folder, {}, _FACTS)
+    with self.assertRaisesRegex(launch.UsageError, 'holds a run with further=None'):
+      _claim(self.folder, {}, _FACTS | dict(further='x'))
+
+  def test_what_cannot_go_on_as_asked_leaves_all_as_it_was(self):
+    def refuse():
+      raise launch.UsageError('no')
+
+    _claim(self.folder, _SETTINGS, _FACTS)
+    before = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+    with self.assertRaisesRegex(launch.UsageError, 'no'):
+      _claim(self.folder, _SETTINGS | dict(rounds=9), _FACTS, refuse)
+    self.assertEqual({path.name: path.read_bytes() for path in self.folder.iterdir()}, before)
+
+  def test_json_is_strict(self):
+    self.folder.mkdir(parents=True)
+    found = {'a': math.inf, 'b': [math.nan, 1.5, {'c': -math.inf}], 'd': 'NaN', 'e': None, 'f': True}
+    output.write_json(self.folder / 'x.json', found)
+    written = json.loads((self.folder / 'x.json').read_text(), parse_constant=self.fail)
+    self.assertEqual(written, {'a': None, 'b': [None, 1.5, {'c': None}], 'd': 'NaN', 'e': None, 'f': True})
+    with self.assertRaises((TypeError, ValueError)):
+      output.write_json(self.folder / 'x.json', {'a': {math.nan}})
+
+  def test_flags_are_written_as_they_were_given(self):
+    name = b'm\xf6del \xe4\xbd\xa0'
+    _claim(self.folder, dict(model=os.fsdecode(name)), {})
+    self.assertEqual((self.folder / 'run.flags').read_bytes(), b'--model=' + name + b'\n')
 
   def test_a_folder_with_other_files_is_refused(self):
     self.folder.mkdir(parents=True)

@@ -49,6 +49,22 @@ class PolicyComparisonTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'a is judged by accuracy, not perplexity: compare it by --what=runs'):
       policy_comparison.read_runs(self.folder)
 
+  def _summarize(self, name, **entries):
+    path = self.folder / name / 'summary.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+  def test_runs_that_diverged_are_refused(self):
+    self._run('a', None)
+    self._summarize('a', diverged_round=1)
+    with self.assertRaisesRegex(ValueError, 'a diverged, since round 1: compare it by --what=runs'):
+      policy_comparison.read_runs(self.folder)
+
+  def test_runs_that_go_on_after_their_end_are_left_out(self):
+    self._run('a', 100.0)
+    self._run('b', 50.0, trainable='head')
+    self._summarize('b', rounds=1)
+    self.assertEqual([found.trainable for found in policy_comparison.read_runs(self.folder)], ['all'])
+
   def test_draws(self):
     self._run('a', 100.0)
     for index, fraction in enumerate((0.2, 0.4)):

@@ -2,13 +2,20 @@
 
 import contextlib
 import dataclasses
+import functools
+import json
+import math
 import pathlib
 import shutil
 import sqlite3
 from typing import Any
 
 import pytest
+import tensorflow_federated as tff
 
+from compression import codec
+from compression import uniform
+from compression import update_codec
 from data import federated_text
 from data import partitions
 from data import prepare
@@ -21,6 +28,7 @@ from experiments import run
 from experiments import runtime
 from models import language_task
 from models import lstm
+from models import task as task_lib
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
@@ -58,9 +66,24 @@ def text(tmp_path):
   return prepare.prepare(source, partitions.natural(), tmp_path / 'cache')
 
 
-def _run(text: federated_text.FederatedText, config: run.Config, **population) -> dict[str, Any]:
-  task = language_task.build(lstm.lstm(width=4, num_cells=4)(text.vocabulary_size), text.sequence_length)
-  process = fed_opt.fed_avg()(task, algorithms.Communication(), local_batches.LocalBatches(4), 0)
+@functools.cache
+def _process(
+  vocabulary_size: int, sequence_length: int, bits: int | None, rates: tuple[float, ...]
+) -> tuple[task_lib.Task, tff.learning.templates.LearningProcess]:
+  task = language_task.build(lstm.lstm(width=4, num_cells=4)(vocabulary_size), sequence_length)
+  stages = [] if bits is None else [uniform.Uniform(bits=bits)]
+  communication = algorithms.Communication(upload=update_codec.UpdateCodec(codec.Codec(stages)))
+  return task, fed_opt.fed_avg(*rates)(task, communication, local_batches.LocalBatches(4), 0)
+
+
+def _run(
+  text: federated_text.FederatedText,
+  config: run.Config,
+  bits: int | None = None,
+  rates: tuple[float, ...] = (),
+  **population,
+) -> dict[str, Any]:
+  task, process = _process(text.vocabulary_size, text.sequence_length, bits, rates)
   return run.run(task, process, dataclasses.replace(population_lib.Population.of(text), **population), config)
 
 
@@ -126,3 +149,103 @@ def test_clients_that_an_evaluation_skips_are_counted(text, tmp_path):
   config = run.Config(tmp_path / 'run', rounds=0, clients_per_round=1)
   _run(text, config, evaluation=evaluation, judges=None)
   assert _rows(config, 'skipped_clients') == [[1]]
+
+
+def _files(folder: pathlib.Path) -> dict[str, bytes]:
+  """Returns what a reader of a run's folder sees."""
+  names = ('config.json', 'run.flags', 'summary.json', 'metrics.csv', 'model.safetensors')
+  return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+
+
+def test_what_defines_a_run_is_known_whoever_calls(text, tmp_path):
+  config = run.Config(tmp_path / 'run', rounds=1, clients_per_round=2)
+  summary = _run(text, config, bits=8)
+  before = _files(config.output_dir)
+  others = {
+    'computations_sha256=': dict(bits=4),
+    'the script of that run': dict(rates=(0.125,), bits=8),
+    'clients_sha256=': dict(participants=text.client_ids('train')[1:], bits=8),
+    'clients_per_round=2, not 1': dict(config=dataclasses.replace(config, clients_per_round=1), bits=8),
+    'eval_clients=100, not 1': dict(config=dataclasses.replace(config, eval_clients=1), bits=8),
+    'draw_seed=None, not 3': dict(config=dataclasses.replace(config, draw_seed=3), bits=8),
+    "note=None, not 'x'": dict(config=dataclasses.replace(config, settings={'note': 'x'}), bits=8),
+  }
+  for expected, other in others.items():
+    with pytest.raises(launch.UsageError, match=expected):
+      _run(text, **({'config': config} | other))
+    assert _files(config.output_dir) == before
+  again = _run(text, config, bits=8)
+  measured = ('rounds', 'num_parameters', 'eval/loss', 'eval/perplexity', 'upload_bytes_total', 'dataset_hash')
+  assert {name: again[name] for name in measured} == {name: summary[name] for name in measured}
+  assert _run(text, dataclasses.replace(config, rounds=2), bits=8)['rounds'] == 2
+
+
+def test_settings_alone_define_the_run_of_a_binary(text, tmp_path):
+  config = run.Config(
+    tmp_path / 'run', rounds=1, clients_per_round=1, settings=dict(upload='x'), settings_are_complete=True
+  )
+  _run(text, config, bits=8)
+  assert 'computations_sha256' not in json.loads((tmp_path / 'run' / 'config.json').read_text())
+  _run(text, config, bits=4)  # As a later version may build it.
+
+
+@pytest.mark.parametrize('finished', [True, False])
+def test_a_run_is_not_shortened(finished, text, tmp_path):
+  config = run.Config(tmp_path / 'run', rounds=3, clients_per_round=1)
+  _run(text, config)
+  if not finished:
+    (tmp_path / 'run' / 'summary.json').unlink()
+  before = _files(config.output_dir)
+  for rounds in (2, 0):
+    with pytest.raises(launch.UsageError, match=f'has done 3 rounds, more than rounds={rounds}: ask for 3 at least'):
+      _run(text, dataclasses.replace(config, rounds=rounds))
+    assert _files(config.output_dir) == before
+  assert _run(text, config)['rounds'] == 3
+
+
+@pytest.mark.parametrize(('rounds_per_eval', 'since'), [(1, 1), (3, 2)])
+def test_a_run_that_diverges_says_since_when(rounds_per_eval, since, text, tmp_path, capsys):
+  """The first step of the server ends in overflow, after which every update is dropped."""
+  config = run.Config(tmp_path / 'run', rounds=3, clients_per_round=2, rounds_per_eval=rounds_per_eval)
+  summary = _run(text, config, rates=(3.0, 1e38))
+  assert summary['diverged_round'] == since
+  assert f'diverged: since round {since} the loss is not finite' in capsys.readouterr().err
+  assert summary['eval/loss'] is None and summary['eval/perplexity'] is None
+
+  def refuse(constant):
+    raise AssertionError(constant)
+
+  written = (tmp_path / 'run' / 'summary.json').read_text()
+  assert json.loads(written, parse_constant=refuse) == summary
+  loss, perplexity = _rows(config, 'eval/loss', 'eval/perplexity')[-1]
+  assert not math.isfinite(loss) and perplexity == math.inf
+
+
+def test_a_run_that_does_not_diverge_says_nothing(text, tmp_path, capsys):
+  summary = _run(text, run.Config(tmp_path / 'run', rounds=1, clients_per_round=2))
+  assert summary['diverged_round'] is None
+  assert 'diverged' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('asked', 'way_on'), [(1, 'begins again'), (3, 'goes on after round 1')])
+def test_a_stop_promises_what_was_saved(asked, way_on, text, tmp_path):
+  """The worker's memory is asked for once a row; the first row is that of the initial model."""
+
+  @contextlib.contextmanager
+  def stopped(log_path, *_):
+    with runtime.local_runtime(log_path) as worker:
+      times, ask = [], worker.rss_bytes
+
+      def stopping():
+        times.append(1)
+        if len(times) == asked:
+          raise launch.Stopped(15)
+        return ask()
+
+      worker.rss_bytes = stopping
+      yield worker
+
+  config = run.Config(tmp_path / 'run', rounds=3, clients_per_round=1, start_runtime=stopped)
+  with pytest.raises(launch.Stopped) as stop:
+    _run(text, config)
+  assert stop.value.way_on == way_on

@@ -50,12 +50,21 @@ class SpecTest(parameterized.TestCase):
     ('3', 'is neither a name nor a call'),
     ('a.b()', 'is neither a name nor a call'),
     ('uniform or topk', 'is neither a name nor a call'),
+    ('|'.join(['identity'] * 1500), "a chain has 100 links at most, not 1500: shorten 'identity|"),
+    ('|'.join(['identity'] * 100_000), 'cannot read'),
+    ('+'.join(['identity'] * 1500), 'is neither a name nor a call'),
+    (f'uniform(bits={"-" * 1500}1)', 'is not a plain value'),
   )
   def test_refuses(self, text, message):
     with self.assertRaises(spec.SpecError) as raised:
       spec.build_chain(text, _CATALOGUE, 'codec')
     self.assertIn(message, str(raised.exception))
     self.assertNotIn('\n', str(raised.exception))
+    self.assertLess(len(str(raised.exception)), 3000)
+
+  def test_a_long_chain_keeps_its_order(self):
+    calls = spec.parse('|'.join(f'link_{number}' for number in range(100)))
+    self.assertEqual([call.name for call in calls], [f'link_{number}' for number in range(100)])
 
   def test_what_others_take_is_said_to_be_theirs(self):
     elsewhere = {'gzip': 'is for files', 'topk': 'is never said'}

@@ -22,7 +22,10 @@ class AlbertPieces:
     end_id: The id of [SEP].
     mask_id: The id of [MASK]; None if the vocabulary has none.
     cased: Whether capitals are kept; the published models are uncased.
+    padding_row: 0.
   """
+
+  padding_row = 0
 
   def __init__(self, model: bytes, cased: bool = False):
     """Takes the content of a spiece.model; raises DataError if it is none of ALBERT's."""
@@ -77,9 +80,11 @@ class OwnPieces:
     vocabulary_size: Ids of texts are below it.
     end_id: 2.
     mask_id: `vocabulary_size`: a model that sees masks needs one more row than that.
+    padding_row: 0.
   """
 
   end_id = tokenizer_lib.END
+  padding_row = tokenizer_lib.PAD
 
   def __init__(self, tokenizer: tokenizer_lib.Tokenizer):
     self._tokenizer = tokenizer

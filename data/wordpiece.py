@@ -21,7 +21,10 @@ class WordPiece:
     end_id: The id of [SEP].
     mask_id: The id of [MASK]; None if the vocabulary has none.
     cased: Whether capitals and accents are kept.
+    padding_row: 0.
   """
+
+  padding_row = 0
 
   def __init__(self, vocabulary: bytes, cased: bool):
     """Takes the content of a vocab.txt, a piece a line; raises DataError if it is none."""
@@ -63,9 +66,11 @@ def looks_cased(vocabulary: bytes) -> bool:
 
 
 def _read_pieces(vocabulary: bytes) -> list[str]:
+  """Returns the lines, without a byte-order mark, and without the empty ones at the end, which are no pieces."""
   try:
-    return [line.rstrip('\n') for line in io.TextIOWrapper(io.BytesIO(vocabulary), encoding='utf-8')]
+    lines = io.TextIOWrapper(io.BytesIO(vocabulary), encoding='utf-8-sig').read().rstrip('\n')
   except UnicodeDecodeError as error:
     raise errors.DataError(
       f'the vocabulary is not UTF-8 at byte {error.start}: give the vocab.txt of a BERT model'
     ) from None
+  return lines.split('\n') if lines else []

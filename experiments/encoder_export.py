@@ -23,7 +23,7 @@ def convert(loaded: checkpoint.Checkpoint) -> hugging_face.Pretrained:
   """
   try:
     encoder, num_rows = saved_encoder.encoder_of(loaded), saved_encoder.num_rows(loaded)
-    files = text_encoders.files_of(saved_encoder.tokenizer_of(loaded))
+    tokenizer = saved_encoder.tokenizer_of(loaded)
   except ValueError as error:
     raise launch.UsageError(f'--run={loaded.folder}: {error}') from error
   weights, class_names = _merged(loaded), loaded.description.class_names
@@ -31,7 +31,8 @@ def convert(loaded: checkpoint.Checkpoint) -> hugging_face.Pretrained:
     weights |= encoder_lib.initial_pooler(encoder)
   elif not class_names:
     class_names = tuple(f'LABEL_{number}' for number in range(len(weights['head/classifier_bias'])))
-  return hugging_face.Pretrained(encoder, num_rows, weights, class_names, files)
+  weights, files = hugging_face.with_padding_first(weights, tokenizer.padding_row), text_encoders.files_of(tokenizer)
+  return hugging_face.Pretrained(encoder, num_rows, weights, class_names, files, tokenizer.padding_row)
 
 
 def _merged(loaded: checkpoint.Checkpoint) -> dict[str, np.ndarray]:

@@ -146,6 +146,8 @@ def load(name: str, encoder: encoder_lib.Encoder, untrained_vocabulary: source_l
     tokenizer = prepare.prepare(untrained_vocabulary, partitions.natural()).tokenizer
     return EncoderStart(encoder, sentencepieces.OwnPieces(tokenizer), tokenizer.vocabulary_size + 1, encoder.max_length)
   folder = _folder(name, encoder.family)
+  if folder.is_file():
+    raise launch.UsageError(f'--pretrained={name} is a file: name the folder of a whole model, saved as safetensors')
   try:
     found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
   except (ValueError, OSError) as error:
@@ -214,12 +216,16 @@ def _check_whole(weights: Mapping[str, np.ndarray], model: model_lib.Model) -> N
 
 def _hugging_face(folder: pathlib.Path) -> EncoderStart:
   found = hugging_face.load(folder)
-  weights = _without_masked_head(found.weights)
   tokenizer = text_encoders.tokenizer_of(folder)
   if tokenizer.vocabulary_size > found.vocabulary_size:
     raise ValueError(
       f'its vocabulary has {tokenizer.vocabulary_size} pieces and its table {found.vocabulary_size} rows: copy it again'
     )
+  if found.padding_row not in (0, tokenizer.padding_row):
+    raise ValueError(
+      f'pad_token_id is {found.padding_row} in its config.json and {tokenizer.padding_row} in its vocabulary: copy it again'
+    )
+  weights = hugging_face.with_padding_first(_without_masked_head(found.weights), tokenizer.padding_row)
   content_hash, num_positions = checkpoint.content_hash(found.weights, {}), found.encoder.max_length
   return EncoderStart(found.encoder, tokenizer, found.vocabulary_size, num_positions, weights, folder, content_hash)
 

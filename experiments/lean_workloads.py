@@ -37,7 +37,7 @@ def of_keras(name: str, keras_model: model_lib.Model) -> model_lib.Model:
 
 
 def _flattened(variable: model_lib.Variable) -> model_lib.Variable:
-  name, shape = variable.name.replace('/beta', '/bias'), variable.shape
+  name, shape = variable.name, variable.shape
   if name.endswith('bias'):
     shape = (int(np.prod(shape)),)
   elif 'attention_output' in name:

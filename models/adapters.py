@@ -81,9 +81,12 @@ def with_adapters(model: model_lib.Model, width: int, on: str = SUBLAYER_OUTPUTS
     own.
 
   Raises:
-    ValueError: For a width below 1 or an expression that names no kernel, or that of a convolution.
+    ValueError: For a width below 1, an expression that names no kernel, or that of a convolution, or a model that uses
+      tensors alone.
   """
   _check_at_least_one('width', width)
+  if model.needs_tensors:
+    raise ValueError('no adapter can be put behind a kernel of a Keras model, which multiplies by itself: use lora')
 
   def additions(kernel: model_lib.Variable) -> tuple[model_lib.Variable, model_lib.Variable]:
     outputs = kernel.shape[1]
@@ -221,10 +224,10 @@ def _matching(model: model_lib.Model, on: str) -> list[model_lib.Variable]:
   except re.error as error:
     raise ValueError(f'on={on!r} is not a regular expression: {error}') from error
   named = [variable for variable in model.variables if expression.search(variable.name)]
-  if convolutions := [variable.name for variable in named if len(variable.shape) > 2]:
+  if others := [variable for variable in named if len(variable.shape) > 2]:
+    kind = 'the kernel of a convolution' if len(others[0].shape) == 4 else f'a kernel of {len(others[0].shape)} axes'
     raise ValueError(
-      f'on={on!r} names {convolutions[0]}, the kernel of a convolution, to which nothing can be added: name others, or '
-      'train suffix(blocks=...)'
+      f'on={on!r} names {others[0].name}, {kind}, to which nothing can be added: name others, or train suffix(blocks=...)'
     )
   kernels = [variable for variable in named if len(variable.shape) == 2]
   if not kernels:

@@ -17,6 +17,7 @@ import safetensors
 from safetensors import numpy as safetensors_numpy
 
 from data import cache
+from models import half_floats
 
 MODEL_FILE = 'model.safetensors'
 TOKENIZER_FILE = 'tokenizer.model'
@@ -107,10 +108,10 @@ def load(folder: pathlib.Path) -> Checkpoint:
   path = folder / MODEL_FILE
   if not path.is_file():
     raise ValueError(f'{str(folder)!r} holds no {MODEL_FILE}: {_REMEDY}')
-  weights, metadata = load_arrays(path)
+  weights, metadata = load_weights(path)
   for name, value in weights.items():
-    if value.dtype != np.float32 or not np.isfinite(value).all():
-      raise ValueError(f'{str(path)!r}: {name} is not finite float32 numbers: make it again or {_REMEDY}')
+    if wrong := fault(value):
+      raise ValueError(f'{str(path)!r}: {name} {wrong}: make it again or {_REMEDY}')
   try:
     tokenizer = (folder / TOKENIZER_FILE).read_bytes()
     description = Description(
@@ -151,15 +152,34 @@ def save_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray], metadata: 
 def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
   """Reads what `save_arrays` wrote: the arrays by name and the metadata.
 
+  Tensors of bfloat16, which other programs write, come as float32.
+
   Raises:
     ValueError: With one line that names the file and a remedy, if it is truncated or something else.
   """
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
-      return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-  except (safetensors.SafetensorError, OSError, TypeError) as error:
+      brief = [name for name in file.keys() if file.get_slice(name).get_dtype() == half_floats.BFLOAT16]  # noqa: SIM118
+      arrays = {name: file.get_tensor(name) for name in file.keys() if name not in brief}  # noqa: SIM118
+      return arrays | half_floats.read_bfloat16(path, brief), file.metadata() or {}
+  except (TypeError, AttributeError) as error:  # NumPy has no such type.
+    raise ValueError(f'{str(path)!r} holds numbers of a type that is not read ({error}): save it as float32') from error
+  except (safetensors.SafetensorError, OSError) as error:
     reason = ' '.join(str(error).split())
     raise ValueError(f'{str(path)!r} is truncated or no safetensors file ({reason}): copy or make it again') from error
+
+
+def load_weights(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """Does `load_arrays` on weights: those of float16 and bfloat16 come as float32, each number as it is."""
+  arrays, metadata = load_arrays(path)
+  return half_floats.widened(arrays), metadata
+
+
+def fault(value: np.ndarray) -> str | None:
+  """Returns what is wrong with a weight that was read, as the end of a sentence; None if it is finite float32."""
+  if value.dtype != np.float32:
+    return f'is of type {value.dtype}, not float32, float16 or bfloat16'
+  return None if np.isfinite(value).all() else 'holds NaN or infinity'
 
 
 def write(path: pathlib.Path, content: bytes) -> None:

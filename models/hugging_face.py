@@ -28,6 +28,10 @@ TOKENIZER_FILES = (
   'spiece.model',
 )
 
+_OF_RUNS = 'settings'  # What the config.json of this suite's own runs holds.
+_UNREAD_WEIGHTS = ('*.safetensors.index.json', '*.bin', '*.pt', '*.pth', '*.ckpt', '*.h5', '*.msgpack', '*.onnx')
+
+_TABLE = 'embedding/table'
 _POOLER = ('head/pooler_kernel', 'head/pooler_bias')
 _CLASSIFIER = ('head/classifier_kernel', 'head/classifier_bias')
 _LANGUAGE_MODEL = ('head/transform_kernel', 'head/transform_bias', 'head/norm_scale', 'head/norm_bias', 'head/bias')
@@ -43,6 +47,7 @@ class Pretrained:
     weights: float32 arrays by the names of variables here: all of the encoder, and of the block `head` what there is.
     labels: Names of the classes; none without a classifier.
     tokenizer_files: Content of those of `TOKENIZER_FILES` that there are, by name.
+    padding_row: The token that is padding: a row of `embedding/table`.
   """
 
   encoder: encoder_lib.Encoder
@@ -50,6 +55,7 @@ class Pretrained:
   weights: Mapping[str, np.ndarray]
   labels: tuple[str, ...] = ()
   tokenizer_files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+  padding_row: int = 0
 
   @property
   def has_classifier(self) -> bool:
@@ -63,13 +69,17 @@ class Pretrained:
 
 
 def is_in(folder: pathlib.Path) -> bool:
-  """Whether the folder is in the layout: its `config.json` says which kind of model it describes, or is no JSON."""
+  """Whether the folder is meant to be in the layout, sound or not: it has a `config.json` that no run here has left.
+
+  Without a `config.json`, a file of a vocabulary or of weights in another format says so.
+  """
   try:
-    return 'model_type' in json.loads((folder / CONFIG_FILE).read_bytes())
-  except ValueError:
+    config = json.loads((folder / CONFIG_FILE).read_bytes())
+  except (ValueError, RecursionError):
     return True  # `load` says what is wrong with it.
-  except (OSError, TypeError):
-    return False
+  except OSError:
+    return any((folder / name).is_file() for name in TOKENIZER_FILES) or _unread(folder) is not None
+  return not isinstance(config, dict) or _OF_RUNS not in config
 
 
 def load(folder: pathlib.Path) -> Pretrained:
@@ -86,14 +96,16 @@ def load(folder: pathlib.Path) -> Pretrained:
       model, or with tensors that are missing, left over or of another shape.
   """
   config_path, weights_path = folder / CONFIG_FILE, folder / checkpoint.MODEL_FILE
-  for path in (config_path, weights_path):
+  for path in (weights_path, config_path):
     if not path.is_file():
-      raise ValueError(f'{str(folder)!r} holds no {path.name}: name a folder that transformers saved as safetensors')
+      raise ValueError(f'{str(folder)!r} holds no {path.name}: {_remedy(folder, path)}')
   try:
-    encoder, vocabulary_size, labels = hugging_face_config.parse(json.loads(config_path.read_bytes()))
-  except ValueError as error:
+    config = json.loads(config_path.read_bytes())
+    encoder, vocabulary_size, labels = hugging_face_config.parse(config)
+    padding_row = hugging_face_config.padding_row(config)
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'{str(config_path)!r}: {" ".join(str(error).split())}') from error
-  arrays, _ = checkpoint.load_arrays(weights_path)
+  arrays, _ = checkpoint.load_weights(weights_path)
   try:
     weights = _imported(encoder, vocabulary_size, arrays)
   except ValueError as error:
@@ -102,7 +114,7 @@ def load(folder: pathlib.Path) -> Pretrained:
   if len(labels) != num_classes:
     labels = tuple(f'LABEL_{index}' for index in range(num_classes))
   files = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()}
-  return Pretrained(encoder, vocabulary_size, weights, labels, files)
+  return Pretrained(encoder, vocabulary_size, weights, labels, files, padding_row)
 
 
 def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
@@ -126,11 +138,31 @@ def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
     model = 'ForSequenceClassification'
   elif pretrained.has_language_model:
     model = 'ForMaskedLM'
-  config = hugging_face_config.describe(pretrained.encoder, pretrained.vocabulary_size, pretrained.labels, model)
+  config = hugging_face_config.describe(
+    pretrained.encoder, pretrained.vocabulary_size, pretrained.labels, model, pretrained.padding_row
+  )
   for name, content in pretrained.tokenizer_files.items():
     checkpoint.write(folder / name, content)
   checkpoint.write(folder / CONFIG_FILE, (json.dumps(config, indent=2) + '\n').encode())
   checkpoint.save_arrays(folder / checkpoint.MODEL_FILE, arrays, dict(format='pt'))
+
+
+def with_padding_first(weights: Mapping[str, np.ndarray], padding_row: int) -> dict[str, np.ndarray]:
+  """Exchanges the first row of the table of tokens with that of padding, which has the id 0 here; inverts itself."""
+  order = np.arange(len(weights[_TABLE]))
+  order[[0, padding_row]] = [padding_row, 0]
+  return {**weights, _TABLE: weights[_TABLE][order]} if padding_row else dict(weights)
+
+
+def _unread(folder: pathlib.Path) -> str | None:
+  """Returns the name of a file of weights that are not read; None if there is none."""
+  return next((path.name for pattern in _UNREAD_WEIGHTS for path in sorted(folder.glob(pattern))), None)
+
+
+def _remedy(folder: pathlib.Path, missing: pathlib.Path) -> str:
+  if missing.name == checkpoint.MODEL_FILE and (other := _unread(folder)):
+    return f'{other} is not read; save the model as safetensors, in one file'
+  return 'name a folder that transformers saved as safetensors'
 
 
 def _has(weights: Mapping[str, np.ndarray], names: tuple[str, ...]) -> bool:
@@ -182,8 +214,8 @@ def _check(arrays: Mapping[str, np.ndarray], expected: Mapping[str, model_lib.Va
     shape = expected[name].shape[::-1] if expected[name].name.endswith('_kernel') else expected[name].shape
     if value.shape != shape:
       raise ValueError(f'{name} has the shape {list(value.shape)} and {CONFIG_FILE} means {list(shape)}')
-    if value.dtype != np.float32 or not np.isfinite(value).all():
-      raise ValueError(f'{name} is not finite float32 numbers: save it again as float32')
+    if wrong := checkpoint.fault(value):
+      raise ValueError(f'{name} {wrong}: save it again')
 
 
 def _some(names: list[str]) -> str:

@@ -21,7 +21,6 @@ _DISTILBERT_DIMENSIONS = dict(
 _ASSUMED = dict(
   position_embedding_type='absolute',
   layer_norm_eps=encoder_lib.EPSILON,
-  pad_token_id=0,
   is_decoder=False,
   add_cross_attention=False,
   tie_word_embeddings=True,
@@ -47,9 +46,7 @@ def parse(config: Any) -> tuple[encoder_lib.Encoder, int, tuple[str, ...]]:
   Raises:
     ValueError: With one line that names the entry which is missing, wrong or of a model that is not supported.
   """
-  name = config.get('model_type') if isinstance(config, dict) else None
-  if name not in tuple(_FAMILIES):  # A tuple also takes what cannot be hashed.
-    raise ValueError(f'model_type is {name!r}: only {", ".join(_FAMILIES)} can be read')
+  name = _family(config)
   for key, value in (_ASSUMED | _ASSUMED_OF_FAMILY[name]).items():
     if config.get(key, value) != value:
       raise ValueError(f'{key} is {config[key]!r}: only {value!r} is supported')
@@ -66,7 +63,18 @@ def parse(config: Any) -> tuple[encoder_lib.Encoder, int, tuple[str, ...]]:
   return encoder, _whole_number(config, 'vocab_size'), _labels(config.get('id2label', {}))
 
 
-def describe(encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequence[str], model: str) -> dict[str, Any]:
+def padding_row(config: Mapping[str, Any]) -> int:
+  """Returns the id of padding in a `config.json` that `parse` reads; raises ValueError for none of its vocabulary."""
+  row = config.get('pad_token_id')
+  row = 0 if row is None else row
+  if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < config['vocab_size']:
+    raise ValueError(f'pad_token_id is {row!r}: it must be an id of the vocabulary')
+  return row
+
+
+def describe(
+  encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequence[str], model: str, padding: int = 0
+) -> dict[str, Any]:
   """Writes a configuration that `parse` reads.
 
   Args:
@@ -74,13 +82,14 @@ def describe(encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequenc
     vocabulary_size: Ids of tokens are below it.
     labels: Names of the classes; none where there is no classifier.
     model: The class there without the family's name, for example `ForSequenceClassification`.
+    padding: The id of padding.
 
   Returns:
     The content of a `config.json`.
   """
   name = encoder.family.name
   keys, activation_key, dropout_key = _keys(name)
-  assumed = {key: _ASSUMED[key] for key in ('position_embedding_type', 'pad_token_id')} | _ASSUMED_OF_FAMILY[name]
+  assumed = dict(position_embedding_type=_ASSUMED['position_embedding_type'], pad_token_id=padding)
   config = dict(
     architectures=[_ARCHITECTURES[name] + model],
     model_type=name,
@@ -88,6 +97,7 @@ def describe(encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequenc
     **{theirs: getattr(encoder, ours) for ours, theirs in keys.items()},
     **{activation_key: encoder.activation, dropout_key: encoder.dropout},
     **assumed,
+    **_ASSUMED_OF_FAMILY[name],
     torch_dtype='float32',
   )
   if name == 'distilbert':
@@ -98,6 +108,21 @@ def describe(encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequenc
     config['id2label'] = {str(index): label for index, label in enumerate(labels)}
     config['label2id'] = {label: index for index, label in enumerate(labels)}
   return config
+
+
+def _family(config: Any) -> str:
+  """Returns the name of the family: that of its `model_type`, or without one of its `architectures`."""
+  if not isinstance(config, dict):
+    raise ValueError(f'it is {type(config).__name__} and no JSON object: copy the model again')
+  if 'model_type' in config:
+    if config['model_type'] not in tuple(_FAMILIES):  # A tuple also takes what cannot be hashed.
+      raise ValueError(f'model_type is {config["model_type"]!r}: only {", ".join(_FAMILIES)} can be read')
+    return config['model_type']
+  classes = config.get('architectures')
+  for name, prefix in _ARCHITECTURES.items():
+    if isinstance(classes, list) and any(isinstance(each, str) and each.startswith(prefix) for each in classes):
+      return name
+  raise ValueError(f'model_type is missing, and architectures does not tell: add one of {", ".join(_FAMILIES)}')
 
 
 def _keys(family: str) -> tuple[dict[str, str], str, str]:

@@ -82,12 +82,14 @@ class Model:
     skips_blocks: Whether it stays a sensible model if it skips some blocks, because each adds to what passes by it.
     drawn_by_clients: Names of the variables for which each client, in the first round, draws an initial value of its own
       in place of the one that it receives.
+    needs_tensors: Whether it uses weights as tensors alone, so that nothing but a sum can take the place of one.
   """
 
   variables: tuple[Variable, ...]
   apply: Callable[[Mapping[str, weight_lib.Value], tf.Tensor, tf.Tensor | None], tf.Tensor]
   skips_blocks: bool = False
   drawn_by_clients: frozenset[str] = frozenset()
+  needs_tensors: bool = False
 
   @property
   def num_parameters(self) -> int:

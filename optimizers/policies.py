@@ -20,6 +20,8 @@ from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import trainable
 from optimizers import unit_keys
 
+_EMBEDDING, _BLOCK, _HEAD = 'embedding', 'block_', 'head'
+
 
 def all_() -> trainable.Policy:
   """Configures training of every variable."""
@@ -108,7 +110,7 @@ def suffix(blocks: int) -> trainable.Policy:
 
   def choose(model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     del seeds
-    chosen = {*_blocks(model, blocks)[-blocks:], 'head'}
+    chosen = {*_blocks(model, blocks)[-blocks:], *_head(model, 'suffix')}
     return [variable.block in chosen for variable in model.variables]
 
   return trainable.Policy(choose)
@@ -136,7 +138,7 @@ def layerwise(blocks: int, drop_rate: float = 0.0, drop_per: str = 'step') -> tr
 
   def is_trained(model: model_lib.Model) -> list[bool]:
     names = _blocks(model, blocks)
-    chosen = {*names[-blocks:], 'head'} | ({'embedding'} if blocks == len(names) else set())
+    chosen = {*names[-blocks:], *_head(model, 'layerwise')} | ({_EMBEDDING} if blocks == len(names) else set())
     return [variable.block in chosen for variable in model.variables]
 
   def held(model: model_lib.Model) -> frozenset[str]:
@@ -149,12 +151,20 @@ def layerwise(blocks: int, drop_rate: float = 0.0, drop_per: str = 'step') -> tr
 
 def bias() -> trainable.Policy:
   """Configures training of additive variables only (Ben Zaken et al. 2021, arXiv 2106.10199)."""
-  return _named(lambda variable: variable.is_additive, 'bias')
+
+  def choose(model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
+    del seeds
+    chosen = [variable.is_additive for variable in model.variables]
+    if not any(chosen):
+      raise ValueError('bias would train nothing: the model has no variable whose name ends in bias')
+    return chosen
+
+  return trainable.Policy(choose)
 
 
 def head() -> trainable.Policy:
   """Configures training of the head only."""
-  return _named(lambda variable: variable.block == 'head', 'head')
+  return trainable.Policy(lambda model, seeds: [variable.block in _head(model, 'head') for variable in model.variables])
 
 
 def lora(rank: int, alpha: float | None = None, on: str | None = None) -> trainable.Policy:
@@ -175,7 +185,8 @@ def lora(rank: int, alpha: float | None = None, on: str | None = None) -> traina
 
   def choose(model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     del seeds
-    return [_is_added(variable, 'lora') or variable.block == 'head' for variable in model.variables]
+    head = _head(model, 'lora')
+    return [_is_added(variable, 'lora') or variable.block in head for variable in model.variables]
 
   def units(model: model_lib.Model) -> dict[str, int]:
     del model
@@ -190,7 +201,8 @@ def adapter(width: int, on: str | None = None) -> trainable.Policy:
 
   def choose(model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     del seeds
-    return [_is_added(variable, 'adapter') or variable.block == 'head' for variable in model.variables]
+    head = _head(model, 'adapter')
+    return [_is_added(variable, 'adapter') or variable.block in head for variable in model.variables]
 
   return trainable.Policy(
     choose, lambda model: adapters.with_adapters(model, width, **({} if on is None else {'on': on}))
@@ -223,27 +235,36 @@ def width(fraction: float, rolling: bool = True, denominator: str = 'trained') -
   return trainable.Policy(all_().choose, units=units, rolling=rolling, denominator=denominator)
 
 
-def _named(holds, name: str) -> trainable.Policy:
-  def choose(model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
-    del seeds
-    chosen = [bool(holds(variable)) for variable in model.variables]
-    if not any(chosen):
-      raise ValueError(f'{name} would train nothing: the model has no such variable')
-    return chosen
-
-  return trainable.Policy(choose)
-
-
 def _is_added(variable: model_lib.Variable, kind: str) -> bool:
   return f'_{kind}_' in variable.name.rsplit('/', 1)[-1]
 
 
 def _blocks(model: model_lib.Model, wanted: int) -> list[str]:
   """Returns the names of the model's blocks in order; raises `ValueError` if there are fewer than `wanted`."""
-  names = list(dict.fromkeys(variable.block for variable in model.variables if variable.block.startswith('block_')))
+  _check_named(model)
+  names = list(dict.fromkeys(variable.block for variable in model.variables if variable.block.startswith(_BLOCK)))
+  if not names:
+    raise ValueError(f'blocks={wanted}, but the model has no block named {_BLOCK}0: train head or all')
   if wanted > len(names):
     raise ValueError(f'blocks={wanted}, but the model has {len(names)}: lower it')
   return names
+
+
+def _head(model: model_lib.Model, policy: str) -> frozenset[str]:
+  """Returns the name of the block that comes last; raises `ValueError` if the model has none of that name."""
+  _check_named(model)
+  if all(variable.block != _HEAD for variable in model.variables):
+    raise ValueError(f'{policy} would train nothing of the head: the model has no block named {_HEAD}')
+  return frozenset([_HEAD])
+
+
+def _check_named(model: model_lib.Model) -> None:
+  """Raises `ValueError` for a variable of which no policy of blocks would know where it lies."""
+  for variable in model.variables:
+    if variable.block not in (_EMBEDDING, _HEAD) and not variable.block.startswith(_BLOCK):
+      raise ValueError(
+        f'{variable.name} lies in no block that a policy knows: begin names with {_EMBEDDING}/, {_BLOCK}0/ ... or {_HEAD}/'
+      )
 
 
 def _probability(model: model_lib.Model, fraction: float) -> float:

@@ -143,7 +143,7 @@ def test_a_folder_with_a_spiece_model_is_albert(albert: sentencepieces.AlbertPie
 @pytest.mark.parametrize(
   ('files', 'said'),
   [
-    ({}, 'holds no vocab.txt and no spiece.model: give'),
+    ({}, 'holds no vocab.txt, spiece.model or tokenizer.json: give'),
     ({'vocab.txt': b'the\n'}, 'in .*, the vocabulary lacks'),
     ({'spiece.model': b'junk'}, 'in .*no SentencePiece model'),
     ({'vocab.txt': _VOCABULARY, 'tokenizer_config.json': b'{'}, 'tokenizer_config.json.* is not a JSON object'),

@@ -59,6 +59,22 @@ def test_a_vocabulary_with_windows_lines_is_the_same():
   ]
 
 
+@pytest.mark.parametrize('newline', ['\n', '\r\n'])
+@pytest.mark.parametrize('mark', ['', '\ufeff'])
+@pytest.mark.parametrize('ending', ['', '\n', '\n\n', '\n\n\n'])
+def test_marks_and_endings_of_files_are_no_pieces(newline: str, mark: str, ending: str):
+  content = (mark + '\n'.join([*_PIECES, 'last']) + ending).replace('\n', newline).encode()
+  found = wordpiece.WordPiece(content, cased=False)
+  assert found.vocabulary_size == len(_PIECES) + 1
+  assert found.encode(['the last'], 4).tolist() == [[2, 5, len(_PIECES), 3]]
+  assert found.serialized == b'wordpiece uncased\n' + content  # The bytes name prepared data.
+
+
+def test_an_empty_line_between_pieces_counts():
+  found = wordpiece.WordPiece(_VOCABULARY.replace(b'the\n', b'\nthe\n'), cased=False)
+  assert found.encode(['the'], 3).tolist() == [[2, 6, 3]]  # One more than without.
+
+
 @given(st.lists(st.text(st.characters()), max_size=5), st.integers(3, 9))
 def test_encodes_any_text(uncased: wordpiece.WordPiece, texts: list[str], length: int):
   rows = uncased.encode(texts, length)

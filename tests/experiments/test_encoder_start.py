@@ -1,12 +1,15 @@
 """What an encoder that was saved may start, and what is left of it in the Hugging Face layout."""
 
+import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from data import docstrings
+from data import errors
 from data import source as source_lib
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
@@ -18,7 +21,9 @@ from models import catalog
 from models import checkpoint
 from models import hugging_face
 from models import model as model_lib
+from tests import tokenizer_files
 
+_GOLDEN = pathlib.Path(__file__).parents[2] / 'tests/models/golden/bert_classifier'
 _SIZES = dict(width=16, mlp_width=24, num_layers=2, num_heads=2, max_length=12)
 _CLASSES = ('cat', 'dog', 'none')
 _LORA = 'lora(rank=2, alpha=6)'
@@ -150,6 +155,91 @@ def test_adapters_have_no_place_in_the_layout(tmp_path):
   _save(tmp_path / 'run', _encoder(), 'adapter(width=2)')
   with pytest.raises(launch.UsageError, match='and the layout has no place for them'):
     pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+
+
+def _stored_elsewhere(folder: pathlib.Path, kind: str) -> text_encoders.TextEncoder:
+  """Leaves the golden BERT with a tokenizer.json, and padding at the row where that has it."""
+  shutil.copytree(_GOLDEN, folder)
+  (folder / 'tokenizer.json').write_text(tokenizer_files.KINDS[kind](40))
+  tokenizer = text_encoders.tokenizer_of(folder)
+  arrays, metadata = checkpoint.load_arrays(folder / 'model.safetensors')
+  name = 'bert.embeddings.word_embeddings.weight'
+  order = np.arange(40)
+  order[[0, tokenizer.padding_row]] = tokenizer.padding_row, 0
+  checkpoint.save_arrays(folder / 'model.safetensors', arrays | {name: arrays[name][order]}, metadata)
+  config = json.loads((folder / 'config.json').read_text())
+  (folder / 'config.json').write_text(json.dumps(config | dict(pad_token_id=tokenizer.padding_row)))
+  return tokenizer
+
+
+@pytest.mark.parametrize(('kind', 'padding'), [('WordPiece', 0), ('Unigram', 1)])
+def test_a_tokenizer_json_starts_a_run_and_is_exported_with_it(kind, padding, tmp_path):
+  tokenizer = _stored_elsewhere(tmp_path / 'folder', kind)
+  assert tokenizer.padding_row == padding
+  start, expected = _load(tmp_path / 'folder'), hugging_face.load(_GOLDEN).weights
+  for name, value in expected.items():
+    np.testing.assert_array_equal(start.weights[name], value, name)
+  assert start.tokenizer.serialized == tokenizer.serialized
+  source = source_lib.LabelledSource('x', 'x', list, _CLASSES, sequence_length=8)
+  (tmp_path / 'run').mkdir()
+  checkpoint.save(tmp_path / 'run', start.weights, start.description(source, 'all', 'alike'), 1)
+  (tmp_path / 'run' / 'config.json').write_text('{"settings": {}}')
+  for _ in range(2):  # The second finds what the first has left.
+    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  exported, original = hugging_face.load(tmp_path / 'exported'), hugging_face.load(tmp_path / 'folder')
+  assert exported.padding_row == padding
+  for name, value in original.weights.items():
+    np.testing.assert_array_equal(exported.weights[name], value, name)
+  assert exported.tokenizer_files.keys() == {'tokenizer.json', 'tokenizer_config.json'}
+  again = _load(tmp_path / 'exported')
+  assert again.tokenizer.serialized == tokenizer.serialized
+  np.testing.assert_array_equal(again.weights['embedding/table'], expected['embedding/table'])
+
+
+def test_padding_that_the_configuration_and_the_vocabulary_place_apart_is_refused(tmp_path):
+  _stored_elsewhere(tmp_path / 'folder', 'Unigram')
+  config = json.loads((tmp_path / 'folder' / 'config.json').read_text())
+  (tmp_path / 'folder' / 'config.json').write_text(json.dumps(config | dict(pad_token_id=0)))
+  assert _load(tmp_path / 'folder').tokenizer.padding_row == 1  # Zero is what transformers writes by itself.
+  (tmp_path / 'folder' / 'config.json').write_text(json.dumps(config | dict(pad_token_id=2)))
+  with pytest.raises(launch.UsageError, match=r'pad_token_id is 2 in its config\.json and 1 in its vocabulary'):
+    _load(tmp_path / 'folder')
+
+
+_SHORT = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'word']
+
+
+@pytest.mark.parametrize(
+  ('files', 'said'),
+  [
+    ({'vocab.txt': '\n'.join([*_SHORT, *map(str, range(36))])}, 'its vocabulary has 41 pieces and its table 40 rows'),
+    ({'tokenizer.json': tokenizer_files.word_piece(45)}, 'its vocabulary has 45 pieces and its table 40 rows'),
+    ({'tokenizer.json': '{"model": {"type": "WordLevel", "vocab": {}}}'}, "holds a model of type 'WordLevel': only"),
+    ({'tokenizer.json': '{"model": '}, 'tokenizer.json is truncated or no JSON object with a model'),
+    ({}, 'holds no vocab.txt, spiece.model or tokenizer.json: give the folder of a whole model'),
+    ({'config.json': '{"vocab_size": 40}'}, 'model_type is missing, and architectures does not tell: add one of bert'),
+    ({'model.safetensors': None, 'pytorch_model.bin': 'x'}, 'pytorch_model.bin is not read; save the model as'),
+    ({'model.safetensors': 'truncated'}, 'is truncated or no safetensors file'),
+    ({'model.safetensors': '\x7f' * 4096}, 'is truncated or no safetensors file'),
+  ],
+  ids=lambda value: ' '.join(value) if isinstance(value, dict) else '',
+)
+def test_unsound_folders_are_refused_in_one_line(files, said, tmp_path):
+  shutil.copytree(_GOLDEN, tmp_path / 'folder')
+  for name, content in files.items():
+    (tmp_path / 'folder' / name).unlink(missing_ok=True)
+    if content is not None:
+      (tmp_path / 'folder' / name).write_text(content)
+  with pytest.raises((launch.UsageError, errors.DataError)) as caught:  # One line and exit code 2 in any binary.
+    _load(tmp_path / 'folder')
+  (line,) = str(caught.value).splitlines()
+  assert said in line
+
+
+def test_a_file_of_weights_is_no_folder(tmp_path):
+  (tmp_path / 'model.bin').write_bytes(b'x')
+  with pytest.raises(launch.UsageError, match=r'model\.bin is a file: name the folder of a whole model'):
+    _load(tmp_path / 'model.bin')
 
 
 def test_a_broken_configuration_is_named(tmp_path):

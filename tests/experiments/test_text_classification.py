@@ -17,8 +17,10 @@ from experiments import launch
 from experiments import metrics
 from experiments import pretrained
 from models import bert
+from models import checkpoint
 from models import hugging_face
 from tests import binaries
+from tests import tokenizer_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _GOLDEN = _ROOT / 'tests' / 'models' / 'golden'
@@ -112,6 +114,50 @@ def test_bad_input_is_one_line(flags, message, folder, tmp_path):
   assert process.returncode == 2, process.stderr
   assert message in process.stderr and 'Traceback' not in process.stderr
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'message'),
+  [
+    ('tokenizer.json', b'{"model": {"type": "WordLevel"}}', "holds a model of type 'WordLevel': only WordPiece"),
+    ('model.safetensors', b'\xff' * 100, 'is truncated or no safetensors file'),
+  ],
+)
+def test_an_unsound_folder_is_one_line(name, content, message, folder, tmp_path):
+  shutil.copytree(folder / 'bert', tmp_path / 'bert')
+  (tmp_path / 'bert' / 'vocab.txt').unlink()
+  (tmp_path / 'bert' / name).write_bytes(content)
+  process = _command(folder, tmp_path / 'run', pretrained=tmp_path / 'bert')
+  assert process.returncode == 2, process.stderr
+  assert message in process.stderr and len(process.stderr.splitlines()) == 1
+  assert [path.name for path in tmp_path.iterdir()] == ['bert']
+
+
+def test_a_run_starts_from_a_tokenizer_json_and_bfloat16(folder, tmp_path):
+  shutil.copytree(folder / 'bert', tmp_path / 'bert')
+  (tmp_path / 'bert' / 'vocab.txt').unlink()
+  (tmp_path / 'bert' / 'tokenizer.json').write_text(tokenizer_files.unigram(40))
+  config = json.loads((tmp_path / 'bert' / 'config.json').read_text())
+  del config['model_type']  # Its architectures say what it is.
+  (tmp_path / 'bert' / 'config.json').write_text(json.dumps(config))
+  arrays, metadata = checkpoint.load_arrays(tmp_path / 'bert' / 'model.safetensors')
+  header, content = {'__metadata__': metadata}, b''
+  for name, value in arrays.items():
+    brief = (value.view(np.uint32) >> 16).astype('<u2').tobytes()
+    header[name] = {'dtype': 'BF16', 'shape': value.shape, 'data_offsets': [len(content), len(content) + len(brief)]}
+    content += brief
+  described = json.dumps(header).encode()
+  (tmp_path / 'bert' / 'model.safetensors').write_bytes(len(described).to_bytes(8, 'little') + described + content)
+  process = _command(folder, tmp_path / 'run', pretrained=tmp_path / 'bert', rounds=1)
+  assert process.returncode == 0, process.stderr
+  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  exported = text_encoders.tokenizer_of(tmp_path / 'exported')
+  assert exported.serialized == text_encoders.tokenizer_of(tmp_path / 'bert').serialized
+  assert exported.serialized == checkpoint.load(tmp_path / 'run').description.tokenizer
+  again = _command(folder, tmp_path / 'again', pretrained=tmp_path / 'exported', rounds=0)
+  assert again.returncode == 0, again.stderr
+  accuracies = [json.loads((tmp_path / run / 'summary.json').read_text())['eval/accuracy'] for run in ('run', 'again')]
+  assert accuracies[0] == accuracies[1]
 
 
 def _load(folder: pathlib.Path, **options) -> encoder_start.EncoderStart:

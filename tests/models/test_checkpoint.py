@@ -89,9 +89,11 @@ def test_a_file_of_something_else_is_refused(folder, content):
 @pytest.mark.parametrize(
   ('value', 'said'),
   [
-    (np.array([1.0, np.nan], np.float32), 'head/bias is not finite float32'),
-    (np.array([1.0, -np.inf], np.float32), 'head/bias is not finite float32'),
-    (np.array([1.0], np.float16), 'head/bias is not finite float32'),
+    (np.array([1.0, np.nan], np.float32), 'head/bias holds NaN or infinity: make it again or name'),
+    (np.array([1.0, -np.inf], np.float32), 'head/bias holds NaN or infinity'),
+    (np.array([1.0, np.inf], np.float16), 'head/bias holds NaN or infinity'),
+    (np.array([1.0], np.float64), 'head/bias is of type float64, not float32, float16 or bfloat16'),
+    (np.array([1]), 'head/bias is of type int64'),
   ],
 )
 def test_weights_that_are_no_weights_are_refused(folder, value, said):

@@ -38,6 +38,7 @@ def _assert_same(read, expected):
   assert read.encoder == expected.encoder
   assert (read.vocabulary_size, read.labels) == (expected.vocabulary_size, expected.labels)
   assert read.tokenizer_files == expected.tokenizer_files
+  assert read.padding_row == expected.padding_row
   assert read.weights.keys() == expected.weights.keys()
   for name, value in expected.weights.items():
     np.testing.assert_array_equal(read.weights[name], value, name)
@@ -110,7 +111,7 @@ def test_a_pre_trained_pooler_is_kept_beside_the_language_model():
 @pytest.mark.parametrize('folder', _CLASSIFIERS + _PRE_TRAINED)
 def test_what_is_written_reads_the_same(folder, tmp_path):
   files = {'vocab.txt': b'[PAD]\nword\n', 'spiece.model': bytes(range(256))}
-  written = dataclasses.replace(hugging_face.load(_GOLDEN / folder), tokenizer_files=files)
+  written = dataclasses.replace(hugging_face.load(_GOLDEN / folder), tokenizer_files=files, padding_row=7)
   hugging_face.save(tmp_path, written)
   _assert_same(hugging_face.load(tmp_path), written)
 
@@ -185,8 +186,9 @@ def test_names_of_two_classes_are_given_where_the_configuration_has_none(tmp_pat
       lambda arrays: arrays | {_BIAS: np.zeros([17], np.float32)},
       re.escape(f'{_BIAS} has the shape [17] and config.json means [16]'),
     ),
-    (lambda arrays: arrays | {_BIAS: arrays[_BIAS].astype(np.float16)}, f'{_BIAS} is not finite float32'),
-    (lambda arrays: arrays | {_BIAS: np.full([16], np.nan, np.float32)}, f'{_BIAS} is not finite float32'),
+    (lambda arrays: arrays | {_BIAS: arrays[_BIAS].astype(np.float64)}, f'{_BIAS} is of type float64, not float32'),
+    (lambda arrays: arrays | {_BIAS: np.full([16], np.nan, np.float32)}, f'{_BIAS} holds NaN or infinity'),
+    (lambda arrays: arrays | {_BIAS: np.full([16], -np.inf, np.float16)}, f'{_BIAS} holds NaN or infinity'),
     (lambda arrays: arrays | {_BIAS.removeprefix('bert.'): arrays[_BIAS]}, 'layer.1.output.dense.bias is there twice'),
   ],
 )
@@ -203,7 +205,9 @@ def test_other_weights_are_refused_by_name(change, named, tmp_path):
     ('distilbert_classifier', dict(activation=['gelu']), 'activation is'),
     ('bert_classifier', dict(position_embedding_type='relative_key'), "position_embedding_type is 'relative_key'"),
     ('bert_classifier', dict(layer_norm_eps=1e-5), 'layer_norm_eps is 1e-05'),
-    ('bert_classifier', dict(pad_token_id=1), 'pad_token_id is 1'),
+    ('bert_classifier', dict(pad_token_id=40), 'pad_token_id is 40: it must be an id of the vocabulary'),
+    ('bert_classifier', dict(pad_token_id=-1), 'pad_token_id is -1'),
+    ('bert_classifier', dict(pad_token_id='[PAD]'), "pad_token_id is '[PAD]'"),
     ('albert_classifier', dict(num_hidden_groups=2), 'num_hidden_groups is 2'),
     ('bert_classifier', dict(hidden_size=0), 'hidden_size is 0'),
     ('bert_classifier', dict(num_attention_heads=3), 'num_heads=3 must divide width=16'),

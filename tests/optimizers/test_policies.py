@@ -188,6 +188,43 @@ class RefusalsTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, f'{name} would train nothing'):
         getattr(policies, name)().choose(model, _seeds())
 
+  @parameterized.named_parameters(
+    ('suffix', policies.suffix(1), 'suffix would train nothing of the head: the model has no block named head'),
+    ('layerwise', policies.layerwise(1), 'layerwise would train nothing of the head'),
+    ('lora', policies.lora(1), 'lora would train nothing of the head'),
+    ('adapter', policies.adapter(1, on='kernel'), 'adapter would train nothing of the head'),
+    ('head', policies.head(), 'head would train nothing of the head: the model has no block named head'),
+  )
+  def test_a_model_without_a_head(self, policy, message):
+    variables = tuple(model_lib.Variable(name, (2, 2), model_lib.zeros) for name in ('embedding/a', 'block_0/kernel'))
+    model = policy.adapt(model_lib.Model(variables, lambda weights, x, seed: x))
+    with self.assertRaisesRegex(ValueError, message):
+      policy.choose(model, _seeds())
+
+  @parameterized.named_parameters(
+    ('suffix', policies.suffix(1)),
+    ('layerwise', policies.layerwise(1)),
+    ('lora', policies.lora(1)),
+    ('adapter', policies.adapter(1, on='kernel')),
+    ('head', policies.head()),
+    ('frozen', policies.frozen(blocks=1)),
+  )
+  def test_a_model_with_other_blocks(self, policy):
+    names = ('embedding/a', 'block_0/kernel', 'lstm/kernel', 'head/kernel')
+    variables = tuple(model_lib.Variable(name, (2, 2), model_lib.zeros) for name in names)
+    model = policy.adapt(model_lib.Model(variables, lambda weights, x, seed: x))
+    with self.assertRaisesRegex(
+      ValueError, 'lstm/kernel lies in no block that a policy knows: begin names with embedding/'
+    ):
+      policy.choose(model, _seeds())
+
+  @parameterized.named_parameters(('suffix', policies.suffix(1)), ('frozen', policies.frozen(blocks=1)))
+  def test_a_model_without_blocks(self, policy):
+    variables = tuple(model_lib.Variable(name, (2, 2), model_lib.zeros) for name in ('embedding/a', 'head/kernel'))
+    model = model_lib.Model(variables, lambda weights, x, seed: x)
+    with self.assertRaisesRegex(ValueError, 'blocks=1, but the model has no block named block_0: train head or all'):
+      policy.choose(model, _seeds())
+
   def test_width_without_units(self):
     variables = (model_lib.Variable('block_0/kernel', (2, 2), model_lib.zeros),)
     model = model_lib.Model(variables, lambda weights, x, seed: x)

@@ -4,14 +4,14 @@
     scale = ||y||_2**2 / <y, centroids[level]>;  decode = R**-1 (scale * centroids[level])
 
 The centroids are those of Lloyd and Max for the standard normal, which z resembles. A share bits - floor(bits) of the
-rotated values, evenly spaced, has 2**(floor(bits) + 1) of them and the others have 2**floor(bits), as in the authors'
+rotated values, the first ones, has 2**(floor(bits) + 1) of them and the others have 2**floor(bits), as in the authors'
 code, which draws that share; below one bit, a share `bits` of the values is drawn as by `randk.py` first and gets one bit
 each. Each client draws its own positions and R, from one word. Where we differ: R (see `drive.py`) and scale are per
 block; boundaries between levels are rounded to 1/1024. With this scale <decode, x> = ||x||**2. Biased like `drive.py`, but
 for less with every bit.
 
-All levels are numbers of floor(bits) bits: first one for each rotated value, of the finer ones without their lowest bit,
-then these lowest bits, floor(bits) of them in a number, the first one lowest.
+All levels are numbers of floor(bits) bits: those of the finer values without their lowest bit, those of the others, and
+the lowest bits that are left, floor(bits) of them in a number, the first one lowest.
 """
 
 import math
@@ -53,8 +53,9 @@ class Eden(stage.Stage):
 
   def form(self, form: stage.Form) -> stage.Form:
     """Returns a level for each value, or drawn value, for the padding of the rotation, and for the lowest bits."""
-    padded = hadamard.padded_size(self._num_drawn(form))
-    return stage.Form(stage.Kind.LEVELS, padded + math.ceil(self._num_fine(padded) / self._bits), 2**self._bits)
+    size = self._num_drawn(form)
+    num_lowest = math.ceil(self._num_fine(size) / self._bits)
+    return stage.Form(stage.Kind.LEVELS, hadamard.padded_size(size) + num_lowest, 2**self._bits)
 
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
@@ -66,48 +67,55 @@ class Eden(stage.Stage):
       x = randk.sample(x, size, form.size, _positions_seed(seed))
     unit, peaks = hadamard.unit_peaks(hadamard.rotate(x, size, seed), size)
     squares = hadamard.reduce_blocks(tf.reduce_sum, tf.square(unit), size)
-    levels = self._levels(hadamard.scale_blocks(unit, _to_cells(squares, size), size), hadamard.padded_size(size))
-    values = self._values(levels, hadamard.padded_size(size))
-    products = hadamard.reduce_blocks(tf.reduce_sum, unit * values, size)
+    levels = self._levels(hadamard.scale_blocks(unit, _to_cells(squares, size), size), size)
+    products = hadamard.reduce_blocks(tf.reduce_sum, unit * self._values(levels, size), size)
     return levels, (peaks * tf.math.divide_no_nan(squares, products), word)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the scaled centroids rotated back; see `Stage.decode`."""
     scales, word = side
     size, seed = self._num_drawn(form), own_seed.from_word(word, shared_seed)
-    y = hadamard.scale_blocks(self._values(x, hadamard.padded_size(size)), scales, size)
+    y = hadamard.scale_blocks(self._values(x, size), scales, size)
     x = hadamard.unrotate(y, size, seed)
     return randk.scatter(x, size, form.size, _positions_seed(seed)) if size < form.size else x
 
   def _num_drawn(self, form: stage.Form) -> int:
     return randk.num_kept(self._drawn_share, form.size)
 
-  def _num_fine(self, padded: int) -> int:
-    return round(self._fine_share * padded)
+  def _fine_runs(self, size: int) -> list[tuple[int, int]]:
+    """Returns the numbers of finer and of other values, in turn: of all blocks of one length, those of the first rows."""
+    lengths = [block * count for block, count in hadamard.blocks(size)]
+    return [(fine := round(self._fine_share * length), length - fine) for length in lengths]
 
-  def _levels(self, cells: tf.Tensor, padded: int) -> tf.Tensor:
-    """Returns the levels of z, [padded], times the number of cells per unit."""
-    coarse, count = self._coarse.levels(cells), self._num_fine(padded)
-    if not count:
-      return coarse
-    places = _evenly_spaced(count, padded)
-    fine = self._fine.levels(tf.gather(cells, places))
-    coarse = tf.tensor_scatter_nd_update(coarse, places[:, tf.newaxis], tf.bitwise.right_shift(fine, 1))
-    lowest = tf.pad(tf.bitwise.bitwise_and(fine, 1), [[0, -count % self._bits]])
-    lowest = tf.bitwise.left_shift(tf.reshape(lowest, [-1, self._bits]), tf.range(self._bits))
-    return tf.concat([coarse, tf.reduce_sum(lowest, axis=1)], axis=0)
+  def _num_fine(self, size: int) -> int:
+    return sum(fine for fine, _ in self._fine_runs(size))
 
-  def _values(self, levels: tf.Tensor, padded: int) -> tf.Tensor:
-    """Returns the centroids of what `_levels` made of [padded]; the length of `levels` may be unknown to the graph."""
-    coarse, count = levels[:padded], self._num_fine(padded)
-    values = self._coarse.values(coarse)
-    if not count:
-      return values
+  def _levels(self, cells: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns the levels of z times the number of cells per unit."""
+    num_fine = self._num_fine(size)
+    if not num_fine:
+      return self._coarse.levels(cells)
+    runs = tf.split(cells, [length for pair in self._fine_runs(size) for length in pair])
+    fine = self._fine.levels(tf.concat(runs[0::2], axis=0))
+    coarse = self._coarse.levels(tf.concat(runs[1::2], axis=0))
+    lowest = tf.reshape(tf.pad(tf.bitwise.bitwise_and(fine, 1), [[0, -num_fine % self._bits]]), [-1, self._bits])
+    lowest = tf.reduce_sum(tf.bitwise.left_shift(lowest, tf.range(self._bits)), axis=1)
+    return tf.concat([tf.bitwise.right_shift(fine, 1), coarse, lowest], axis=0)
+
+  def _values(self, levels: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns the centroids of what `_levels` made of z; the length of `levels` may be unknown to the graph."""
+    num_fine, padded = self._num_fine(size), hadamard.padded_size(size)
+    if not num_fine:
+      return self._coarse.values(levels)
     lowest = tf.bitwise.right_shift(levels[padded:, tf.newaxis], tf.range(self._bits))
-    lowest = tf.reshape(tf.bitwise.bitwise_and(lowest, 1), [-1])[:count]
-    places = _evenly_spaced(count, padded)
-    fine = self._fine.values(2 * tf.gather(coarse, places) + lowest)
-    return tf.tensor_scatter_nd_update(values, places[:, tf.newaxis], fine)
+    lowest = tf.reshape(tf.bitwise.bitwise_and(lowest, 1), [-1])[:num_fine]
+    fine = self._fine.values(2 * levels[:num_fine] + lowest)
+    coarse = self._coarse.values(levels[num_fine:padded])
+    runs, fine_start, start = [], 0, 0
+    for fine_length, length in self._fine_runs(size):
+      runs += [fine[fine_start : fine_start + fine_length], coarse[start : start + length]]
+      fine_start, start = fine_start + fine_length, start + length
+    return tf.concat(runs, axis=0)
 
 
 class _Quantizer:
@@ -149,10 +157,6 @@ def _to_cells(squares: tf.Tensor, size: int) -> tf.Tensor:
   """Returns, for each block, the factor that makes its mean square that of one unit, in cells."""
   lengths = np.repeat(*np.array(hadamard.blocks(size), np.int64).reshape(-1, 2).T).astype(np.float32)
   return _CELLS_PER_UNIT * tf.sqrt(tf.math.divide_no_nan(lengths, squares))
-
-
-def _evenly_spaced(count: int, size: int) -> tf.Tensor:
-  return tf.cast(tf.range(count, dtype=tf.int64) * size // count, tf.int32)
 
 
 def _positions_seed(seed: tf.Tensor) -> tf.Tensor:

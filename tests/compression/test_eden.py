@@ -96,13 +96,13 @@ class EdenTest(parameterized.TestCase):
     np.testing.assert_allclose(decoded, hadamard.unrotate(tf.constant(y), 200, seed), atol=1e-5)
 
   def test_finer_levels_by_hand(self):
-    # 2.5 bits, 4 values: the first and third of them have 8 levels, of which the low bits follow, two in a number.
+    # 2.5 bits, 4 values: the first two have 8 levels, of which the low bits come last, two in a number.
     form, zero = stage.Form(stage.Kind.FLOATS, 4), tf.zeros([1], tf.int32)
     scales = tf.constant([2.0])
-    decoded = eden.Eden(2.5).decode(tf.constant([3, 0, 1, 2, 0 + 2]), (scales, zero), form, _SHARED)
+    decoded = eden.Eden(2.5).decode(tf.constant([3, 1, 0, 2, 0 + 2]), (scales, zero), form, _SHARED)
     rotated = hadamard.rotate(decoded, 4, own_seed.from_word(zero, _SHARED))
-    # Levels 6 and 3 of 8, 0 and 2 of 4; see the centroids above.
-    np.testing.assert_allclose(rotated, 2 * np.array([1.344, -1.510, -0.2451, 0.4528]), atol=2e-3)
+    # Levels 2 * 3 + 0 and 2 * 1 + 1 of 8, 0 and 2 of 4; see the centroids above.
+    np.testing.assert_allclose(rotated, 2 * np.array([1.344, -0.2451, -1.510, 0.4528]), atol=2e-3)
 
   @parameterized.parameters(
     # D / (1 - D), D the distortion of the best quantizer of a standard normal (Max, table I).

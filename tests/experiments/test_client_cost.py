@@ -1,12 +1,16 @@
 """What a client pays: bytes by hand arithmetic, costs in the order they must have, and the binary as a user runs it."""
 
 import csv
+import math
 import pathlib
 
 import pytest
+import tensorflow as tf
 
 from experiments import client_round
+from experiments import codec_specs
 from experiments import spec
+from models import catalog as models_catalog
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -67,6 +71,19 @@ def test_a_sub_model_holds_slices():
   assert traffic.upload_bytes == held + 36 * 8 + _BITMAP + _WEIGHT  # A byte a value, and 36 ranges of 8 bytes.
   assert traffic.trained_fraction == pytest.approx(held / _ALL)
   assert one.step_cost(traffic).weight_bytes == 4 * held
+
+
+def test_the_largest_values_travel_for_much_less_than_with_positions_of_fixed_width():
+  variables = models_catalog.LANGUAGE_MODELS['transformer']()(4000).variables
+  codec = codec_specs.build('topk(fraction=0.05)|uniform(bits=8)')
+  upload_bytes = codec.payload_bytes([tf.TensorSpec(v.shape) for v in variables], [True] * len(variables))
+  kept = [max(1, round(0.05 * v.size)) for v in variables]
+  # A byte a value, a range of 8, a bit of presence.
+  values = sum(kept) + 8 * len(kept) + -(-len(kept) // 8)
+  fixed_width = sum(math.ceil(k * (v.size - 1).bit_length() / 8) for k, v in zip(kept, variables, strict=True))
+  assert upload_bytes < 0.6 * (values + fixed_width)
+  # The entropy of what is kept in 5 % of all cases is 0.2864 bits: 5.73 for each that is kept, and a few bytes a variable.
+  assert upload_bytes == pytest.approx(values + 5.73 / 8 * sum(kept), rel=0.05)
 
 
 def test_adam_at_the_client_holds_two_moments_of_what_is_trained():

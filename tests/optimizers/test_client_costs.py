@@ -93,7 +93,16 @@ class ClientCostsTest(parameterized.TestCase):
 
 class PayloadBytesTest(parameterized.TestCase):
   @parameterized.parameters(
-    'identity', 'uniform(bits=4)', 'hadamard|uniform(bits=2)', 'concat|hadamard|uniform(bits=8)'
+    'identity',
+    'uniform(bits=4)',
+    'uniform(levels=3)',
+    'hadamard|uniform(bits=2)',
+    'concat|hadamard|uniform(bits=8)',
+    'topk(fraction=0.2)|uniform(levels=3)',
+    'concat|topk(fraction=0.05)',
+    'randk(fraction=0.3)',
+    'eden(bits=2.5)',
+    'concat|eden(bits=0.3)',
   )
   def test_are_those_of_what_is_encoded(self, text):
     codec = codec_specs.build(text, 'upload')

@@ -19,6 +19,7 @@ from experiments import pretrained
 from models import bert
 from models import hugging_face
 from tests import binaries
+from tests import heldout_file
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _GOLDEN = _ROOT / 'tests' / 'models' / 'golden'
@@ -72,6 +73,7 @@ def test_it_learns_and_counts_bytes(finished):
   summary = json.loads((finished / 'summary.json').read_text())
   assert summary['eval/accuracy'] > 0.8
   assert summary['eval/perplexity'] == ''
+  heldout_file.check(finished, examples=True)
   assert (finished / 'accuracy.png').stat().st_size > 1000
   rows = metrics.read(finished / 'metrics.csv')
   assert [row['num_clients'] for row in rows[1:]] == [3] * 6

@@ -24,6 +24,7 @@ from experiments import comparison_table
 from experiments import launch
 from experiments import markdown_table
 from experiments import output
+from experiments import paired_comparison
 from experiments import policy_comparison
 from experiments import run_comparison
 
@@ -73,20 +74,22 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _ALLOW_DIFFERENT_DATA.value:
     run_comparison.check_same_data(runs)
   groups = run_comparison.groups(runs)
+  paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
   target = _TARGET.value
-  rows = zip(groups, comparison_table.cells(groups, target), strict=True)
+  rows = zip(groups, comparison_table.cells(groups, target, paired), strict=True)
   table = markdown_table.render(
-    ['setting', *comparison_table.columns(groups[0].quality, target)],
+    ['setting', *comparison_table.columns(groups[0].quality, target, paired)],
     ([f'`{group.label}`', *cells] for group, cells in rows),
   )
+  text = '\n\n'.join([table, *(paired.notes if paired else ())])
   pictures = comparison_plots.draw(groups, output_dir)
-  (output_dir / 'comparison.md').write_text(table + '\n', encoding='utf-8')
-  page = comparison_page.render(groups, pictures, left_out, target)
+  (output_dir / 'comparison.md').write_text(text + '\n', encoding='utf-8')
+  page = comparison_page.render(groups, pictures, left_out, target, paired)
   (output_dir / 'index.html').write_text(page, encoding='utf-8')
-  print(table)
+  print(text)
   print(f'the page is {output_dir / "index.html"}')
 
 

@@ -58,5 +58,5 @@ def test_what_has_nothing_to_predict_is_left_out():
 def test_another_file_is_refused(text, tmp_path):
   assert heldout_units.read(tmp_path) is None
   (tmp_path / 'heldout.csv').write_text(text)
-  with pytest.raises(ValueError, match='heldout.csv cannot be read'):
+  with pytest.raises(ValueError, match=r'heldout\.csv cannot be read'):
     heldout_units.read(tmp_path)

@@ -166,13 +166,13 @@ def _paired(found: paired_difference.Difference, of_seeds: np.ndarray, measure: 
 
 def _explanation(reference: run_comparison.Group, units: heldout_units.HeldoutUnits) -> str:
   kind = 'examples' if units.are_examples else 'clients'
-  what = (
-    'the ratio of perplexities, less one, in per cent, the geometric mean'
+  how = (
+    'Perplexities are compared by their ratio, less one, in per cent: the geometric mean'
     if reference.quality is quality_lib.PERPLEXITY
-    else 'the difference in percentage points, the mean'
+    else 'Accuracies are compared by their difference, in percentage points: the mean'
   )
   return (
-    f'The {_REFERENCE} is the first setting, {reference.label}. Against it stands {what} over the seeds that both have, '
+    f'The {_REFERENCE} is the first setting, {reference.label}. {how} over the seeds that both have, '
     f'± the standard deviation between them. The interval and the two-sided p-value come from a paired bootstrap: '
     f'{paired_difference.NUM_RESAMPLES:,} resamples of the {len(units.names):,} held-out {kind} that judged both. They '
     f'tell how the difference depends on these {kind}, and nothing of other seeds; p-values are not corrected for how '

@@ -72,7 +72,7 @@ def test_perplexities_by_their_ratio_over_the_seeds_that_both_have(tmp_path):
   assert rows[0][6:9] == ['reference', '', '']
   assert rows[1][6:9] == ['+3.05 ± 1.46', '+3.05 to +3.05', '< 0.001']
   (note,) = found.notes
-  assert note.startswith('The reference is the first setting, a. Against it stands the ratio of perplexities')
+  assert note.startswith('The reference is the first setting, a. Perplexities are compared by their ratio')
   assert '10,000 resamples of the 80 held-out clients that judged both' in note
   assert 'nothing of other seeds' in note
 

@@ -11,8 +11,13 @@ from models import task as task_lib
 from optimizers import evaluation
 
 
+def has_units(task: task_lib.Task) -> bool:
+  """Whether a task judges clients or examples one by one: not if it compares the examples of a batch with each other."""
+  return task.is_language_model or task.measure_each is not None
+
+
 class HeldoutScores:
-  """Scores weights of one task on clients; the graph is built once."""
+  """Scores weights of one task, which `has_units`, on clients; the graph is built once."""
 
   def __init__(self, task: task_lib.Task, clients: tff.simulation.datasets.ClientData):
     self._of_examples = task.measure_each is not None

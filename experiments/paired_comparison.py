@@ -125,7 +125,9 @@ def _read(run: run_comparison.Run) -> heldout_units.HeldoutUnits:
   except ValueError as error:
     raise launch.UsageError(f'{error}; delete it or leave {run.folder} out of --runs') from error
   if units is None:
-    raise _NotPaired(f'{run.folder} has no {heldout_units.FILE}, as it was made by an older version')
+    raise _NotPaired(
+      f'{run.folder} has no {heldout_units.FILE}: an older version made it, or examples were judged by comparison'
+    )
   units = units.with_predictions()
   if len(units.names) < 2:
     raise _NotPaired(f'{run.folder} was judged by a single client, which says nothing of others')
@@ -174,7 +176,7 @@ def _explanation(reference: run_comparison.Group, units: heldout_units.HeldoutUn
   return (
     f'The {_REFERENCE} is the first setting, {reference.label}. {how} over the seeds that both have, '
     f'± the standard deviation between them. The interval and the two-sided p-value come from a paired bootstrap: '
-    f'{paired_difference.NUM_RESAMPLES:,} resamples of the {len(units.names):,} held-out {kind} that judged both. They '
+    f'{paired_difference.NUM_RESAMPLES:,} resamples of the {len(units.names):,} held-out {kind} that judged them. They '
     f'tell how the difference depends on these {kind}, and nothing of other seeds; p-values are not corrected for how '
     'many settings are compared.'
   )

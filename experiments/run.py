@@ -156,7 +156,7 @@ class _Run:
     )
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
-    self._score = heldout_scores.HeldoutScores(task, population.evaluation)
+    self._score = heldout_scores.HeldoutScores(task, population.evaluation) if heldout_scores.has_units(task) else None
     self._evaluation_ids = population.evaluation_ids(config.eval_clients, config.seed)
     self._draw = draw(population, config)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
@@ -264,7 +264,9 @@ class _Run:
     self._saved_round = round_number
 
   def _write_heldout(self, state: Any) -> None:
-    """Writes how the last model did on each unit of the held-out clients that the last evaluation used."""
+    """Writes how the last model did on each unit of the held-out clients that the last evaluation used, if it has units."""
+    if self._score is None:
+      return
     weights = state.global_model_weights.trainable
     units = self._on_clients(lambda ids: self._score(weights, ids), self._evaluation_ids)
     with records.saving(self._config.output_dir):

@@ -36,15 +36,15 @@ def _self_supervised(objective):
   return lambda: self_supervised_task.build(objective(width=4, outputs=4), _VIT, _IMAGE)
 
 
-# By name a task, and whether its units are examples.
+# By name a task, and whether its units are examples; None for a task that compares examples with each other.
 _TASKS = {
   'language': (_language, False),
   'masked': (lambda: masked_language_task.build(_BERT, _VOCABULARY, _LENGTH, 1, [2, 3]), False),
   'classification': (lambda: classification_task.build(_BERT.classifier(_VOCABULARY, 3), _LENGTH), True),
   'image': (lambda: image_task.build(_VIT.classifier(_IMAGE, 3), _IMAGE), True),
-  'simclr': (_self_supervised(simclr.simclr), False),
-  'simsiam': (_self_supervised(simsiam.simsiam), False),
-  'byol': (_self_supervised(byol.byol), False),
+  'simclr': (_self_supervised(simclr.simclr), None),
+  'simsiam': (_self_supervised(simsiam.simsiam), None),
+  'byol': (_self_supervised(byol.byol), None),
 }
 
 
@@ -59,8 +59,14 @@ def _clients(task):
   return tff.simulation.datasets.TestClientData(clients), clients
 
 
-@pytest.mark.usefixtures('worker')
 @pytest.mark.parametrize('name', _TASKS)
+def test_a_task_that_compares_examples_has_no_units(name):
+  build, of_examples = _TASKS[name]
+  assert heldout_scores.has_units(build()) == (of_examples is not None)
+
+
+@pytest.mark.usefixtures('worker')
+@pytest.mark.parametrize('name', [name for name, (_, of_examples) in _TASKS.items() if of_examples is not None])
 def test_units_add_up_to_the_federated_evaluation(name):
   build, of_examples = _TASKS[name]
   task = build()

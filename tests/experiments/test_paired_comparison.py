@@ -73,7 +73,7 @@ def test_perplexities_by_their_ratio_over_the_seeds_that_both_have(tmp_path):
   assert rows[1][6:9] == ['+3.05 ± 1.46', '+3.05 to +3.05', '< 0.001']
   (note,) = found.notes
   assert note.startswith('The reference is the first setting, a. Perplexities are compared by their ratio')
-  assert '10,000 resamples of the 80 held-out clients that judged both' in note
+  assert '10,000 resamples of the 80 held-out clients that judged them' in note
   assert 'nothing of other seeds' in note
 
 
@@ -113,7 +113,7 @@ def test_accuracies_by_their_difference_over_examples(of_probe, tmp_path):
   assert difference.low == pytest.approx(5.2, abs=0.5) and difference.high == pytest.approx(14.8, abs=0.5)
   name = 'probe accuracy' if of_probe else 'accuracy'
   assert f'{name} against reference, points' in comparison_table.columns(groups[0].quality, paired=found)
-  assert 'the 400 held-out examples that judged both' in found.notes[0]
+  assert 'the 400 held-out examples that judged them' in found.notes[0]
 
 
 def _truncated(folder):
@@ -144,7 +144,7 @@ def _without_losses(folder):
 _FEWER = _TOKENS[:10]
 _OTHER_TOKENS = np.where(_TOKENS == 50.0, 51.0, _TOKENS)
 _CASES = {
-  'no file': (_clients(0.1), {}, _without_file, r'b has no heldout.csv, as it was made by an older version'),
+  'no file': (_clients(0.1), {}, _without_file, r'b has no heldout.csv: an older version made it, or examples'),
   'unfinished': (_clients(0.1), {}, _truncated, 'b is unfinished'),
   'diverged': (_clients(0.1), dict(changes={'eval/perplexity': math.inf}), _left_alone, 'b has diverged'),
   'other clients': (_clients(0.1, _FEWER), {}, _left_alone, 'a were judged by different clients or examples'),
@@ -177,7 +177,9 @@ def test_without_the_file_of_the_reference_nothing_is_paired(tmp_path):
   _write(tmp_path / 'b', _clients(0.1), upload='b')
   groups, found = _compare(tmp_path)
   assert found.paired == [None, None]
-  assert found.notes == [f'Not paired: {tmp_path}/a has no heldout.csv, as it was made by an older version.']
+  assert found.notes == [
+    f'Not paired: {tmp_path}/a has no heldout.csv: an older version made it, or examples were judged by comparison.'
+  ]
   assert [row[6:9] for row in comparison_table.cells(groups, paired=found)] == [['reference', '', ''], [''] * 3]
 
 

@@ -8,9 +8,11 @@ and how much of a model must a client train?
     python -m experiments.compare --what=policies --runs=runs/partial --output_dir=runs/comparison
 
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
-index.html (one file with everything in it), comparison.md, and two to five pictures. The other two compare runs below one folder
-that differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and
-a picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
+index.html (one file with everything in it), comparison.md, and two to five pictures. It tells by how much
+each setting differs from the first, with an interval and a p-value over the held-out clients or examples that judged them. The
+other two compare runs below one folder that differ in --upload (codecs), or --model, --trainable and --download (policies), and
+--seed only, and leave a table and a picture; `--run` is a finished run whose model trains once more on one client, and every
+codec encodes that update.
 """
 
 import pathlib
@@ -24,6 +26,7 @@ from experiments import comparison_table
 from experiments import launch
 from experiments import markdown_table
 from experiments import output
+from experiments import paired_comparison
 from experiments import policy_comparison
 from experiments import run_comparison
 from experiments import run_folders
@@ -74,20 +77,22 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _ALLOW_DIFFERENT_DATA.value:
     run_comparison.check_same_data(runs)
   groups = run_comparison.groups(runs)
+  paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
   target = _TARGET.value
-  rows = zip(groups, comparison_table.cells(groups, target), strict=True)
+  rows = zip(groups, comparison_table.cells(groups, target, paired), strict=True)
   table = markdown_table.render(
-    ['setting', *comparison_table.columns(groups[0].quality, target)],
+    ['setting', *comparison_table.columns(groups[0].quality, target, paired)],
     ([f'`{group.label}`', *cells] for group, cells in rows),
   )
+  text = '\n\n'.join([table, *(paired.notes if paired else ())])
   pictures = comparison_plots.draw(groups, output_dir)
-  (output_dir / 'comparison.md').write_text(table + '\n', encoding='utf-8')
-  page = comparison_page.render(groups, pictures, left_out, target)
+  (output_dir / 'comparison.md').write_text(text + '\n', encoding='utf-8')
+  page = comparison_page.render(groups, pictures, left_out, target, paired)
   (output_dir / 'index.html').write_text(page, encoding='utf-8')
-  print(table)
+  print(text)
   print(f'the page is {output_dir / "index.html"}')
 
 

@@ -9,6 +9,7 @@ import re
 
 from experiments import command_line
 from experiments import comparison_table
+from experiments import paired_comparison
 from experiments import run_comparison
 
 _STYLE = """
@@ -51,6 +52,7 @@ def render(
   pictures: Mapping[str, pathlib.Path],
   left_out: Sequence[str] = (),
   target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
 ) -> str:
   """Renders the page.
 
@@ -59,6 +61,7 @@ def render(
     pictures: PNG files by title, which the page then holds.
     left_out: Sentences on runs that are not compared.
     target: See `comparison_table.columns`.
+    paired: See there; its notes follow the table.
 
   Returns:
     HTML; every text that comes from runs is escaped.
@@ -72,7 +75,8 @@ def render(
     'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is as good '
     'in the mean with as little upload. “Upload reduced” is against the first row.</p>',
     *(f'<p>{_text(sentence)}</p>' for sentence in [*left_out, *_warnings(groups)]),
-    _table(groups, target),
+    _table(groups, target, paired),
+    *(f'<p>{_text(sentence)}</p>' for sentence in (paired.notes if paired else ())),
     '<h2>Pictures</h2>\n<p>Lines are means and bands reach from the lowest to the highest seed; so do bars.</p>',
     '<div class="pictures">' + '\n'.join(_picture(name, path) for name, path in pictures.items()) + '</div>',
     '<h2>To repeat a run</h2>',
@@ -102,12 +106,14 @@ def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
   return found
 
 
-def _table(groups: Sequence[run_comparison.Group], target: float | None) -> str:
-  columns = comparison_table.columns(groups[0].quality, target)
+def _table(
+  groups: Sequence[run_comparison.Group], target: float | None, paired: paired_comparison.Comparison | None
+) -> str:
+  columns = comparison_table.columns(groups[0].quality, target, paired)
   header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
   front = run_comparison.pareto_front(groups)
   rows = []
-  for index, (group, cells) in enumerate(zip(groups, comparison_table.cells(groups, target), strict=True)):
+  for index, (group, cells) in enumerate(zip(groups, comparison_table.cells(groups, target, paired), strict=True)):
     named = zip(columns, cells, strict=True)
     row = ''.join(f'<td data-name="{_text(name)}">{_text(cell)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''

@@ -3,29 +3,45 @@
 from collections.abc import Sequence
 import math
 
+from experiments import paired_comparison
 from experiments import quality
 from experiments import run_comparison
 
 
-def columns(measure: quality.Quality, target: float | None = None) -> list[str]:
+def columns(
+  measure: quality.Quality, target: float | None = None, paired: paired_comparison.Comparison | None = None
+) -> list[str]:
   """Returns the names of the columns beside the label.
 
   Args:
     measure: What the runs are judged by.
     target: A quality, for the columns that tell when it was reached first.
+    paired: The groups against the first one, for the columns that tell of it.
   """
   return [
     'seeds', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
+    *([] if paired is None else paired_comparison.columns(measure)),
     'MB up per client-round', 'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
     *([] if target is None else [f'rounds to {target:g}', f'MB up to {target:g}']),
   ]  # fmt: skip
 
 
-def cells(found: Sequence[run_comparison.Group], target: float | None = None) -> list[list[str]]:
+def cells(
+  found: Sequence[run_comparison.Group],
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+) -> list[list[str]]:
   """Returns the cells of `columns` for each group; what was not measured is empty."""
   front, reference = run_comparison.pareto_front(found), found[0].spread(run_comparison.upload_bytes).mean
+  against = [[]] * len(found) if paired is None else paired_comparison.cells(paired)
   return [
-    [*_reached(group), *_sent(group, reference), 'yes' if index in front else '', *_until(group, target)]
+    [
+      *_reached(group),
+      *against[index],
+      *_sent(group, reference),
+      'yes' if index in front else '',
+      *_until(group, target),
+    ]
     for index, group in enumerate(found)
   ]
 

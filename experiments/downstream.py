@@ -13,6 +13,7 @@ from data import progress
 from experiments import central_training
 from experiments import few_labels
 from experiments import finetuning
+from experiments import heldout_units
 from experiments import linear_probe
 from experiments import run
 from experiments import self_supervised_domains
@@ -41,7 +42,7 @@ def accuracies(
   num_examples: int,
   finetune_steps: int,
 ) -> dict[str, float]:
-  """Probes an encoder, and fine-tunes it.
+  """Probes an encoder, which leaves `heldout.csv` in the folder of its training, and fine-tunes it.
 
   Args:
     lesson: What it has learned, and from what.
@@ -59,7 +60,9 @@ def accuracies(
   """
   examples = central_training.Examples(lesson.labelled('train'), lesson.labelled(eval_split))
   examples = few_labels.of(examples, num_examples, config.seed)
-  return _probe(lesson, learned, examples, config.seed) | finetuning.accuracies(
+  probed, units = _probe(lesson, learned, examples, config.seed)
+  heldout_units.write(units, config.output_dir)
+  return probed | finetuning.accuracies(
     lesson.classification(), examples, learned, lesson.describe_classifier(), config, finetune_steps
   )
 
@@ -71,8 +74,11 @@ def rows(summary: Mapping[str, float]) -> list[list[str]]:
 
 def _probe(
   lesson: self_supervised_domains.Lesson, learned: checkpoint.Checkpoint, examples: central_training.Examples, seed: int
-) -> dict[str, float]:
-  """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder."""
+) -> tuple[dict[str, float], heldout_units.HeldoutUnits]:
+  """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder.
+
+  The units are held-out examples, with the features that were learned.
+  """
   model = lesson.build_task(lesson.encoder.num_layers).model
   random = model.by_name(model.initial_weights(seed))
   training, heldout = ((split[lesson.input_name], split['label']) for split in examples)
@@ -80,6 +86,8 @@ def _probe(
     found = {}
     for name, weights in (('probe/accuracy', learned.weights), ('probe/accuracy_random', random)):
       held = {variable: tf.constant(value) for variable, value in weights.items()}
-      found[name] = linear_probe.accuracy(functools.partial(lesson.features, held), training, heldout)
+      found[name] = linear_probe.correct(functools.partial(lesson.features, held), training, heldout)
       report(1)
-  return found | lesson.baselines(training, heldout)
+  measured = {name: float(correct.mean()) for name, correct in found.items()}
+  units = heldout_units.of_examples(found['probe/accuracy'])
+  return measured | lesson.baselines(training, heldout), units

@@ -14,23 +14,26 @@ _MAX_ITERATIONS = 1000
 Labelled = tuple[np.ndarray, np.ndarray]
 
 
-def accuracy(encode: Callable[[tf.Tensor], tf.Tensor], training: Labelled, heldout: Labelled) -> float:
-  """Returns the accuracy on held-out examples of logistic regression on the features of the training examples.
+def correct(encode: Callable[[tf.Tensor], tf.Tensor], training: Labelled, heldout: Labelled) -> np.ndarray:
+  """Returns which held-out examples logistic regression on the features of the training examples classifies rightly.
 
   Args:
     encode: From a batch of examples to their features, float32 [batch, width], in a graph.
     training: Examples, int32 [n, ...], and their labels, int32 [n].
     heldout: Likewise.
+
+  Returns:
+    bool [n] of the held-out examples, whose mean is the accuracy.
   """
   classifier = pipeline.make_pipeline(
     preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=_MAX_ITERATIONS)
   )
   classifier.fit(features(encode, training[0]), training[1])
-  return float(classifier.score(features(encode, heldout[0]), heldout[1]))
+  return classifier.predict(features(encode, heldout[0])) == heldout[1]
 
 
 def features(encode: Callable[[tf.Tensor], tf.Tensor], examples: np.ndarray) -> np.ndarray:
-  """Returns the features, float32 [n, width], of examples, int32 [n, ...]; see `accuracy`."""
+  """Returns the features, float32 [n, width], of examples, int32 [n, ...]; see `correct`."""
   of_batch = tf.function(
     encode, autograph=False, input_signature=[tf.TensorSpec([None, *examples.shape[1:]], tf.int32)]
   )

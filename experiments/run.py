@@ -17,6 +17,8 @@ import tensorflow_federated as tff
 from data import errors
 from experiments import attempts
 from experiments import checkpoints
+from experiments import heldout_scores
+from experiments import heldout_units
 from experiments import launch
 from experiments import metrics
 from experiments import output
@@ -158,6 +160,7 @@ class _Run:
     )
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
+    self._score = heldout_scores.HeldoutScores(task, population.evaluation) if heldout_scores.has_units(task) else None
     self._evaluation_ids = population.evaluation_ids(config.eval_clients)
     self._draw = draw(population, config)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
@@ -194,6 +197,7 @@ class _Run:
     finally:
       progress.close()
     summary = output.finite(self._summary(time.monotonic() - started))
+    self._write_heldout(state)
     output.write_json(self._config.output_dir / 'summary.json', summary)
     records.report_divergence(summary)
     return summary
@@ -277,6 +281,15 @@ class _Run:
         checkpoint_lib.save_arrays(folder / checkpoint_lib.MODEL_FILE, by_name, {})
       await self._checkpoints.save(state, round_number)
     self._saved_round = round_number
+
+  def _write_heldout(self, state: Any) -> None:
+    """Writes how the last model did on each unit of the held-out clients that the last evaluation used, if it has units."""
+    if self._score is None:
+      return
+    weights = state.global_model_weights.trainable
+    units = self._on_clients(lambda ids: self._score(weights, ids), self._evaluation_ids)
+    with records.saving(self._config.output_dir):
+      heldout_units.write(units, self._config.output_dir)
 
   def _summary(self, seconds: float) -> dict[str, Any]:
     return {

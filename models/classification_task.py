@@ -29,24 +29,26 @@ def build(model: model_lib.Model, sequence_length: int) -> task_lib.Task:
     ),
     inputs=lambda batch: batch['tokens'],
     measure=lambda logits, batch: class_measures(logits, batch['label']),
+    measure_each=lambda logits, batch: measures_of_each(logits, batch['label']),
     is_language_model=False,
     reindex=language_task.reindexed,
   )
 
 
 def class_measures(logits: tf.Tensor, labels: tf.Tensor) -> task_lib.Measures:
-  """Sums cross-entropy (nats), right predictions and count over texts.
+  """Sums `measures_of_each` over texts."""
+  return tf.nest.map_structure(tf.reduce_sum, measures_of_each(logits, labels))
+
+
+def measures_of_each(logits: tf.Tensor, labels: tf.Tensor) -> task_lib.Measures:
+  """Returns cross-entropy (nats), whether the prediction is right, and 1, of each text.
 
   Args:
     logits: float32 [batch, classes].
     labels: int32 [batch].
 
   Returns:
-    `Measures`.
+    `Measures`, but for float32 [batch] in place of scalars.
   """
   losses, correct = cross_entropy.of_targets(logits, labels)
-  return collections.OrderedDict(
-    loss_sum=tf.reduce_sum(losses),
-    correct_sum=tf.reduce_sum(correct),
-    weight_sum=tf.cast(tf.size(labels), tf.float32),
-  )
+  return collections.OrderedDict(loss_sum=losses, correct_sum=correct, weight_sum=tf.ones_like(losses))

@@ -29,6 +29,7 @@ def build(model: model_lib.Model, image_shape: Sequence[int]) -> task_lib.Task:
     ),
     inputs=lambda batch: scaled(batch['image']),
     measure=lambda logits, batch: classification_task.class_measures(logits, batch['label']),
+    measure_each=lambda logits, batch: classification_task.measures_of_each(logits, batch['label']),
     is_language_model=False,
   )
 

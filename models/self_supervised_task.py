@@ -114,7 +114,7 @@ def build(objective: Objective, encoder: image_encoder.FeatureExtractor, image_s
     )
 
   task = image_task.build(objective.model(encoder, image_shape), image_shape)
-  return dataclasses.replace(task, measure=measure, target_momentum=objective.target_momentum)
+  return dataclasses.replace(task, measure=measure, measure_each=None, target_momentum=objective.target_momentum)
 
 
 def mlp_variables(name: str, inputs: int, width: int, outputs: int) -> list[model_lib.Variable]:

@@ -30,6 +30,8 @@ class Task:
     target_momentum: For a task that compares the model with a target, the same model with an exponential moving average
       of the weights: what of the average stays in each local step, in [0, 1). None for a task without.
     precision: In which products of weights are formed while they are trained: see `models.precision`.
+    measure_each: As `measure`, of each example on its own: float32 [batch] in place of scalars. None for a task whose
+      examples are not judged one by one: parts of a client's text, or what is compared with the rest of its batch.
   """
 
   model: model_lib.Model
@@ -40,6 +42,7 @@ class Task:
   reindex: Callable[[Batch, tf.Tensor], Batch] | None = None
   target_momentum: float | None = None
   precision: str = 'float32'
+  measure_each: Callable[[tf.Tensor, Batch], Measures] | None = None
 
   def evaluate(
     self,

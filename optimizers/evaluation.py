@@ -3,6 +3,10 @@
 TFF's `build_fed_eval` would embed a copy of the initial weights in its graph and compute the loss twice.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -32,3 +36,31 @@ def build_evaluation(task: task_lib.Task) -> tff.Computation:
     return tff.federated_sum(tff.federated_map(score, (tff.federated_broadcast(weights), examples)))
 
   return evaluate
+
+
+def build_scores(
+  task: task_lib.Task, examples_of: Callable[[tf.Tensor], tf.data.Dataset]
+) -> Callable[[Sequence[tf.Tensor], tf.Tensor], tf.Tensor]:
+  """Builds `(weights, id of a client) -> scores`, which runs in this process: who scored what, before it is added up.
+
+  Args:
+    task: How a client is judged.
+    examples_of: From an id, a string, to the client's examples, unbatched; in a graph.
+
+  Returns:
+    A function to float32 [n, 3]: loss_sum, correct_sum and weight_sum of each example if `task.measure_each` knows them,
+    else of each batch. They add up to what `build_evaluation` adds up.
+  """
+  judged = dataclasses.replace(task, measure=task.measure_each or task.measure)
+
+  @tf.function(autograph=False)
+  def scores(weights, client_id):
+    def append(rows, batch):
+      measured = judged.evaluate(weights, batch)
+      columns = [tf.reshape(measured[name], [-1]) for name in task_lib.zero_measures()]
+      return tf.concat([rows, tf.stack(columns, axis=1)], axis=0)
+
+    batches = local_batches.plain(examples_of(client_id).batch(_BATCH_SIZE))
+    return batches.reduce(tf.zeros([0, 3]), append)
+
+  return scores

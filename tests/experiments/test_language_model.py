@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from experiments import metrics
+from tests import heldout_file
 from tests import language_model_runs as runs
 
 
@@ -26,6 +27,7 @@ def test_leaves_what_is_promised(finished):
     'run.flags',
     'metrics.csv',
     'summary.json',
+    'heldout.csv',
     'perplexity.png',
     'worker.log',
     'model.safetensors',
@@ -58,6 +60,10 @@ def test_metrics_have_the_columns_and_bytes_by_hand(finished):
   assert rows[1]['upload_bytes_per_client_max'] == num_parameters + 56 + 1 + 4
   assert rows[1]['download_bytes'] == 5 * num_parameters * 4
   assert rows[4]['upload_bytes_total'] == sum(row['upload_bytes'] for row in rows[1:])
+
+
+def test_heldout_clients_add_up_to_the_last_evaluation(finished):
+  heldout_file.check(finished[0], examples=False)
 
 
 def test_shows_progress_a_table_and_nothing_of_the_worker(finished):

@@ -11,6 +11,7 @@ from experiments import metrics
 from experiments import stage_metrics
 from models import checkpoint
 from tests import binaries
+from tests import heldout_file
 from tests import language_model_runs as runs
 
 _BLOCK = 4 * (8 * 8 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8  # 600 numbers: attention, MLP and two norms.
@@ -68,6 +69,8 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     kept = not name.startswith('head/')
     assert (value == last[name]).all() == kept, name
   summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  heldout_file.check_probe(tmp_path / 'run')
+  assert not (tmp_path / 'run' / 'stage_02' / 'heldout.csv').exists()  # Its loss compares examples.
   assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
   assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
   assert 0 <= summary['finetune/accuracy_random'] <= 1 and f'| {summary["finetune/accuracy"]:.3f} |' in done.stdout

@@ -8,6 +8,7 @@ import pytest
 from experiments import metrics
 from models import checkpoint
 from tests import binaries
+from tests import heldout_file
 
 _MODEL = 'width=8, mlp_width=16, num_layers=2, num_heads=2, max_length=12'
 _BLOCK = 4 * (8 * 8 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8  # 600 numbers: attention, MLP and two norms.
@@ -77,6 +78,8 @@ def test_blocks_learn_hidden_tokens_and_start_a_classifier(authors, vocabulary, 
   assert rows[1]['eval/perplexity'] < rows[0]['eval/perplexity'] < 1.1 * num_rows
   summary = json.loads((folder / 'summary.json').read_text())
   assert summary['probe/accuracy'] > 0.9 and 0 <= summary['probe/accuracy_random'] <= 1
+  heldout_file.check_probe(folder)
+  heldout_file.check(folder / 'stage_02', examples=False)
   assert f'| {summary["probe/accuracy_tf_idf"]:.3f} |' in done.stdout  # Words of their own.
 
   scored = binaries.run(

@@ -16,6 +16,7 @@ import tensorflow_federated as tff
 from compression import codec
 from compression import uniform
 from compression import update_codec
+from data import cache
 from data import federated_text
 from data import partitions
 from data import prepare
@@ -32,6 +33,7 @@ from models import task as task_lib
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
+from tests import heldout_file
 
 
 @contextlib.contextmanager
@@ -149,6 +151,8 @@ def test_clients_that_an_evaluation_skips_are_counted(text, tmp_path):
   config = run.Config(tmp_path / 'run', rounds=0, clients_per_round=1)
   _run(text, config, evaluation=evaluation, judges=None)
   assert _rows(config, 'skipped_clients') == [[1]]
+  heldout_file.check(tmp_path / 'run', examples=False)
+  assert len(heldout_file.read(tmp_path / 'run')) == len(evaluation.client_ids) - 1
 
 
 def _files(folder: pathlib.Path) -> dict[str, bytes]:
@@ -249,3 +253,26 @@ def test_a_stop_promises_what_was_saved(asked, way_on, text, tmp_path):
   with pytest.raises(launch.Stopped) as stop:
     _run(text, config)
   assert stop.value.way_on == way_on
+
+
+def test_units_are_those_of_the_last_model_however_often_a_run_is_continued(text, tmp_path, monkeypatch):
+  config = run.Config(tmp_path / 'run', rounds=1, clients_per_round=2)
+  publish = cache.publish
+
+  def publish_all_but_units(unfinished, final):
+    if final.name == 'heldout.csv':
+      raise OSError('no space left')
+    publish(unfinished, final)
+
+  population = dict(evaluation=text.clients('train'), judges=None)
+  with monkeypatch.context() as patched:
+    patched.setattr(cache, 'publish', publish_all_but_units)
+    with pytest.raises(launch.RunEnded, match='no space left'):
+      _run(text, config, **population)
+  assert not list((tmp_path / 'run').glob('heldout*')) and not (tmp_path / 'run' / 'summary.json').exists()
+  _run(text, config, **population)
+  heldout_file.check(tmp_path / 'run', examples=False)
+  first = heldout_file.read(tmp_path / 'run')
+  _run(text, dataclasses.replace(config, rounds=2), **population)
+  heldout_file.check(tmp_path / 'run', examples=False)
+  assert heldout_file.read(tmp_path / 'run') != first

@@ -171,9 +171,8 @@ def _lesson(encoder, folder, **digits_arguments):
 
 
 def _accuracy(lesson, weights):
-  return linear_probe.accuracy(
-    functools.partial(lesson.features, weights), lesson.arrays('train'), lesson.arrays('heldout')
-  )
+  encode = functools.partial(lesson.features, weights)
+  return linear_probe.correct(encode, lesson.arrays('train'), lesson.arrays('heldout')).mean()
 
 
 def test_a_probe_separates_what_features_separate(tmp_path):

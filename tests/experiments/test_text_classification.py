@@ -20,6 +20,7 @@ from models import bert
 from models import checkpoint
 from models import hugging_face
 from tests import binaries
+from tests import heldout_file
 from tests import tokenizer_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -74,6 +75,7 @@ def test_it_learns_and_counts_bytes(finished):
   summary = json.loads((finished / 'summary.json').read_text())
   assert summary['eval/accuracy'] > 0.8
   assert summary['eval/perplexity'] == ''
+  heldout_file.check(finished, examples=True)
   assert (finished / 'accuracy.png').stat().st_size > 1000
   rows = metrics.read(finished / 'metrics.csv')
   assert [row['num_clients'] for row in rows[1:]] == [3] * 6

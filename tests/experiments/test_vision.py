@@ -32,6 +32,7 @@ from models import image_task
 from models import vit
 from optimizers import client_costs
 from optimizers import fed_opt
+from tests import heldout_file
 from tests import language_model_runs as runs
 
 _MODEL = 'vit(width=16, mlp_width=16, num_layers={depth}, num_heads=2, patch_size=2)'
@@ -94,6 +95,7 @@ def test_each_device_learns_new_classes_within_its_limits(recipes, environment, 
   rows = metrics.read(tmp_path / 'run' / 'metrics.csv')
   assert 13_800 < rows[-1]['upload_bytes_per_client_max'] < 14_500
   assert rows[-1]['eval/loss'] < rows[0]['eval/loss'] and rows[-1]['eval/perplexity'] == metrics.NOT_MEASURED
+  heldout_file.check(tmp_path / 'run', examples=True)
   plan = (tmp_path / 'run' / 'plan.md').read_text()
   assert 'suffix(blocks=1)' in plan and 'suffix(blocks=2)' in plan
   before, after = re.search(r'\| tier 1 \| \d+ \| ([.\d]+) \| ([.\d]+) \|', plan).groups()

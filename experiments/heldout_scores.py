@@ -1,0 +1,49 @@
+"""How a model does on each unit of held-out clients, found in this process: a worker would only send sums."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from experiments import heldout_units
+from models import task as task_lib
+from optimizers import evaluation
+
+
+def has_units(task: task_lib.Task) -> bool:
+  """Whether a task judges clients or examples one by one: not if it compares the examples of a batch with each other."""
+  return task.is_language_model or task.measure_each is not None
+
+
+class HeldoutScores:
+  """Scores weights of one task, which `has_units`, on clients; the graph is built once."""
+
+  def __init__(self, task: task_lib.Task, clients: tff.simulation.datasets.ClientData):
+    self._of_examples = task.measure_each is not None
+    self._scores = evaluation.build_scores(task, clients.serializable_dataset_fn)
+
+  def __call__(
+    self, weights: Sequence[tf.Tensor | np.ndarray], client_ids: Sequence[str]
+  ) -> heldout_units.HeldoutUnits:
+    """Returns the units of some clients, in their order.
+
+    Args:
+      weights: In the order of the task's model.
+      client_ids: At least one.
+
+    Raises:
+      tf.errors.OpError: If a client's examples cannot be read.
+    """
+    weights = tuple(tf.convert_to_tensor(weight) for weight in weights)
+    names, parts = [], []
+    for client_id in client_ids:
+      scores = self._scores(weights, tf.constant(client_id)).numpy().astype(np.float64)
+      if self._of_examples:
+        names += [(client_id, str(number)) for number in range(len(scores))]
+        parts.append(scores)
+      else:
+        names.append((client_id, ''))
+        parts.append(scores.sum(axis=0, keepdims=True))
+    loss_sum, num_correct, num_predicted = np.concatenate(parts).T
+    return heldout_units.HeldoutUnits(names, num_predicted, loss_sum, num_correct)

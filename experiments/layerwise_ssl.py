@@ -152,11 +152,10 @@ def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) -> dict[str, Any]:
   """Returns what decides the result besides the flags; raises `UsageError` for a plan that could not be followed."""
-  config, num_stages, num_clients = plan.config, len(plan.stages), len(plan.population.training_ids)
+  config, num_stages = plan.config, len(plan.stages)
   if config.rounds % num_stages:
     raise launch.UsageError(f'--rounds={config.rounds} must be a multiple of the {num_stages} stages')
-  if config.clients_per_round > num_clients:
-    raise launch.UsageError(f'--clients_per_round={config.clients_per_round}, but only {num_clients} clients train')
+  plan.population.clients_per_round(config.clients_per_round)
   if examples.num_classes < 2:
     raise launch.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
   try:

@@ -11,6 +11,7 @@ import pathlib
 import tensorflow_federated as tff
 
 from data import prepared_examples
+from experiments import launch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Population:
   def training_ids(self) -> list[str]:
     """The sorted ids of the clients that may be drawn."""
     return sorted(self.train.client_ids if self.participants is None else self.participants)
+
+  def clients_per_round(self, wanted: int) -> int:
+    """Returns how many clients a round has, all of them for 0; raises `UsageError` if it wants more than there are."""
+    num_clients = len(self.training_ids)
+    if wanted > num_clients:
+      raise launch.UsageError(f'clients_per_round={wanted}, but only {num_clients} clients train: lower it')
+    return wanted or num_clients
 
   @classmethod
   def of(cls, prepared: prepared_examples.PreparedExamples, eval_split: str = 'heldout') -> 'Population':

@@ -98,12 +98,7 @@ def run(
     RunEnded: If the worker is lost again and again, too many clients' data cannot be read, or the disk is full.
     Stopped: If SIGTERM or SIGINT came. As after `RunEnded`, what was reached is saved.
   """
-  num_clients = len(population.training_ids)
-  if config.clients_per_round > num_clients:
-    raise launch.UsageError(
-      f'clients_per_round={config.clients_per_round}, but only {num_clients} clients train: lower it'
-    )
-  config = dataclasses.replace(config, clients_per_round=config.clients_per_round or num_clients)
+  config = dataclasses.replace(config, clients_per_round=population.clients_per_round(config.clients_per_round))
   facts = run_identity.facts(task, population, config.eval_clients, start) | config.facts
   if not config.settings_are_complete:
     facts |= run_identity.undeclared(task, process, population, {name: getattr(config, name) for name in _DEFINING})
@@ -125,8 +120,7 @@ def draw(population: population_lib.Population, config: Config) -> Callable[[int
   """Returns who takes part in a round: from its number to ids."""
   seed = config.seed if config.draw_seed is None else config.draw_seed
   sample = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=seed)
-  num_clients = config.clients_per_round or len(population.training_ids)
-  return lambda round_number: sample(round_number, num_clients)
+  return lambda round_number: sample(round_number, population.clients_per_round(config.clients_per_round))
 
 
 class _Run:

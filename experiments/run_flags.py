@@ -135,9 +135,7 @@ _ROUNDS_PER_EVAL = flags.DEFINE_integer(
   'rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1
 )
 _ROUNDS_PER_CHECKPOINT = flags.DEFINE_integer('rounds_per_checkpoint', 10, 'Rounds between checkpoints.', lower_bound=1)
-_EVAL_CLIENTS = flags.DEFINE_integer(
-  'eval_clients', 100, 'Clients that evaluations use, the same ones for every seed; 0 for all of them.', lower_bound=0
-)
+_EVAL_CLIENTS = flags.DEFINE_integer('eval_clients', 100, 'Clients that evaluate, for any seed; 0: all.', lower_bound=0)
 _EVAL_SPLIT = flags.DEFINE_enum(
   'eval_split',
   'heldout',

@@ -221,14 +221,6 @@ _ROWS = (
     fixed_size=False,
   ),
   Row(
-    'uniform(levels=3)|elias_gamma',
-    lambda: (uniform.Uniform(levels=3), elias_gamma.EliasGamma()),
-    (160 + 8 + 4) + (2 + 8 + 4),  # 160 and 2 are measured, they depend on the values.
-    unbiased=True,
-    error_bound=_steps(2),
-    fixed_size=False,
-  ),
-  Row(
     'uniform(levels=3)|rans',
     lambda: (uniform.Uniform(levels=3), rans.Rans()),
     (139 + 8) + (1 + 2 + 8),  # 139 is measured, it depends on the values.

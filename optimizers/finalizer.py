@@ -85,11 +85,7 @@ def build_finalizer(
     states, round_number = (state, None) if schedule.is_constant else (state['states'], state['round_number'])
     next_ = functools.partial(_next, optimizer, schedule, round_number)
     apply = tf.function(functools.partial(_apply, next_, trainable), autograph=False)
-    flags = update['units'] if units else ()
-    masks = {
-      index: slices.spread(of_units, each, specs[index].shape)
-      for (index, each), of_units in zip(sorted(units.items()), flags, strict=True)
-    }
+    masks = _masks(update['units'], units, specs) if units else {}
     states, trained_weights = apply(states, weights.trainable, update['delta'], update['trained'], masks)
     next_state = states if schedule.is_constant else _with_round(round_number + 1, states)
     return next_state, tff.learning.models.ModelWeights(trained_weights, weights.non_trainable)
@@ -118,6 +114,16 @@ def _initial_state(
   optimizer: tff.learning.optimizers.Optimizer, spec: tf.TensorSpec, units: model_lib.Units | None
 ) -> Any:
   return optimizer.initialize(spec) if units is None else optimizer_slots.by_unit(optimizer, spec, units)
+
+
+def _masks(
+  trained_units: Sequence[tf.Tensor], units: Mapping[int, model_lib.Units], specs: Sequence[tf.TensorSpec]
+) -> dict[int, tf.Tensor]:
+  """Returns, by index of the variable, which of its elements are of units that were trained, as of `slices.spread`."""
+  return {
+    index: slices.spread(of_units, units[index], specs[index].shape)
+    for index, of_units in zip(sorted(units), trained_units, strict=True)
+  }
 
 
 def _apply(

@@ -85,7 +85,7 @@ def build_finalizer(
     states, round_number = (state, None) if schedule.is_constant else (state['states'], state['round_number'])
     next_ = functools.partial(_next, optimizer, schedule, round_number)
     apply = tf.function(functools.partial(_apply, next_, trainable), autograph=False)
-    masks = _masks(units, update['units'], specs) if units else {}
+    masks = _masks(update['units'], units, specs) if units else {}
     states, trained_weights = apply(states, weights.trainable, update['delta'], update['trained'], masks)
     next_state = states if schedule.is_constant else _with_round(round_number + 1, states)
     return next_state, tff.learning.models.ModelWeights(trained_weights, weights.non_trainable)
@@ -110,20 +110,20 @@ def _with_round(round_number: tf.Tensor, states: Any) -> collections.OrderedDict
   return collections.OrderedDict(round_number=round_number, states=states)
 
 
-def _masks(
-  units: Mapping[int, model_lib.Units], flags: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]
-) -> dict[int, tf.Tensor]:
-  """Returns for each variable with units, by index, which of its elements are of a unit that was trained."""
-  return {
-    index: slices.spread(of_units, each, specs[index].shape)
-    for (index, each), of_units in zip(sorted(units.items()), flags, strict=True)
-  }
-
-
 def _initial_state(
   optimizer: tff.learning.optimizers.Optimizer, spec: tf.TensorSpec, units: model_lib.Units | None
 ) -> Any:
   return optimizer.initialize(spec) if units is None else optimizer_slots.by_unit(optimizer, spec, units)
+
+
+def _masks(
+  trained_units: Sequence[tf.Tensor], units: Mapping[int, model_lib.Units], specs: Sequence[tf.TensorSpec]
+) -> dict[int, tf.Tensor]:
+  """Returns, by index of the variable, which of its elements are of units that were trained, as of `slices.spread`."""
+  return {
+    index: slices.spread(of_units, units[index], specs[index].shape)
+    for index, of_units in zip(sorted(units), trained_units, strict=True)
+  }
 
 
 def _apply(

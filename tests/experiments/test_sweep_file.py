@@ -20,6 +20,7 @@ from experiments import spec
 from experiments import stages
 from experiments import sweep_file
 from models import catalog as models_catalog
+from optimizers import selection
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SHIPPED = sorted((_ROOT / 'experiments' / 'sweeps').glob('*.toml'))
@@ -131,6 +132,13 @@ _TRAINABLE = {
 }
 
 
+def _build_download(text):
+  if text.startswith('select('):
+    spec.build(text, {'select': selection.Selection}, 'download')
+  else:
+    codec_specs.build_download(text)
+
+
 @pytest.mark.parametrize('path', _SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_build_and_say_what_to_expect(path):
   sweep = sweep_file.read(path)
@@ -144,11 +152,12 @@ def test_shipped_sweeps_build_and_say_what_to_expect(path):
     ('trainable', build_trainable),
     ('devices', device_limits.build),
     ('upload', codec_specs.build),
-    ('download', codec_specs.build),
+    ('download', _build_download),
     ('objective', lambda text: spec.build(text, models_catalog.OBJECTIVES, 'objective')),
     ('stages', lambda text: spec.build(text, stages.STAGES, 'stages')),
   ):
-    for text in {cell.flags[what] for cell in sweep.cells if what in cell.flags}:
+    written = {cell.flags[what] for cell in sweep.cells if what in cell.flags}
+    for text in written.union(*(cell.candidates.get(what, ()) for cell in sweep.cells)):
       build(text)
 
 

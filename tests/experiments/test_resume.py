@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests import heldout_file
 from tests import language_model_runs as runs
 
 _ROUNDS = 12  # So many that a test which looks now and then finds a run still under way.
@@ -40,6 +41,7 @@ def reference(text, environment, tmp_path_factory):
 def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
   assert runs.repeatable(output_dir) == runs.repeatable(reference)
   assert runs.weights(output_dir) == runs.weights(reference)
+  heldout_file.check(output_dir, examples=False)
   unfinished = [path.name for path in output_dir.rglob('*') if '_temp' in path.name or path.name.endswith('.part')]
   assert not unfinished
 

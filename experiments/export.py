@@ -6,8 +6,8 @@ Question: how do I use what a federated run has learned elsewhere?
 
 Leaves model.safetensors (weights by name, and what they are), tokenizer.model (SentencePiece) and the run's config.json
 in --output_dir: a folder for --pretrained and experiments.evaluate. An encoder comes in the layout of Hugging Face, which
-the usual libraries open, for --pretrained of experiments.text_classification: config.json, model.safetensors and vocab.txt
-or spiece.model; what LoRA has learned is in its kernels. Of a run that is not finished it takes the model of the last
+the usual libraries open, for --pretrained of experiments.text_classification: config.json, model.safetensors and vocab.txt,
+spiece.model or tokenizer.json; what LoRA has learned is in its kernels. Of a run that is not finished it takes the model of the last
 checkpoint.
 """
 

@@ -45,7 +45,7 @@ class Blocks:
     self.count = len(members)
     self._model = model
     # For each variable of a block, its index in each block.
-    self._indices = [[members[f'block_{block}'][name] for block in range(self.count)] for name in shapes[0]]
+    self._indices = [[block[name] for block in members.values()] for name in shapes[0]]
 
   @property
   def variables(self) -> frozenset[int]:

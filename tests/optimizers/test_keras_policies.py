@@ -12,6 +12,7 @@ from optimizers import catalog
 from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import local_batches
+from optimizers import selection
 from tests import keras_language
 
 _EMBEDDING = {'embedding/tokens/embeddings'}
@@ -88,6 +89,19 @@ def test_two_rounds_move_what_the_policy_says(name, arguments, expected, model):
   else:
     assert moved == expected
   assert losses[1] < losses[0] < 2 * np.log(keras_language.VOCABULARY)
+
+
+@pytest.mark.parametrize(
+  ('selected', 'said'),
+  [
+    (dict(vocabulary=6), 'the model has no vocabulary of which a client could hold a part'),
+    (dict(neurons=0.5), 'the model has no neurons of which'),
+    (dict(blocks=1), 'blocks needs a model of residual blocks'),
+  ],
+)
+def test_a_part_of_its_weights_cannot_be_downloaded(selected, said, model):
+  with pytest.raises(ValueError, match=said):
+    selection.Selection(**selected).counts(model)
 
 
 def _build(devices, model):

@@ -1,6 +1,7 @@
 """Codecs with a parameter that the server may change from round to round, by votes of the clients."""
 
 import abc
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 
@@ -20,15 +21,38 @@ class AdaptiveCodec(abc.ABC):
   initial_parameter: float
   num_options: int
 
+  @property
+  @abc.abstractmethod
+  def shares_scale(self) -> bool:
+    """See `UpdateCodec.shares_scale`; a parameter that is a scale of values is one that all variables share."""
+
   @abc.abstractmethod
   def at(self, parameter: tf.Tensor) -> update_codec_lib.UpdateCodec:
     """Returns the codec for a parameter, float32 []."""
 
   @abc.abstractmethod
   def vote(
-    self, tensors: Sequence[tf.Tensor], parameter: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+    self,
+    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
+    tensors: Sequence[tf.Tensor],
+    present: tf.Tensor,
+    parameter: tf.Tensor,
+    client_seed: tf.Tensor,
+    shared_seed: tf.Tensor,
   ) -> tf.Tensor:
-    """Returns a client's choice for the next round, uint8 [1], or uint8 [0] without options."""
+    """Chooses for the next round.
+
+    Args:
+      codec_at: What `at` returns, for the variables of the update.
+      tensors: See `UpdateCodec.encode`.
+      present: See `UpdateCodec.encode`; not all False.
+      parameter: That of this round.
+      client_seed: int64[2].
+      shared_seed: int64[2].
+
+    Returns:
+      The index of an option, uint8 [1]; uint8 [0] without options.
+    """
 
   @abc.abstractmethod
   def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:
@@ -43,16 +67,27 @@ class Fixed(AdaptiveCodec):
   initial_parameter: float = 1.0
   num_options: int = 0
 
+  @property
+  def shares_scale(self) -> bool:
+    """That of the codec."""
+    return self.update_codec.shares_scale
+
   def at(self, parameter: tf.Tensor) -> update_codec_lib.UpdateCodec:
     """Returns the codec."""
     del parameter
     return self.update_codec
 
   def vote(
-    self, tensors: Sequence[tf.Tensor], parameter: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+    self,
+    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
+    tensors: Sequence[tf.Tensor],
+    present: tf.Tensor,
+    parameter: tf.Tensor,
+    client_seed: tf.Tensor,
+    shared_seed: tf.Tensor,
   ) -> tf.Tensor:
     """Has nothing to say."""
-    del tensors, parameter, client_seed, shared_seed
+    del codec_at, tensors, present, parameter, client_seed, shared_seed
     return tf.zeros([0], tf.uint8)
 
   def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ update carries the client's seed. `MeanFactory` also sends every client's weight
 """
 
 import collections
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
@@ -43,9 +44,10 @@ class CompressedSumFactory(tff.aggregators.UnweightedAggregationFactory):
       TypeError: For other value types.
     """
     structure = _spec_structure(value_type)
-    encode = _build_encode(self._codec, structure)
-    accumulation = _build_accumulation(self._codec, structure, encode.type_signature.result)
-    report = _build_report(self._codec, structure, accumulation.zero.type_signature.result)
+    codec = dataclasses.replace(self._codec, together=(0,) * len(tf.nest.flatten(structure)))
+    encode = _build_encode(codec, structure)
+    accumulation = _build_accumulation(codec, structure, encode.type_signature.result)
+    report = _build_report(codec, structure, accumulation.zero.type_signature.result)
 
     @tff.tensorflow.computation(np.int64)
     def draw_seed(round_number):

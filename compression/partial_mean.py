@@ -96,6 +96,7 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
     layouts: Sequence[slices.Layout] = (slices.WHOLE,),
     denominator: str = 'trained',
     units_per_key: Mapping[str, int] | None = None,
+    together: Sequence[int] | None = None,
   ):
     """Configures the factory.
 
@@ -107,6 +108,7 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
       denominator: `trained` or `all`, see `compression.denominators`.
       units_per_key: For each axis whose units clients choose themselves, so that keys travel and are counted, how many
         neighbouring units a key stands for.
+      together: Which variables clients train together always, see `UpdateCodec`; None if nothing is known.
 
     Raises:
       ValueError: For layouts that do not fit the variables, and for another denominator.
@@ -119,6 +121,7 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
     self._measure_distortion = measure_distortion
     self._sub_models = None if variables is None else sub_models_lib.SubModels(variables, layouts, units_per_key)
     self._denominator = denominator
+    self._together = None if together is None else tuple(together)
 
   def create(self, value_type: tff.types.Type, weight_type: tff.types.Type) -> tff.templates.AggregationProcess:
     """Creates the process for a value type made by `update_type` and a float32 weight.
@@ -164,7 +167,10 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
       sub_models = sub_models_lib.SubModels(variables)
     elif sub_models.specs != specs:
       raise ValueError(f'an update of {delta_type} is not of variables of shapes {[s.shape for s in sub_models.specs]}')
-    return _Parts(self._codec, sub_models, denominators_lib.Denominators(sub_models, self._denominator))
+    if self._together is not None and len(self._together) != len(specs):
+      raise ValueError(f'together is of {len(self._together)} variables, the update of {len(specs)}')
+    denominators = denominators_lib.Denominators(sub_models, self._denominator)
+    return _Parts(self._codec, sub_models, denominators, self._together)
 
 
 class _Parts(NamedTuple):
@@ -173,10 +179,11 @@ class _Parts(NamedTuple):
   codec: adaptive.AdaptiveCodec
   sub_models: sub_models_lib.SubModels
   denominators: denominators_lib.Denominators
+  together: tuple[int, ...] | None
 
   def update_codec(self, parameter: tf.Tensor) -> update_codec_lib.UpdateCodec:
     sizes = tuple(spec.shape.num_elements() for spec in self.sub_models.specs)
-    return dataclasses.replace(self.codec.at(parameter), sizes=sizes)
+    return dataclasses.replace(self.codec.at(parameter), sizes=sizes, together=self.together)
 
   def sum(self, parameter: tf.Tensor) -> partial_sum.PartialSum:
     return partial_sum.PartialSum(self.sub_models, self.update_codec(parameter))
@@ -235,7 +242,7 @@ def _encode_slices(
   sent = update_codec.encode(tensors, trained, client_seed, shared_seed)
   vote = tf.cond(
     tf.reduce_any(trained),
-    lambda: parts.codec.vote(tensors, parameter, client_seed, shared_seed),
+    lambda: parts.codec.vote(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed),
     lambda: tf.zeros([0], tf.uint8),
   )
   specs = parts.sub_models.specs_in(layout)

@@ -1,7 +1,7 @@
 """The weighted sum of clients' payloads, some of variables that a client holds only a part of.
 
-Where every layout holds the whole, what is added are the terms of `UpdateCodec`, decoded the rest of the way once, after
-the sum. Where some layout slices, each client's payload is decoded in full and added in its place.
+Where every layout holds the whole, what is added are the terms of `UpdateCodec`, which are decoded the rest of the way
+after the sum. Where some layout slices, each client's payload is decoded in full and added in its place.
 """
 
 import collections
@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from compression import groups as groups_lib
 from compression import presence
 from compression import slices
 from compression import sub_models as sub_models_lib
@@ -30,7 +31,7 @@ class PartialSum:
   def zero(self) -> collections.OrderedDict[str, Any]:
     """Returns the sum over no clients: terms of whole variables, and full-shaped sums of the others."""
     return collections.OrderedDict(
-      terms=tuple(tf.zeros([group.codec.term_size(group.spec)]) for group in self._groups if self._is_whole(group)),
+      terms=tuple(tf.zeros([group.term_size]) for group in self._groups if self._is_whole(group)),
       sums=tuple(tf.zeros(self._sub_models.specs[index].shape) for index in self._apart),
     )
 
@@ -54,7 +55,7 @@ class PartialSum:
     Returns:
       The sum with the client, and the units it held, as of `SubModels.held`.
     """
-    present, decoder = presence.unpack(sent.bitmap, len(self._sub_models.specs)), update_codec_lib.Decoder(shared_seed)
+    present, decoder = presence.unpack(sent.bitmap, len(self._sub_models.specs)), groups_lib.Decoder(shared_seed)
     whole = [
       (group, payload) for group, payload in zip(self._groups, sent.payloads, strict=True) if self._is_whole(group)
     ]
@@ -73,15 +74,14 @@ class PartialSum:
   def _add_slices(self, sums, sent, claim, present, weight, shared_seed, layout: slices.Layout):
     """Adds the slices of a client of one layout; returns the sums and what it held."""
     sums = dict(zip(self._apart, sums, strict=True))
-    indices, decoder = self._sub_models.claimed(layout, claim), update_codec_lib.Decoder(shared_seed)
+    indices, decoder = self._sub_models.claimed(layout, claim), groups_lib.Decoder(shared_seed)
     specs = self._sub_models.specs_in(layout)
     for group, payload in zip(self._codec.groups(specs), sent.payloads, strict=True):
       if self._is_whole(group):
         continue
 
       def add_group(group=group, payload=payload):
-        term = decoder.add(group, payload, weight, tf.zeros([group.codec.term_size(group.spec)]))
-        decoded = decoder.finish(group, term, specs)
+        decoded = decoder.split(group, weight * decoder.decode(group, payload), specs)
         return tuple(put(index, decoded[index]) for index in group.members)
 
       def put(index, part):
@@ -93,7 +93,7 @@ class PartialSum:
         )
 
       added = tf.cond(
-        update_codec_lib.any_present(group, present),
+        groups_lib.any_present(group, present),
         add_group,
         lambda group=group: tuple(sums[i] for i in group.members),
       )
@@ -102,13 +102,14 @@ class PartialSum:
 
   def finish(self, added: Mapping[str, Any], shared_seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Decodes what is left of the sum of terms; returns the weighted sum of every variable."""
-    decoder = update_codec_lib.Decoder(shared_seed)
+    decoder = groups_lib.Decoder(shared_seed)
     tensors = dict(zip(self._apart, added['sums'], strict=True))
     whole = [group for group in self._groups if self._is_whole(group)]
     for group, term in zip(whole, added['terms'], strict=True):
       tensors.update(decoder.finish(group, term, self._sub_models.specs))
-    return tuple(tensors[index] for index in range(len(self._sub_models.specs)))
+    specs = self._sub_models.specs
+    return tuple(tensors[index] if index in tensors else tf.zeros(spec.shape) for index, spec in enumerate(specs))
 
-  def _is_whole(self, group: update_codec_lib.Group) -> bool:
+  def _is_whole(self, group: groups_lib.Group) -> bool:
     """Tells whether every client holds all of every variable of a group."""
     return not set(group.members).intersection(self._sub_models.sliced)

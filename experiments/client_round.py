@@ -154,7 +154,11 @@ class ClientRound:
     )
     self._not_sent = devices.rebuilt(model, _SEED) | devices.held(model)
     self._num_parameters = plain.num_parameters
-    self._codec = _fixed_codec(setting.upload, [variable.size for variable in model.variables])
+    self._codec = dataclasses.replace(
+      _fixed_codec(setting.upload),
+      sizes=tuple(variable.size for variable in model.variables),
+      together=devices.together(model, _SEED),
+    )
 
   def build_train(self) -> Callable[[local_training.Received, tf.data.Dataset], local_training.Result]:
     """Returns the round, up to the update, as a function that is traced once."""
@@ -221,18 +225,18 @@ class ClientRound:
     return client_costs.optimizer_bytes(self.local.optimizer, self.task.model, self._known_flags())
 
   def _known_flags(self) -> list[bool | None]:
-    return client_costs.known_flags(self.local.devices.tiers[0], self.task.model, _SEED)
+    return trainable.known_flags(self.local.devices.tiers[0], self.task.model, _SEED)
 
   def _encoded_bytes(self, result: local_training.Result, round_seed: tf.Tensor) -> tf.Tensor:
     sent = self._codec.encode(list(result.delta), result.trained, result.client_seed, round_seed)
     return tf.add_n([*update_codec.num_bytes(sent), codec_lib.num_bytes(result.weight)])
 
 
-def _fixed_codec(text: str, sizes: list[int]) -> update_codec.UpdateCodec:
+def _fixed_codec(text: str) -> update_codec.UpdateCodec:
   codec = codec_specs.build(text, 'upload')
   if not isinstance(codec, update_codec.UpdateCodec):
     raise spec.SpecError(f'upload {text!r} follows the votes of clients over rounds; here there is one: choose another')
-  return dataclasses.replace(codec, sizes=tuple(sizes))
+  return codec
 
 
 def _client_optimizer(algorithm: str) -> local_optimizer.LocalOptimizer:

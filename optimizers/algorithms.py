@@ -114,13 +114,15 @@ class Algorithm:
     )
     units = {index: model.variables[index].units for index in slices.sliced(model.variables, layouts)}
     server_step = self._build_finalizer(weights_type, ever, units)
+    copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
     aggregation = partial_mean.PartialMeanFactory(
       communication.upload,
       communication.measure_distortion,
-      variables=model.variables * (2 if self.client_optimizer.is_shared else 1),
+      variables=model.variables * copies,
       layouts=layouts if sliced_axes else (slices.WHOLE,),
       denominator=devices.denominator,
       units_per_key={axis: unit_keys.units_per_key(model, axis) for axis in sliced_axes} if selection else None,
+      together=devices.together(model, seed, selection is not None and selection.blocks is not None) * copies,
     )
     if sources:
       download = slice_download.SliceDownload(local, selection, sources, distributor)
@@ -147,8 +149,11 @@ class Algorithm:
         'mime_lite shares the optimizer state of whole variables: clients cannot hold a part of them; use another '
         'algorithm, or neither select nor width'
       )
-    if isinstance(communication.upload, update_codec.UpdateCodec) and communication.upload.concatenate:
-      raise ValueError('mime_lite sends gradients beside updates: leave out concat, which would give both one scale')
+    if communication.upload.shares_scale:
+      raise ValueError(
+        'mime_lite sends gradients beside updates, and this upload gives both one scale: leave out concat, and use '
+        'another codec than rate_distortion'
+      )
 
   def _build_initial_weights(self, model: model_lib.Model, ever: Sequence[bool], seed: int) -> tff.Computation:
     specs = [tf.TensorSpec(variable.shape) for variable in model.variables]

@@ -78,11 +78,12 @@ def client_cost(devices: devices_lib.Devices, tier: int, model: model_lib.Model,
   adapted = devices.adapt(model)
   layouts = devices.layouts(adapted)
   held = held_model(adapted, layouts[tier])
-  trained = known_flags(devices.tiers[tier], adapted, setting.seed)
+  trained = trainable.known_flags(devices.tiers[tier], adapted, setting.seed)
   if None in trained:
     raise ValueError('what a client trains must not be drawn anew: its cost would change from round to round')
   step = accounting.step_cost(setting.build_task(held), trained, setting.batch_size)
-  payload_bytes = _payload_bytes(setting.upload, adapted, held, trained)
+  together = devices.together(adapted, setting.seed)
+  payload_bytes = _payload_bytes(setting.upload, adapted, held, trained, together)
   layout_bytes = int(len(layouts) > 1 and bool(slices.largest_counts(layouts)))  # The number of the client's tier.
   return ClientCost(
     modelled_memory_bytes=step.peak_bytes + optimizer_bytes(setting.optimizer, held, trained),
@@ -104,20 +105,14 @@ def _payload_bytes(
   adapted: model_lib.Model,
   held: model_lib.Model,
   trained: list[bool | None],
+  together: tuple[int, ...],
 ) -> int | None:
   """Returns what an update takes; None if that depends on its values, or on what clients voted."""
   if not isinstance(upload, update_codec.UpdateCodec):
     return None
-  codec = dataclasses.replace(upload, sizes=tuple(variable.size for variable in adapted.variables))
+  sizes = tuple(variable.size for variable in adapted.variables)
+  codec = dataclasses.replace(upload, sizes=sizes, together=together)
   return codec.payload_bytes([tf.TensorSpec(variable.shape) for variable in held.variables], trained)
-
-
-def known_flags(policy: trainable.Policy, adapted: model_lib.Model, seed: int) -> list[bool | None]:
-  """Returns whether a client trains each variable; None where that is drawn when the graph runs."""
-  with tf.Graph().as_default():
-    drawn = tf.constant([0, 0], tf.int64)
-    flags = policy.choose(adapted, trainable.Seeds(seed, drawn, drawn))
-  return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]
 
 
 def optimizer_bytes(

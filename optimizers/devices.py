@@ -3,12 +3,14 @@
 A client's tier is a function of its key, so that a client is the same device in every round.
 """
 
+from collections.abc import Hashable
 from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
+from compression import groups
 from compression import slices
 from models import model as model_lib
 from optimizers import policies
@@ -53,10 +55,30 @@ class Devices:
 
   def ever(self, model: model_lib.Model, seed: int) -> list[bool]:
     """Returns whether some client may train each variable of the adapted model; raises `ValueError` for none at all."""
-    chosen = np.any([trainable.ever(policy, model, seed) for policy in self.tiers], axis=0).tolist()
+    chosen = [any(flag is not False for flag in flags) for flags in self._known_flags(model, seed)]
     if not any(chosen):
       raise ValueError('this would train nothing')
     return chosen
+
+  def together(self, model: model_lib.Model, seed: int, chooses_blocks: bool = False) -> tuple[int, ...]:
+    """Returns which variables of the adapted model every client trains together: `UpdateCodec.together`.
+
+    Args:
+      model: The adapted one.
+      seed: Of the run.
+      chooses_blocks: Whether clients train some of the blocks, each its own.
+
+    Returns:
+      For each variable the index of the first of its set, in which the same tiers train all variables. A variable for
+      which that is drawn anew is a set by itself.
+    """
+    sets: dict[Hashable, int] = {}
+    numbers = []
+    for index, (variable, flags) in enumerate(zip(model.variables, self._known_flags(model, seed), strict=True)):
+      block = variable.block if chooses_blocks and variable.block.startswith('block_') else None
+      key = index if None in flags else (flags, block)
+      numbers.append(sets.setdefault(key, index) if any(flag is not False for flag in flags) else groups.NEVER)
+    return tuple(numbers)
 
   def rebuilt(self, model: model_lib.Model, seed: int) -> frozenset[str]:
     """Returns the names of variables that never travel; raises `ValueError` if tiers disagree."""
@@ -75,6 +97,10 @@ class Devices:
     totals = {axis: unit_keys.num_units(model, axis) for tier in counts for axis in tier}
     partial = [axis for axis, total in totals.items() if any(tier.get(axis, total) < total for tier in counts)]
     return tuple(slices.Layout({axis: tier.get(axis, totals[axis]) for axis in partial}) for tier in counts)
+
+  def _known_flags(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
+    """Returns, for each variable, whether each tier trains it; None where that is drawn anew."""
+    return list(zip(*(trainable.known_flags(policy, model, seed) for policy in self.tiers), strict=True))
 
 
 def check_shares(shares: Sequence[float]) -> None:

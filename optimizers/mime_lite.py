@@ -44,7 +44,8 @@ def mime_lite(
     server_schedule: Of `server_lr`.
 
   Returns:
-    The algorithm. It refuses to be composed with select, width and concat.
+    The algorithm. It refuses to be composed with select, width and an upload whose variables share a scale, such as
+    concat and rate_distortion.
 
   Raises:
     ValueError: For a value out of range.

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from models import model as model_lib
@@ -64,9 +63,9 @@ class Policy:
   depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
 
-def ever(policy: Policy, model: model_lib.Model, seed: int) -> list[bool]:
-  """Returns, for each variable, whether a client of this policy may train it in some round."""
+def known_flags(policy: Policy, model: model_lib.Model, seed: int) -> list[bool | None]:
+  """Returns whether a client of this policy trains each variable of the adapted model; None where that is drawn anew."""
   with tf.Graph().as_default():
     drawn = tf.constant([0, 0], tf.int64)
-    chosen = policy.choose(model, Seeds(seed, drawn, drawn))
-  return [flag if isinstance(flag, (bool, np.bool_)) else True for flag in chosen]
+    flags = policy.choose(model, Seeds(seed, drawn, drawn))
+  return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]

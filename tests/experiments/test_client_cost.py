@@ -61,6 +61,34 @@ def test_a_random_subset_is_averaged_over_clients():
   assert sum(traffic.trained) == pytest.approx(3 + 4 * 0.37, abs=0.7)
 
 
+def test_concatenated_variables_have_one_range_and_those_never_trained_do_not_travel():
+  # Rank 2 beside 6 kernels a block; the head. A byte a value.
+  adapters = 2 * (4 * 2 * (2 * _WIDTH) + 2 * 2 * (_WIDTH + _MLP))
+  one = _round('lora(rank=2)', upload='concat|uniform(bits=8)')
+  bitmap = -(-len(one.task.model.variables) // 8)
+  assert one.traffic().upload_bytes == adapters + _HEAD + 8 + bitmap + _WEIGHT
+
+
+@pytest.mark.parametrize(
+  'policy',
+  [
+    'all',
+    'random(fraction=0.7)',
+    'frozen',
+    'suffix(blocks=1)',
+    'lora(rank=2)',
+    'adapter(width=2)',
+    'bias',
+    'head',
+    'width(fraction=0.5)',
+    'layerwise(blocks=1)',
+  ],
+)
+def test_concat_costs_no_more_than_variables_one_by_one(policy):
+  together, alone = (_round(policy, upload).traffic() for upload in ('concat|uniform(bits=8)', 'uniform(bits=8)'))
+  assert alone.upload_bytes - 8 * 60 < together.upload_bytes < alone.upload_bytes  # Ranges of less than 60 variables.
+
+
 def test_a_sub_model_holds_slices():
   one = _round('width(fraction=0.5)', upload='uniform(bits=8)')
   traffic = one.traffic()

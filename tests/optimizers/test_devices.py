@@ -4,11 +4,19 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from compression import groups
 from models import transformer
 from optimizers import devices as devices_lib
 from optimizers import policies
+from optimizers import trainable
 
 _MODEL = transformer.transformer(width=8, mlp_width=64, num_layers=2, num_heads=4)(50)
+
+
+def _drawn(policy, model, client):
+  """Which variables a client trains, in a round of its own."""
+  seed = tf.constant([client, 1], tf.int64)
+  return [bool(flag) for flag in policy.choose(model, trainable.Seeds(0, seed, seed))]
 
 
 class DevicesTest(parameterized.TestCase):
@@ -51,6 +59,43 @@ class DevicesTest(parameterized.TestCase):
   def test_random_subsets_may_train_everything(self):
     devices = devices_lib.Devices((policies.random(fraction=0.4),), (1.0,))
     self.assertEqual(devices.ever(_MODEL, 0), [True] * len(_MODEL.variables))
+
+  @parameterized.named_parameters(
+    ('all', [policies.all_()]),
+    ('random', [policies.random(fraction=0.6)]),
+    ('random_of_a_round', [policies.random(fraction=0.6, resample='round')]),
+    ('random_for_ever', [policies.random(fraction=0.6, resample='never')]),
+    ('frozen', [policies.frozen(blocks=1)]),
+    ('suffix', [policies.suffix(blocks=1)]),
+    ('lora', [policies.lora(rank=2), policies.lora(rank=3)]),
+    ('adapter', [policies.adapter(width=4)]),
+    ('bias', [policies.bias()]),
+    ('head', [policies.head()]),
+    ('width', [policies.width(fraction=0.5), policies.all_()]),
+    ('layerwise', [policies.layerwise(blocks=2)]),
+    ('tiers', [policies.suffix(blocks=1), policies.suffix(blocks=2), policies.bias()]),
+    ('tiers_that_draw', [policies.head(), policies.random(fraction=0.6)]),
+  )
+  def test_clients_train_all_of_a_set_or_none(self, tiers):
+    devices = devices_lib.Devices(tuple(tiers), (1.0 / len(tiers),) * len(tiers))
+    model = devices.adapt(_MODEL)
+    together, ever = np.array(devices.together(model, 0)), np.array(devices.ever(model, 0))
+    np.testing.assert_array_equal(together == groups.NEVER, ~ever)
+    trained = np.stack([_drawn(policy, model, client) for policy in tiers for client in range(12)])
+    for number in set(together) - {groups.NEVER}:
+      of_set = trained[:, together == number]
+      np.testing.assert_array_equal(of_set, np.tile(of_set[:, :1], of_set.shape[1]))
+    self.assertFalse(trained[:, ~ever].any())
+    # And no two sets could have been one, unless variables are drawn.
+    if not any(None in trainable.known_flags(policy, model, 0) for policy in tiers):
+      self.assertLen(set(together[ever]), len({tuple(column) for column in trained[:, ever].T}))
+
+  def test_clients_that_choose_blocks_train_each_by_itself(self):
+    numbers = devices_lib.ALIKE.together(_MODEL, 0, chooses_blocks=True)
+    by_number = {
+      number: {v.block for v, n in zip(_MODEL.variables, numbers, strict=True) if n == number} for number in numbers
+    }
+    self.assertCountEqual(by_number.values(), [{'embedding', 'head'}, {'block_0'}, {'block_1'}])
 
   @parameterized.parameters(((),), ((0.5, 0.6),), ((1.5, -0.5),), ((0.5, True),), (('a',),))
   def test_other_shares_are_refused(self, shares):

@@ -1,6 +1,7 @@
 """MimeLite: rounds equal plain NumPy and stock TFF, both uploads are counted, and the state is where it belongs."""
 
 import asyncio
+import contextlib
 import functools
 
 from absl.testing import parameterized
@@ -9,9 +10,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from compression import adaptive
+from compression import catalog
 from compression import codec as codec_lib
 from compression import uniform
 from compression import update_codec
+from experiments import codec_specs
 from models import functional
 from optimizers import algorithms
 from optimizers import devices as devices_lib
@@ -202,10 +206,29 @@ class RefusalTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'neither select nor width'):
       _ADAGRAD(tiny_task.two_layer_task(4), _PLAIN, _TWO_EPOCHS, 3, devices)
 
-  def test_refuses_one_scale_for_both(self):
-    codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)]), concatenate=True)
-    with self.assertRaisesRegex(ValueError, 'leave out concat'):
-      _process(communication=algorithms.Communication(upload=codec))
+  @parameterized.parameters(*catalog.STAGES, *catalog.WRAPPED, *catalog.ADAPTIVE)
+  def test_refuses_what_gives_both_one_scale(self, name):
+    chain = f'uniform|{name}' if name in ('elias_gamma', 'rans') else name
+    chain = {'topk': 'topk(fraction=0.1)', 'randk': 'randk(fraction=0.1)'}.get(name, chain)
+    uploads = {chain: name in catalog.ADAPTIVE}
+    if name not in catalog.ADAPTIVE:
+      uploads[f'concat|{chain}'] = True
+      uploads[f'small_as(codec="float16", size=9)|{chain}'] = False
+    for text, is_refused in uploads.items():
+      communication = algorithms.Communication(upload=codec_specs.build(text))
+      context = (
+        self.assertRaisesRegex(ValueError, 'leave out concat, and use another codec than rate_distortion')
+        if is_refused
+        else contextlib.nullcontext()
+      )
+      with self.subTest(text), context:
+        _ADAGRAD.check(_TASK.model, communication, devices_lib.ALIKE)
+
+  @parameterized.parameters(False, True)
+  def test_asks_a_codec_that_adapts_what_it_shares(self, concatenate):
+    fixed = adaptive.Fixed(update_codec.UpdateCodec(concatenate=concatenate))
+    self.assertEqual(fixed.shares_scale, concatenate)
+    self.assertIn('shares_scale', adaptive.AdaptiveCodec.__abstractmethods__)
 
   @parameterized.parameters(
     (dict(base='adam'), "base must be one of adagrad, momentum, not 'adam'"),

@@ -1,6 +1,7 @@
 """Training a part through the whole process: only the part moves, only the part travels, and the rest costs nothing."""
 
 import collections
+import dataclasses
 import functools
 
 from absl.testing import parameterized
@@ -21,6 +22,7 @@ from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import local_training
 from optimizers import policies
+from optimizers import selection
 
 _VOCABULARY, _LENGTH = 40, 6
 _BATCHES = local_batches.LocalBatches(batch_size=4)
@@ -109,8 +111,10 @@ class PartialTrainingTest(parameterized.TestCase):
       np.testing.assert_array_equal(rebuilt, broadcast)
     self.assertFalse(np.array_equal(results[0][0], results[2][0]))
 
-  def test_random_subsets_upload_what_they_train(self):
-    communication = algorithms.Communication(upload=_UNIFORM)
+  @parameterized.parameters(False, True)
+  def test_random_subsets_upload_what_they_train(self, concatenate):
+    upload = dataclasses.replace(_UNIFORM, concatenate=concatenate)
+    communication = algorithms.Communication(upload=upload)
     _, process = _process(_alike(policies.random(fraction=0.5)), communication=communication)
     _, _, metrics = _trained(process, num_rounds=5)
     fractions = []
@@ -120,6 +124,23 @@ class PartialTrainingTest(parameterized.TestCase):
       self.assertEqual(measured['aggregator']['upload_bytes_values'], trained)
       fractions.append(trained / (4 * _MODEL.num_parameters))
     self.assertGreater(np.std(fractions), 0.0)
+
+  @parameterized.named_parameters(
+    ('lora', (policies.lora(rank=2),), None, 1),
+    ('frozen', (policies.frozen(blocks=1),), None, 1),
+    ('tiers', (policies.suffix(blocks=1), policies.suffix(blocks=2)), None, 2),
+    ('blocks', (policies.all_(),), selection.Selection(blocks=1), 2),
+  )
+  def test_concatenated_updates_hold_what_is_trained_and_nothing_else(self, tiers, selected, most_ranges):
+    devices = devices_lib.Devices(tiers, (1.0 / len(tiers),) * len(tiers))
+    upload = dataclasses.replace(_UNIFORM, concatenate=True)
+    communication = algorithms.Communication(upload=upload, selection=selected)
+    task, process = _process(devices, communication=communication)
+    _, _, metrics = _trained(process, num_rounds=1)
+    self.assertEqual(metrics[0]['aggregator']['upload_bytes_values'], metrics[0]['client_work']['trained_parameters'])
+    # Of four clients, ranges of 8 bytes, presence bits, and the block that they chose.
+    least = 4 * (8 + -(-len(task.model.variables) // 8))
+    self.assertBetween(metrics[0]['aggregator']['upload_bytes_side'], least, least + 4 * (8 * (most_ranges - 1) + 1))
 
   def test_a_variable_that_nobody_drew_stays_although_adam_has_momentum(self):
     _, process = _process(_alike(policies.random(fraction=0.4, resample='round')))

@@ -79,13 +79,11 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
   Its result is `<delta=delta_type, trained=bool[n]>@SERVER`: the mean, and which variables a client of positive weight
   trained; what nobody trained is zero. If some layout slices, also `units=<bool[count], ...>`: for each variable that one
   slices, in their order, which of its units such a client held and trained.
-
   Its measurements are int64 at the server, summed over clients unless named otherwise: `upload_bytes` =
   `upload_bytes_values` + `upload_bytes_side` (side information of the stages, the presence bitmap, a vote, and of
   sub-models the layout, a byte if there are several, and the units that clients chose) + `upload_bytes_weights`, and
   `upload_bytes_per_client_max`; with `measure_distortion` also the float32 `upload_distortion`: sum of squared errors
-  over sum of squared values, of what was sent. Of a client that does not answer, only the units that it chose count: it
-  had asked for them before.
+  over sum of squared values, of what was sent. Of a client that does not answer, only the units that it chose count.
   """
 
   def __init__(
@@ -106,8 +104,7 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
       variables: Of the model that the update is of; needed if some layout slices.
       layouts: What clients may hold of it; a client's update names its own.
       denominator: `trained` or `all`, see `compression.denominators`.
-      units_per_key: For each axis whose units clients choose themselves, so that keys travel and are counted, how many
-        neighbouring units a key stands for.
+      units_per_key: How many neighbouring units a key stands for, on axes whose units clients choose and keys travel.
       together: Which variables clients train together always, see `UpdateCodec`; None if nothing is known.
 
     Raises:

@@ -16,7 +16,7 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Concat:
-  """All variables are encoded as one tensor: one range or one set of indices for all of an update."""
+  """Variables that clients always train together are encoded as one tensor, with one range or one set of indices."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,6 +109,8 @@ def test_refuses(settings, expected, capsys, tmp_path):
       'fraction must lie in (0, 1]',
     ),
     ({'trainable': 'random', 'devices': 'tiers(shares=[0.5, 0.5], fraction=[0.5])'}, 'fraction'),
+    ({'algorithm': 'mime_lite', 'upload': 'concat|sign'}, 'leave out concat'),
+    ({'algorithm': 'mime_lite', 'upload': 'rate_distortion'}, 'use another codec than rate_distortion'),
   ],
 )
 def test_refuses_parts(settings, expected, capsys, tmp_path):

@@ -169,6 +169,11 @@ def sliced(variables: Sequence[model_lib.Variable], layouts: Sequence[Layout]) -
   return [index for index, variable in enumerate(variables) if any(layout.slices(variable) for layout in layouts)]
 
 
+def sliced_units(variables: Sequence[model_lib.Variable], layouts: Sequence[Layout]) -> dict[int, model_lib.Units]:
+  """Returns the units of the variables of which some layout holds a part, by index."""
+  return {index: variables[index].units for index in sliced(variables, layouts)}
+
+
 def _view(full_shape: Sequence[int], units: model_lib.Units) -> tuple[int, int, int]:
   """Returns (before, elements, values): the variable's view [before, units.count, values]; elements as in `Units`."""
   full_shape = list(full_shape)

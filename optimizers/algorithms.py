@@ -112,8 +112,7 @@ class Algorithm:
     distributor = broadcast.build_broadcast(
       weights_type, communication.download, seed, rebuilds | _zeros(model, sources), _held(model, devices)
     )
-    units = {index: model.variables[index].units for index in slices.sliced(model.variables, layouts)}
-    server_step = self._build_finalizer(weights_type, ever, units)
+    server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
     aggregation = partial_mean.PartialMeanFactory(
       communication.upload,

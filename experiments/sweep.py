@@ -56,17 +56,18 @@ def main() -> None:
     _show(tried, runs, [cell.name for cell in sweep.cells if cell.candidates])
     return
   signal.signal(signal.SIGTERM, _interrupt)
-  num_failed = 0
+  failed = []
   if searches:
-    num_failed += _make(tried, folder / _SEARCH)
+    failed += _make(tried)
     choices = [sweep_search.choose(search, folder / _SEARCH) for search in searches]
     output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
     print(sweep_search.table(choices))
     runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
-  num_failed += _make(runs, folder)
+  failed += _make(runs)
   print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
-  if num_failed:
-    print(f'{num_failed} runs failed; their output is in {folder / "logs"} and the like', file=sys.stderr)
+  if failed:
+    num_runs, logs = len(tried.jobs) + len(runs.jobs), ' and '.join(dict.fromkeys(str(log.parent) for log in failed))
+    print(f'{len(failed)} of {num_runs} runs failed; their output is in {logs}', file=sys.stderr)
     sys.exit(1)
 
 
@@ -78,13 +79,13 @@ def _runs(sweep: sweep_file.Sweep, cells: Sequence[sweep_file.Cell], folder: pat
   )
 
 
-def _make(runs: sweep_runs.Runs, folder: pathlib.Path) -> int:
-  """Makes runs and prints their table, whatever ends this; returns how many failed."""
+def _make(runs: sweep_runs.Runs) -> list[pathlib.Path]:
+  """Makes runs and prints their table, whatever ends this; returns the logs of those that failed."""
   try:
     runs.make(_PARALLEL.value)
   finally:
     print(runs.table())
-  return len(runs.failed)
+  return [runs.folder / 'logs' / f'{name}.log' for name in runs.failed]
 
 
 def _job(binary: str, cell: sweep_file.Cell, folder: pathlib.Path, settings: dict[str, Any]) -> sweep_runs.Job:
@@ -98,8 +99,8 @@ def _show(tried: sweep_runs.Runs, runs: sweep_runs.Runs, waiting: Sequence[str])
       print(f'{job.name} ({part.state(job)})\n  {shlex.join(["python", *job.command[1:]])}')
   for name in waiting:
     print(f'{name} (waits for its search)')
-  num_runs = len(tried.jobs) + len(runs.jobs) + len(waiting)
-  print(f'{num_runs} runs, {len(tried.jobs)} of them to search; --dry_run: nothing was run or written')
+  searched = f', after {len(tried.jobs)} to search' if tried.jobs else ''
+  print(f'{len(runs.jobs) + len(waiting)} runs{searched}; --dry_run: nothing was run or written')
 
 
 def _interrupt(signal_number: int, frame: Any) -> None:

@@ -49,7 +49,7 @@ class Runs:
 
   def __init__(self, jobs: Sequence[Job], folder: pathlib.Path):
     self.jobs = jobs
-    self._folder = folder
+    self.folder = folder
     self._done = {job.name for job in jobs if is_finished(folder / job.name, job.settings)}
     self._failed: dict[str, str] = {}
     self._processes: list[_Process] = []
@@ -68,11 +68,11 @@ class Runs:
       UsageError: If the folder cannot be used, or another sweep is at work in it.
     """
     waiting = [job for job in self.jobs if job.name not in self._done]
-    with _claimed(self._folder), _Bar(len(self.jobs), len(self.jobs) - len(waiting)) as bar:
+    with _claimed(self.folder), _Bar(len(self.jobs), len(self.jobs) - len(waiting)) as bar:
       try:
         while waiting or self._processes:
           while waiting and len(self._processes) < parallel:
-            self._processes.append(_start(waiting.pop(0), self._folder / 'logs'))
+            self._processes.append(_start(waiting.pop(0), self.folder / 'logs'))
             self._write_status()
           bar.show(process.job.name for process in self._processes)
           time.sleep(_POLL_SECONDS)
@@ -95,7 +95,7 @@ class Runs:
       return 'done'
     if any(process.job.name == job.name for process in self._processes):
       return 'running'
-    rows = _rows(self._folder / job.name)
+    rows = _rows(self.folder / job.name)
     return f'stopped after round {rows[-1]["round"]}' if rows else 'not begun'
 
   def _end(self, process: _Process, bar: '_Bar') -> None:
@@ -110,7 +110,7 @@ class Runs:
     self._write_status()
 
   def _row(self, job: Job) -> list[str]:
-    rows = _rows(self._folder / job.name)
+    rows = _rows(self.folder / job.name)
     seconds = [row['round_seconds'] for row in rows if row['round_seconds'] != metrics.NOT_MEASURED]
     return [
       f'`{job.name}`',
@@ -124,8 +124,8 @@ class Runs:
   def _write_status(self) -> None:
     states = [self.state(job) for job in self.jobs]
     summary = f'{states.count("done")} of {len(states)} runs done, {states.count("failed")} failed.'
-    text = f'# {self._folder.name}\n\n{summary} Minutes are those of rounds, without evaluations.\n\n{self.table()}\n'
-    output.write_text(self._folder / 'status.md', text)
+    text = f'# {self.folder.name}\n\n{summary} Minutes are those of rounds, without evaluations.\n\n{self.table()}\n'
+    output.write_text(self.folder / 'status.md', text)
 
 
 def is_finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:

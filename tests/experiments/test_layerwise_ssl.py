@@ -126,7 +126,7 @@ def test_a_residual_network_grows_and_is_probed(tmp_path, environment):
     (dict(probe_examples=2), '--probe_examples=2 must be 0, for all, or from 3, the number of classes, to 60, that of'),
     (dict(probe_examples=61), '--probe_examples=61 must be'),
     (dict(finetune_steps=-1), 'flag --finetune_steps=-1'),
-    (dict(clients_per_round=4), '--clients_per_round=4, but only 3 clients train'),
+    (dict(clients_per_round=4), 'clients_per_round=4, but only 3 clients train'),
     (dict(dataset='digits(classes=[3])'), 'examples of two classes at least'),
     (
       dict(model='resnet(width=4, num_layers=2, blocks_per_group=1)', stages='layerwise(head="shared")'),

@@ -140,7 +140,7 @@ def test_a_distilbert_learns_all_blocks_at_once_and_is_fine_tuned(authors, vocab
     (dict(model='bert(max_length=9)'), 'sequence_length=10 of --dataset is more than the 9 positions of --model'),
     (dict(model='lstm'), "unknown model 'lstm'"),
     (dict(objective='masked_language(rate=0.2)'), "objective masked_language has no argument 'rate'"),
-    (dict(vocabulary='spooky'), "unknown vocabulary 'spooky'"),
+    (dict(vocabulary='spooky'), "vocabulary 'spooky' has texts with classes"),
     (dict(dataset='digits', vocabulary=None), 'is for texts, but --dataset has images: choose resnet, vit'),
     (
       dict(dataset='digits', vocabulary=None, model=None, objective='masked_language'),

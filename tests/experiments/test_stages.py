@@ -208,7 +208,9 @@ def test_a_client_needs_what_its_draws_keep():
   lesson_encoder = vit.vit(width=8, mlp_width=8, num_layers=3, num_heads=1, patch_size=4)
   task = self_supervised_task.build(simclr.simclr(), lesson_encoder, (8, 8, 1))
   names = [client_key.derive(name).client_id for name in ('a', 'b', 'c')]
-  plan = types.SimpleNamespace(population=types.SimpleNamespace(training_ids=sorted(names)))
+  plan = types.SimpleNamespace(
+    population=types.SimpleNamespace(training_ids=sorted(names), clients_per_round=lambda wanted: wanted)
+  )
   config = types.SimpleNamespace(draw_seed=5, seed=5, rounds=4, clients_per_round=2)
   needs = stage_runs._needs(plan, depth_dropout_stages[2], task, config)
   fold_in = tf.random.experimental.stateless_fold_in

@@ -13,6 +13,7 @@ from experiments import quality
 
 # Not what is compared: names of one run, and what does not change a measurement.
 MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
+_TUNED = 'algorithm'  # Each combination may have rates of its own, the same ones for all seeds.
 
 
 class FinishedRun(NamedTuple):
@@ -34,8 +35,8 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
     For each combination of values of `by`, its runs by seed.
 
   Raises:
-    UsageError: If there is no finished run, runs differ in other flags too, or a run has no perplexity to compare, or none
-      that is finite.
+    UsageError: If there is no finished run, runs differ in other flags than these, the seed and the rates of a
+      combination, or a run has no perplexity to compare, or none that is finite.
   """
   groups: dict[tuple[str, ...], list[FinishedRun]] = {}
   common: dict[str, Any] | None = None
@@ -44,7 +45,7 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
     summary = json.loads(path.read_text())
     if summary.get('rounds', settings.get('rounds')) != settings.get('rounds'):
       continue  # It was finished once, and goes on for more rounds.
-    rest = {name: value for name, value in settings.items() if name not in (*by, *MAY_DIFFER)}
+    rest = {name: value for name, value in settings.items() if name not in (*by, *MAY_DIFFER, _TUNED)}
     if common is not None and rest != common:
       differing = sorted(name for name in rest if rest[name] != common.get(name))
       raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')
@@ -57,7 +58,10 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
     if judged is not quality.PERPLEXITY:
       raise launch.UsageError(f'{path.parent} is judged by {judged.name}, not perplexity: compare it by --what=runs')
     run = FinishedRun(settings, summary, metrics.read(path.parent / 'metrics.csv')[1:])
-    groups.setdefault(tuple(settings[name] for name in by), []).append(run)
+    alike = groups.setdefault(tuple(settings[name] for name in by), [])
+    if alike and alike[0].settings.get(_TUNED) != settings.get(_TUNED):
+      raise launch.UsageError(f'{path.parent} differs in {_TUNED} from another seed of its setting: compare it apart')
+    alike.append(run)
   if not groups:
     raise launch.UsageError(f'{folder} holds no finished run: name the folder above their --output_dir')
   return {key: sorted(runs, key=lambda run: run.settings['seed']) for key, runs in groups.items()}

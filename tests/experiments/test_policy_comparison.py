@@ -38,6 +38,14 @@ class PolicyComparisonTest(parameterized.TestCase):
     self.assertIn('| 0.400 | 2.0 | 8.0 | 125.0 | 7.1 | 120.0, 130.0 |', table)
     self.assertIn('| 100.0 |  | 100.0 |', table)
 
+  def test_each_setting_may_have_rates_of_its_own_but_all_its_seeds_the_same(self):
+    self._run('a', 100.0, algorithm='fed_avg(client_lr=1.0)')
+    self._run('b', 110.0, trainable='bias', algorithm='fed_avg(client_lr=3.0)')
+    self.assertLen(policy_comparison.read_runs(self.folder), 2)
+    self._run('c', 120.0, seed=1, algorithm='fed_avg(client_lr=3.0)')
+    with self.assertRaisesRegex(ValueError, 'differs in algorithm from another seed of its setting: compare it apart'):
+      policy_comparison.read_runs(self.folder)
+
   def test_runs_that_differ_otherwise_are_refused(self):
     self._run('a', 100.0)
     self._run('b', 110.0, rounds=4)

@@ -56,18 +56,22 @@ def main() -> None:
     _show(tried, runs, [cell.name for cell in sweep.cells if cell.candidates])
     return
   signal.signal(signal.SIGTERM, _interrupt)
-  failed = []
+  failed, undecided = [], []
   if searches:
     failed += _make(tried)
     choices = [sweep_search.choose(search, folder / _SEARCH) for search in searches]
     output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
     print(sweep_search.table(choices))
+    undecided = sweep_search.undecided(choices)
     runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
   failed += _make(runs)
   print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
   if failed:
     num_runs, logs = len(tried.jobs) + len(runs.jobs), ' and '.join(dict.fromkeys(str(log.parent) for log in failed))
     print(f'{len(failed)} of {num_runs} runs failed; their output is in {logs}', file=sys.stderr)
+  if undecided:
+    print(f'not run, since all that was tried for them failed or diverged: {", ".join(undecided)}', file=sys.stderr)
+  if failed or undecided:
     sys.exit(1)
 
 

@@ -105,6 +105,11 @@ def chosen(cells: Sequence[sweep_file.Cell], choices: Sequence[Choice]) -> list[
   return found
 
 
+def undecided(choices: Sequence[Choice]) -> list[str]:
+  """Returns the names of the runs whose search found nothing that is finished and finite."""
+  return [name for choice in choices if choice.best is None for name in choice.search.names]
+
+
 def table(choices: Sequence[Choice]) -> str:
   """Renders what was tried as a Markdown table, the chosen value of each search in bold."""
   rows = []

@@ -73,6 +73,7 @@ def test_the_best_of_those_that_finished_and_are_finite_is_taken_for_every_seed(
     _finish(tmp_path / candidate.cell.name, perplexity)
   choices = [sweep_search.choose(search, tmp_path) for search in (plain, own)]
   assert [choice.best for choice in choices] == [1, None]
+  assert sweep_search.undecided(choices) == ['own-seed=4', 'own-seed=5']
   assert not choices[0].is_at_an_end
   made = {cell.name: cell.flags for cell in sweep_search.chosen(sweep.cells, choices)}
   assert set(made) == {'plain-seed=4', 'plain-seed=5', 'fixed-seed=4', 'fixed-seed=5'}

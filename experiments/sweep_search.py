@@ -76,7 +76,7 @@ class Choice(NamedTuple):
 def choose(search: Search, folder: pathlib.Path) -> Choice:
   """Reads the runs of a search below a folder; those that are unfinished or diverged are never best."""
   runs = [_read(folder / candidate.cell.name) for candidate in search.candidates]
-  finite = [(index, run) for index, run in enumerate(runs) if run and math.isfinite(run.last.quality)]
+  finite = [(index, run) for index, run in enumerate(runs) if run and not run.diverged]
   best = None
   for index, run in finite:
     if best is None or not run.quality.is_as_good(runs[best].last.quality, run.last.quality):

@@ -78,39 +78,7 @@ class QsgdTest(parameterized.TestCase):
   def test_one_value_is_exact(self, num_steps):
     np.testing.assert_array_equal(_round_trip([0.0, -0.3, 0.0], qsgd.Qsgd(num_steps))[0], np.float32([0, -0.3, 0]))
 
-  def test_different_clients_draw_different_noise_and_equal_seeds_the_same(self):
-    x = np.linspace(-1, 1, 100)
-    np.testing.assert_array_equal(_round_trip(x, qsgd.Qsgd(2), 1)[1].values, _round_trip(x, qsgd.Qsgd(2), 1)[1].values)
-    self.assertTrue(np.any(_round_trip(x, qsgd.Qsgd(2), 1)[1].values != _round_trip(x, qsgd.Qsgd(2), 2)[1].values))
-
-  @parameterized.named_parameters(
-    ('zeros', [0.0] * 5),
-    ('constant', [1.5] * 5),
-    ('huge', [1e30, -1e30]),
-    ('extreme', [3e38, 3e38, -3e38, 0.0]),
-    ('denormal', [1e-40, -1e-45, 0.0]),
-    ('one', [7.0]),
-    ('empty', []),
-    ('scalar', 2.5),
-  )
-  def test_hard_values_stay_finite(self, x):
-    for stage in (qsgd.Qsgd(1), qsgd.Qsgd(7), qsgd.Qsgd(32767)):
-      decoded, _ = _round_trip(x, stage)
-      self.assertTrue(np.all(np.isfinite(decoded)))
-      self.assertEqual(decoded.shape, np.shape(x))
-
-  def test_zeros_are_exact(self):
-    for stage in (qsgd.Qsgd(1), qsgd.Qsgd(7), qsgd.Qsgd(32767)):
-      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
-
   @parameterized.parameters(0, 32768, 2.5, True, '8')
   def test_refuses(self, num_steps):
     with self.assertRaisesRegex(ValueError, 'num_steps must be a whole number from 1 to 32767'):
       qsgd.Qsgd(num_steps)
-
-  def test_eager_and_graph_agree(self):
-    codec = codec_lib.Codec([qsgd.Qsgd()])
-    x = tf.random.stateless_normal([33], [1, 2])
-    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode, autograph=False)(x, _seed(1), _SHARED)
-    np.testing.assert_array_equal(eager.values, graph.values)
-    tf.nest.map_structure(np.testing.assert_array_equal, eager.side, graph.side)

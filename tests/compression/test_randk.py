@@ -73,16 +73,6 @@ class RandkTest(parameterized.TestCase):
     self.assertEqual(np.count_nonzero(decoded), 10)
     np.testing.assert_array_equal(decoded[decoded != 0], 4 * x[decoded != 0])
 
-  def test_is_unbiased(self):
-    codec = codec_lib.Codec([randk.Randk(0.2)])
-    x = tf.constant(np.random.default_rng(0).normal(size=53), tf.float32)
-    round_trip = tf.function(
-      lambda seed: codec.decode(codec.encode(x, seed, _SHARED), tf.TensorSpec([53]), _SHARED), autograph=False
-    )
-    draws = np.stack([round_trip(_seed(seed)) for seed in range(_DRAWS)])
-    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(_DRAWS)
-    self.assertTrue(np.all(np.abs(draws.mean(axis=0, dtype=np.float64) - x) <= 5 * standard_error + 1e-5))
-
   def test_clients_and_rounds_differ_and_equal_seeds_do_not(self):
     codec, x = codec_lib.Codec([randk.Randk(0.1)]), tf.range(1.0, 101.0)
 
@@ -123,9 +113,6 @@ class RandkTest(parameterized.TestCase):
       decoded, _ = _round_trip(x, fraction, *more)
       self.assertEqual(decoded.shape, x.shape)
       self.assertTrue(np.all(np.isfinite(decoded)))
-
-  def test_zeros_are_exact(self):
-    np.testing.assert_array_equal(_round_trip(np.zeros(300), 0.1)[0], np.zeros(300))
 
   @parameterized.parameters(0, 1.5, -0.1, float('nan'), True, '0.1')
   def test_refuses(self, fraction):

@@ -39,30 +39,3 @@ class SignTest(parameterized.TestCase):
     x = (scale * np.random.default_rng(0).normal(size=5000)).astype(np.float32)
     expected = np.where(x >= 0, 1, -1) * np.abs(x.astype(np.float64)).mean()
     np.testing.assert_allclose(_round_trip(x, sign.Sign())[0], expected, rtol=1e-5)
-
-  @parameterized.named_parameters(
-    ('zeros', [0.0] * 5),
-    ('constant', [1.5] * 5),
-    ('huge', [1e30, -1e30]),
-    ('extreme', [3e38, 3e38, -3e38, 0.0]),
-    ('denormal', [1e-40, -1e-45, 0.0]),
-    ('one', [7.0]),
-    ('empty', []),
-    ('scalar', 2.5),
-  )
-  def test_hard_values_stay_finite(self, x):
-    for stage in (sign.Sign(),):
-      decoded, _ = _round_trip(x, stage)
-      self.assertTrue(np.all(np.isfinite(decoded)))
-      self.assertEqual(decoded.shape, np.shape(x))
-
-  def test_zeros_are_exact(self):
-    for stage in (sign.Sign(),):
-      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
-
-  def test_eager_and_graph_agree(self):
-    codec = codec_lib.Codec([sign.Sign()])
-    x = tf.random.stateless_normal([33], [1, 2])
-    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode, autograph=False)(x, _seed(1), _SHARED)
-    np.testing.assert_array_equal(eager.values, graph.values)
-    np.testing.assert_allclose(eager.side[0][0], graph.side[0][0], rtol=1e-6)

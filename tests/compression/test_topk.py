@@ -75,30 +75,10 @@ class TopkTest(parameterized.TestCase):
     exact, _ = _round_trip(x, 0.01)
     np.testing.assert_allclose(decoded, exact, atol=(x.max() - x.min()) / 255)
 
-  @parameterized.named_parameters(
-    ('zeros', [0.0] * 5),
-    ('huge', [1e30, -1e30]),
-    ('extreme', [3e38, -3e38, 0.0]),
-    ('denormal', [1e-40, 0.0]),
-    ('empty', []),
-    ('scalar', 2.5),
-  )
-  def test_hard_values_in_a_chain_stay_finite(self, x):
-    decoded, _ = _round_trip(x, 0.5, uniform.Uniform(8))
-    self.assertTrue(np.all(np.isfinite(decoded)))
-    self.assertEqual(decoded.shape, np.shape(x))
-
   @parameterized.parameters(0, 1.5, -0.1, float('nan'), True, '0.1')
   def test_refuses(self, fraction):
     with self.assertRaisesRegex(ValueError, r'fraction must lie in \(0, 1\]'):
       topk.Topk(fraction)
-
-  def test_eager_and_graph_agree(self):
-    codec = codec_lib.Codec([topk.Topk(0.1)])
-    x = tf.random.stateless_normal([333], [1, 2])
-    eager, graph = codec.encode(x, _SEED, _SEED), tf.function(codec.encode, autograph=False)(x, _SEED, _SEED)
-    np.testing.assert_array_equal(eager.values, graph.values)
-    np.testing.assert_array_equal(eager.side[0][0], graph.side[0][0])
 
   def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
     codec, spec = codec_lib.Codec([topk.Topk(0.1)]), tf.TensorSpec([100])

@@ -92,38 +92,6 @@ class UniformTest(parameterized.TestCase):
     decoded, _ = _round_trip(levels, bits)
     np.testing.assert_allclose(decoded, levels, rtol=1e-6)
 
-  @parameterized.parameters(1, 2, 4, 8)
-  def test_is_unbiased(self, bits):
-    x = tf.constant(np.random.default_rng(0).normal(size=50), tf.float32)
-    codec = codec_lib.Codec([uniform.Uniform(bits)])
-    draw = tf.function(
-      lambda n: codec.decode(codec.encode(x, tf.stack([n, n]), _SHARED), tf.TensorSpec([50]), _SHARED), autograph=False
-    )
-    draws = np.stack([draw(tf.constant(n, tf.int64)) for n in range(300)])
-    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
-    bias = np.abs(draws.mean(axis=0, dtype=np.float64) - x)
-    self.assertTrue(np.all(bias <= 5 * standard_error + 1e-5))
-
-  def test_different_clients_draw_different_noise_and_equal_seeds_the_same(self):
-    x = np.linspace(-1, 1, 100)
-    np.testing.assert_array_equal(_round_trip(x, 2, seed=1)[1].values, _round_trip(x, 2, seed=1)[1].values)
-    self.assertTrue(np.any(_round_trip(x, 2, seed=1)[1].values != _round_trip(x, 2, seed=2)[1].values))
-
-  @parameterized.named_parameters(
-    ('zeros', [0.0] * 5),
-    ('constant', [1.5] * 5),
-    ('huge', [1e30, -1e30]),
-    ('extreme', [3e38, -3e38, 0.0]),
-    ('denormal', [1e-40, 0.0]),
-    ('one', [7.0]),
-    ('empty', []),
-    ('scalar', 2.5),
-  )
-  def test_hard_values_stay_finite(self, x):
-    decoded, _ = _round_trip(x, 8)
-    self.assertTrue(np.all(np.isfinite(decoded)))
-    self.assertEqual(decoded.shape, np.shape(x))
-
   @parameterized.parameters([0.0] * 4, [-2.5] * 4)
   def test_equal_values_are_exact(self, *x):
     np.testing.assert_array_equal(_round_trip(x, 8)[0], x)
@@ -141,10 +109,3 @@ class UniformTest(parameterized.TestCase):
   def test_refuses_bits_beside_levels(self):
     with self.assertRaisesRegex(ValueError, 'bits and levels .*: give one of them'):
       uniform.Uniform(bits=8, levels=3)
-
-  def test_eager_and_graph_agree(self):
-    codec = codec_lib.Codec([uniform.Uniform(5)])
-    x = tf.random.stateless_normal([33], [1, 2])
-    eager, graph = codec.encode(x, _seed(1), _SHARED), tf.function(codec.encode, autograph=False)(x, _seed(1), _SHARED)
-    np.testing.assert_array_equal(eager.values, graph.values)
-    np.testing.assert_array_equal(eager.side[0][0], graph.side[0][0])

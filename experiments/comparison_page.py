@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import html
 import pathlib
 import re
+from typing import Any
 
 from experiments import command_line
 from experiments import comparison_table
@@ -137,13 +138,17 @@ def _repeat(number: int, group: run_comparison.Group) -> str:
   run = group.runs[0]
   facts = {
     'data set': run.config.get('dataset_hash'),
-    'commit': ', '.join(sorted({str(one.config.get('git_commit')) for one in group.runs})),
+    'commits': ', '.join(sorted({commit for one in group.runs for commit in _commits(one.config)})),
     'versions': ', '.join(f'{name} {version}' for name, version in run.config.get('packages', {}).items()),
     'folders': ', '.join(str(one.folder) for one in group.runs),
   }
   listed = ''.join(f'<dt>{_text(name)}</dt><dd>{_text(str(fact))}</dd>' for name, fact in facts.items())
   command = _text(_command(number, group))
   return f'<details><summary>{_label(group.label)}</summary>\n<pre>{command}</pre>\n<dl>{listed}</dl></details>'
+
+
+def _commits(config: Mapping[str, Any]) -> list[str]:
+  return [str(commit) for commit in (*config.get('earlier_commits', ()), config.get('git_commit'))]
 
 
 def _command(number: int, group: run_comparison.Group) -> str:

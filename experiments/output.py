@@ -84,7 +84,8 @@ def claimed(
 ) -> Iterator[None]:
   """Makes `output_dir` the folder of this run, or checks that it already is, and keeps it from others inside the block.
 
-  Writes `config.json` and `run.flags`; removes what a killed process left unfinished.
+  Writes `config.json`, which keeps the commits of code that wrote to the folder before, and `run.flags`; removes what a
+  killed process left unfinished.
 
   Args:
     output_dir: Created if need be.
@@ -110,9 +111,17 @@ def claimed(
       check()
       for left_over in [*output_dir.glob(f'*{cache.PART}'), *output_dir.glob('metrics.csv_temp*')]:
         left_over.unlink()
-      write_json(output_dir / 'config.json', config)
+      earlier = _earlier_commits(output_dir / 'config.json', config['git_commit'])
+      write_json(output_dir / 'config.json', config | {'earlier_commits': earlier})
       write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
     yield
+
+
+def _earlier_commits(path: pathlib.Path, commit: str | None) -> list[str]:
+  """Returns what other commits than `commit` wrote the config at `path`, the first first."""
+  before = json.loads(path.read_text()) if path.exists() else {}
+  commits = [*before.get('earlier_commits', []), before.get('git_commit')]
+  return [earlier for earlier in dict.fromkeys(commits) if earlier not in (None, commit)]
 
 
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

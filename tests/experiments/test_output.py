@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import tensorflow as tf
@@ -44,6 +45,13 @@ class OutputTest(parameterized.TestCase):
   def test_the_same_run_goes_on_also_for_longer(self):
     _claim(self.folder, _SETTINGS, _FACTS)
     _claim(self.folder, dict(_SETTINGS, rounds=9, output_dir='y'), _FACTS)
+
+  def test_a_run_tells_all_commits_that_wrote_to_it(self):
+    for commit in ('first', 'first', None, 'second', 'third', 'second'):
+      with mock.patch.object(output, '_git_commit', return_value=commit):
+        _claim(self.folder, _SETTINGS, _FACTS)
+    config = json.loads((self.folder / 'config.json').read_text())
+    self.assertEqual((config['git_commit'], config['earlier_commits']), ('second', ['first', 'third']))
 
   @parameterized.parameters(
     (dict(_SETTINGS, model='transformer'), _FACTS, "model='lstm', not 'transformer'"),

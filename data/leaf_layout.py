@@ -67,7 +67,7 @@ class Evidence:
       )
     if not self._num_pairs and len(self._lengths) == 1:
       raise errors.DataError(
-        f'{place}: cannot tell labels from next characters, since no user has two examples and all "x" are of one '
+        f'{place}: cannot tell labels from next characters, since no user has two examples that differ and all "x" are of one '
         f'length: {_REMEDY}'
       )
     return False

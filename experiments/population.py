@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import sys
 
 import tensorflow_federated as tff
 
@@ -79,6 +80,17 @@ class Population:
   def evaluation_ids(self, eval_clients: int) -> list[str]:
     """Returns the ids that every evaluation of a run uses, whatever its seed."""
     return evaluation_ids(self.evaluation.client_ids if self.judges is None else self.judges, eval_clients)
+
+  def say_who_also_trains(self, eval_clients: int) -> None:
+    """Prints to standard error how many of those who evaluate also train, if any: they are no new clients."""
+    judges = self.evaluation_ids(eval_clients)
+    if known := set(judges) & set(self.training_ids):
+      print(
+        f'{len(known)} of the {len(judges)} clients that evaluate also train, on other examples of theirs: '
+        'quality is that for clients who took part, not for new ones',
+        file=sys.stderr,
+        flush=True,
+      )
 
   def evaluation_hash(self, eval_clients: int) -> str:
     """Returns SHA-256 in hexadecimal of what `evaluation_ids` hold, and of the ids: runs with equal ones are judged alike."""

@@ -107,6 +107,7 @@ def run(
   )
   check = functools.partial(records.check_rounds, config.output_dir, config.rounds)
   with output.claimed(config.output_dir, config.settings, facts, check), contextlib.ExitStack() as ended:
+    population.say_who_also_trains(config.eval_clients)
     with supervision.starting():
       worker = ended.enter_context(start_runtime)
       if population.database:
@@ -182,8 +183,7 @@ class _Run:
         state = await self._advance(round_number, state)
         if self._is_due(round_number, self._config.rounds_per_checkpoint):
           await self._save(state)
-        row = self._records.rows[-1]
-        evaluated = row['eval/loss'] != metrics.NOT_MEASURED
+        evaluated = self._records.rows[-1]['eval/loss'] != metrics.NOT_MEASURED
         progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
     except (launch.Stopped, launch.RunEnded, errors.DataError):
       await self._save(state)

@@ -40,6 +40,23 @@ def test_only_clients_of_the_split_with_examples_evaluate_and_fewer_are_some_of_
   assert validation.training_ids == clients.training_ids
 
 
+def test_clients_that_evaluate_and_train_are_counted_and_said(tmp_path: pathlib.Path, capsys):
+  rows = [
+    (split, source.Example(client, f'some words of the {split}'))
+    for split, clients in {'train': 'abcd', 'validation': 'v', 'heldout': 'bcx'}.items()
+    for client in clients
+  ]
+  text = source.TextSource('split by examples', '', lambda: rows, 'characters')
+  clients = population.Population.of(prepare.prepare(text, partitions.natural(), tmp_path))
+  capsys.readouterr()
+  clients.say_who_also_trains(0)
+  assert capsys.readouterr().err.startswith('2 of the 3 clients that evaluate also train, on other examples of theirs')
+  others = population.Population.of(_prepare(tmp_path, _SIZES))
+  capsys.readouterr()
+  others.say_who_also_trains(0)
+  assert not capsys.readouterr().err
+
+
 def test_the_hash_of_what_judges_changes_with_its_content_and_with_who_judges(tmp_path: pathlib.Path):
   text = _prepare(tmp_path, _SIZES)
   clients = population.Population.of(text)

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import codec_comparison
+from experiments import codec_specs
 from tests import binaries
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
@@ -34,10 +35,9 @@ class CodecComparisonTest(parameterized.TestCase):
     self.assertAlmostEqual(coarse.bits_per_parameter, 8 * (1240 + 16) / 1240)  # A byte a value, two ranges of 8.
     self.assertBetween(coarse.distortion, 1e-6, 1e-3)
 
-  def test_every_codec_of_the_list_measures(self):
-    points = codec_comparison.measure_update(_UPDATE, codec_comparison.CODECS)
-    self.assertLen(points, len(codec_comparison.CODECS))
-    self.assertTrue(all(np.isfinite(point.distortion) and point.bits_per_parameter > 0 for point in points))
+  def test_every_codec_of_the_list_is_one_and_stands_there_once(self):
+    built = [(str(codec_specs.build(codec).codec), codec) for codec in codec_comparison.CODECS]
+    self.assertLen(set(built), len(codec_comparison.CODECS))
 
   def test_gathers_seeds_and_shows_all_of_them(self):
     self._run('a', 100.0)

@@ -16,6 +16,9 @@ from google.protobuf import message as message_lib
 import tensorflow as tf
 import tensorflow_federated as tff
 
+# By name, a function notes what computes its gradient, and that for what it does: a call of either counts by its body.
+_OF_GRADIENTS = ('backward_function_name', 'forward_function_name')
+
 
 def of(computations: Iterable[tff.Computation]) -> str:
   """Returns a SHA-256 in hexadecimal of some computations, in order, and of the constants in them."""
@@ -79,7 +82,7 @@ class _Functions:
 
   def _clean(self, attributes: MutableMapping[str, tf.compat.v1.AttrValue]) -> None:
     """Puts hashes in the place of names of functions, and leaves out what TensorFlow notes for itself."""
-    for key in [key for key in attributes if key.startswith('_')]:
+    for key in [key for key in attributes if key.startswith('_') or key in _OF_GRADIENTS]:
       del attributes[key]
     for value in attributes.values():
       for called in [value.func] if value.HasField('func') else value.list.func:

@@ -52,14 +52,15 @@ def from_keras(
       embedding, and each of the others is a block.
 
   Returns:
-    The model, for use inside TFF or a `tf.Graph`. Frozen variables save nothing here.
+    The model. Each call builds that of Keras anew: put calls into a `tf.function`. Frozen variables save nothing here.
 
   Raises:
     ValueError: With one line, for a model that is more than a function of weights, or blocks that are not those of it.
   """
   # Twice, to tell what is drawn from what is given; and in a graph, where names do not depend on models built before.
-  (model, created), (_, again) = _built_eagerly(build), _built_eagerly(build)
+  (model, created), (other, again) = _built_eagerly(build), _built_eagerly(build)
   keras_checks.check_layers(model)
+  created, again = _of_model(model, created), _of_model(other, again)
   names, is_trained = _names(build, blocks)
   if not len(created) == len(again) == len(names):
     raise ValueError('the Keras model has other weights each time that it is built: build the same one')
@@ -78,9 +79,6 @@ def from_keras(
 
   def apply(by_name: Mapping[str, weight_lib.Value], inputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
     del seed
-    with tf.init_scope():
-      if tf.executing_eagerly():
-        raise RuntimeError('a Keras model runs here inside TFF or a tf.Graph only')
     return call([tf.convert_to_tensor(by_name[names[index]]) for index in trained], inputs, training=False)
 
   generator = np.random.default_rng(0)
@@ -101,13 +99,18 @@ def _built_eagerly(build: Callable[[], tf.keras.Model]) -> tuple[tf.keras.Model,
 
   with tf.init_scope(), tf.variable_creator_scope(create):
     model = build()
-  if not created or not model.built:
+  if not model.built:
     raise ValueError('the Keras model has no weights yet: make it sequential with an input shape, or functional')
-  return model, _of_model(model, created)
+  return model, created
 
 
 def _of_model(model: tf.keras.Model, created: Sequence[_Created]) -> list[_Created]:
-  """Leaves out what layers keep besides weights."""
+  """Leaves out what layers keep besides weights; raises `ValueError` for weights that were there before."""
+  if not model.trainable_weights:
+    raise ValueError('the Keras model has no weights to train: add a layer that has some')
+  made = {id(each.variable) for each in created}
+  if before := [variable.name for variable in model.weights if id(variable) not in made]:
+    raise ValueError(f'the Keras model uses {before[0]}, made outside of build: make each of its layers within build')
   weights = {id(variable) for variable in model.weights}
   return [each for each in created if id(each.variable) in weights]
 
@@ -121,7 +124,8 @@ def _names(build: Callable[[], tf.keras.Model], blocks: Mapping[str, str] | None
     return created[-1].variable
 
   with tf.Graph().as_default(), tf.variable_creator_scope(create):
-    model = build()
+    with keras_checks.refusing('cannot be built in a graph', 'make whatever it uses within build'):
+      model = build()
     block_of = _blocks(model) if blocks is None else _given_blocks(model, blocks)
   layer_of = {id(weight): layer.name for layer in reversed(model.layers) for weight in layer.weights}
   if outside := [each.variable.name for each in created if id(each.variable) not in layer_of]:
@@ -209,4 +213,10 @@ def _called(
       raise ValueError('the Keras model has fewer weights when it is built in a graph: build the same one')
     return model(inputs, training=training)
 
-  return tf.function(run, autograph=False)(inputs, *tensors.values())
+  arguments = [tf.convert_to_tensor(inputs), *tensors.values()]
+  with (
+    tf.Graph().as_default()
+  ):  # Keras would lift what it creates out of functions, were there an eager context outside.
+    specs = [tf.TensorSpec.from_tensor(argument) for argument in arguments]
+    function = tf.function(run, autograph=False).get_concrete_function(*specs)
+  return function(*arguments)

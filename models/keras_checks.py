@@ -1,6 +1,8 @@
 """What a Keras model does besides being a function of its weights, which would be lost on the way: all of it is refused."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +19,8 @@ def check_layers(model: tf.keras.Model) -> None:
     model: With its weights, built eagerly.
   """
   for layer in model._flatten_layers(include_self=False):  # `submodules` runs properties, of which some raise.
+    if layer.compute_dtype != layer.variable_dtype:
+      raise ValueError(f'{layer.name} computes in {layer.compute_dtype}, and models here in float32: build it in that')
     if isinstance(layer, tf.keras.layers.BatchNormalization) and layer.trainable:
       raise ValueError(f'{layer.name} keeps moving statistics, which have no mean over clients: use GroupNormalization')
     if layer.stateful:
@@ -47,11 +51,8 @@ def check_call(call: Callable[[tf.Tensor, bool], tf.Tensor], input_spec: tf.Tens
   values = np.ones(shape) if input_spec.dtype.is_integer else np.random.default_rng(0).normal(size=shape)
   with tf.Graph().as_default() as graph:
     inputs = tf.constant(values, input_spec.dtype)
-    try:
+    with refusing('cannot be run with tensors for weights', _NOT_HERE):
       outputs = [call(inputs, training) for training in (False, True)]
-    except Exception as error:  # Whatever layers raise that need more than the values of their weights.
-      reason = ' '.join(str(error).split())[:160]
-      raise ValueError(f'the Keras model cannot be run with tensors for weights ({reason}): {_NOT_HERE}') from error
   with tf.compat.v1.Session(graph=graph) as session:
     (evaluated, trained), (again, _) = (session.run(outputs) for _ in range(2))
   for other in (again, trained):
@@ -59,6 +60,16 @@ def check_call(call: Callable[[tf.Tensor, bool], tf.Tensor], input_spec: tf.Tens
       raise ValueError(
         f'the Keras model gives other outputs while training, or each time: it has a random layer; {_NOT_HERE}'
       )
+
+
+@contextlib.contextmanager
+def refusing(fault: str, remedy: str) -> Iterator[None]:
+  """Turns whatever the layers of a Keras model raise, which may be anything, into a `ValueError` with one line."""
+  try:
+    yield
+  except Exception as error:
+    reason = ' '.join(str(error).split())[:160]
+    raise ValueError(f'the Keras model {fault} ({reason}): {remedy}') from error
 
 
 def _is_random(layer: tf.keras.layers.Layer) -> bool:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import fingerprint
+from models import keras_bridge
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SCRIPT = """
@@ -77,3 +78,34 @@ def test_the_computation_still_runs(worker):
   computation = _computation()
   fingerprint.of([computation])
   assert computation(0.0) == 14.0  # 0 -> 2 -> 6 -> 14.
+
+
+def _of_keras(*inner, **options) -> str:
+  """Returns the name of the first gradient of a Keras model, which is built here, with some layers more inside."""
+
+  def build():
+    layers = [tf.keras.layers.Embedding(5, 2), *(layer() for layer in inner), tf.keras.layers.Dense(2, **options)]
+    return tf.keras.Sequential([tf.keras.Input([3], dtype=tf.int32), *layers])
+
+  input_spec = tf.TensorSpec([None, 3], tf.int32)
+  model = keras_bridge.from_keras(build, input_spec)
+
+  @tff.tensorflow.computation(input_spec)
+  def run(tokens):
+    weights = model.initial_weights(0)
+    with tf.GradientTape() as tape:
+      tape.watch(weights)
+      loss = tf.reduce_sum(model.apply(model.by_name(weights), tokens, None))
+    return tape.gradient(loss, weights)
+
+  return fingerprint.of([run])
+
+
+def test_a_keras_model_keeps_its_name_whatever_was_built_before():
+  def lstm():
+    return tf.keras.layers.LSTM(2, return_sequences=True)
+
+  names = [_of_keras(), _of_keras(lstm), _of_keras(), _of_keras(lstm)]
+  assert names[:2] == names[2:]
+  others = [_of_keras(activation='relu'), _of_keras(kernel_initializer='he_normal')]
+  assert len({*names, *others}) == 4

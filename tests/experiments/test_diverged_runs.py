@@ -81,7 +81,7 @@ def test_a_language_model_that_diverges_is_reported(text, environment, tmp_path)
   process = runs.finish(command, environment)
   assert process.returncode == 0, process.stderr
   assert '| perplexity on held-out clients | not finite |' in process.stdout
-  assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 the loss is not finite')
+  assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 no evaluation has a finite perplexity')
   assert _summary(tmp_path / 'run')['diverged_round'] == 1
   compared = binaries.run('experiments.compare', [f'--runs={tmp_path}/run', f'--output_dir={tmp_path}/compared'])
   assert compared.returncode == 0, compared.stderr

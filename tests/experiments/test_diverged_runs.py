@@ -38,7 +38,7 @@ def test_diverged_runs_have_no_mean_and_no_praise(tmp_path):
   assert [[row[name] for name in names] for row in rows] == [
     ['1 of 2 seeds diverged', '100.0 to 100.0', '', '', '', '2.0'],
     ['diverged', '', '', '', '', '2.0'],
-    ['300.0', '', '0.250', '4.0x', 'yes', '2.0'],
+    ['300.0', '', '0.250', '1.0x', 'yes', '2.0'],
   ]
   assert 'Some runs diverged' in comparison_page.render([first, second, third], {})
 

@@ -33,9 +33,9 @@ def usable(output_dir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise launch.UsageError(
-      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
-    ) from error
+    file = next((path for path in (output_dir, *output_dir.parents) if path.is_file()), None)
+    reason = f'{file} is a file; choose a folder' if file else f'{error.strerror}; choose a folder you can write'
+    raise launch.UsageError(f'cannot use --output_dir={output_dir}: {reason}') from error
 
 
 def make(output_dir: pathlib.Path) -> None:

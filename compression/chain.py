@@ -37,8 +37,8 @@ def build(links: Sequence[Link]) -> update_codec.UpdateCodec | adaptive.Adaptive
   """Builds the codec of an update from its links, left to right.
 
   Raises:
-    ValueError: If the chain makes no sense: a stage that cannot encode what the one before it leaves, or a link about
-      variables after a stage.
+    ValueError: If the chain makes no sense: a stage that cannot encode what the one before it leaves, a link about
+      variables after a stage, or two that say how small ones are encoded.
   """
   if any(isinstance(link, adaptive.AdaptiveCodec) for link in links):
     if len(links) > 1:
@@ -52,10 +52,12 @@ def build(links: Sequence[Link]) -> update_codec.UpdateCodec | adaptive.Adaptive
       raise ValueError(f'{type(link).__name__.lower()} is about whole variables: put it before the stages')
     else:
       structure.append(link)
-  small = next((link for link in structure if isinstance(link, SmallAs)), None)
+  small = [link for link in structure if isinstance(link, SmallAs)]
+  if len(small) > 1:
+    raise ValueError('small_as is there twice: keep one')
   return update_codec.UpdateCodec(
     codec=codec_lib.Codec(stages),
-    small=small.codec if small else codec_lib.Codec(),
-    small_size=small.size if small else 0,
+    small=small[0].codec if small else codec_lib.Codec(),
+    small_size=small[0].size if small else 0,
     concatenate=any(isinstance(link, Concat) for link in structure),
   )

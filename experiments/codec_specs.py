@@ -37,14 +37,20 @@ def build_download(text: str) -> update_codec.UpdateCodec:
 
 def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
   """Encodes variables of fewer than `size` values by `codec`, itself a chain of stages."""
-  return chain.SmallAs(build(codec, 'small_as').codec, size)
+  links = spec.build_chain(codec, _STAGES, 'codec of small variables', _NOT_OF_SMALL)
+  return chain.SmallAs(chain.build(links).codec, size)
 
 
+_STAGES = {'identity': chain.Identity, **catalog.STAGES, **catalog.WRAPPED}
+_NOT_OF_SMALL = {
+  'concat': 'joins large variables, too: write concat|small_as(...)',
+  'small_as': 'is not for one inside another: name one size',
+  **dict.fromkeys(catalog.ADAPTIVE, 'is a whole codec, which stands alone'),
+}
 LINKS = {
   'identity': chain.Identity,
   'concat': chain.Concat,
   'small_as': _small_as,
-  **catalog.STAGES,
-  **catalog.WRAPPED,
+  **_STAGES,
   **catalog.ADAPTIVE,
 }

@@ -67,6 +67,8 @@ def render(
   Returns:
     HTML; every text that comes from runs is escaped.
   """
+  reference = run_comparison.reference(groups)
+  row = 'the first row' if reference == 0 else f'row {reference + 1}, the first that is finished and finite'
   title = f'{len(groups)} settings, {sum(len(group.runs) for group in groups)} runs'
   parts = [
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -74,7 +76,7 @@ def render(
     f'<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>',
     f'<p>{groups[0].quality.name.capitalize()} on {groups[0].judges}, mean ± sample standard deviation over seeds. '
     'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is as good '
-    'in the mean with as little upload. “Upload reduced” is against the first row.</p>',
+    f'in the mean with as little upload. “Upload reduced” is against {row}.</p>',
     *(f'<p>{_text(sentence)}</p>' for sentence in [*left_out, *_warnings(groups)]),
     _table(groups, target, paired),
     *(f'<p>{_text(sentence)}</p>' for sentence in (paired.notes if paired else ())),

@@ -16,7 +16,7 @@ def columns(
   Args:
     measure: What the runs are judged by.
     target: A quality, for the columns that tell when it was reached first.
-    paired: The groups against the first one, for the columns that tell of it.
+    paired: The groups against their reference, for the columns that tell of it.
   """
   return [
     'seeds', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
@@ -32,7 +32,8 @@ def cells(
   paired: paired_comparison.Comparison | None = None,
 ) -> list[list[str]]:
   """Returns the cells of `columns` for each group; what was not measured is empty."""
-  front, reference = run_comparison.pareto_front(found), found[0].spread(run_comparison.upload_bytes).mean
+  front = run_comparison.pareto_front(found)
+  reference = found[run_comparison.reference(found)].spread(run_comparison.upload_bytes).mean
   against = [[]] * len(found) if paired is None else paired_comparison.cells(paired)
   return [
     [

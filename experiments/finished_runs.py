@@ -10,6 +10,7 @@ from typing import NamedTuple
 from experiments import launch
 from experiments import metrics
 from experiments import quality
+from experiments import same_content
 
 # Not what is compared: names of one run, and what does not change a measurement.
 MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
@@ -41,11 +42,16 @@ def read(folder: pathlib.Path, by: Sequence[str]) -> dict[tuple[str, ...], list[
   groups: dict[tuple[str, ...], list[FinishedRun]] = {}
   common: dict[str, Any] | None = None
   for path in sorted(folder.glob('*/summary.json')):
-    settings = json.loads((path.parent / 'config.json').read_text())['settings']
+    config = json.loads((path.parent / 'config.json').read_text())
+    settings = config['settings']
     summary = json.loads(path.read_text())
     if summary.get('rounds', settings.get('rounds')) != settings.get('rounds'):
       continue  # It was finished once, and goes on for more rounds.
-    rest = {name: value for name, value in settings.items() if name not in (*by, *MAY_DIFFER, _TUNED)}
+    rest = {
+      name: same_content.identity(name, value, config)
+      for name, value in settings.items()
+      if name not in (*by, *MAY_DIFFER, _TUNED)
+    }
     if common is not None and rest != common:
       differing = sorted(name for name in rest if rest[name] != common.get(name))
       raise launch.UsageError(f'{path.parent} differs from the other runs in {", ".join(differing)}: compare it apart')

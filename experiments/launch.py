@@ -85,6 +85,10 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
     _leave(f'stopped by {stop}; the same command {stop.way_on}', stop.exit_code)
   except BrokenPipeError:
     os._exit(128 + signal.SIGPIPE)  # Who was reading what is printed, such as `head`, has seen enough.
+  except OSError as error:
+    if error.filename is None and not _stdout_takes('\n'):  # An error of stdout names no file.
+      _leave(f'error: standard output cannot be written: {error.strerror}', 1)
+    raise
   except KeyboardInterrupt:
     print('interrupted; the same command does what is left', file=sys.stderr)
     sys.exit(_INTERRUPTED)
@@ -98,9 +102,19 @@ def _refuse(message: object) -> None:
 def _leave(message: str, exit_code: int) -> None:
   """Ends this process at once: threads of TFF that are still inside gRPC would make Python's own way out abort."""
   print(message, file=sys.stderr)
-  sys.stdout.flush()
+  _stdout_takes('')
   sys.stderr.flush()
   os._exit(exit_code)
+
+
+def _stdout_takes(text: str) -> bool:
+  """Writes what was printed so far, and `text`; returns whether the system takes that."""
+  try:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+  except OSError:
+    return False
+  return True
 
 
 def _line(message: object) -> str:

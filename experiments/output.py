@@ -17,19 +17,11 @@ from typing import Any
 from data import cache
 from experiments import command_line
 from experiments import launch
-from experiments import spec
+from experiments import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 # A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.
 _FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
-# Settings that say where data or weights are, and the fact that names their content: the path of equal ones may change.
-_KNOWN_BY = {
-  'dataset': 'dataset_hash',
-  'corpus': 'dataset_hash',
-  'vocabulary': 'dataset_hash',
-  'pretrained': 'pretrained_sha256',
-  'teacher': 'teacher_sha256',
-}
 COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
@@ -41,9 +33,9 @@ def usable(output_dir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    raise launch.UsageError(
-      f'cannot use --output_dir={output_dir}: {error.strerror}; choose a folder you can write'
-    ) from error
+    file = next((path for path in (output_dir, *output_dir.parents) if path.is_file()), None)
+    reason = f'{file} is a file; choose a folder' if file else f'{error.strerror}; choose a folder you can write'
+    raise launch.UsageError(f'cannot use --output_dir={output_dir}: {reason}') from error
 
 
 def make(output_dir: pathlib.Path) -> None:
@@ -140,7 +132,8 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
     if name in facts and name not in known:
       continue
-    if not _is_alike(name, recorded.get(name), value, facts.get(_KNOWN_BY.get(name)), recorded):
+    was, now = same_content.identity(name, recorded.get(name), recorded), same_content.identity(name, value, facts)
+    if was != now and name not in _FREE_TO_CHANGE:
       raise launch.UsageError(
         f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: choose a new --output_dir or '
         + (
@@ -149,23 +142,6 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
           else 'the settings of that run (its run.flags)'
         )
       )
-
-
-def _is_alike(name: str, before: Any, value: Any, content: str | None, recorded: Mapping[str, Any]) -> bool:
-  """Whether a run goes on with a setting or a fact that was `before`; `content` is the hash of what it names, if any."""
-  if before == value or name in _FREE_TO_CHANGE:
-    return True
-  if not content or None in (before, value) or recorded.get(_KNOWN_BY[name]) != content:
-    return False
-  return name in ('pretrained', 'teacher') or _without_path(before) == _without_path(value)
-
-
-def _without_path(dataset: str) -> list[spec.Call]:
-  """Returns the calls of a spec without the arguments that say where data are."""
-  return [
-    call._replace(arguments={name: value for name, value in call.arguments.items() if name != 'path'})
-    for call in spec.parse(dataset)
-  ]
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Each setting of a comparison against the first one, in pairs: on the same held-out units, over the seeds that both have."""
+"""Each setting of a comparison against the reference, in pairs: on the same held-out units, over the seeds that both have."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _TOLERANCE = 1e-3  # Of means: what the order of additions changes is a thousand
 
 
 class Paired(NamedTuple):
-  """A setting against the first one.
+  """A setting against the reference.
 
   Attributes:
     difference: Of the quality, as it is written: see `columns`.
@@ -30,13 +30,15 @@ class Paired(NamedTuple):
 
 
 class Comparison(NamedTuple):
-  """All settings against the first one.
+  """All settings against the reference.
 
   Attributes:
-    paired: By group; None for the first and for what `notes` are about.
+    reference: The index of its group.
+    paired: By group; None for the reference and for what `notes` are about.
     notes: Sentences: what is compared with what, and why some settings are not.
   """
 
+  reference: int
   paired: Sequence[Paired | None]
   notes: Sequence[str]
 
@@ -53,7 +55,9 @@ def columns(measure: quality_lib.Quality) -> list[str]:
 
 def cells(comparison: Comparison) -> list[list[str]]:
   """Returns the cells of `columns` for each group, empty where groups are not paired."""
-  return [[_REFERENCE, '', ''], *(_cells(paired) if paired else [''] * 3 for paired in comparison.paired[1:])]
+  rows = [_cells(paired) if paired else [''] * 3 for paired in comparison.paired]
+  rows[comparison.reference] = [_REFERENCE, '', '']
+  return rows
 
 
 def _cells(paired: Paired) -> list[str]:
@@ -66,7 +70,7 @@ def _cells(paired: Paired) -> list[str]:
 
 
 def compare(groups: Sequence[run_comparison.Group]) -> Comparison:
-  """Compares each group with the first.
+  """Compares each group with the reference, which is that of `run_comparison.reference`.
 
   Args:
     groups: At least one, of one quality.
@@ -77,27 +81,31 @@ def compare(groups: Sequence[run_comparison.Group]) -> Comparison:
   Raises:
     UsageError: If a run's `heldout.csv` is damaged.
   """
-  first = groups[0].runs[0]
+  reference = run_comparison.reference(groups)
+  first = groups[reference].runs[0]
   try:
     units = _read(first)
   except _NotPaired as reason:
-    return Comparison([None] * len(groups), [f'Not paired: {reason}.'])
+    return Comparison(reference, [None] * len(groups), [f'Not paired: {reason}.'])
   extra, notes = {}, []
-  for index, group in enumerate(groups[1:], 1):
+  for index, group in enumerate(groups):
+    if index == reference:
+      continue
     try:
-      extra[index] = _extra(groups[0], group, lambda run: _sums_on(units, first, run))
+      extra[index] = _extra(groups[reference], group, lambda run: _sums_on(units, first, run))
     except _NotPaired as reason:
       notes.append(f'Not paired: {reason}.')
   notes = list(dict.fromkeys(notes))
   if not extra:
-    return Comparison([None] * len(groups), notes)
+    return Comparison(reference, [None] * len(groups), notes)
   means = np.column_stack([each.mean(axis=0) for each in extra.values()])
   found = paired_difference.differences(means, units.num_predicted)
   paired = {
     index: _paired(difference, extra[index].sum(axis=1) / units.num_predicted.sum(), first.quality)
     for index, difference in zip(extra, found, strict=True)
   }
-  return Comparison([paired.get(index) for index in range(len(groups))], [_explanation(groups[0], units), *notes])
+  explanation = _explanation(groups, reference, units)
+  return Comparison(reference, [paired.get(index) for index in range(len(groups))], [explanation, *notes])
 
 
 def _sums_on(units: heldout_units.HeldoutUnits, first: run_comparison.Run, run: run_comparison.Run) -> np.ndarray:
@@ -118,7 +126,7 @@ def _read(run: run_comparison.Run) -> heldout_units.HeldoutUnits:
   """
   if not run.finished:
     raise _NotPaired(f'{run.folder} is unfinished')
-  if not math.isfinite(run.last.quality):
+  if run.diverged:
     raise _NotPaired(f'{run.folder} has diverged')
   try:
     units = heldout_units.read(run.folder)
@@ -166,15 +174,16 @@ def _paired(found: paired_difference.Difference, of_seeds: np.ndarray, measure: 
   return Paired(difference, run_comparison.spread([written(value) for value in of_seeds]).deviation)
 
 
-def _explanation(reference: run_comparison.Group, units: heldout_units.HeldoutUnits) -> str:
+def _explanation(groups: Sequence[run_comparison.Group], reference: int, units: heldout_units.HeldoutUnits) -> str:
   kind = 'examples' if units.are_examples else 'clients'
   how = (
     'Perplexities are compared by their ratio, less one, in per cent: the geometric mean'
-    if reference.quality is quality_lib.PERPLEXITY
+    if groups[reference].quality is quality_lib.PERPLEXITY
     else 'Accuracies are compared by their difference, in percentage points: the mean'
   )
+  which = 'first setting' if reference == 0 else 'first setting that is finished and finite'
   return (
-    f'The {_REFERENCE} is the first setting, {reference.label}. {how} over the seeds that both have, '
+    f'The {_REFERENCE} is the {which}, {groups[reference].label}. {how} over the seeds that both have, '
     f'± the standard deviation between them. The interval and the two-sided p-value come from a paired bootstrap: '
     f'{paired_difference.NUM_RESAMPLES:,} resamples of the {len(units.names):,} held-out {kind} that judged them. They '
     f'tell how the difference depends on these {kind}, and nothing of other seeds; p-values are not corrected for how '

@@ -63,27 +63,39 @@ def is_judged(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def diverged_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
-  """Returns since which round a run has diverged: from there on nothing that was measured is finite; None if it has not.
+  """Returns since which round a run has diverged, None if it has not.
+
+  That is the first round since which no evaluation is finite, or an earlier one from which on, up to that evaluation, no
+  training loss is finite either.
 
   Args:
     rows: Of `metrics.csv`, of which the last was evaluated unless the run goes on.
   """
-  since = None
+  since, nothing_is_finite = None, True
   for row in reversed(rows):
-    loss = _loss(row)
-    if loss == metrics.NOT_MEASURED:
-      continue
-    if math.isfinite(loss):
-      break
-    since = row['round']
+    evaluated, trained = _evaluated(row), _trained(row)
+    if evaluated != metrics.NOT_MEASURED:
+      if math.isfinite(evaluated):
+        break
+      since, nothing_is_finite = row['round'], True
+    elif trained != metrics.NOT_MEASURED:
+      nothing_is_finite = nothing_is_finite and not math.isfinite(trained)
+      since = row['round'] if nothing_is_finite else since
   return since
 
 
-def _loss(row: Mapping[str, Any]) -> float | str:
-  """Returns what tells whether a model is finite: its perplexity, or else its loss, or else that of the round's training."""
-  for column in (PERPLEXITY.column, LOSS.column, 'train/loss'):
+def _evaluated(row: Mapping[str, Any]) -> float | str:
+  """Returns what tells whether the model after a round is finite: its perplexity, or else its loss."""
+  for column in (PERPLEXITY.column, LOSS.column):
     if row.get(column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
       return float(row[column])
+  return metrics.NOT_MEASURED
+
+
+def _trained(row: Mapping[str, Any]) -> float | str:
+  """Returns the loss of a round's training."""
+  if row.get('train/loss', metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+    return float(row['train/loss'])
   return math.nan if row.get('dropped_updates') else metrics.NOT_MEASURED  # No client had a finite update.
 
 

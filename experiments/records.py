@@ -100,9 +100,10 @@ def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:
 def report_divergence(summary: Mapping[str, Any]) -> None:
   """Says on stderr since which round a run has diverged, if its `summary.json` has it so."""
   if summary['diverged_round'] is not None:
+    measure = 'loss' if summary['eval/perplexity'] == metrics.NOT_MEASURED else 'perplexity'
     print(
-      f'diverged: since round {summary["diverged_round"]} the loss is not finite; choose a new --output_dir and lower '
-      'learning rates',
+      f'diverged: since round {summary["diverged_round"]} no evaluation has a finite {measure}; choose a new --output_dir '
+      'and lower learning rates',
       file=sys.stderr,
     )
 

@@ -15,6 +15,7 @@ from experiments import finished_runs
 from experiments import launch
 from experiments import metrics
 from experiments import quality as quality_lib
+from experiments import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
@@ -207,26 +208,38 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     raise launch.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
-    gathered.setdefault(json.dumps(compared(run), sort_keys=True), []).append(run)
+    gathered.setdefault(json.dumps(_identity(run), sort_keys=True), []).append(run)
   members = [sorted(found, key=lambda run: run.settings['seed']) for found in gathered.values()]
   for found in members:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
         raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
-  labels = _labels([compared(found[0]) for found in members])
+  labels = _labels([found[0] for found in members])
   unsorted = [Group(label, found) for label, found in zip(labels, members, strict=True)]
   return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
 
 
 def compared(run: Run) -> dict[str, Any]:
-  """Returns what makes runs a group; a flag that an older version of the suite did not have counts as None."""
+  """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
   kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
   return hashes | {n: v for n, v in kept.items() if v is not None}
 
 
-def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Names what differs; the hashes only where no flag tells two groups apart."""
+def _identity(run: Run) -> dict[str, Any]:
+  """Returns what makes runs a group: what is compared, but for where equal data and weights lie."""
+  return {name: same_content.identity(name, value, run.config) for name, value in compared(run).items()}
+
+
+def _labels(firsts: Sequence[Run]) -> list[str]:
+  """Names what differs, given a run of each group; the hashes only where no flag tells two groups apart."""
+  identities = [_identity(run) for run in firsts]
+  alike = {
+    name for name, value in identities[0].items() if all(name in one and one[name] == value for one in identities)
+  }
+  settings = [
+    {name: identities[0][name] if name in alike else value for name, value in compared(run).items()} for run in firsts
+  ]
   flags = [{name: value for name, value in one.items() if name not in (DATA, START)} for one in settings]
   told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
   return labels_of(flags if told_apart else settings)
@@ -241,6 +254,11 @@ def labels_of(settings: Sequence[Mapping[str, Any]]) -> list[str]:
   if len(differing) == 1:
     return [f'{one.get(differing[0])}' for one in settings]
   return [', '.join(f'{name}={one[name]}' for name in differing if name in one) for one in settings]
+
+
+def reference(found: Sequence[Group]) -> int:
+  """Returns the index of what others are compared with: the first group that is finished and finite, or else the first."""
+  return next((index for index, group in enumerate(found) if group.finished and not group.num_diverged), 0)
 
 
 def pareto_front(found: Sequence[Group]) -> set[int]:

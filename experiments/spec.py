@@ -42,8 +42,11 @@ def parse(text: str) -> list[Call]:
     The calls, left to right; at least one.
 
   Raises:
-    SpecError: If the text is not a chain of names or calls with literal keyword arguments.
+    SpecError: If it is no text, as an argument of another spec may be, or not a chain of names or calls with literal
+      keyword arguments.
   """
+  if not isinstance(text, str):
+    raise SpecError(f"{text!r} is no spec: write one in quotes, such as 'uniform(bits=8)'")
   text = text.strip()
   try:
     expression = ast.parse(text, mode='eval').body
@@ -129,19 +132,22 @@ def build(
   calls = parse(text)
   if len(calls) > 1:
     raise SpecError(f"{what} {text!r}: '|' does not apply here; choose one of {_listed(catalogue)}")
-  if calls[0].name in elsewhere and calls[0].name not in catalogue:
-    name = calls[0].name
-    raise SpecError(f'{what} {name!r} {elsewhere[name]}; choose one of {_listed(catalogue)}')
-  return build_call(calls[0], catalogue, what)
+  return build_call(calls[0], catalogue, what, elsewhere)
 
 
-def build_chain(text: str, catalogue: Mapping[str, Callable[..., Any]], what: str) -> list[Any]:
+def build_chain(
+  text: str, catalogue: Mapping[str, Callable[..., Any]], what: str, elsewhere: Mapping[str, str] = _NOWHERE
+) -> list[Any]:
   """Builds every call of a chain; the arguments and errors are those of `build`."""
-  return [build_call(call, catalogue, what) for call in parse(text)]
+  return [build_call(call, catalogue, what, elsewhere) for call in parse(text)]
 
 
-def build_call(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+def build_call(
+  call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str, elsewhere: Mapping[str, str] = _NOWHERE
+) -> Any:
   """Builds the object of one parsed call; the other arguments and errors are those of `build`."""
+  if call.name not in catalogue and call.name in elsewhere:
+    raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
     raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; choose one of {_listed(catalogue)}')
   builder = catalogue[call.name]

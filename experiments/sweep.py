@@ -59,7 +59,7 @@ def main() -> None:
   failed, undecided = [], []
   if searches:
     failed += _make(tried)
-    choices = [sweep_search.choose(search, folder / _SEARCH) for search in searches]
+    choices = [sweep_search.choose(search, tried) for search in searches]
     output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
     print(sweep_search.table(choices))
     undecided = sweep_search.undecided(choices)

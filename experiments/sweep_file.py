@@ -91,7 +91,9 @@ def read(path: pathlib.Path, overrides: Sequence[str] = ()) -> Sweep:
     for name, texts, searched in _runs(content.get('runs', [{}]), search, path)
   ]
   _check_once(flags, grid, search, runs, fixed, path)
-  return Sweep(_binary(content, path), _named(_cells(flags, grid, runs), path))
+  cells = _cells(flags, grid, runs)
+  _check_names(cells, path)
+  return Sweep(_binary(content, path), named(cells))
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
@@ -129,7 +131,11 @@ def _lists(table: Mapping[str, Any], where: str) -> dict[str, list[str]]:
       raise launch.UsageError(f'{name} in {where} is no list: write {name} = [...], or put it into [flags]')
     if not values:
       raise launch.UsageError(f'{name} in {where} is an empty list: give it a value or take it out')
-  return {name: [_text(value, name, where) for value in values] for name, values in table.items()}
+  lists = {name: [_text(value, name, where) for value in values] for name, values in table.items()}
+  for name, texts in lists.items():
+    if repeated := [text for text in texts if texts.count(text) > 1]:
+      raise launch.UsageError(f'{name} in {where} lists {repeated[0]!r} twice: list a value once')
+  return lists
 
 
 def _runs(
@@ -213,18 +219,29 @@ def file_name(parts: Sequence[str]) -> str:
   return '-'.join(re.sub(r'[^A-Za-z0-9_.,=+-]+', '-', part).rstrip('-') for part in bare)
 
 
-def _named(cells: Sequence[tuple[tuple[str, ...], Cell]], path: pathlib.Path) -> list[Cell]:
-  """Makes names unique that differ only in signs that no file name has, or are too long; refuses equal ones."""
+def _check_names(cells: Sequence[tuple[tuple[str, ...], Cell]], path: pathlib.Path) -> None:
+  """Raises `UsageError` for two runs of one name, and for a name that a sweep needs itself."""
   for index, (written, cell) in enumerate(cells):
     if written in [other for other, _ in cells[:index]]:
-      raise launch.UsageError(f'{path} has two runs of the name {cell.name!r}: name each otherwise, list a value once')
+      raise launch.UsageError(f'{path} has two runs of the name {cell.name!r}: name each otherwise')
     if cell.name in _RESERVED_NAMES:
       raise launch.UsageError(f'{path} has a run of the name {cell.name!r}, which a sweep needs itself: choose another')
+
+
+def named(cells: Sequence[tuple[tuple[str, ...], Cell]], longest: int = _MAX_NAME) -> list[Cell]:
+  """Makes names of cells unique and short.
+
+  Args:
+    cells: Each with what tells it from the others as written; names may be equal that differ in signs only that no file
+      name has.
+    longest: The characters up to which a name that no other cell has is kept.
+
+  Returns:
+    The cells, with a digest of what was written in names that were not unique or too long.
+  """
   names = [cell.name for _, cell in cells]
   return [
-    cell
-    if names.count(cell.name) == 1 and len(cell.name) <= _MAX_NAME
-    else cell._replace(name=_digested(written, cell))
+    cell if names.count(cell.name) == 1 and len(cell.name) <= longest else cell._replace(name=_digested(written, cell))
     for written, cell in cells
   ]
 

@@ -1,5 +1,6 @@
 """Runs the cells of a sweep as processes, some at a time, and knows how far each of them is."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
@@ -53,6 +54,11 @@ class Runs:
     self._done = {job.name for job in jobs if is_finished(folder / job.name, job.settings)}
     self._failed: dict[str, str] = {}
     self._processes: list[_Process] = []
+
+  @property
+  def done(self) -> Collection[str]:
+    """The names of the runs that were finished with their settings before, or have been made."""
+    return self._done
 
   @property
   def failed(self) -> Mapping[str, str]:

@@ -16,6 +16,9 @@ from experiments import launch
 from experiments import markdown_table
 from experiments import run_comparison
 from experiments import sweep_file
+from experiments import sweep_runs
+
+_MAX_NAME = 255 - len('.log')  # Characters; what file systems take.
 
 
 class Candidate(NamedTuple):
@@ -39,28 +42,39 @@ def searches(cells: Sequence[sweep_file.Cell]) -> list[Search]:
     if cell.candidates:
       flags = {name: text for name, text in cell.flags.items() if name != 'seed'}
       alike.setdefault(json.dumps([flags, dict(cell.candidates)]), []).append(cell)
-  return [Search([cell.name for cell in found], _candidates(found[0])) for found in alike.values()]
-
-
-def _candidates(cell: sweep_file.Cell) -> list[Candidate]:
-  tried = [dict(zip(cell.candidates, values, strict=True)) for values in itertools.product(*cell.candidates.values())]
+  tried = [_tried(found[0]) for found in alike.values()]
+  unnamed = [_cell(found[0], values) for found, each in zip(alike.values(), tried, strict=True) for values in each]
+  named = iter(sweep_file.named(unnamed, _MAX_NAME))
   return [
-    Candidate(
-      sweep_file.Cell(
-        sweep_file.file_name([cell.name, *(f'{name}={value}' for name, value in values.items())]),
-        {**cell.flags, **values, 'eval_split': 'validation'},
-      ),
-      values,
-    )
-    for values in tried
+    Search([cell.name for cell in found], [Candidate(next(named), values) for values in each])
+    for found, each in zip(alike.values(), tried, strict=True)
   ]
 
 
+def _tried(cell: sweep_file.Cell) -> list[dict[str, str]]:
+  return [dict(zip(cell.candidates, values, strict=True)) for values in itertools.product(*cell.candidates.values())]
+
+
+def _cell(cell: sweep_file.Cell, values: Mapping[str, str]) -> tuple[tuple[str, ...], sweep_file.Cell]:
+  """Returns a run that tries some values, its name not yet unique, after what tells it from others as written."""
+  written = (cell.name, *(f'{name}={value}' for name, value in values.items()))
+  flags = {**cell.flags, **values, 'eval_split': 'validation'}
+  return written, sweep_file.Cell(sweep_file.file_name(written), flags)
+
+
 class Choice(NamedTuple):
-  """The outcome of a search: the quality of each candidate, NaN without one, and the index of the best; None if there is none."""
+  """The outcome of a search.
+
+  Attributes:
+    search: What was searched.
+    found: The quality of each candidate, NaN without one.
+    failures: Why a candidate failed now, by the name of its run.
+    best: The index of the best candidate; None if there is none.
+  """
 
   search: Search
   found: Sequence[float]
+  failures: Mapping[str, str]
   best: int | None
 
   @property
@@ -73,15 +87,20 @@ class Choice(NamedTuple):
     return any(len(values) > 1 and tried[self.best][name] in (values[0], values[-1]) for name, values in lists.items())
 
 
-def choose(search: Search, folder: pathlib.Path) -> Choice:
-  """Reads the runs of a search below a folder; those that are unfinished or diverged are never best."""
-  runs = [_read(folder / candidate.cell.name) for candidate in search.candidates]
+def choose(search: Search, made: sweep_runs.Runs) -> Choice:
+  """Reads the runs of a search once they are made; those that diverged are never best.
+
+  What lies in the folder of a run that failed is of other settings, or of an earlier sweep: it is no result.
+  """
+  names = [candidate.cell.name for candidate in search.candidates]
+  runs = [_read(made.folder / name) if name in made.done else None for name in names]
   finite = [(index, run) for index, run in enumerate(runs) if run and not run.diverged]
   best = None
   for index, run in finite:
     if best is None or not run.quality.is_as_good(runs[best].last.quality, run.last.quality):
       best = index
-  return Choice(search, [run.last.quality if run else math.nan for run in runs], best)
+  failures = {name: made.failed[name] for name in names if name in made.failed}
+  return Choice(search, [run.last.quality if run else math.nan for run in runs], failures, best)
 
 
 def _read(folder: pathlib.Path) -> run_comparison.Run | None:
@@ -117,10 +136,12 @@ def table(choices: Sequence[Choice]) -> str:
     for index, (candidate, found) in enumerate(zip(choice.search.candidates, choice.found, strict=True)):
       is_best = index == choice.best
       value = f'{found:.4g}' if math.isfinite(found) else 'none'
+      failure = choice.failures.get(candidate.cell.name)
       rows.append([
         f'`{choice.search.names[0]}`',
         ', '.join(f'`{name}={value}`' for name, value in candidate.values.items()),
         f'**{value}**' if is_best else value,
-        'chosen, at an end of its list' if is_best and choice.is_at_an_end else 'chosen' if is_best else '',
+        f'failed: {failure}' if failure is not None
+        else 'chosen, at an end of its list' if is_best and choice.is_at_an_end else 'chosen' if is_best else '',
       ])  # fmt: skip
   return markdown_table.render(['searched for', 'tried', 'on validation clients', ''], rows)

@@ -48,6 +48,7 @@ class ChainTest(parameterized.TestCase):
     ('rotation_of_levels', [uniform.Uniform(), hadamard.Hadamard()], 'hadamard encodes floats, but uniform leaves'),
     ('two_entropy_coders', [uniform.Uniform(), rans.Rans(), elias_gamma.EliasGamma()], 'but rans leaves bytes'),
     ('too_many_levels', [uniform.Uniform(16), rans.Rans()], 'at most 4096'),
+    ('two_codecs_of_small_variables', [chain.SmallAs(codec_lib.Codec(), 6)] * 2, 'small_as is there twice: keep one'),
     ('structure_after_a_stage', [topk.Topk(), chain.Concat()], 'put it before the stages'),
   )
   def test_refuses(self, links, message):

@@ -38,7 +38,7 @@ def test_diverged_runs_have_no_mean_and_no_praise(tmp_path):
   assert [[row[name] for name in names] for row in rows] == [
     ['1 of 2 seeds diverged', '100.0 to 100.0', '', '', '', '2.0'],
     ['diverged', '', '', '', '', '2.0'],
-    ['300.0', '', '0.250', '4.0x', 'yes', '2.0'],
+    ['300.0', '', '0.250', '1.0x', 'yes', '2.0'],
   ]
   assert 'Some runs diverged' in comparison_page.render([first, second, third], {})
 
@@ -81,7 +81,7 @@ def test_a_language_model_that_diverges_is_reported(text, environment, tmp_path)
   process = runs.finish(command, environment)
   assert process.returncode == 0, process.stderr
   assert '| perplexity on held-out clients | not finite |' in process.stdout
-  assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 the loss is not finite')
+  assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 no evaluation has a finite perplexity')
   assert _summary(tmp_path / 'run')['diverged_round'] == 1
   compared = binaries.run('experiments.compare', [f'--runs={tmp_path}/run', f'--output_dir={tmp_path}/compared'])
   assert compared.returncode == 0, compared.stderr

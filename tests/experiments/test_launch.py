@@ -50,6 +50,31 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
   assert (process.returncode, process.stdout, process.stderr) == (2, '', '')
 
 
+_PRINTS = 'from experiments import launch; launch.guarded({main}, ["test"])'
+_FULL = 'error: standard output cannot be written: No space left on device\n'
+_RAISES = '[print("a"), (_ for _ in ()).throw(launch.RunEnded("the end"))]'
+
+
+@pytest.mark.parametrize(
+  ('main', 'unbuffered', 'expected'),
+  [
+    ('lambda: print("a")', '', _FULL),
+    ('lambda: print("a")', '1', _FULL),
+    ('lambda: print("a" * 100_000)', '', _FULL),
+    (f'lambda: {_RAISES}', '', 'error: the end\n'),
+  ],
+)
+def test_an_output_that_cannot_be_written_is_told_in_one_line(main, unbuffered, expected):
+  environment = os.environ | {'PYTHONUNBUFFERED': unbuffered}
+  process = _shell([sys.executable, '-c', _PRINTS.format(main=main)], '>/dev/full', env=environment)
+  assert (process.returncode, process.stderr) == (1, expected)
+
+
+def test_another_error_of_the_system_is_not_laid_on_the_output():
+  process = _shell([sys.executable, '-c', _PRINTS.format(main='lambda: open("/no/such/file")')], '')
+  assert process.returncode == 1 and process.stderr.splitlines()[-1].startswith('FileNotFoundError')
+
+
 def test_what_the_terminal_cannot_show_is_escaped():
   script = 'from experiments import launch; launch.launch(lambda: print("1 \\u00b1 2"))'
   environment = os.environ | {'PYTHONUTF8': '0', 'PYTHONIOENCODING': 'ascii'}

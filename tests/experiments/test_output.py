@@ -94,6 +94,17 @@ class OutputTest(parameterized.TestCase):
     with self.assertRaisesRegex(launch.UsageError, f'holds a run with {name}='):
       _claim(self.folder, _SETTINGS | {name: after}, _FACTS)
 
+  @parameterized.parameters('file', 'file/below/it')
+  def test_a_file_is_no_folder(self, name):
+    place = self.folder.parents[1]
+    (place / 'file').touch()
+    with self.assertRaisesRegex(launch.UsageError, rf'{name}: {place}/file is a file; choose a folder'):
+      output.make(place / name)
+
+  def test_a_folder_that_cannot_be_made_is_refused(self):
+    with self.assertRaisesRegex(launch.UsageError, 'No such file or directory; choose a folder you can write'):
+      output.make(pathlib.Path('/proc/none'))
+
   def test_paths_count_where_no_fact_knows_the_data(self):
     _claim(self.folder, _SETTINGS | dict(pretrained='/a'), _FACTS)
     with self.assertRaisesRegex(launch.UsageError, "holds a run with pretrained='/a', not 'b'"):
@@ -148,12 +159,6 @@ class OutputTest(parameterized.TestCase):
     self.folder.mkdir(parents=True)
     (self.folder / 'config.json').write_text(text)
     with self.assertRaisesRegex(launch.UsageError, 'is not the config of a run'):
-      _claim(self.folder, _SETTINGS, _FACTS)
-
-  def test_a_path_that_is_a_file_is_refused(self):
-    self.folder.parent.mkdir(parents=True)
-    self.folder.write_text('')
-    with self.assertRaisesRegex(launch.UsageError, 'choose a folder you can write'):
       _claim(self.folder, _SETTINGS, _FACTS)
 
   def test_a_half_written_file_is_not_taken_for_a_run(self):

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from experiments import comparison_page
 from experiments import comparison_table
 from experiments import heldout_units
 from experiments import launch
@@ -181,6 +182,40 @@ def test_without_the_file_of_the_reference_nothing_is_paired(tmp_path):
     f'Not paired: {tmp_path}/a has no heldout.csv: an older version made it, or examples were judged by comparison.'
   ]
   assert [row[6:9] for row in comparison_table.cells(groups, paired=found)] == [['reference', '', ''], [''] * 3]
+
+
+@pytest.mark.parametrize('case', ['unfinished', 'diverged'])
+def test_the_reference_is_the_first_that_is_finished_and_finite(case, tmp_path):
+  units, settings, spoil, reason = _CASES[case]
+  spoil(_write(tmp_path / 'b', units, megabytes=8.0, upload='b', **settings))
+  _write(tmp_path / 'a', _clients(0.0), megabytes=2.0, upload='a')
+  _write(tmp_path / 'c', _clients(0.2), megabytes=0.5, upload='c')
+  groups, found = _compare(tmp_path)
+  assert [group.label for group in groups] == ['b', 'a', 'c'] and found.reference == 1
+  assert found.notes[0].startswith('The reference is the first setting that is finished and finite, a. ')
+  assert re.fullmatch(f'Not paired: .*{reason}.*', found.notes[1]) and len(found.notes) == 2
+  columns = comparison_table.columns(groups[0].quality, paired=found)
+  rows = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells(groups, paired=found)]
+  assert [row['perplexity against reference, %'] for row in rows] == ['', 'reference', '+22.14']  # e^0.2
+  assert [row['upload reduced'] for row in rows][1:] == ['1.0x', '4.0x']
+  assert 'is against row 2, the first that is finished and finite.' in comparison_page.render(groups, {}, paired=found)
+
+
+def test_a_classifier_that_diverged_is_not_paired(tmp_path):
+  for name, loss in (('a', 1.0), ('b', math.nan), ('c', 1.0)):
+    units = heldout_units.of_examples(np.repeat([True, False], [300, 100]))
+    _write(tmp_path / name, units, upload=name, changes={'eval/loss': loss})
+  _, found = _compare(tmp_path)
+  assert [paired is None for paired in found.paired] == [True, True, False]
+  assert f'Not paired: {tmp_path}/b has diverged.' in found.notes
+
+
+def test_if_none_is_finished_and_finite_the_first_is_the_reference(tmp_path):
+  for name, megabytes in (('a', 2.0), ('b', 1.0)):
+    _truncated(_write(tmp_path / name, _clients(0.1), megabytes=megabytes, upload=name))
+  groups, found = _compare(tmp_path)
+  assert found.reference == 0 and found.notes == [f'Not paired: {tmp_path}/a is unfinished.']
+  assert [row[-2] for row in comparison_table.cells(groups, paired=found)] == ['1.0x', '2.0x']
 
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path):

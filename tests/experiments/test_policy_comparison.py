@@ -19,7 +19,7 @@ class PolicyComparisonTest(parameterized.TestCase):
   def _run(self, name, perplexity, fractions=(1.0, 1.0), **settings):
     (self.folder / name).mkdir()
     settings = {'model': 'lstm', 'trainable': 'all', 'download': 'identity', 'seed': 0, 'rounds': 2} | settings
-    (self.folder / name / 'config.json').write_text(json.dumps({'settings': settings}))
+    (self.folder / name / 'config.json').write_text(json.dumps({'settings': settings, 'dataset_hash': 'abcdef'}))
     summary = {'upload_bytes_total': 2_000_000, 'download_bytes_total': 8_000_000, 'eval/perplexity': perplexity}
     (self.folder / name / 'summary.json').write_text(json.dumps(summary))
     rows = [f'{index + 1},{fraction}' for index, fraction in enumerate(fractions)]
@@ -50,6 +50,14 @@ class PolicyComparisonTest(parameterized.TestCase):
     self._run('a', 100.0)
     self._run('b', 110.0, rounds=4)
     with self.assertRaisesRegex(ValueError, 'differs from the other runs in rounds'):
+      policy_comparison.read_runs(self.folder)
+
+  def test_equal_data_at_another_path_are_no_difference(self):
+    self._run('a', 100.0, dataset='text(path="a", vocabulary=60)')
+    self._run('b', 110.0, dataset='text(path="b", vocabulary=60)', seed=1)
+    self.assertLen(policy_comparison.read_runs(self.folder), 1)
+    self._run('c', 110.0, dataset='text(path="b", vocabulary=61)', seed=2)
+    with self.assertRaisesRegex(ValueError, 'differs from the other runs in dataset'):
       policy_comparison.read_runs(self.folder)
 
   def test_runs_that_are_judged_otherwise_are_refused(self):

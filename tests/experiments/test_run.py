@@ -213,7 +213,7 @@ def test_a_run_that_diverges_says_since_when(rounds_per_eval, since, text, tmp_p
   config = run.Config(tmp_path / 'run', rounds=3, clients_per_round=2, rounds_per_eval=rounds_per_eval)
   summary = _run(text, config, rates=(3.0, 1e38))
   assert summary['diverged_round'] == since
-  assert f'diverged: since round {since} the loss is not finite' in capsys.readouterr().err
+  assert f'diverged: since round {since} no evaluation has a finite perplexity' in capsys.readouterr().err
   assert summary['eval/loss'] is None and summary['eval/perplexity'] is None
 
   def refuse(constant):
@@ -223,6 +223,15 @@ def test_a_run_that_diverges_says_since_when(rounds_per_eval, since, text, tmp_p
   assert json.loads(written, parse_constant=refuse) == summary
   loss, perplexity = _rows(config, 'eval/loss', 'eval/perplexity')[-1]
   assert not math.isfinite(loss) and perplexity == math.inf
+
+
+def test_a_run_whose_loss_is_finite_and_its_perplexity_is_not_has_diverged(text, tmp_path, capsys):
+  config = run.Config(tmp_path / 'run', rounds=4, clients_per_round=2, rounds_per_eval=2)
+  summary = _run(text, config, rates=(1e6,))
+  trained, loss = _rows(config, 'train/loss', 'eval/loss')[3][0], summary['eval/loss']
+  assert math.isfinite(trained) and math.isfinite(loss) and summary['eval/perplexity'] is None
+  assert summary['diverged_round'] == 2
+  assert 'diverged: since round 2 no evaluation has a finite perplexity' in capsys.readouterr().err
 
 
 def test_a_run_that_does_not_diverge_says_nothing(text, tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_a_file_of_nothing_is_one_run(tmp_path):
     ('[[runs]]\nname = "../up"', "has the name '../up'"),
     ('[[runs]]\nname = "logs"', "the name 'logs', which a sweep needs itself"),
     ('[[runs]]\nname = "a"\n[[runs]]\nname = "a"\nseed = 1', "two runs of the name 'a'"),
-    ('[grid]\nseed = [1, 1]', "two runs of the name 'seed=1'"),
+    ('[grid]\nseed = [1, 1]', "seed in [grid] of .* lists '1' twice: list a value once"),
     ('[flags]\nseed = [1]', 'seed in [flags] of .* is [1]: a flag takes text in quotes'),
     ('[flags]\nwhen = 2020-01-01', 'a flag takes text in quotes'),
     ('[flags]\nseed = 1\n[grid]\nseed = [1]', r'varies seed in [grid] and sets it in [flags]'),

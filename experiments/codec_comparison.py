@@ -118,13 +118,17 @@ def plot(points: Sequence[Point], qualities: Sequence[Quality], path: pathlib.Pa
   matplotlib.use('Agg')
   from matplotlib import pyplot
 
-  figure, axes = pyplot.subplots(1, 2, figsize=(14, 8), layout='constrained')
-  _scatter(axes[0], [(point.codec, point.bits_per_parameter, [point.distortion]) for point in points])
-  axes[0].set(xlabel='bits a parameter', ylabel='squared error / squared norm of a real update', yscale='log')
-  _scatter(axes[1], [(quality.codec, quality.megabytes, quality.perplexities) for quality in qualities])
-  axes[1].set(
-    xlabel='megabytes uploaded, all clients', ylabel='perplexity on held-out clients (bars: all seeds)', yscale='log'
-  )
+  panels = []
+  if points:
+    rows = [(point.codec, point.bits_per_parameter, [point.distortion]) for point in points]
+    panels.append((rows, 'bits a parameter', 'squared error / squared norm of a real update'))
+  if qualities:
+    rows = [(quality.codec, quality.megabytes, quality.perplexities) for quality in qualities]
+    panels.append((rows, 'megabytes uploaded, all clients', 'perplexity on held-out clients (bars: all seeds)'))
+  figure, axes = pyplot.subplots(1, len(panels), figsize=(7 * len(panels), 8), layout='constrained', squeeze=False)
+  for panel, (rows, xlabel, ylabel) in zip(axes[0], panels, strict=True):
+    _scatter(panel, rows)
+    panel.set(xlabel=xlabel, ylabel=ylabel, yscale='log')
   figure.savefig(path, dpi=110)
   pyplot.close(figure)
 

@@ -57,13 +57,16 @@ class CodecComparisonTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'differs from the other runs in rounds'):
       codec_comparison.read_runs(self.folder)
 
-  def test_draws(self):
+  def test_draws_what_there_is_and_no_empty_panel(self):
     self._run('a', 100.0)
-    path = self.folder / 'codecs.png'
-    codec_comparison.plot(
-      codec_comparison.measure_update(_UPDATE, ['sign']), codec_comparison.read_runs(self.folder), path
-    )
-    self.assertEqual(path.read_bytes()[:4], b'\x89PNG')
+    points, qualities = codec_comparison.measure_update(_UPDATE, ['sign']), codec_comparison.read_runs(self.folder)
+    widths = []
+    for drawn in ((points, qualities), (points, []), ([], qualities)):
+      codec_comparison.plot(*drawn, self.folder / 'codecs.png')
+      header = (self.folder / 'codecs.png').read_bytes()[:24]
+      self.assertEqual(header[:4], b'\x89PNG')
+      widths.append(int.from_bytes(header[16:20], 'big'))  # The first of a PNG's numbers.
+    self.assertEqual(widths, [14 * 110, 7 * 110, 7 * 110])  # Inches of one panel, and dots an inch.
 
   def _compare(self, *arguments):
     return binaries.run('experiments.compare', [f'--output_dir={self.folder}/out', *arguments])

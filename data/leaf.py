@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import json
 import pathlib
+import sys
 
 from data import arguments
 from data import errors
@@ -66,6 +67,8 @@ def _read(
 ) -> Iterator[tuple[str, source.Example]]:
   found.say()
   with_text, is_windows = _survey(root, [file for files in parts.values() for file in files], field)
+  taken = 'the next characters of windows, which are joined to running text' if is_windows else 'labels'
+  print(f'leaf: "y" is taken for {taken}', file=sys.stderr, flush=True)
   heldout = holdout.choose(with_text) if 'all' in parts else set()
   for part, files in parts.items():
     for file in files:

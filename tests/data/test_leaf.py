@@ -209,9 +209,22 @@ def test_only_users_with_visible_text_are_held_out(tmp_path: pathlib.Path):
   assert len(heldout) == 1 and heldout < {'seen', 'shown'}
 
 
+@pytest.mark.parametrize(
+  ('x', 'y', 'said'),
+  [
+    (['so sad', 'so happy today'], ['0', '4'], 'labels\n'),
+    (['To b', 'o be'], ['e', ','], 'the next characters of windows'),
+  ],
+)
+def test_what_y_is_taken_for_is_said(x, y, said, tmp_path: pathlib.Path, capsys):
+  _write(tmp_path / 'a.json', {f'user{number}': {'x': x, 'y': y} for number in range(10)})
+  list(leaf.leaf(path=str(tmp_path)).read())
+  assert f'leaf: "y" is taken for {said}' in capsys.readouterr().err
+
+
 def test_files_that_are_no_part_of_it_are_left_out_and_said(tmp_path: pathlib.Path, capsys):
   _write(tmp_path / 'a.json', {'a': {'x': ['one'], 'y': [0]}})
   (tmp_path / '._a.json').write_bytes(b'\0\5\x16\7')
   (tmp_path / 'meta.txt').touch()
   assert _read(tmp_path) == {'a': [('one', '0')]}
-  assert capsys.readouterr().err == 'leaf: left out 1 hidden file or folder, 1 file that is not .json\n'
+  assert capsys.readouterr().err.startswith('leaf: left out 1 hidden file or folder, 1 file that is not .json\n')

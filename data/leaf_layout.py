@@ -67,8 +67,8 @@ class Evidence:
       )
     if not self._num_pairs and len(self._lengths) == 1:
       raise errors.DataError(
-        f'{place}: cannot tell labels from next characters, since no user has two examples that differ and all "x" are of one '
-        f'length: {_REMEDY}'
+        f'{place}: cannot tell labels from next characters, since no user has two examples that differ and all "x" are '
+        f'of one length: {_REMEDY}'
       )
     return False
 

@@ -10,9 +10,9 @@ and how much of a model must a client train?
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
 index.html (one file with everything in it), comparison.md, and two to five pictures. It tells by how much
 each setting differs from the first that is finished and finite, with an interval and a p-value over the held-out clients or
-examples that judged them. The other two compare runs below one folder that differ in --upload (codecs), or --model, --trainable and --download (policies), and
---seed only, and leave a table and a picture; `--run` is a finished run whose model trains once more on one client, and every
-codec encodes that update.
+examples that judged them. The other two compare runs below one folder that differ in --upload (codecs), or --model,
+--trainable and --download (policies), and --seed only, and leave a table and a picture; `--run` is a finished run whose
+model trains once more on one client, and every codec encodes that update.
 """
 
 import pathlib

@@ -130,10 +130,9 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
   known = {name: value for name, value in facts.items() if name in before or not settings}
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
-    if name in facts and name not in known:
+    if recorded.get(name) == value or name in _FREE_TO_CHANGE or (name in facts and name not in known):
       continue
-    was, now = same_content.identity(name, recorded.get(name), recorded), same_content.identity(name, value, facts)
-    if was != now and name not in _FREE_TO_CHANGE:
+    if same_content.identity(name, recorded.get(name), recorded) != same_content.identity(name, value, facts):
       raise launch.UsageError(
         f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: choose a new --output_dir or '
         + (

@@ -214,9 +214,8 @@ def _called(
     return model(inputs, training=training)
 
   arguments = [tf.convert_to_tensor(inputs), *tensors.values()]
-  with (
-    tf.Graph().as_default()
-  ):  # Keras would lift what it creates out of functions, were there an eager context outside.
+  # In a graph, since Keras lifts what it creates out of functions where there is an eager context outside.
+  with tf.Graph().as_default():
     specs = [tf.TensorSpec.from_tensor(argument) for argument in arguments]
     function = tf.function(run, autograph=False).get_concrete_function(*specs)
   return function(*arguments)

@@ -46,6 +46,19 @@ class OutputTest(parameterized.TestCase):
     _claim(self.folder, _SETTINGS, _FACTS)
     _claim(self.folder, dict(_SETTINGS, rounds=9, output_dir='y'), _FACTS)
 
+  def test_other_content_at_the_same_path_is_told_by_its_hash(self):
+    settings = _SETTINGS | {'dataset': "text(path='/a')", 'pretrained': 'b'}
+    _claim(self.folder, settings, _FACTS | {'pretrained_sha256': '1'})
+    with self.assertRaisesRegex(launch.UsageError, "with dataset_hash='abc', not 'xyz'"):
+      _claim(self.folder, settings, _FACTS | {'dataset_hash': 'xyz', 'pretrained_sha256': '1'})
+    with self.assertRaisesRegex(launch.UsageError, "with pretrained_sha256='1', not '2'"):
+      _claim(self.folder, settings, _FACTS | {'pretrained_sha256': '2'})
+
+  def test_a_folder_of_a_version_that_did_not_note_a_hash_goes_on(self):
+    settings = _SETTINGS | {'dataset': "text(path='/a')"}
+    _claim(self.folder, settings, {'num_parameters': 7})
+    _claim(self.folder, settings, _FACTS)
+
   def test_a_run_tells_all_commits_that_wrote_to_it(self):
     for commit in ('first', 'first', None, 'second', 'third', 'second'):
       with mock.patch.object(output, '_git_commit', return_value=commit):

@@ -22,7 +22,7 @@ test: setup
 
 # The long form of the laws that codecs keep, and two hundred kills.
 stress: setup
-	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -o faulthandler_timeout=3600 tests/compression tests/optimizers tests/experiments/test_spec.py tests/experiments/test_resume.py
+	HYPOTHESIS_PROFILE=stress LEANFED_STRESS=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -o faulthandler_timeout=3600 tests/compression tests/optimizers tests/experiments/command/test_spec.py tests/experiments/test_resume.py
 
 benchmark: setup
 	$(PYTHON_IN_VENV) -m experiments.benchmark --what=training

@@ -14,8 +14,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments import launch
 from experiments import sweep_file
+from experiments.command import launch
 
 _REFUSED = 2
 

@@ -23,7 +23,6 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import central_evaluation
-from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import pretrained
@@ -31,6 +30,7 @@ from experiments import progress as progress_lib
 from experiments import quality
 from experiments import records
 from experiments import training_state
+from experiments.command import launch
 from models import checkpoint
 from models import gradients
 from models import model as model_lib

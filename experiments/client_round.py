@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import update_codec
-from experiments import algorithm_specs
-from experiments import codec_specs
-from experiments import device_specs
-from experiments import spec
+from experiments.command import algorithm_specs
+from experiments.command import codec_specs
+from experiments.command import device_specs
+from experiments.command import spec
 from models import accounting
 from models import catalog as models_catalog
 from models import chunked_encoder

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from data import catalog as data_catalog
 from data import prepare
-from experiments import algorithm_specs
-from experiments import launch
-from experiments import spec
+from experiments.command import algorithm_specs
+from experiments.command import launch
+from experiments.command import spec
 from models import catalog as models_catalog
 from models import checkpoint
 from models import language_task

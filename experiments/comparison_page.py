@@ -8,10 +8,10 @@ import pathlib
 import re
 from typing import Any
 
-from experiments import command_line
 from experiments import comparison_table
 from experiments import paired_comparison
 from experiments import run_comparison
+from experiments.command import command_line
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --back: #ffffff; --line: #d5dae0; --soft: #f3f5f7; --best: #e3f1ea; }

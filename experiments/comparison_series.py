@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import json
 
 from experiments import run_comparison
-from experiments import spec
+from experiments.command import spec
 
 _OF_CLIENTS = (run_comparison.DATA, run_comparison.START, 'clients_per_round')
 

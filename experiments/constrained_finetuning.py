@@ -24,14 +24,14 @@ from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import constrained_run
 from experiments import device_groups
-from experiments import device_specs
-from experiments import launch
 from experiments import model_family
 from experiments import quality
 from experiments import report
 from experiments import run
 from experiments import run_flags
-from experiments import spec
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-from experiments import spec
+from experiments.command import spec
 
 _RANKS = (1, 2, 4, 8, 16, 32, 64)
 _FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)

@@ -14,12 +14,12 @@ from data import client_key
 from data import progress
 from experiments import central_evaluation
 from experiments import domains
-from experiments import launch
 from experiments import markdown_table
 from experiments import metrics
 from experiments import population as population_lib
 from experiments import pretrained
 from experiments import quality
+from experiments.command import launch
 from models import task as task_lib
 from optimizers import devices as devices_lib
 

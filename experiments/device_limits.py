@@ -3,8 +3,8 @@
 from typing import Any
 from typing import NamedTuple
 
-from experiments import launch
-from experiments import spec
+from experiments.command import launch
+from experiments.command import spec
 from optimizers import client_costs
 from optimizers import devices as devices_lib
 

@@ -12,7 +12,7 @@ from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.backends.native import mergeable_comp_compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 
-from experiments import launch
+from experiments.command import launch
 
 _COMPILED_KEPT = 128  # TFF's own number.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments import central_training
-from experiments import launch
+from experiments.command import launch
 
 
 def check(num_examples: int, num_classes: int, num_training: int) -> None:

@@ -7,10 +7,10 @@ import pathlib
 from typing import Any
 from typing import NamedTuple
 
-from experiments import launch
 from experiments import metrics
 from experiments import quality
 from experiments import same_content
+from experiments.command import launch
 
 # Not what is compared: names of one run, and what does not change a measurement.
 MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')

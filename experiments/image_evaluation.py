@@ -7,9 +7,9 @@ from data import image_source
 from data import partitions
 from data import prepare_images
 from experiments import central_evaluation
-from experiments import launch
 from experiments import population
 from experiments import pretrained
+from experiments.command import launch
 from models import image_task
 
 

@@ -25,7 +25,6 @@ import tensorflow_federated as tff
 from data import catalog as data_catalog
 from data import prepared_examples
 from experiments import downstream
-from experiments import launch
 from experiments import markdown_table
 from experiments import output
 from experiments import population as population_lib
@@ -33,10 +32,11 @@ from experiments import pretrained
 from experiments import run
 from experiments import run_flags
 from experiments import self_supervised_domains
-from experiments import spec
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages as stages_lib
+from experiments.command import launch
+from experiments.command import spec
 from models import task as task_lib
 from optimizers import devices
 

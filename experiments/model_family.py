@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from experiments import domains
-from experiments import launch
 from experiments import recipe
-from experiments import spec
+from experiments.command import launch
+from experiments.command import spec
 
 _FLAGFILES = recipe.RECIPES.parent
 _NAME = re.compile(r'.*_(?P<depth>\d+)')

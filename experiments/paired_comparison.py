@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import heldout_units
-from experiments import launch
 from experiments import paired_difference
 from experiments import quality as quality_lib
 from experiments import run_comparison
+from experiments.command import launch
 
 _REFERENCE = 'reference'
 _TOLERANCE = 1e-3  # Of means: what the order of additions changes is a thousandth of that.

@@ -12,7 +12,7 @@ import sys
 import tensorflow_federated as tff
 
 from data import prepared_examples
-from experiments import launch
+from experiments.command import launch
 
 
 @dataclasses.dataclass(frozen=True)

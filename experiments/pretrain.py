@@ -33,16 +33,16 @@ from data import partitions
 from data import prepare
 from data import prepare_images
 from experiments import central_training
-from experiments import command_line
-from experiments import launch
 from experiments import pretraining_images
 from experiments import pretraining_task
 from experiments import pretraining_text
 from experiments import quality
 from experiments import recipe
 from experiments import saved_encoder
-from experiments import spec
-from experiments import takers
+from experiments.command import command_line
+from experiments.command import launch
+from experiments.command import spec
+from experiments.command import takers
 from models import catalog as models_catalog
 from models import checkpoint
 from models import image_task

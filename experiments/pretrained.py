@@ -6,12 +6,12 @@ import pathlib
 
 import numpy as np
 
-from experiments import device_specs
 from experiments import encoder_export
-from experiments import launch
 from experiments import output
 from experiments import saved_encoder
-from experiments import spec
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
 from models import catalog
 from models import checkpoint
 from models import hugging_face

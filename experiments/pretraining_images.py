@@ -3,7 +3,7 @@
 from data import labelled_images
 from experiments import central_training
 from experiments import population
-from experiments import spec
+from experiments.command import spec
 from models import image_encoder
 from models import model as model_lib
 

@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from data import tokenizer as tokenizer_lib
-from experiments import launch
 from experiments import saved_encoder
-from experiments import spec
+from experiments.command import launch
+from experiments.command import spec
 from models import catalog
 from models import checkpoint
 from models import distillation

@@ -9,8 +9,8 @@ from data import federated_text
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import central_training
-from experiments import launch
 from experiments import population
+from experiments.command import launch
 
 
 def examples(

@@ -8,9 +8,9 @@ import sys
 
 from data import cache
 from data import catalog
-from experiments import launch
-from experiments import spec
-from experiments import tied_process
+from experiments.command import launch
+from experiments.command import spec
+from experiments.command import tied_process
 
 RECIPES = pathlib.Path(__file__).parent / 'flagfiles' / 'encoders'
 _SUFFIX = '.flags'

@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import quality
+from experiments.command import launch
 
 
 class Records:

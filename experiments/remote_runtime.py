@@ -17,8 +17,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import execution
-from experiments import launch
 from experiments import remote_worker
+from experiments.command import launch
 
 _ANSWER_SECONDS = 10.0
 _FREE_SECONDS = 3.0  # So that a signal ends a run within ten.

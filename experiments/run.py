@@ -19,7 +19,6 @@ from experiments import attempts
 from experiments import checkpoints
 from experiments import heldout_scores
 from experiments import heldout_units
-from experiments import launch
 from experiments import metrics
 from experiments import output
 from experiments import population as population_lib
@@ -30,6 +29,7 @@ from experiments import run_identity
 from experiments import runtime
 from experiments import runtime_specs
 from experiments import supervision
+from experiments.command import launch
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation

@@ -11,18 +11,18 @@ from absl import flags
 from data import catalog as data_catalog
 from data import federated_text
 from data import source as source_lib
-from experiments import algorithm_specs
-from experiments import codec_specs
 from experiments import device_limits
-from experiments import device_specs
 from experiments import encoder_start
-from experiments import launch
 from experiments import pretrained
 from experiments import quality
 from experiments import run
 from experiments import runtime_specs
-from experiments import spec
-from experiments import takers
+from experiments.command import algorithm_specs
+from experiments.command import codec_specs
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
+from experiments.command import takers
 from models import catalog as models_catalog
 from models import checkpoint
 from models import model as model_lib

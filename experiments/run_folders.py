@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import glob
 import pathlib
 
-from experiments import launch
+from experiments.command import launch
 
 
 def find(patterns: Sequence[str]) -> list[pathlib.Path]:

@@ -10,7 +10,7 @@ import pathlib
 from experiments import concurrency
 from experiments import remote_runtime
 from experiments import runtime
-from experiments import spec
+from experiments.command import spec
 
 _PREFIX = 'unix:'
 _GROUPS = 8

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import spec
+from experiments.command import spec
 
 # Such settings, and the fact of a run that names their content.
 _KNOWN_BY = {

@@ -3,7 +3,7 @@
 from data import sentencepieces
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
-from experiments import spec
+from experiments.command import spec
 from models import catalog
 from models import checkpoint
 from models import encoder as encoder_lib

@@ -28,12 +28,12 @@ from data import source as source_lib
 from data import text_baselines
 from data import text_encoders
 from experiments import central_training
-from experiments import launch
 from experiments import linear_probe
 from experiments import pretraining_images
 from experiments import pretraining_task
-from experiments import spec
-from experiments import takers
+from experiments.command import launch
+from experiments.command import spec
+from experiments.command import takers
 from models import catalog
 from models import checkpoint
 from models import chunked_encoder

@@ -8,8 +8,8 @@ import threading
 from types import FrameType
 from typing import TypeVar
 
-from experiments import launch
 from experiments import runtime
+from experiments.command import launch
 
 _T = TypeVar('_T')
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

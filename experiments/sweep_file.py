@@ -27,8 +27,8 @@ import types
 from typing import Any
 from typing import NamedTuple
 
-from experiments import command_line
-from experiments import launch
+from experiments.command import command_line
+from experiments.command import launch
 
 _KEYS = ('binary', 'flags', 'grid', 'search', 'runs')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.,=+-]*')

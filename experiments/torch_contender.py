@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 import subprocess
 
-from experiments import launch
+from experiments.command import launch
 
 _SCRIPT = pathlib.Path(__file__).parents[1] / 'tools' / 'torch_rounds.py'
 

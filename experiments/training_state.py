@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from experiments import launch
+from experiments.command import launch
 from models import checkpoint
 from models import model as model_lib
 

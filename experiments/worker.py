@@ -17,10 +17,10 @@ import time
 
 from absl import flags
 
-from experiments import launch
 from experiments import remote_worker
 from experiments import runtime
 from experiments import worker_process
+from experiments.command import launch
 
 _SOCKET = flags.DEFINE_string(
   'socket', None, 'Path of the Unix socket to make; must be free, or left over from a worker that was killed.'

@@ -16,7 +16,7 @@ import tempfile
 from typing import BinaryIO
 
 from experiments import isolation
-from experiments import tied_process
+from experiments.command import tied_process
 
 _PYTHON = (sys.executable, '-I', '-S')
 _LONGEST_FOLDER_BYTES = 80  # The path of a Unix socket has at most 107.

@@ -13,7 +13,7 @@ from compression import catalog
 from compression import groups
 from compression import partial_mean
 from compression import update_codec
-from experiments import codec_specs
+from experiments.command import codec_specs
 from tests.compression import conformance
 
 _SHAPES = ((12, 8), (40,), (), (30,))

@@ -8,8 +8,8 @@ import time
 from absl.testing import absltest
 
 from experiments import attempts
-from experiments import launch
 from experiments import supervision
+from experiments.command import launch
 
 
 class _Worker:

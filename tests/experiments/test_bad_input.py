@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 import pytest
 
 from experiments import language_model
-from experiments import launch
+from experiments.command import launch
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from experiments import client_round
-from experiments import codec_specs
-from experiments import spec
+from experiments.command import codec_specs
+from experiments.command import spec
 from models import catalog as models_catalog
 from tests import binaries
 

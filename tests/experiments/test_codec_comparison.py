@@ -8,7 +8,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import codec_comparison
-from experiments import codec_specs
+from experiments.command import codec_specs
 from tests import binaries
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]

@@ -15,7 +15,7 @@ from experiments import device_limits
 from experiments import domains
 from experiments import metrics
 from experiments import model_family
-from experiments import spec
+from experiments.command import spec
 from models import catalog
 from models import language_task
 from optimizers import client_costs

@@ -8,11 +8,11 @@ from compression import update_codec
 from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import device_limits
-from experiments import device_specs
 from experiments import domains
-from experiments import launch
 from experiments import model_family
-from experiments import spec
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
 from models import catalog
 from models import language_task
 from models import model as model_lib

@@ -13,10 +13,10 @@ from data import errors
 from data import source as source_lib
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
-from experiments import device_specs
 from experiments import encoder_start
-from experiments import launch
 from experiments import pretrained
+from experiments.command import device_specs
+from experiments.command import launch
 from models import catalog
 from models import checkpoint
 from models import hugging_face

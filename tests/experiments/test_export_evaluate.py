@@ -16,13 +16,13 @@ from data import prepare
 from data import text as text_lib
 from experiments import central_evaluation
 from experiments import central_training
-from experiments import device_specs
 from experiments import language_model
-from experiments import launch
 from experiments import population as population_lib
 from experiments import pretrained
 from experiments import pretraining_text
 from experiments import run
+from experiments.command import device_specs
+from experiments.command import launch
 from models import checkpoint
 from models import language_task
 from optimizers import algorithms

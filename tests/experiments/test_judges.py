@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments import launch
 from experiments import run_comparison
+from experiments.command import launch
 from tests.experiments.test_run_comparison import write_run
 
 

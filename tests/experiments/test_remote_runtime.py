@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import launch
 from experiments import remote_runtime
 from experiments import runtime
 from experiments import runtime_specs
-from experiments import spec
 from experiments import worker
+from experiments.command import launch
+from experiments.command import spec
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches

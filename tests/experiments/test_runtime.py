@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import runtime
-from experiments import tied_process
+from experiments.command import tied_process
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PROGRAM_SECONDS = 90  # Importing TFF takes 3 to 20 s, depending on what else the machine does.

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from experiments import launch
 from experiments import metrics
 from experiments import sweep_runs
+from experiments.command import launch
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -169,7 +169,7 @@ def _sweep(tmp_path, text, *arguments):
       "'whta' of run 'run' is no flag of experiments.compare (did you mean",
     ),
     ('binary = "compare"\n[flags]\nwhat = "all"', "what=all of run 'run'"),
-    ('binary = "spec"', 'experiments.spec has no --output_dir'),
+    ('binary = "spec"', 'experiments.command.spec has no --output_dir'),
   ],
 )
 def test_the_binary_refuses_in_one_line_and_makes_nothing(text, expected, tmp_path):
@@ -199,7 +199,7 @@ def test_a_failed_run_is_told_at_the_end(tmp_path):
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():
-  script = 'from experiments import launch; launch.guarded(lambda: print("many\\n" * 100_000), ["test"])'
+  script = 'from experiments.command import launch; launch.guarded(lambda: print("many\\n" * 100_000), ["test"])'
   with subprocess.Popen(
     [sys.executable, '-c', script], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
   ) as process:

@@ -7,18 +7,18 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments import algorithm_specs
 from experiments import binary_flags
-from experiments import codec_specs
 from experiments import constrained_methods
 from experiments import device_limits
-from experiments import device_specs
-from experiments import launch
 from experiments import model_family
 from experiments import run_flags
-from experiments import spec
 from experiments import stages
 from experiments import sweep_file
+from experiments.command import algorithm_specs
+from experiments.command import codec_specs
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
 from models import catalog as models_catalog
 from optimizers import selection
 

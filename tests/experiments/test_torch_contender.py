@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from experiments import launch
 from experiments import torch_contender
+from experiments.command import launch
 
 
 def _python(folder: pathlib.Path, script: str) -> str:

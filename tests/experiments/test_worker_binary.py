@@ -18,9 +18,9 @@ from absl.testing import absltest
 from absl.testing import flagsaver
 from absl.testing import parameterized
 
-from experiments import launch
 from experiments import worker
 from experiments import worker_connection
+from experiments.command import launch
 from tests import language_model_runs
 
 _ROOT = pathlib.Path(__file__).parents[2]

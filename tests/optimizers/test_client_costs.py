@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from compression import update_codec
-from experiments import codec_specs
+from experiments.command import codec_specs
 from models import language_task
 from models import model as model_lib
 from models import transformer

@@ -15,7 +15,7 @@ from compression import catalog
 from compression import codec as codec_lib
 from compression import uniform
 from compression import update_codec
-from experiments import codec_specs
+from experiments.command import codec_specs
 from models import functional
 from optimizers import algorithms
 from optimizers import devices as devices_lib

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import algorithm_specs
-from experiments import spec
+from experiments.command import algorithm_specs
+from experiments.command import spec
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import finalizer

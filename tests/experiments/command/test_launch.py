@@ -8,11 +8,11 @@ import sys
 from absl import flags
 import pytest
 
-from experiments import command_line
-from experiments import launch
+from experiments.command import command_line
+from experiments.command import launch
 from tests import language_model_runs as runs
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _shell(command: list[str], redirection: str, **options) -> subprocess.CompletedProcess[str]:
@@ -50,7 +50,7 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
   assert (process.returncode, process.stdout, process.stderr) == (2, '', '')
 
 
-_PRINTS = 'from experiments import launch; launch.guarded({main}, ["test"])'
+_PRINTS = 'from experiments.command import launch; launch.guarded({main}, ["test"])'
 _FULL = 'error: standard output cannot be written: No space left on device\n'
 _RAISES = '[print("a"), (_ for _ in ()).throw(launch.RunEnded("the end"))]'
 
@@ -76,7 +76,7 @@ def test_another_error_of_the_system_is_not_laid_on_the_output():
 
 
 def test_what_the_terminal_cannot_show_is_escaped():
-  script = 'from experiments import launch; launch.launch(lambda: print("1 \\u00b1 2"))'
+  script = 'from experiments.command import launch; launch.launch(lambda: print("1 \\u00b1 2"))'
   environment = os.environ | {'PYTHONUTF8': '0', 'PYTHONIOENCODING': 'ascii'}
   process = _shell([sys.executable, '-c', script], '', env=environment)
   assert (process.returncode, process.stdout) == (0, '1 \\xb1 2\n'), process.stderr

@@ -4,7 +4,7 @@ from compression import adaptive
 from compression import catalog
 from compression import chain
 from compression import update_codec
-from experiments import spec
+from experiments.command import spec
 
 
 def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive.AdaptiveCodec:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
-from experiments import spec
+from experiments.command import spec
 from optimizers import algorithms
 from optimizers import catalog
 

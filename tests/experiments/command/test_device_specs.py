@@ -2,8 +2,8 @@
 
 from absl.testing import parameterized
 
-from experiments import device_specs
-from experiments import spec
+from experiments.command import device_specs
+from experiments.command import spec
 from models import transformer
 
 _MODEL = transformer.transformer(width=8, mlp_width=16, num_layers=3, num_heads=2)(50)

@@ -5,11 +5,11 @@ import pathlib
 import pytest
 
 from data import catalog as data_catalog
-from experiments import spec
-from experiments import takers
+from experiments.command import spec
+from experiments.command import takers
 from models import catalog as models_catalog
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _DATASETS = (data_catalog.DATASETS, data_catalog.CLASSIFICATION_DATASETS, data_catalog.IMAGE_DATASETS)
 _MODELS = (models_catalog.LANGUAGE_MODELS, models_catalog.ENCODERS, models_catalog.VISION_MODELS)
 

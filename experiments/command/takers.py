@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from data import catalog as data_catalog
-from experiments import spec
+from experiments.command import spec
 from models import catalog as models_catalog
 
 _Catalogue = Mapping[str, Callable[..., Any]]

@@ -12,9 +12,9 @@ from absl import flags
 from absl import logging
 
 from data import errors
-from experiments import command_line
-from experiments import spec
-from experiments import version
+from experiments.command import command_line
+from experiments.command import spec
+from experiments.command import version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
 

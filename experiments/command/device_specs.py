@@ -10,7 +10,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import spec
+from experiments.command import spec
 from models import model as model_lib
 from optimizers import catalog
 from optimizers import devices as devices_lib

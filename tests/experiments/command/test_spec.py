@@ -7,7 +7,7 @@ from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
 
-from experiments import spec
+from experiments.command import spec
 
 
 def _uniform(bits=8, centred=False):

@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+ROOT = pathlib.Path(__file__).parents[2]  # Where `python -m experiments.language_model` finds its modules.
+PACKAGE = 'experiments'  # Of the binaries.
 _COMMENTS = ('#', '//')
 
 
@@ -66,7 +68,7 @@ def flag_texts(settings: Mapping[str, Any]) -> list[str]:
 
 def arguments(binary: str, settings: Mapping[str, Any]) -> list[str]:
   """Returns what follows `python` to run `experiments.<binary>`; flags that are None are left out."""
-  return ['-m', f'{__package__}.{binary}', *flag_texts(settings)]
+  return ['-m', f'{PACKAGE}.{binary}', *flag_texts(settings)]
 
 
 def shell(binary: str, settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""The command line: flags, specs and how a program starts and ends."""

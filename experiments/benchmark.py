@@ -30,10 +30,10 @@ from experiments import benchmark_scale
 from experiments import benchmark_select
 from experiments import benchmark_training
 from experiments import memory_slope
-from experiments import output
 from experiments import runtime
 from experiments import torch_contender
 from experiments.command import launch
+from experiments.results import output
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
 _AGAINST = flags.DEFINE_list(

@@ -23,14 +23,14 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import central_evaluation
-from experiments import metrics
-from experiments import output
 from experiments import pretrained
-from experiments import progress as progress_lib
-from experiments import quality
-from experiments import records
 from experiments import training_state
 from experiments.command import launch
+from experiments.results import metrics
+from experiments.results import output
+from experiments.results import progress as progress_lib
+from experiments.results import quality
+from experiments.results import records
 from models import checkpoint
 from models import gradients
 from models import model as model_lib

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from experiments import output
+from experiments.results import output
 
 _KEPT = 3
 _PREFIX = 'round_'

@@ -21,9 +21,9 @@ import tqdm
 from experiments import client_cost_report
 from experiments import client_process
 from experiments import client_round
-from experiments import output
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import output
 from models import catalog as models_catalog
 
 _MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')

@@ -23,13 +23,13 @@ from absl import flags
 from experiments import comparison_page
 from experiments import comparison_plots
 from experiments import comparison_table
-from experiments import markdown_table
-from experiments import output
 from experiments import paired_comparison
 from experiments import policy_comparison
 from experiments import run_comparison
-from experiments import run_folders
 from experiments.command import launch
+from experiments.results import markdown_table
+from experiments.results import output
+from experiments.results import run_folders
 
 _WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
 _RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')

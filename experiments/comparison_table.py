@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import math
 
 from experiments import paired_comparison
-from experiments import quality
 from experiments import run_comparison
+from experiments.results import quality
 
 
 def columns(

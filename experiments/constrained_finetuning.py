@@ -25,13 +25,13 @@ from experiments import constrained_plan
 from experiments import constrained_run
 from experiments import device_groups
 from experiments import model_family
-from experiments import quality
-from experiments import report
 from experiments import run
 from experiments import run_flags
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import quality
+from experiments.results import report
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(

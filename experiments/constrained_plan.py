@@ -16,11 +16,11 @@ import functools
 from data import progress
 from experiments import constrained_methods
 from experiments import device_limits
-from experiments import markdown_table
 from experiments import model_family
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import markdown_table
 from models import model as model_lib
 from optimizers import client_costs
 

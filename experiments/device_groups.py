@@ -14,12 +14,12 @@ from data import client_key
 from data import progress
 from experiments import central_evaluation
 from experiments import domains
-from experiments import markdown_table
-from experiments import metrics
 from experiments import population as population_lib
 from experiments import pretrained
-from experiments import quality
 from experiments.command import launch
+from experiments.results import markdown_table
+from experiments.results import metrics
+from experiments.results import quality
 from models import task as task_lib
 from optimizers import devices as devices_lib
 

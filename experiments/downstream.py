@@ -13,10 +13,10 @@ from data import progress
 from experiments import central_training
 from experiments import few_labels
 from experiments import finetuning
-from experiments import heldout_units
 from experiments import linear_probe
 from experiments import run
 from experiments import self_supervised_domains
+from experiments.results import heldout_units
 from models import checkpoint
 
 _TEXTS = {

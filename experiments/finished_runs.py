@@ -7,10 +7,10 @@ import pathlib
 from typing import Any
 from typing import NamedTuple
 
-from experiments import metrics
-from experiments import quality
-from experiments import same_content
 from experiments.command import launch
+from experiments.results import metrics
+from experiments.results import quality
+from experiments.results import same_content
 
 # Not what is compared: names of one run, and what does not change a measurement.
 MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')

@@ -15,11 +15,11 @@ from absl import flags
 from data import prepare
 from data import unigram
 from experiments import population as population_lib
-from experiments import quality
-from experiments import report
 from experiments import run
 from experiments import run_flags
 from experiments.command import launch
+from experiments.results import quality
+from experiments.results import report
 from models import language_task
 
 flags.adopt_module_key_flags(run_flags)

@@ -25,8 +25,6 @@ import tensorflow_federated as tff
 from data import catalog as data_catalog
 from data import prepared_examples
 from experiments import downstream
-from experiments import markdown_table
-from experiments import output
 from experiments import population as population_lib
 from experiments import pretrained
 from experiments import run
@@ -37,6 +35,8 @@ from experiments import stage_runs
 from experiments import stages as stages_lib
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import markdown_table
+from experiments.results import output
 from models import task as task_lib
 from optimizers import devices
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import heldout_units
 from experiments import paired_difference
-from experiments import quality as quality_lib
 from experiments import run_comparison
 from experiments.command import launch
+from experiments.results import heldout_units
+from experiments.results import quality as quality_lib
 
 _REFERENCE = 'reference'
 _TOLERANCE = 1e-3  # Of means: what the order of additions changes is a thousandth of that.

@@ -8,7 +8,7 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments import finished_runs
-from experiments import markdown_table
+from experiments.results import markdown_table
 
 _COLUMNS = (
   'model', 'trainable', 'download', 'trained fraction', 'MB up', 'MB down', 'perplexity, mean', 'standard deviation',

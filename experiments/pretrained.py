@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 
 from experiments import encoder_export
-from experiments import output
 from experiments import saved_encoder
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import output
 from models import catalog
 from models import checkpoint
 from models import hugging_face

@@ -17,19 +17,19 @@ import tensorflow_federated as tff
 from data import errors
 from experiments import attempts
 from experiments import checkpoints
-from experiments import heldout_scores
-from experiments import heldout_units
-from experiments import metrics
-from experiments import output
 from experiments import population as population_lib
 from experiments import pretrained
-from experiments import progress as progress_lib
-from experiments import records
 from experiments import run_identity
 from experiments import runtime
 from experiments import runtime_specs
 from experiments import supervision
 from experiments.command import launch
+from experiments.results import heldout_scores
+from experiments.results import heldout_units
+from experiments.results import metrics
+from experiments.results import output
+from experiments.results import progress as progress_lib
+from experiments.results import records
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation

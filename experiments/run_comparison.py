@@ -12,10 +12,10 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments import finished_runs
-from experiments import metrics
-from experiments import quality as quality_lib
-from experiments import same_content
 from experiments.command import launch
+from experiments.results import metrics
+from experiments.results import quality as quality_lib
+from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.

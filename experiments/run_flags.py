@@ -14,7 +14,6 @@ from data import source as source_lib
 from experiments import device_limits
 from experiments import encoder_start
 from experiments import pretrained
-from experiments import quality
 from experiments import run
 from experiments import runtime_specs
 from experiments.command import algorithm_specs
@@ -23,6 +22,7 @@ from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
+from experiments.results import quality
 from models import catalog as models_catalog
 from models import checkpoint
 from models import model as model_lib

@@ -15,8 +15,8 @@ import io
 import pathlib
 from typing import Any
 
-from experiments import metrics
-from experiments import output
+from experiments.results import metrics
+from experiments.results import output
 
 COLUMNS = ('stage', *metrics.COLUMNS, 'download_bytes_frozen')
 

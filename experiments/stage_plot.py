@@ -6,7 +6,7 @@ import itertools
 import pathlib
 from typing import Any
 
-from experiments import metrics
+from experiments.results import metrics
 
 _MAX_NUMBERED = 24  # More stages have no room for their numbers beside each other.
 

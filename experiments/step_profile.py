@@ -9,7 +9,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from experiments import markdown_table
+from experiments.results import markdown_table
 from models import gradients as gradients_lib
 from models import task as task_lib
 

@@ -23,12 +23,12 @@ from typing import Any
 from absl import flags
 
 from experiments import binary_flags
-from experiments import output
 from experiments import sweep_file
 from experiments import sweep_runs
 from experiments import sweep_search
 from experiments.command import command_line
 from experiments.command import launch
+from experiments.results import output
 
 _SEARCH = 'search'  # The folder of its runs.
 _SWEEP = flags.DEFINE_string('sweep', None, 'The sweep file.')

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import tqdm
 
-from experiments import markdown_table
-from experiments import metrics
-from experiments import output
-from experiments import quality
 from experiments.command import launch
 from experiments.command import tied_process
+from experiments.results import markdown_table
+from experiments.results import metrics
+from experiments.results import output
+from experiments.results import quality
 
 _POLL_SECONDS = 0.2
 _SECONDS_TO_END = 15.0

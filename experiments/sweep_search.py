@@ -12,11 +12,11 @@ import math
 import pathlib
 from typing import NamedTuple
 
-from experiments import markdown_table
 from experiments import run_comparison
 from experiments import sweep_file
 from experiments import sweep_runs
 from experiments.command import launch
+from experiments.results import markdown_table
 
 _MAX_NAME = 255 - len('.log')  # Characters; what file systems take.
 

@@ -22,12 +22,12 @@ from data import prepare_labelled
 from data import text_baselines
 from experiments import encoder_start
 from experiments import population as population_lib
-from experiments import quality
 from experiments import recipe
-from experiments import report
 from experiments import run
 from experiments import run_flags
 from experiments.command import launch
+from experiments.results import quality
+from experiments.results import report
 from models import catalog as models_catalog
 from models import classification_task
 

@@ -18,8 +18,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from experiments import markdown_table
-from experiments import metrics
+from experiments.results import markdown_table
+from experiments.results import metrics
 from tests import language_model_runs as runs
 
 _ROUNDS = 12

@@ -9,8 +9,8 @@ import pytest
 
 from experiments import comparison_page
 from experiments import comparison_plots
-from experiments import quality
 from experiments import run_comparison
+from experiments.results import quality
 
 _VOID = ('meta', 'img', 'link', 'br', 'wbr')
 

@@ -13,9 +13,9 @@ from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import device_limits
 from experiments import domains
-from experiments import metrics
 from experiments import model_family
 from experiments.command import spec
+from experiments.results import metrics
 from models import catalog
 from models import language_task
 from optimizers import client_costs

@@ -7,8 +7,8 @@ import sys
 from experiments import comparison_page
 from experiments import comparison_plots
 from experiments import comparison_table
-from experiments import metrics
 from experiments import run_comparison
+from experiments.results import metrics
 from tests import binaries
 from tests import language_model_runs as runs
 from tests.experiments import tiny_family

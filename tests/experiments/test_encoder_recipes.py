@@ -9,11 +9,11 @@ import pytest
 from data import text as text_lib
 from experiments import central_evaluation
 from experiments import encoder_start
-from experiments import metrics
 from experiments import pretrained
 from experiments import pretraining_task
 from experiments import recipe
 from experiments.command import launch
+from experiments.results import metrics
 from models import bert
 from models import checkpoint
 

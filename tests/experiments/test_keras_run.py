@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import metrics
 from experiments import population as population_lib
 from experiments import run
+from experiments.results import metrics
 from models import keras_bridge
 from models import language_task
 from optimizers import algorithms

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments import metrics
+from experiments.results import metrics
 from tests import heldout_file
 from tests import language_model_runs as runs
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import metrics
+from experiments.results import metrics
 from models import checkpoint
 from tests import binaries
 from tests import heldout_file

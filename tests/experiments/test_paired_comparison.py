@@ -9,11 +9,11 @@ import pytest
 
 from experiments import comparison_page
 from experiments import comparison_table
-from experiments import heldout_units
-from experiments import metrics
 from experiments import paired_comparison
 from experiments import run_comparison
 from experiments.command import launch
+from experiments.results import heldout_units
+from experiments.results import metrics
 from tests import binaries
 
 _TOKENS = np.array([100.0, 300.0, 50.0, 0.0, 250.0] * 20)  # Of 100 clients, 20 of which have nothing to predict.

@@ -17,9 +17,9 @@ from data import partitions
 from data import prepare
 from data import text
 from experiments import central_training
-from experiments import metrics
 from experiments import pretraining_text
 from experiments.command import launch
+from experiments.results import metrics
 from models import checkpoint
 from models import language_task
 from models import lstm

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from experiments import central_training
-from experiments import metrics
 from experiments import pretraining_task
 from experiments import pretraining_text
 from experiments.command import launch
+from experiments.results import metrics
 from models import bert
 from models import checkpoint
 

@@ -22,11 +22,11 @@ from data import partitions
 from data import prepare
 from data import text as text_lib
 from experiments import checkpoints
-from experiments import metrics
 from experiments import population as population_lib
 from experiments import run
 from experiments import runtime
 from experiments.command import launch
+from experiments.results import metrics
 from models import language_task
 from models import lstm
 from models import task as task_lib

@@ -8,11 +8,11 @@ import pytest
 
 from experiments import comparison_series
 from experiments import comparison_table
-from experiments import metrics
-from experiments import quality
 from experiments import run_comparison
-from experiments import run_folders
 from experiments.command import launch
+from experiments.results import metrics
+from experiments.results import quality
+from experiments.results import run_folders
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]

@@ -15,12 +15,12 @@ from data import digits
 from data import partitions
 from data import prepare_images
 from experiments import linear_probe
-from experiments import metrics
 from experiments import self_supervised_domains
 from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages
+from experiments.results import metrics
 from models import checkpoint
 from models import self_supervised_task
 from models import simclr

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from experiments import metrics
 from experiments import sweep_runs
 from experiments.command import launch
+from experiments.results import metrics
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]

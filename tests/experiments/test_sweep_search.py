@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from experiments import metrics
 from experiments import sweep_file
 from experiments import sweep_runs
 from experiments import sweep_search
 from experiments.command import launch
+from experiments.results import metrics
 
 _SWEEP = """
 [flags]

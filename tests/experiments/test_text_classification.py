@@ -13,9 +13,9 @@ from data import docstrings
 from data import spooky
 from data import text_encoders
 from experiments import encoder_start
-from experiments import metrics
 from experiments import pretrained
 from experiments.command import launch
+from experiments.results import metrics
 from models import bert
 from models import checkpoint
 from models import hugging_face

@@ -21,12 +21,12 @@ from experiments import constrained_plan
 from experiments import device_limits
 from experiments import domains
 from experiments import image_evaluation
-from experiments import metrics
 from experiments import model_family
 from experiments import pretrained
 from experiments import pretraining_images
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import metrics
 from models import checkpoint
 from models import image_task
 from models import vit

@@ -12,7 +12,7 @@ from compression import codec as codec_lib
 from compression import rate_distortion
 from compression import uniform
 from compression import update_codec
-from experiments import metrics as metrics_lib
+from experiments.results import metrics as metrics_lib
 from optimizers import algorithms
 from optimizers import catalog
 from optimizers import client_dropout

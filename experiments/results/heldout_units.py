@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import metrics
-from experiments import output
+from experiments.results import metrics
+from experiments.results import output
 
 FILE = 'heldout.csv'
 COLUMNS = ('client_id', 'example', 'num_predicted', 'loss_sum', 'num_correct')

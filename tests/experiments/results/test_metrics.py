@@ -5,7 +5,7 @@ import tempfile
 
 from absl.testing import parameterized
 
-from experiments import metrics
+from experiments.results import metrics
 
 _MEASURED = {
   'client_work': dict(

@@ -5,7 +5,7 @@ from hypothesis import strategies
 import numpy as np
 import pytest
 
-from experiments import heldout_units
+from experiments.results import heldout_units
 
 _CLIENTS = heldout_units.HeldoutUnits(
   [('b1', ''), ('a0', '')], np.array([30.0, 0.0]), np.array([123.4567890123, 0.0]), np.array([7.0, 0.0])

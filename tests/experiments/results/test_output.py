@@ -11,9 +11,9 @@ from unittest import mock
 from absl.testing import parameterized
 import tensorflow as tf
 
-from experiments import output
-from experiments import records
 from experiments.command import launch
+from experiments.results import output
+from experiments.results import records
 
 _SETTINGS = dict(model='lstm', output_dir='x', rounds=3, seed=None, plain=True)
 _FACTS = dict(dataset_hash='abc', num_parameters=7)

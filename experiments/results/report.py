@@ -8,8 +8,8 @@ import types
 from typing import Any
 from typing import NamedTuple
 
-from experiments import metrics
-from experiments import quality as quality_lib
+from experiments.results import metrics
+from experiments.results import quality as quality_lib
 
 _LINES = ('--', ':', '-.')  # Of baselines.
 

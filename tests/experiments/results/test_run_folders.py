@@ -1,6 +1,6 @@
 """Which folders a user names by a pattern."""
 
-from experiments import run_folders
+from experiments.results import run_folders
 from tests.experiments.test_run_comparison import write_run
 
 

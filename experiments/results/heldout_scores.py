@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import heldout_units
+from experiments.results import heldout_units
 from models import task as task_lib
 from optimizers import evaluation
 

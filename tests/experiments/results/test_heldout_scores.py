@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import heldout_scores
+from experiments.results import heldout_scores
 from models import bert
 from models import byol
 from models import classification_task

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from experiments import metrics
-from experiments import quality
-from experiments import records
+from experiments.results import metrics
+from experiments.results import quality
+from experiments.results import records
 
 _NAN, _INF = math.nan, math.inf
 

@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import metrics
-from experiments import output
-from experiments import quality
 from experiments.command import launch
+from experiments.results import metrics
+from experiments.results import output
+from experiments.results import quality
 
 
 class Records:

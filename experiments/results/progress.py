@@ -8,7 +8,7 @@ from typing import Any
 
 import tqdm
 
-from experiments import quality
+from experiments.results import quality
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -15,9 +15,9 @@ import sys
 from typing import Any
 
 from data import cache
-from experiments import same_content
 from experiments.command import command_line
 from experiments.command import launch
+from experiments.results import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 # A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.

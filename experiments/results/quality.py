@@ -8,7 +8,7 @@ import math
 from typing import Any
 from typing import NamedTuple
 
-from experiments import metrics
+from experiments.results import metrics
 
 
 class Quality(NamedTuple):

@@ -30,10 +30,10 @@ from experiments import benchmark_scale
 from experiments import benchmark_select
 from experiments import benchmark_training
 from experiments import memory_slope
-from experiments import runtime
 from experiments import torch_contender
 from experiments.command import launch
 from experiments.results import output
+from experiments.workers import local_runtime
 
 _WHAT = flags.DEFINE_enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
 _AGAINST = flags.DEFINE_list(
@@ -70,7 +70,7 @@ def main() -> None:
     benchmark_codecs.print_table(_REPEATS.value)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    with runtime.local_runtime(folder / 'worker.log') as worker:
+    with local_runtime.local_runtime(folder / 'worker.log') as worker:
       if _WHAT.value == 'codecs':
         benchmark_codecs.compare_with_tff(_REPEATS.value)
       elif _WHAT.value == 'round':
@@ -85,7 +85,7 @@ def main() -> None:
           benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
 
 
-def _measure_scale(folder: pathlib.Path, local_worker: runtime.LocalWorker) -> None:
+def _measure_scale(folder: pathlib.Path, local_worker: local_runtime.LocalWorker) -> None:
   text = benchmark_scale.prepared_population(_POPULATION.value)
   simulation = benchmark_scale.Simulation(text)
   print(f'{simulation.num_clients:,} clients, {simulation.num_parameters:,} parameters', flush=True)

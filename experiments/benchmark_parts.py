@@ -14,9 +14,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import benchmark_rounds
-from experiments import execution
 from experiments import keras_workloads
-from experiments import runtime
+from experiments.workers import execution
+from experiments.workers import local_runtime
 from models import model as model_lib
 from models import task as task_lib
 from models import transformer
@@ -29,7 +29,7 @@ _OVERLAP_STEPS = 8
 _LARGE_VOCABULARY = 10_000
 
 
-def print_parts(folder: pathlib.Path, worker: runtime.LocalWorker, repeats: int) -> None:
+def print_parts(folder: pathlib.Path, worker: local_runtime.LocalWorker, repeats: int) -> None:
   """Prints what starting costs; for each workload, the fixed cost of a round and what overlaps; then reading and large states.
 
   Args:
@@ -81,7 +81,7 @@ def _print_fixed(name: str, task: task_lib.Task, clients: dict[int, benchmark_ro
 
 
 def _print_overlap(
-  name: str, task: task_lib.Task, clients: benchmark_rounds.Clients, worker: runtime.LocalWorker, repeats: int
+  name: str, task: task_lib.Task, clients: benchmark_rounds.Clients, worker: local_runtime.LocalWorker, repeats: int
 ) -> None:
   """Compares a round and an evaluation one after the other with both at once."""
   train = benchmark_rounds.suite_round(task, clients)
@@ -118,12 +118,12 @@ def _evaluation(task: task_lib.Task, clients: benchmark_rounds.Clients) -> bench
   return lambda: evaluate(weights, clients.client_ids)
 
 
-def _use(worker: runtime.LocalWorker) -> None:
+def _use(worker: local_runtime.LocalWorker) -> None:
   """Has this thread compute on the worker."""
   tff.framework.set_default_context(execution.build_execution_context(worker.executor_factory))
 
 
-def _processors(call: benchmark_rounds.Round, worker: runtime.LocalWorker, repeats: int) -> float:
+def _processors(call: benchmark_rounds.Round, worker: local_runtime.LocalWorker, repeats: int) -> float:
   """Returns the processors that this process and the worker keep busy, as a mean over the calls."""
   processes = psutil.Process(), psutil.Process(worker.pid)
   before, started = _busy_seconds(processes), time.perf_counter()

@@ -18,9 +18,9 @@ from data import generated_population
 from data import partitions
 from data import prepare
 from data import stackoverflow
-from experiments import remote_runtime
 from experiments import worker
 from experiments.results import markdown_table
+from experiments.workers import remote_runtime
 from models import language_task
 from models import lstm
 from optimizers import algorithms

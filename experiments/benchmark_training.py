@@ -9,9 +9,9 @@ import numpy as np
 from experiments import benchmark_rounds
 from experiments import keras_workloads
 from experiments import memory_slope
-from experiments import runtime
 from experiments import step_profile
 from experiments import torch_contender
+from experiments.workers import local_runtime
 from models import accounting
 from models import language_task
 from models import lstm
@@ -79,7 +79,7 @@ def _batch() -> dict[str, np.ndarray]:
   return dict(tokens=tokens, client_key=np.zeros([_BATCH_SIZE], np.int64))
 
 
-def measure_memory(folder: pathlib.Path, worker: runtime.LocalWorker, rounds: int) -> None:
+def measure_memory(folder: pathlib.Path, worker: local_runtime.LocalWorker, rounds: int) -> None:
   """Prints the slope of the resident memory of both processes over `rounds` rounds of a tiny model."""
   clients = benchmark_rounds.store_clients(folder / 'memory.sqlite', benchmark_rounds.random_tokens(16))
   task = language_task.build(lstm.lstm(width=16, num_cells=16)(keras_workloads.VOCABULARY_SIZE), _LENGTH)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import psutil
 
-from experiments import runtime
+from experiments.workers import local_runtime
 
 _ROUNDS_PER_LINE = 100
 
 
-def print_slopes(advance: Callable[[], None], workers: Sequence[runtime.LocalWorker], rounds: int) -> None:
+def print_slopes(advance: Callable[[], None], workers: Sequence[local_runtime.LocalWorker], rounds: int) -> None:
   """Runs `rounds` rounds; prints the memory of this process and that of the workers together, and then their slopes.
 
   Args:

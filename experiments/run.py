@@ -20,8 +20,6 @@ from experiments import checkpoints
 from experiments import population as population_lib
 from experiments import pretrained
 from experiments import run_identity
-from experiments import runtime
-from experiments import runtime_specs
 from experiments import supervision
 from experiments.command import launch
 from experiments.results import heldout_scores
@@ -30,6 +28,8 @@ from experiments.results import metrics
 from experiments.results import output
 from experiments.results import progress as progress_lib
 from experiments.results import records
+from experiments.workers import local_runtime
+from experiments.workers import runtimes
 from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation
@@ -68,7 +68,7 @@ class Config:
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-  start_runtime: runtime_specs.Start = runtime_specs.start_local
+  start_runtime: runtimes.Start = runtimes.start_local
 
 
 def run(
@@ -133,7 +133,7 @@ class _Run:
     process: tff.learning.templates.LearningProcess,
     population: population_lib.Population,
     config: Config,
-    worker: runtime.Runtime,
+    worker: local_runtime.Runtime,
     supervisor: supervision.Supervisor,
     start: pretrained.Start | None,
     description: checkpoint_lib.Description | None,

@@ -15,7 +15,6 @@ from experiments import device_limits
 from experiments import encoder_start
 from experiments import pretrained
 from experiments import run
-from experiments import runtime_specs
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
@@ -23,6 +22,7 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.results import quality
+from experiments.workers import runtimes
 from models import catalog as models_catalog
 from models import checkpoint
 from models import model as model_lib
@@ -285,7 +285,7 @@ def config() -> run.Config:
     seed=_SEED.value,
     settings=settings(),
     settings_are_complete=True,
-    start_runtime=runtime_specs.build(_RUNTIME.value, _DETERMINISTIC.value),
+    start_runtime=runtimes.build(_RUNTIME.value, _DETERMINISTIC.value),
   )
 
 

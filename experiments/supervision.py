@@ -8,8 +8,8 @@ import threading
 from types import FrameType
 from typing import TypeVar
 
-from experiments import runtime
 from experiments.command import launch
+from experiments.workers import local_runtime
 
 _T = TypeVar('_T')
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -34,7 +34,7 @@ class Supervisor:
   """Makes the calls of one thread on its worker, one at a time."""
 
   def __init__(
-    self, worker: runtime.Runtime, probe_seconds: float = _PROBE_SECONDS, hang_seconds: float = _HANG_SECONDS
+    self, worker: local_runtime.Runtime, probe_seconds: float = _PROBE_SECONDS, hang_seconds: float = _HANG_SECONDS
   ):
     """Takes the worker, the time between two looks at it, and the time it has to answer, both in seconds."""
     self._worker = worker

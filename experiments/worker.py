@@ -17,10 +17,10 @@ import time
 
 from absl import flags
 
-from experiments import remote_worker
-from experiments import runtime
-from experiments import worker_process
 from experiments.command import launch
+from experiments.workers import local_runtime
+from experiments.workers import remote_worker
+from experiments.workers import worker_process
 
 _SOCKET = flags.DEFINE_string(
   'socket', None, 'Path of the Unix socket to make; must be free, or left over from a worker that was killed.'
@@ -90,9 +90,9 @@ def start(path: str) -> worker_process.WorkerProcess:
     UsageError: If the system does not allow to isolate it, or to write beside the socket.
     RuntimeError: If it does not answer within a minute.
   """
-  with runtime.reserved_port() as port:
+  with local_runtime.reserved_port() as port:
     try:
-      process = worker_process.offer(runtime.worker_command(port, None), port, log_path(path), path)
+      process = worker_process.offer(local_runtime.worker_command(port, None), port, log_path(path), path)
     except worker_process.NotIsolatedError as error:
       raise launch.UsageError(
         f'no worker without a network namespace, or others could reach it, and this system refuses one ({error}): allow '

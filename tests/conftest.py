@@ -16,10 +16,10 @@ hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 @pytest.fixture(scope='session')
 def _session_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
-  from experiments import execution  # Tests that need no worker do not wait for TFF's import.
-  from experiments import runtime
+  from experiments.workers import execution
+  from experiments.workers import local_runtime
 
-  with runtime.local_runtime(tmp_path_factory.mktemp('worker') / 'worker.log') as local_worker:
+  with local_runtime.local_runtime(tmp_path_factory.mktemp('worker') / 'worker.log') as local_worker:
     yield local_worker, execution.build_execution_context(local_worker.executor_factory)
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from experiments import worker_process
+from experiments.workers import worker_process
 
 NOBODY = 65534
 _LISTENING = '0A'  # From the kernel's <net/tcp_states.h>.

@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from experiments import worker_connection
 from experiments.results import metrics
+from experiments.workers import worker_connection
 from tests import language_model_runs as runs
 
 _ROUNDS = 12  # So many that a test which looks now and then finds a run still under way.

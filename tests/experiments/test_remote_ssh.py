@@ -13,8 +13,8 @@ from absl.testing import absltest
 import numpy as np
 import tensorflow_federated as tff
 
-from experiments import remote_runtime
 from experiments import worker
+from experiments.workers import remote_runtime
 
 _SSHD = shutil.which('sshd') or shutil.which('sshd', path='/usr/sbin')
 _START_SECONDS = 30

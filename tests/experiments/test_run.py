@@ -24,9 +24,9 @@ from data import text as text_lib
 from experiments import checkpoints
 from experiments import population as population_lib
 from experiments import run
-from experiments import runtime
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.workers import local_runtime
 from models import language_task
 from models import lstm
 from models import task as task_lib
@@ -39,13 +39,13 @@ from tests import heldout_file
 @contextlib.contextmanager
 def _dying_runtime(log_path: pathlib.Path, *_):
   """A worker that ends each time before its memory is first asked for."""
-  with runtime.local_runtime(log_path) as worker:
+  with local_runtime.local_runtime(log_path) as worker:
     for name in ('rss_bytes', 'peak_rss_bytes'):
       setattr(worker, name, _after_a_death(worker, getattr(worker, name)))
     yield worker
 
 
-def _after_a_death(worker: runtime.LocalWorker, ask):
+def _after_a_death(worker: local_runtime.LocalWorker, ask):
   has_died = []
 
   def dying():
@@ -246,7 +246,7 @@ def test_a_stop_promises_what_was_saved(asked, way_on, text, tmp_path):
 
   @contextlib.contextmanager
   def stopped(log_path, *_):
-    with runtime.local_runtime(log_path) as worker:
+    with local_runtime.local_runtime(log_path) as worker:
       times, ask = [], worker.rss_bytes
 
       def stopping():

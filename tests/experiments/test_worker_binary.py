@@ -19,8 +19,8 @@ from absl.testing import flagsaver
 from absl.testing import parameterized
 
 from experiments import worker
-from experiments import worker_connection
 from experiments.command import launch
+from experiments.workers import worker_connection
 from tests import language_model_runs
 
 _ROOT = pathlib.Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import runtime
+from experiments.workers import local_runtime
 from tests import isolated_server
 
 
@@ -34,7 +34,7 @@ class FaultTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     directory = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
-    self.worker = self.enter_context(runtime.local_runtime(directory / 'worker.log'))
+    self.worker = self.enter_context(local_runtime.local_runtime(directory / 'worker.log'))
 
   def test_dead_worker_does_not_respond(self):
     self.assertTrue(self.worker.responds(timeout_seconds=20))

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import tensorflow_federated as tff
 
-from experiments import request_writer
+from experiments.workers import request_writer
 
 _EXECUTORS_KEPT = 10  # TFF's own number.
 _MAX_MESSAGE_BYTES = 2**31 - 1  # Protocol buffers end here too.

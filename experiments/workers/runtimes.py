@@ -7,27 +7,27 @@ import contextlib
 import functools
 import pathlib
 
-from experiments import concurrency
-from experiments import remote_runtime
-from experiments import runtime
 from experiments.command import spec
+from experiments.workers import concurrency
+from experiments.workers import local_runtime
+from experiments.workers import remote_runtime
 
 _PREFIX = 'unix:'
 _GROUPS = 8
 
 # From the file that a local worker prints to, the parameters of the model and the clients of a round, to the runtime for
 # the length of a `with` block. The keyword argument `num_groups` splits the clients, see `execution.build_spread_context`.
-Start = Callable[..., contextlib.AbstractContextManager[runtime.Runtime]]
+Start = Callable[..., contextlib.AbstractContextManager[local_runtime.Runtime]]
 
 
 @contextlib.contextmanager
 def start_local(
   log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
-) -> Iterator[runtime.LocalWorker]:
+) -> Iterator[local_runtime.LocalWorker]:
   """Computes in a worker on this machine, which runs as many clients at a time as memory and processors allow."""
   at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
   threads = 1 if num_groups else concurrency.threads_per_client(clients_per_round)  # As remote workers have.
-  with runtime.local_runtime(log_path, at_once, num_groups, threads) as worker:
+  with local_runtime.local_runtime(log_path, at_once, num_groups, threads) as worker:
     yield worker
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from experiments import concurrency
+from experiments.workers import concurrency
 
 _MODEL = 250_000  # Parameters: 1 MB.
 

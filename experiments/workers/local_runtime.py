@@ -15,9 +15,9 @@ from typing import Protocol
 
 import tensorflow_federated as tff
 
-from experiments import execution
-from experiments import worker_connection
-from experiments import worker_process
+from experiments.workers import execution
+from experiments.workers import worker_connection
+from experiments.workers import worker_process
 
 _WORKER_BINARY = pathlib.Path(tff.__file__).with_name('data') / 'worker_binary'
 _START_SECONDS = 60.0

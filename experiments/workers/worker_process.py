@@ -15,8 +15,8 @@ import sys
 import tempfile
 from typing import BinaryIO
 
-from experiments import isolation
 from experiments.command import tied_process
+from experiments.workers import isolation
 
 _PYTHON = (sys.executable, '-I', '-S')
 _LONGEST_FOLDER_BYTES = 80  # The path of a Unix socket has at most 107.

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import execution
-from experiments import remote_worker
 from experiments.command import launch
+from experiments.workers import execution
+from experiments.workers import remote_worker
 
 _ANSWER_SECONDS = 10.0
 _FREE_SECONDS = 3.0  # So that a signal ends a run within ten.

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 import tensorflow_federated as tff
 
-from experiments import execution
-from experiments import worker_connection
+from experiments.workers import execution
+from experiments.workers import worker_connection
 
 _DISPOSE_SECONDS = 1.0  # A worker that is not busy takes milliseconds.
 _LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

@@ -18,16 +18,16 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow_federated as tff
 
-from experiments import runtime
-from experiments import worker_process
+from experiments.workers import local_runtime
+from experiments.workers import worker_process
 from tests import isolated_server
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 
 # Starts the server, prints what there is to know of it, and waits to be killed.
 _PROGRAM = """
 import pathlib, sys, time
-from experiments import worker_process
+from experiments.workers import worker_process
 
 server, port, log_path = sys.argv[1:]
 process = worker_process.start([sys.executable, server, port], int(port), pathlib.Path(log_path))
@@ -211,8 +211,8 @@ def _total(values):
 
 
 class LocalWorkerTest(_TestCase):
-  def start(self) -> runtime.LocalWorker:
-    return self.enter_context(runtime.local_runtime(self.log_path))
+  def start(self) -> local_runtime.LocalWorker:
+    return self.enter_context(local_runtime.local_runtime(self.log_path))
 
   def test_computes_without_a_port_outside(self):
     worker = self.start()

@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import runtime
 from experiments.command import tied_process
+from experiments.workers import local_runtime
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _PROGRAM_SECONDS = 90  # Importing TFF takes 3 to 20 s, depending on what else the machine does.
 
 # Prints its worker's pid and a sum that a federated computation made, then ends in the given way, or computes for ever.
@@ -30,7 +30,7 @@ import os, pathlib, signal, sys
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
-from experiments import runtime
+from experiments.workers import local_runtime as runtime
 
 ending, log_path = sys.argv[1:]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job inherits that it is ignored.
@@ -205,17 +205,17 @@ class StartTest(parameterized.TestCase):
   )
   def test_one_line_for_a_worker_that(self, command, message):
     log_path = _temporary_directory(self) / 'worker.log'
-    self.enter_context(mock.patch.object(runtime, 'worker_command', return_value=command))
-    self.enter_context(mock.patch.object(runtime, '_START_SECONDS', 0.5 if command[0] == 'sleep' else 60.0))
+    self.enter_context(mock.patch.object(local_runtime, 'worker_command', return_value=command))
+    self.enter_context(mock.patch.object(local_runtime, '_START_SECONDS', 0.5 if command[0] == 'sleep' else 60.0))
     with self.assertRaisesRegex(RuntimeError, message):
-      runtime.LocalWorker(log_path)
+      local_runtime.LocalWorker(log_path)
 
   def test_refuses_a_limit_below_one(self):
     with self.assertRaisesRegex(ValueError, 'max_concurrent_calls must be at least 1, not 0'):
-      runtime.LocalWorker(pathlib.Path('/dev/null'), max_concurrent_calls=0)
+      local_runtime.LocalWorker(pathlib.Path('/dev/null'), max_concurrent_calls=0)
 
   def test_reserved_port_is_taken_for_all_others(self):
-    with runtime.reserved_port() as port, runtime.reserved_port() as other_port:
+    with local_runtime.reserved_port() as port, local_runtime.reserved_port() as other_port:
       self.assertNotEqual(port, other_port)
       with socket.socket() as stranger, self.assertRaises(OSError):
         stranger.bind(('127.0.0.1', port))
@@ -231,7 +231,7 @@ class LocalRuntimeTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     log_path = _temporary_directory(self) / 'worker.log'
-    self.worker = self.enter_context(runtime.local_runtime(log_path, max_concurrent_calls=2, threads_per_call=3))
+    self.worker = self.enter_context(local_runtime.local_runtime(log_path, max_concurrent_calls=2, threads_per_call=3))
 
   def test_runs_an_operation_on_so_many_threads(self):
     settings = pathlib.Path(f'/proc/{self.worker.pid}/environ').read_bytes().split(b'\0')

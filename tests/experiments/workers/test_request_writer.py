@@ -8,7 +8,7 @@ import pytest
 import tensorflow_federated as tff
 from tensorflow_federated.proto.v0 import executor_pb2
 
-from experiments import request_writer
+from experiments.workers import request_writer
 
 _MATRIX = np.arange(6, dtype=np.float32).reshape([2, 3])
 _MATRIX_TYPE = tff.TensorType(np.float32, [2, 3])

@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import remote_runtime
-from experiments import runtime
-from experiments import runtime_specs
 from experiments import worker
 from experiments.command import launch
 from experiments.command import spec
+from experiments.workers import local_runtime
+from experiments.workers import remote_runtime
+from experiments.workers import runtimes
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
@@ -101,7 +101,7 @@ class SpreadTest(_TestCase):
   def test_a_round_is_that_of_one_local_worker(self):
     task = tiny_task.linear_task()
     process = fed_opt.fed_avg()(task, algorithms.Communication(), local_batches.LocalBatches(2, 1, 100), seed=0)
-    with runtime.local_runtime(self.directory / 'worker.log'):
+    with local_runtime.local_runtime(self.directory / 'worker.log'):
       expected = _round(process)
     self.start(2)
     self.connect().check(process.next)
@@ -110,9 +110,9 @@ class SpreadTest(_TestCase):
 
   def test_groups_give_the_same_bits_with_any_number_of_workers(self):
     values = list(np.random.default_rng(0).standard_normal(100).astype(np.float32))
-    with runtime.local_runtime(self.directory / 'worker.log'):
+    with local_runtime.local_runtime(self.directory / 'worker.log'):
       without_groups = _float_total(values)
-    with runtime.local_runtime(self.directory / 'worker.log', num_groups=8) as local:
+    with local_runtime.local_runtime(self.directory / 'worker.log', num_groups=8) as local:
       local.check(_float_total)
       with self.assertRaisesRegex(launch.UsageError, 'cannot be split between workers or groups'):
         local.check(_deviations)
@@ -239,7 +239,7 @@ class CheckTest(_TestCase):
   )
   def test_refuses_spec(self, text, message):
     with self.assertRaisesRegex(spec.SpecError, message):
-      runtime_specs.build(text, deterministic=False)
+      runtimes.build(text, deterministic=False)
 
 
 if __name__ == '__main__':

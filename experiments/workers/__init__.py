@@ -1,0 +1,1 @@
+"""TFF's workers: started, isolated, local or elsewhere, and what they are asked."""

@@ -16,10 +16,10 @@ from data import errors
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import population
-from experiments import pretrained
 from experiments import pretraining_task
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.starts import pretrained
 from models import checkpoint
 from models import language_task
 from models import task as task_lib

@@ -23,7 +23,6 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import central_evaluation
-from experiments import pretrained
 from experiments import training_state
 from experiments.command import launch
 from experiments.results import metrics
@@ -31,6 +30,7 @@ from experiments.results import output
 from experiments.results import progress as progress_lib
 from experiments.results import quality
 from experiments.results import records
+from experiments.starts import pretrained
 from models import checkpoint
 from models import gradients
 from models import model as model_lib

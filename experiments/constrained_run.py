@@ -5,10 +5,10 @@ import dataclasses
 from experiments import constrained_plan
 from experiments import domains
 from experiments import model_family
-from experiments import pretrained
 from experiments import run
 from experiments import run_flags
 from experiments.command import launch
+from experiments.starts import pretrained
 from models import model as model_lib
 from optimizers import algorithms
 from optimizers import client_costs

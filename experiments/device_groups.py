@@ -15,11 +15,11 @@ from data import progress
 from experiments import central_evaluation
 from experiments import domains
 from experiments import population as population_lib
-from experiments import pretrained
 from experiments.command import launch
 from experiments.results import markdown_table
 from experiments.results import metrics
 from experiments.results import quality
+from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import devices as devices_lib
 

@@ -21,10 +21,10 @@ from data import prepare
 from data import prepare_images
 from data import prepared_examples
 from data import source as source_lib
-from experiments import pretrained
 from experiments import pretraining_images
 from experiments.command import launch
 from experiments.command import spec
+from experiments.starts import pretrained
 from models import catalog
 from models import checkpoint
 from models import image_task

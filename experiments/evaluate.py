@@ -17,10 +17,10 @@ from absl import flags
 from data import catalog
 from experiments import central_evaluation
 from experiments import image_evaluation
-from experiments import pretrained
 from experiments.command import launch
 from experiments.command import takers
 from experiments.results import output
+from experiments.starts import pretrained
 
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',

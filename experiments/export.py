@@ -13,8 +13,8 @@ checkpoint.
 
 from absl import flags
 
-from experiments import pretrained
 from experiments.command import launch
+from experiments.starts import pretrained
 
 _RUN = flags.DEFINE_string('run', None, 'The --output_dir of a run.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'New folder for the model.')

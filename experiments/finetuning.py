@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any
 
 from experiments import central_training
-from experiments import pretrained
 from experiments import run
+from experiments.starts import pretrained
 from models import checkpoint
 from models import task as task_lib
 

@@ -8,8 +8,8 @@ from data import partitions
 from data import prepare_images
 from experiments import central_evaluation
 from experiments import population
-from experiments import pretrained
 from experiments.command import launch
+from experiments.starts import pretrained
 from models import image_task
 
 

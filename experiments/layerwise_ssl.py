@@ -26,7 +26,6 @@ from data import catalog as data_catalog
 from data import prepared_examples
 from experiments import downstream
 from experiments import population as population_lib
-from experiments import pretrained
 from experiments import run
 from experiments import run_flags
 from experiments import self_supervised_domains
@@ -37,6 +36,7 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.results import markdown_table
 from experiments.results import output
+from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import devices
 

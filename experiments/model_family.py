@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from experiments import domains
-from experiments import recipe
 from experiments.command import launch
 from experiments.command import spec
+from experiments.starts import recipe
 
 _FLAGFILES = recipe.RECIPES.parent
 _NAME = re.compile(r'.*_(?P<depth>\d+)')

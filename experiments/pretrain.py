@@ -36,13 +36,13 @@ from experiments import central_training
 from experiments import pretraining_images
 from experiments import pretraining_task
 from experiments import pretraining_text
-from experiments import recipe
-from experiments import saved_encoder
 from experiments.command import command_line
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.results import quality
+from experiments.starts import recipe
+from experiments.starts import saved_encoder
 from models import catalog as models_catalog
 from models import checkpoint
 from models import image_task

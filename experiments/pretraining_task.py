@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from data import tokenizer as tokenizer_lib
-from experiments import saved_encoder
 from experiments.command import launch
 from experiments.command import spec
+from experiments.starts import saved_encoder
 from models import catalog
 from models import checkpoint
 from models import distillation

@@ -18,7 +18,6 @@ from data import errors
 from experiments import attempts
 from experiments import checkpoints
 from experiments import population as population_lib
-from experiments import pretrained
 from experiments import run_identity
 from experiments import supervision
 from experiments.command import launch
@@ -28,6 +27,7 @@ from experiments.results import metrics
 from experiments.results import output
 from experiments.results import progress as progress_lib
 from experiments.results import records
+from experiments.starts import pretrained
 from experiments.workers import local_runtime
 from experiments.workers import runtimes
 from models import checkpoint as checkpoint_lib

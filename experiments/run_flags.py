@@ -12,8 +12,6 @@ from data import catalog as data_catalog
 from data import federated_text
 from data import source as source_lib
 from experiments import device_limits
-from experiments import encoder_start
-from experiments import pretrained
 from experiments import run
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
@@ -22,6 +20,8 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.results import quality
+from experiments.starts import encoder_start
+from experiments.starts import pretrained
 from experiments.workers import runtimes
 from models import catalog as models_catalog
 from models import checkpoint

@@ -9,8 +9,8 @@ import tensorflow_federated as tff
 
 from experiments import fingerprint
 from experiments import population as population_lib
-from experiments import pretrained
 from experiments.results import output
+from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import evaluation
 

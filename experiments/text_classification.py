@@ -20,14 +20,14 @@ from data import docstrings
 from data import labelled_text
 from data import prepare_labelled
 from data import text_baselines
-from experiments import encoder_start
 from experiments import population as population_lib
-from experiments import recipe
 from experiments import run
 from experiments import run_flags
 from experiments.command import launch
 from experiments.results import quality
 from experiments.results import report
+from experiments.starts import encoder_start
+from experiments.starts import recipe
 from models import catalog as models_catalog
 from models import classification_task
 

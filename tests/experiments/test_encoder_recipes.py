@@ -8,12 +8,12 @@ import pytest
 
 from data import text as text_lib
 from experiments import central_evaluation
-from experiments import encoder_start
-from experiments import pretrained
 from experiments import pretraining_task
-from experiments import recipe
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.starts import encoder_start
+from experiments.starts import pretrained
+from experiments.starts import recipe
 from models import bert
 from models import checkpoint
 

@@ -18,11 +18,11 @@ from experiments import central_evaluation
 from experiments import central_training
 from experiments import language_model
 from experiments import population as population_lib
-from experiments import pretrained
 from experiments import pretraining_text
 from experiments import run
 from experiments.command import device_specs
 from experiments.command import launch
+from experiments.starts import pretrained
 from models import checkpoint
 from models import language_task
 from optimizers import algorithms

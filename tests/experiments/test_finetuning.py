@@ -11,11 +11,11 @@ from experiments import central_training
 from experiments import few_labels
 from experiments import finetuning
 from experiments import image_evaluation
-from experiments import pretrained
 from experiments import pretraining_images
 from experiments import run
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.starts import pretrained
 from models import checkpoint
 from models import image_task
 from models import self_supervised_task

@@ -12,10 +12,10 @@ import pytest
 from data import docstrings
 from data import spooky
 from data import text_encoders
-from experiments import encoder_start
-from experiments import pretrained
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.starts import encoder_start
+from experiments.starts import pretrained
 from models import bert
 from models import checkpoint
 from models import hugging_face

@@ -22,11 +22,11 @@ from experiments import device_limits
 from experiments import domains
 from experiments import image_evaluation
 from experiments import model_family
-from experiments import pretrained
 from experiments import pretraining_images
 from experiments.command import launch
 from experiments.command import spec
 from experiments.results import metrics
+from experiments.starts import pretrained
 from models import checkpoint
 from models import image_task
 from models import vit

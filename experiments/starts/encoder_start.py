@@ -13,11 +13,11 @@ from data import prepare
 from data import sentencepieces
 from data import source as source_lib
 from data import text_encoders
-from experiments import pretrained
-from experiments import recipe
-from experiments import saved_encoder
 from experiments.command import launch
 from experiments.command import spec
+from experiments.starts import pretrained
+from experiments.starts import recipe
+from experiments.starts import saved_encoder
 from models import catalog
 from models import checkpoint
 from models import encoder as encoder_lib

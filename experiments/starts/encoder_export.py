@@ -3,9 +3,9 @@
 import numpy as np
 
 from data import text_encoders
-from experiments import saved_encoder
 from experiments.command import launch
 from experiments.command import spec
+from experiments.starts import saved_encoder
 from models import adapters
 from models import checkpoint
 from models import encoder as encoder_lib

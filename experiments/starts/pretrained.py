@@ -6,12 +6,12 @@ import pathlib
 
 import numpy as np
 
-from experiments import encoder_export
-from experiments import saved_encoder
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.results import output
+from experiments.starts import encoder_export
+from experiments.starts import saved_encoder
 from models import catalog
 from models import checkpoint
 from models import hugging_face

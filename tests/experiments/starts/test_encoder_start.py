@@ -13,17 +13,17 @@ from data import errors
 from data import source as source_lib
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
-from experiments import encoder_start
-from experiments import pretrained
 from experiments.command import device_specs
 from experiments.command import launch
+from experiments.starts import encoder_start
+from experiments.starts import pretrained
 from models import catalog
 from models import checkpoint
 from models import hugging_face
 from models import model as model_lib
 from tests import tokenizer_files
 
-_GOLDEN = pathlib.Path(__file__).parents[2] / 'tests/models/golden/bert_classifier'
+_GOLDEN = pathlib.Path(__file__).parents[3] / 'tests/models/golden/bert_classifier'
 _SIZES = dict(width=16, mlp_width=24, num_layers=2, num_heads=2, max_length=12)
 _CLASSES = ('cat', 'dog', 'none')
 _LORA = 'lora(rank=2, alpha=6)'

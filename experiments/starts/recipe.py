@@ -8,11 +8,12 @@ import sys
 
 from data import cache
 from data import catalog
+from experiments.command import command_line
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import tied_process
 
-RECIPES = pathlib.Path(__file__).parent / 'flagfiles' / 'encoders'
+RECIPES = command_line.ROOT / 'experiments' / 'flagfiles' / 'encoders'
 _SUFFIX = '.flags'
 _VERSION = 'version=1'  # Of what a pre-training makes of a recipe.
 _STANDARD_ERROR = 2  # The file descriptor: what a run prints is its own result only.
@@ -78,13 +79,13 @@ def _is_finished(folder: pathlib.Path) -> bool:
 def _python_path() -> str:
   """Returns where the process finds the suite, whatever folder it is in: paths of data sets are relative to that."""
   before = os.environ.get('PYTHONPATH')
-  root = str(pathlib.Path(__file__).parents[1])
+  root = str(command_line.ROOT)
   return os.pathsep.join([root, before] if before else [root])
 
 
 def _follow(flags: list[str], name: str) -> None:
   """Pre-trains in a process that ends with this one."""
-  command = [sys.executable, '-m', f'{__package__}.pretrain', *flags]
+  command = [sys.executable, '-m', f'{command_line.PACKAGE}.pretrain', *flags]
   code = subprocess.run(
     [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid()), *command],
     env=os.environ | {'LEANFED_CACHE': str(cache.default_dir()), 'PYTHONPATH': _python_path()},

@@ -16,8 +16,8 @@ import tensorflow_federated as tff
 from compression import compressed_sum
 from compression import update_codec as update_codec_lib
 from experiments import benchmark_rounds
-from experiments import resident_memory
 from experiments.command import codec_specs
+from experiments.costs import resident_memory
 from models import transformer
 
 _SEED = tf.constant([1, 2], tf.int64)

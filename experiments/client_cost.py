@@ -18,11 +18,11 @@ import pathlib
 from absl import flags
 import tqdm
 
-from experiments import client_cost_report
-from experiments import client_process
-from experiments import client_round
 from experiments.command import launch
 from experiments.command import spec
+from experiments.costs import client_process
+from experiments.costs import client_round
+from experiments.costs import report
 from experiments.results import output
 from models import catalog as models_catalog
 
@@ -73,11 +73,11 @@ def main() -> None:
   rows = []
   for setting, one, found in zip(settings, tqdm.tqdm(rounds, unit='policy counted'), measured, strict=True):
     traffic = one.traffic()
-    rows.append(client_cost_report.row(setting.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
-  table = client_cost_report.table(rows, _REPEATS.value, _CORES.value)
+    rows.append(report.row(setting.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+  table = report.table(rows, _REPEATS.value, _CORES.value)
   (output_dir / 'client_cost.md').write_text(table + '\n')
-  client_cost_report.write_csv(rows, output_dir / 'client_cost.csv')
-  client_cost_report.plot(rows, output_dir / 'client_cost.png')
+  report.write_csv(rows, output_dir / 'client_cost.csv')
+  report.plot(rows, output_dir / 'client_cost.png')
   print(table)
   print(f'the picture is {output_dir / "client_cost.png"}')
 

@@ -7,9 +7,9 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from experiments import client_round
 from experiments.command import codec_specs
 from experiments.command import spec
+from experiments.costs import client_round
 from models import catalog as models_catalog
 from tests import binaries
 

@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -23,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import client_round
-from experiments import resident_memory
+from experiments.command import command_line
+from experiments.costs import client_round
+from experiments.costs import resident_memory
 
 NUM_CLIENTS = 5  # Whose rounds a process times.
 
@@ -83,11 +83,11 @@ def _run(what: str, setting: client_round.Setting, first_client: int, num_cores:
   }
   if what == 'memory':
     environment |= resident_memory.ENVIRONMENT
-  script = f'from experiments import client_process; client_process.print_measured(client_process.{what})'
+  script = f'from experiments.costs import client_process; client_process.print_measured(client_process.{what})'
   arguments = json.dumps(dict(setting=dataclasses.asdict(setting), first_client=first_client))
   done = subprocess.run(
     [sys.executable, '-c', script, arguments],
-    cwd=pathlib.Path(__file__).parents[1],
+    cwd=command_line.ROOT,
     env=environment,
     capture_output=True,
     text=True,

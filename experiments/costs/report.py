@@ -6,8 +6,8 @@ import dataclasses
 import pathlib
 import statistics
 
-from experiments import client_process
-from experiments import client_round
+from experiments.costs import client_process
+from experiments.costs import client_round
 from models import accounting
 
 _NOTES = """\

@@ -20,13 +20,13 @@ import sys
 
 from absl import flags
 
-from experiments import comparison_page
-from experiments import comparison_plots
-from experiments import comparison_table
-from experiments import paired_comparison
-from experiments import policy_comparison
-from experiments import run_comparison
 from experiments.command import launch
+from experiments.comparisons import page as comparison_page
+from experiments.comparisons import paired_comparison
+from experiments.comparisons import plots
+from experiments.comparisons import policies
+from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import table as comparison_table
 from experiments.results import markdown_table
 from experiments.results import output
 from experiments.results import run_folders
@@ -88,7 +88,7 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
     ([f'`{group.label}`', *cells] for group, cells in rows),
   )
   text = '\n\n'.join([table, *(paired.notes if paired else ())])
-  pictures = comparison_plots.draw(groups, output_dir)
+  pictures = plots.draw(groups, output_dir)
   (output_dir / 'comparison.md').write_text(text + '\n', encoding='utf-8')
   page = comparison_page.render(groups, pictures, left_out, target, paired)
   (output_dir / 'index.html').write_text(page, encoding='utf-8')
@@ -97,26 +97,26 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
 
 
 def _codecs(picture: pathlib.Path) -> list[str]:
-  from experiments import client_update  # These two import TensorFlow, which the other comparisons do not wait for.
-  from experiments import codec_comparison
+  from experiments.comparisons import client_update
+  from experiments.comparisons import codecs
 
   points, qualities, tables = [], [], []
   if _RUN.value:
-    points = codec_comparison.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codec_comparison.CODECS)
-    tables.append(codec_comparison.points_table(points))
+    points = codecs.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codecs.CODECS)
+    tables.append(codecs.points_table(points))
   if _RUNS.value:
-    qualities = codec_comparison.read_runs(_folder())
-    tables.append(codec_comparison.quality_table(qualities))
-  codec_comparison.plot(points, qualities, picture)
+    qualities = codecs.read_runs(_folder())
+    tables.append(codecs.quality_table(qualities))
+  codecs.plot(points, qualities, picture)
   return tables
 
 
 def _policies(picture: pathlib.Path) -> list[str]:
   if not _RUNS.value:
     raise launch.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
-  qualities = policy_comparison.read_runs(_folder())
-  policy_comparison.plot(qualities, picture)
-  return [policy_comparison.table(qualities)]
+  qualities = policies.read_runs(_folder())
+  policies.plot(qualities, picture)
+  return [policies.table(qualities)]
 
 
 def _folder() -> pathlib.Path:

@@ -4,15 +4,15 @@ import json
 import math
 import sys
 
-from experiments import comparison_page
-from experiments import comparison_plots
-from experiments import comparison_table
-from experiments import run_comparison
+from experiments.comparisons import page
+from experiments.comparisons import plots
+from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import table
 from experiments.results import metrics
 from tests import binaries
 from tests import language_model_runs as runs
 from tests.experiments import tiny_family
-from tests.experiments.test_run_comparison import write_run
+from tests.experiments.comparisons.test_run_comparison import write_run
 
 _OVERFLOWS = 'fed_avg(client_lr=0.1, server_lr=1e38)'
 
@@ -32,15 +32,15 @@ def test_diverged_runs_have_no_mean_and_no_praise(tmp_path):
     write_run(tmp_path / 'c', _ends(math.inf), megabytes=0.5, upload='sign'),
     write_run(tmp_path / 'd', _ends(300.0), megabytes=0.25, upload='uniform'),
   )
-  columns = comparison_table.columns(first.quality, target=200)
-  rows = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells([first, second, third], target=200)]
+  columns = table.columns(first.quality, target=200)
+  rows = [dict(zip(columns, row, strict=True)) for row in table.cells([first, second, third], target=200)]
   names = ('perplexity', 'min to max', 'accuracy', 'upload reduced', 'Pareto front', 'rounds to 200')
   assert [[row[name] for name in names] for row in rows] == [
     ['1 of 2 seeds diverged', '100.0 to 100.0', '', '', '', '2.0'],
     ['diverged', '', '', '', '', '2.0'],
     ['300.0', '', '0.250', '1.0x', 'yes', '2.0'],
   ]
-  assert 'Some runs diverged' in comparison_page.render([first, second, third], {})
+  assert 'Some runs diverged' in page.render([first, second, third], {})
 
 
 def test_a_classifier_that_diverges_has_no_accuracy(tmp_path):
@@ -54,8 +54,8 @@ def test_a_classifier_that_diverges_has_no_accuracy(tmp_path):
   (tmp_path / 'a' / 'metrics.csv').write_text('\n'.join(text) + '\n')
   (group,) = _groups(tmp_path / 'a')
   assert group.runs[0].diverged_round == 2
-  columns = comparison_table.columns(group.quality, target=0.25)
-  (row,) = comparison_table.cells([group], target=0.25)
+  columns = table.columns(group.quality, target=0.25)
+  (row,) = table.cells([group], target=0.25)
   cells = dict(zip(columns, row, strict=True))
   assert [cells[name] for name in ('accuracy', 'Pareto front', 'upload reduced', 'rounds to 0.25')] == [
     'diverged', '', '', '0.0',
@@ -66,7 +66,7 @@ def test_runs_that_diverged_are_drawn(tmp_path):
   a = write_run(tmp_path / 'a', _ends(math.inf))
   b = write_run(tmp_path / 'b', ((0, 400.0), (4, math.inf)), upload='sign', megabytes=0.5)
   for folders in ([a], [a, b], [a, b, write_run(tmp_path / 'c', seed=1)]):
-    assert comparison_plots.draw(_groups(*folders), tmp_path)
+    assert plots.draw(_groups(*folders), tmp_path)
 
 
 def _summary(folder):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from experiments import run_comparison
 from experiments.command import launch
-from tests.experiments.test_run_comparison import write_run
+from experiments.comparisons import runs as run_comparison
+from tests.experiments.comparisons.test_run_comparison import write_run
 
 
 def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):

@@ -1,7 +1,7 @@
 """Which folders a user names by a pattern."""
 
 from experiments.results import run_folders
-from tests.experiments.test_run_comparison import write_run
+from tests.experiments.comparisons.test_run_comparison import write_run
 
 
 def test_a_folder_may_be_named_like_a_pattern(tmp_path):

@@ -5,12 +5,12 @@ import pathlib
 
 import pytest
 
-from experiments import run_comparison
-from tests.experiments.test_run_comparison import write_run
+from experiments.comparisons import runs
+from tests.experiments.comparisons.test_run_comparison import write_run
 
 
-def _grouped(*folders: pathlib.Path) -> list[run_comparison.Group]:
-  return run_comparison.groups([run_comparison.read(folder) for folder in folders])
+def _grouped(*folders: pathlib.Path) -> list[runs.Group]:
+  return runs.groups([runs.read(folder) for folder in folders])
 
 
 _FIRST = 'text(path="a", vocabulary=60)'

@@ -8,8 +8,8 @@ import pathlib
 import textwrap
 from typing import Any
 
-from experiments import comparison_series
-from experiments import run_comparison
+from experiments.comparisons import runs
+from experiments.comparisons import series as comparison_series
 
 # Told apart by people with any kind of colour vision (Okabe and Ito 2008), without the yellow that white swallows.
 _COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000')
@@ -28,7 +28,7 @@ _TITLES = {
 }
 
 
-def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def draw(groups: Sequence[runs.Group], folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """Draws all pictures into a folder.
 
   Args:
@@ -46,12 +46,10 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   paths = {name: folder / f'{name}.png' for name in _TITLES}
   if any(len(run.points) > 1 for group in groups for run in group.runs):
     _picture(groups, labels, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
-    _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(run_comparison.upload_bytes))
+    _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(runs.upload_bytes))
   else:
     del paths['rounds'], paths['upload']  # Of single points, which `pareto` shows.
-  _picture(
-    groups, labels, paths['download'], 'MB downloaded by all clients so far', _sent(run_comparison.download_bytes)
-  )
+  _picture(groups, labels, paths['download'], 'MB downloaded by all clients so far', _sent(runs.download_bytes))
   _picture(groups, labels, paths['pareto'], 'MB uploaded by all clients', _front)
   if len({group.clients_per_round for group in groups}) > 1:
     series = comparison_series.by_clients(groups)
@@ -62,12 +60,12 @@ def draw(groups: Sequence[run_comparison.Group], folder: pathlib.Path) -> dict[s
   return {titles[name][0].upper() + titles[name][1:]: path for name, path in paths.items()}
 
 
-_Draw = Callable[[Any, Sequence[run_comparison.Group]], None]
-_Measure = Callable[[run_comparison.Point], float]
+_Draw = Callable[[Any, Sequence[runs.Group]], None]
+_Measure = Callable[[runs.Point], float]
 
 
 def _picture(
-  groups: Sequence[run_comparison.Group], labels: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
+  groups: Sequence[runs.Group], labels: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
 ) -> None:
   from matplotlib import pyplot
 
@@ -134,10 +132,10 @@ def _style(index: int) -> dict[str, Any]:
 def _by(x: _Measure, logarithmic: bool) -> _Draw:
   """Returns what draws a line of means with a band from the lowest to the highest seed for each group."""
 
-  def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+  def draw_on(axes: Any, groups: Sequence[runs.Group]) -> None:
     for index, group in enumerate(groups):
       places = [spread.mean for spread in group.curve(x)]
-      values = group.curve(run_comparison.quality)
+      values = group.curve(runs.quality)
       # A logarithmic axis has no place for the initial model, for which nothing was sent.
       shown = [(place, value) for place, value in zip(places, values, strict=True) if place > 0 or not logarithmic]
       places, means = [place for place, _ in shown], [value.mean for _, value in shown]
@@ -151,13 +149,13 @@ def _by(x: _Measure, logarithmic: bool) -> _Draw:
   return draw_on
 
 
-def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+def _front(axes: Any, groups: Sequence[runs.Group]) -> None:
   """Draws a point for each group with a bar from the lowest to the highest seed, and the front as a line."""
   front = []
-  on_front = run_comparison.pareto_front(groups)
+  on_front = runs.pareto_front(groups)
   for index, group in enumerate(groups):
-    sent = group.spread(run_comparison.upload_bytes).mean / 1e6
-    value = group.spread(run_comparison.quality)
+    sent = group.spread(runs.upload_bytes).mean / 1e6
+    value = group.spread(runs.quality)
     style = _style(index) | {'linestyle': ''}
     bar = [[value.mean - value.low], [value.high - value.mean]]
     axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.label, **style)
@@ -167,13 +165,13 @@ def _front(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
   axes.set_xscale('log')
 
 
-def _clients(series: Mapping[str, Sequence[run_comparison.Group]]) -> _Draw:
+def _clients(series: Mapping[str, Sequence[runs.Group]]) -> _Draw:
   """Returns what draws a line of means, with bars from the lowest to the highest seed, over the number of clients."""
 
-  def draw_on(axes: Any, groups: Sequence[run_comparison.Group]) -> None:
+  def draw_on(axes: Any, groups: Sequence[runs.Group]) -> None:
     del groups
     for index, (label, members) in enumerate(series.items()):
-      values = [group.spread(run_comparison.quality) for group in members]
+      values = [group.spread(runs.quality) for group in members]
       means = [value.mean for value in values]
       bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
       places = [group.clients_per_round for group in members]

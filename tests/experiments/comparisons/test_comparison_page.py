@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from experiments import comparison_page
-from experiments import comparison_plots
-from experiments import run_comparison
+from experiments.comparisons import page as comparison_page
+from experiments.comparisons import plots
+from experiments.comparisons import runs as run_comparison
 from experiments.results import quality
 
 _VOID = ('meta', 'img', 'link', 'br', 'wbr')
@@ -114,7 +114,7 @@ def test_draws_quality_against_clients_where_they_differ(tmp_path):
     run._replace(points=[point._replace(client_rounds=point.round * n) for point in run.points])
     for n, run in zip((1, 2, 32), runs, strict=True)
   ]
-  paths = comparison_plots.draw(run_comparison.groups(runs), tmp_path)
+  paths = plots.draw(run_comparison.groups(runs), tmp_path)
   assert paths['Final accuracy against clients a round'] == tmp_path / 'clients.png'
   assert paths['Accuracy against rounds'].read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
@@ -122,7 +122,7 @@ def test_draws_quality_against_clients_where_they_differ(tmp_path):
 def test_draws_no_curves_of_single_evaluations(tmp_path):
   run = _run('a', [0.25, 0.5])
   run = run._replace(points=run.points[-1:], quality=quality.PROBE)
-  paths = comparison_plots.draw(run_comparison.groups([run]), tmp_path)
+  paths = plots.draw(run_comparison.groups([run]), tmp_path)
   assert sorted(path.name for path in tmp_path.iterdir()) == ['download.png', 'pareto.png']
   assert list(paths) == [
     'Probe accuracy against megabytes downloaded',
@@ -134,6 +134,6 @@ def test_draws_every_picture_of_any_number_of_groups(tmp_path):
   runs = [_run(f'{n}', [500.0, 90.0 + n], sent=10**n, upload=f'{"long " * 5 * n}{n}') for n in range(9)]
   runs.append(_run('diverged', [500.0, float('inf')], upload='sign'))
   runs.append(_run('nothing sent', [500.0, 400.0], sent=0, upload='none'))
-  paths = comparison_plots.draw(run_comparison.groups(runs), tmp_path)
+  paths = plots.draw(run_comparison.groups(runs), tmp_path)
   assert sorted(path.name for path in paths.values()) == ['download.png', 'pareto.png', 'rounds.png', 'upload.png']
   assert all(path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' for path in paths.values())

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 from typing import NamedTuple
 
-from experiments import finished_runs
+from experiments.comparisons import finished_runs
 from experiments.results import markdown_table
 
 _COLUMNS = (

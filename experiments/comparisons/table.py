@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 import math
 
-from experiments import paired_comparison
-from experiments import run_comparison
+from experiments.comparisons import paired_comparison
+from experiments.comparisons import runs
 from experiments.results import quality
 
 
@@ -27,13 +27,13 @@ def columns(
 
 
 def cells(
-  found: Sequence[run_comparison.Group],
+  found: Sequence[runs.Group],
   target: float | None = None,
   paired: paired_comparison.Comparison | None = None,
 ) -> list[list[str]]:
   """Returns the cells of `columns` for each group; what was not measured is empty."""
-  front = run_comparison.pareto_front(found)
-  reference = found[run_comparison.reference(found)].spread(run_comparison.upload_bytes).mean
+  front = runs.pareto_front(found)
+  reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
   against = [[]] * len(found) if paired is None else paired_comparison.cells(paired)
   return [
     [
@@ -47,8 +47,8 @@ def cells(
   ]
 
 
-def _reached(group: run_comparison.Group) -> list[str]:
-  measure, spread = group.quality, group.spread(run_comparison.quality)
+def _reached(group: runs.Group) -> list[str]:
+  measure, spread = group.quality, group.spread(runs.quality)
   accuracy = math.nan if group.num_diverged else group.spread(lambda point: point.accuracy).mean
   return [
     ', '.join(str(run.settings['seed']) for run in group.runs),
@@ -59,28 +59,28 @@ def _reached(group: run_comparison.Group) -> list[str]:
   ]
 
 
-def _measured(measure: quality.Quality, spread: run_comparison.Spread, num_seeds: int) -> list[str]:
+def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[str]:
   deviation = '' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'
   between = f'{measure.text(spread.low)} to {measure.text(spread.high)}' if num_seeds > 1 else ''
   return [measure.text(spread.mean) + deviation, between]
 
 
-def _diverged(group: run_comparison.Group) -> list[str]:
+def _diverged(group: runs.Group) -> list[str]:
   """Returns that seeds diverged, which have no mean, and what the others reached."""
   words = 'diverged' if len(group.runs) == 1 else f'{group.num_diverged} of {len(group.runs)} seeds diverged'
-  others = sorted(run_comparison.quality(run.last) for run in group.runs if not run.diverged)
+  others = sorted(runs.quality(run.last) for run in group.runs if not run.diverged)
   texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
   return [words, ' to '.join(texts)]
 
 
-def _rounds(group: run_comparison.Group) -> str:
+def _rounds(group: runs.Group) -> str:
   done = sorted({run.last.round for run in group.runs})
   reached = f'{done[0]}' if len(done) == 1 else f'{done[0]} to {done[-1]}'
   return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
 
 
-def _sent(group: run_comparison.Group, reference: float) -> list[str]:
-  directions = (run_comparison.upload_bytes, run_comparison.download_bytes)
+def _sent(group: runs.Group, reference: float) -> list[str]:
+  directions = (runs.upload_bytes, runs.download_bytes)
   per_client = [
     group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6 if point.client_rounds else math.nan).mean
     for of in directions
@@ -94,7 +94,7 @@ def _sent(group: run_comparison.Group, reference: float) -> list[str]:
   ]
 
 
-def _until(group: run_comparison.Group, target: float | None) -> list[str]:
+def _until(group: runs.Group, target: float | None) -> list[str]:
   """Returns rounds and megabytes up to the first evaluation as good as `target`: their means, or who got there."""
   if target is None:
     return []
@@ -106,12 +106,12 @@ def _until(group: run_comparison.Group, target: float | None) -> list[str]:
   if len(reached) < len(firsts):
     return [f'{len(reached)} of {len(firsts)} seeds', '']
   return [
-    _number(run_comparison.spread([point.round for point in reached]).mean, 1),
-    _number(run_comparison.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
+    _number(runs.spread([point.round for point in reached]).mean, 1),
+    _number(runs.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
   ]
 
 
-def _before_divergence(run: run_comparison.Run) -> list[run_comparison.Point]:
+def _before_divergence(run: runs.Run) -> list[runs.Point]:
   since = math.inf if run.diverged_round is None else run.diverged_round
   return [point for point in run.points if point.round < since]
 

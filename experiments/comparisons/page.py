@@ -8,10 +8,10 @@ import pathlib
 import re
 from typing import Any
 
-from experiments import comparison_table
-from experiments import paired_comparison
-from experiments import run_comparison
 from experiments.command import command_line
+from experiments.comparisons import paired_comparison
+from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import table
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --back: #ffffff; --line: #d5dae0; --soft: #f3f5f7; --best: #e3f1ea; }
@@ -112,11 +112,11 @@ def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
 def _table(
   groups: Sequence[run_comparison.Group], target: float | None, paired: paired_comparison.Comparison | None
 ) -> str:
-  columns = comparison_table.columns(groups[0].quality, target, paired)
+  columns = table.columns(groups[0].quality, target, paired)
   header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
   front = run_comparison.pareto_front(groups)
   rows = []
-  for index, (group, cells) in enumerate(zip(groups, comparison_table.cells(groups, target, paired), strict=True)):
+  for index, (group, cells) in enumerate(zip(groups, table.cells(groups, target, paired), strict=True)):
     named = zip(columns, cells, strict=True)
     row = ''.join(f'<td data-name="{_text(name)}">{_text(cell)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import paired_difference
-from experiments import run_comparison
 from experiments.command import launch
+from experiments.comparisons import paired_difference
+from experiments.comparisons import runs as run_comparison
 from experiments.results import heldout_units
 from experiments.results import quality as quality_lib
 

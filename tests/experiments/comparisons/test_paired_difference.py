@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import paired_difference
+from experiments.comparisons import paired_difference
 
 
 def _by_loops(extra, weights, num_resamples=4000):

@@ -6,18 +6,18 @@ from absl.testing import parameterized
 import matplotlib
 from matplotlib import pyplot
 
-from experiments import comparison_plots
+from experiments.comparisons import plots
 
 
 class LabelTest(parameterized.TestCase):
   @parameterized.parameters((8, 12), (5, 90), (30, 1_500), (4.9, 29_074), (1, 1e9))
   def test_numbers_do_not_overlap(self, low, high):
     matplotlib.use('Agg')
-    figure, axes = pyplot.subplots(figsize=(comparison_plots._WIDTH, comparison_plots._HEIGHT))
+    figure, axes = pyplot.subplots(figsize=(plots._WIDTH, plots._HEIGHT))
     self.addCleanup(pyplot.close, figure)
     axes.plot([low, high], [0.7, 0.8])
     axes.set_xscale('log')
-    comparison_plots._label(axes.xaxis)
+    plots._label(axes.xaxis)
     figure.canvas.draw()
     shown = [text for text in axes.get_xticklabels(which='both') if text.get_text()]
     left, right = axes.get_window_extent().x0, axes.get_window_extent().x1

@@ -11,8 +11,8 @@ import statistics
 from typing import Any
 from typing import NamedTuple
 
-from experiments import finished_runs
 from experiments.command import launch
+from experiments.comparisons import finished_runs
 from experiments.results import metrics
 from experiments.results import quality as quality_lib
 from experiments.results import same_content

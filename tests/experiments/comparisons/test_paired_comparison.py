@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from experiments import comparison_page
-from experiments import comparison_table
-from experiments import paired_comparison
-from experiments import run_comparison
 from experiments.command import launch
+from experiments.comparisons import page as comparison_page
+from experiments.comparisons import paired_comparison
+from experiments.comparisons import runs
+from experiments.comparisons import table
 from experiments.results import heldout_units
 from experiments.results import metrics
 from tests import binaries
@@ -47,7 +47,7 @@ def _write(folder, units, seed=0, megabytes=1.0, rounds=2, changes=None, **setti
 
 
 def _compare(tmp_path):
-  groups = run_comparison.groups([run_comparison.read(folder) for folder in sorted(tmp_path.iterdir())])
+  groups = runs.groups([runs.read(folder) for folder in sorted(tmp_path.iterdir())])
   return groups, paired_comparison.compare(groups)
 
 
@@ -66,9 +66,9 @@ def test_perplexities_by_their_ratio_over_the_seeds_that_both_have(tmp_path):
   assert second.difference.p_value < 0.001
   # e^0.02 = 1.020201 and e^0.04 = 1.040811, of which the sample deviation is 0.020609 / sqrt(2) = 0.014573.
   assert second.deviation == pytest.approx(1.4573, abs=1e-4)
-  columns = comparison_table.columns(groups[0].quality, paired=found)
+  columns = table.columns(groups[0].quality, paired=found)
   assert columns[5:9] == ['accuracy', 'perplexity against reference, %', '95 % interval', 'p-value']
-  rows = comparison_table.cells(groups, paired=found)
+  rows = table.cells(groups, paired=found)
   assert [len(row) for row in rows] == [len(columns)] * 2
   assert rows[0][6:9] == ['reference', '', '']
   assert rows[1][6:9] == ['+3.05 ± 1.46', '+3.05 to +3.05', '< 0.001']
@@ -113,7 +113,7 @@ def test_accuracies_by_their_difference_over_examples(of_probe, tmp_path):
   assert difference.mean == pytest.approx(10.0)
   assert difference.low == pytest.approx(5.2, abs=0.5) and difference.high == pytest.approx(14.8, abs=0.5)
   name = 'probe accuracy' if of_probe else 'accuracy'
-  assert f'{name} against reference, points' in comparison_table.columns(groups[0].quality, paired=found)
+  assert f'{name} against reference, points' in table.columns(groups[0].quality, paired=found)
   assert 'the 400 held-out examples that judged them' in found.notes[0]
 
 
@@ -181,7 +181,7 @@ def test_without_the_file_of_the_reference_nothing_is_paired(tmp_path):
   assert found.notes == [
     f'Not paired: {tmp_path}/a has no heldout.csv: an older version made it, or examples were judged by comparison.'
   ]
-  assert [row[6:9] for row in comparison_table.cells(groups, paired=found)] == [['reference', '', ''], [''] * 3]
+  assert [row[6:9] for row in table.cells(groups, paired=found)] == [['reference', '', ''], [''] * 3]
 
 
 @pytest.mark.parametrize('case', ['unfinished', 'diverged'])
@@ -194,8 +194,8 @@ def test_the_reference_is_the_first_that_is_finished_and_finite(case, tmp_path):
   assert [group.label for group in groups] == ['b', 'a', 'c'] and found.reference == 1
   assert found.notes[0].startswith('The reference is the first setting that is finished and finite, a. ')
   assert re.fullmatch(f'Not paired: .*{reason}.*', found.notes[1]) and len(found.notes) == 2
-  columns = comparison_table.columns(groups[0].quality, paired=found)
-  rows = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells(groups, paired=found)]
+  columns = table.columns(groups[0].quality, paired=found)
+  rows = [dict(zip(columns, row, strict=True)) for row in table.cells(groups, paired=found)]
   assert [row['perplexity against reference, %'] for row in rows] == ['', 'reference', '+22.14']  # e^0.2
   assert [row['upload reduced'] for row in rows][1:] == ['1.0x', '4.0x']
   assert 'is against row 2, the first that is finished and finite.' in comparison_page.render(groups, {}, paired=found)
@@ -215,7 +215,7 @@ def test_if_none_is_finished_and_finite_the_first_is_the_reference(tmp_path):
     _truncated(_write(tmp_path / name, _clients(0.1), megabytes=megabytes, upload=name))
   groups, found = _compare(tmp_path)
   assert found.reference == 0 and found.notes == [f'Not paired: {tmp_path}/a is unfinished.']
-  assert [row[-2] for row in comparison_table.cells(groups, paired=found)] == ['1.0x', '2.0x']
+  assert [row[-2] for row in table.cells(groups, paired=found)] == ['1.0x', '2.0x']
 
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path):

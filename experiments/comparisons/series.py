@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 import json
 
-from experiments import run_comparison
 from experiments.command import spec
+from experiments.comparisons import runs
 
-_OF_CLIENTS = (run_comparison.DATA, run_comparison.START, 'clients_per_round')
+_OF_CLIENTS = (runs.DATA, runs.START, 'clients_per_round')
 
 
-def by_clients(found: Sequence[run_comparison.Group]) -> dict[str, list[run_comparison.Group]]:
+def by_clients(found: Sequence[runs.Group]) -> dict[str, list[runs.Group]]:
   """Gathers groups into series.
 
   Args:
@@ -19,15 +19,15 @@ def by_clients(found: Sequence[run_comparison.Group]) -> dict[str, list[run_comp
     The groups of each series, the fewest clients first, by what tells it from the other series.
   """
   settings = {}
-  gathered: dict[str, list[run_comparison.Group]] = {}
+  gathered: dict[str, list[runs.Group]] = {}
   for group in found:
-    compared = run_comparison.compared(group.runs[0])
+    compared = runs.compared(group.runs[0])
     kept = {name: value for name, value in compared.items() if name not in _OF_CLIENTS}
     kept['partition'] = _without_clients(str(kept.get('partition', 'natural')))
     key = json.dumps(kept, sort_keys=True)
     settings[key] = kept
     gathered.setdefault(key, []).append(group)
-  labels = run_comparison.labels_of(list(settings.values()))
+  labels = runs.labels_of(list(settings.values()))
   return {
     label: sorted(gathered[key], key=lambda group: group.clients_per_round)
     for label, key in zip(labels, settings, strict=True)

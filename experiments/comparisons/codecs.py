@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
-from experiments import finished_runs
 from experiments.command import codec_specs
+from experiments.comparisons import finished_runs
 from experiments.results import markdown_table
 
 _SEED = tf.constant([1, 2], tf.int64)

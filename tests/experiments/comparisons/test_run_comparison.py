@@ -6,16 +6,16 @@ import pathlib
 
 import pytest
 
-from experiments import comparison_series
-from experiments import comparison_table
-from experiments import run_comparison
 from experiments.command import launch
+from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import series as comparison_series
+from experiments.comparisons import table
 from experiments.results import metrics
 from experiments.results import quality
 from experiments.results import run_folders
 from tests import binaries
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _EVALUATIONS = ((0, 400.0), (2, 200.0), (4, 100.0))
 
 
@@ -64,7 +64,7 @@ def test_seeds_make_a_group_and_what_differs_its_label(tmp_path):
   assert (first.label, second.label) == ('identity', 'uniform(bits=8)')
   assert [run.folder.name for run in first.runs] == ['a', 'b']
   # Mean 105, sample deviation sqrt(25 + 25); 4 rounds x 1 MB; 20 updates; 4 MB against 1 MB.
-  assert comparison_table.cells([first, second]) == [
+  assert table.cells([first, second]) == [
     ['0, 1', '4', '1,234', '105.0 ± 7.1', '100.0 to 110.0', '0.250', '0.200', '0.800', '4.0', '16.0', '1.0x', 'yes'],
     ['0', '4', '1,234', '130.0', '', '0.250', '0.050', '0.200', '1.0', '4.0', '4.0x', 'yes'],
   ]
@@ -91,7 +91,7 @@ def test_curves_have_the_rounds_that_all_seeds_share(tmp_path):
   assert not group.finished
   curve = group.curve(run_comparison.quality)
   assert [(point.mean, point.low, point.high) for point in curve] == [(450.0, 400.0, 500.0), (250.0, 200.0, 300.0)]
-  assert comparison_table.cells([group])[0][1] == '2 to 4 of 4, unfinished'
+  assert table.cells([group])[0][1] == '2 to 4 of 4, unfinished'
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_classifiers_are_better_the_more_accurate_they_are(tmp_path):
   assert [group.label for group in (first, second, third)] == ['iid(clients=1)', 'natural', 'iid(clients=2)']
   # 0.625 for 8 MB and 0.5 for 4 MB; 6 MB for 0.375 is beaten by the latter.
   assert run_comparison.pareto_front([first, second, third]) == {0, 2}
-  columns = comparison_table.columns(first.quality, target=0.5)
+  columns = table.columns(first.quality, target=0.5)
   assert columns[3:6] == ['accuracy', 'min to max', 'MB up per client-round']
-  rows = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells([first, second, third], target=0.5)]
+  rows = [dict(zip(columns, row, strict=True)) for row in table.cells([first, second, third], target=0.5)]
   assert (rows[0]['accuracy'], rows[0]['min to max']) == ('0.625 ± 0.177', '0.500 to 0.750')  # 0.125 * sqrt(2)
   # Rounds 2 and 4, of 2 MB each; nothing of the second; round 4 of 1 MB each.
   assert [row['rounds to 0.5'] for row in rows] == ['3.0', '0 of 1 seeds', '4.0']
@@ -185,9 +185,9 @@ def test_training_in_stages_is_judged_by_its_probe(tmp_path):
   assert [path.name for path in found] == ['a', 'b', 'c']
   first, second = _groups(*found)
   assert (first.label, second.label) == ('end_to_end', 'layerwise')
-  columns = comparison_table.columns(first.quality)
+  columns = table.columns(first.quality)
   assert columns[3:6] == ['probe accuracy', 'min to max', 'MB up per client-round']
-  cells = [dict(zip(columns, row, strict=True)) for row in comparison_table.cells([first, second])]
+  cells = [dict(zip(columns, row, strict=True)) for row in table.cells([first, second])]
   assert [row['probe accuracy'] for row in cells] == ['0.875', '0.625 ± 0.177']  # 0.125 * sqrt(2)
   assert [row['MB up'] for row in cells] == ['8.0', '4.0']
   assert run_comparison.pareto_front([first, second]) == {0, 1}

@@ -22,13 +22,13 @@ from typing import Any
 
 from absl import flags
 
-from experiments import binary_flags
-from experiments import sweep_file
-from experiments import sweep_runs
-from experiments import sweep_search
 from experiments.command import command_line
 from experiments.command import launch
 from experiments.results import output
+from experiments.sweeping import binary_flags
+from experiments.sweeping import sweep_file
+from experiments.sweeping import sweep_runs
+from experiments.sweeping import sweep_search
 
 _SEARCH = 'search'  # The folder of its runs.
 _SWEEP = flags.DEFINE_string('sweep', None, 'The sweep file.')

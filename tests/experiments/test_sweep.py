@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from experiments import sweep_runs
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.sweeping import sweep_runs
 from tests import binaries
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_an_interrupt_ends_the_runs_and_leaves_the_state(tmp_path):
 def test_refuses_a_folder_that_another_sweep_or_a_run_has(tmp_path):
   slow = _job('slow', 'import time; time.sleep(60)')
   script = (
-    'import pathlib, sys; from experiments import sweep_runs; '
+    'import pathlib, sys; from experiments.sweeping import sweep_runs; '
     f'sweep_runs.Runs([sweep_runs.Job("slow", {list(slow.command)!r}, {{}})], pathlib.Path(sys.argv[1])).make(1)'
   )
   with subprocess.Popen([sys.executable, '-c', script, str(tmp_path)], cwd=_ROOT) as other:

@@ -106,7 +106,7 @@ def _binary(content: Mapping[str, Any], path: pathlib.Path) -> str:
   binary = content.get('binary', 'language_model')
   if not (isinstance(binary, str) and binary.isidentifier()):
     raise launch.UsageError(f'binary of {path} is {binary!r}: name a binary such as "language_model"')
-  if not pathlib.Path(__file__).with_name(f'{binary}.py').exists():
+  if not (command_line.ROOT / command_line.PACKAGE / f'{binary}.py').exists():
     raise launch.UsageError(f'binary of {path} is {binary!r}, but there is no experiments.{binary}')
   return binary
 

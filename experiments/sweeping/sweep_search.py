@@ -12,11 +12,11 @@ import math
 import pathlib
 from typing import NamedTuple
 
-from experiments import sweep_file
-from experiments import sweep_runs
 from experiments.command import launch
 from experiments.comparisons import runs as run_comparison
 from experiments.results import markdown_table
+from experiments.sweeping import sweep_file
+from experiments.sweeping import sweep_runs
 
 _MAX_NAME = 255 - len('.log')  # Characters; what file systems take.
 

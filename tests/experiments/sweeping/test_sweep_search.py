@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from experiments import sweep_file
-from experiments import sweep_runs
-from experiments import sweep_search
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.sweeping import sweep_file
+from experiments.sweeping import sweep_runs
+from experiments.sweeping import sweep_search
 
 _SWEEP = """
 [flags]

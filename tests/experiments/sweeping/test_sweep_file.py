@@ -7,22 +7,22 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments import binary_flags
 from experiments import constrained_methods
 from experiments import device_limits
 from experiments import model_family
 from experiments import run_flags
 from experiments import stages
-from experiments import sweep_file
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.sweeping import binary_flags
+from experiments.sweeping import sweep_file
 from models import catalog as models_catalog
 from optimizers import selection
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _SHIPPED = sorted((_ROOT / 'experiments' / 'sweeps').glob('*.toml'))
 _GRID = """
 [flags]

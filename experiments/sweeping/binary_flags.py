@@ -1,6 +1,6 @@
 """The flags of a binary, asked in a process of its own: two binaries that define one flag cannot share a process.
 
-python -m experiments.binary_flags BINARY < cells.json
+python -m experiments.sweeping.binary_flags BINARY < cells.json
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from experiments import sweep_file
+from experiments.command import command_line
 from experiments.command import launch
+from experiments.sweeping import sweep_file
 
 _REFUSED = 2
 
@@ -28,7 +29,7 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
       imported. What specs say is not looked at.
   """
   process = subprocess.run(
-    [sys.executable, '-m', 'experiments.binary_flags', sweep.binary],
+    [sys.executable, '-m', 'experiments.sweeping.binary_flags', sweep.binary],
     input=json.dumps([[cell.name, cell.flags] for cell in sweep.cells]),
     capture_output=True,
     text=True,
@@ -38,7 +39,7 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
   if process.returncode == _REFUSED:
     raise launch.UsageError(last.removeprefix('error: '))
   if process.returncode:
-    raise launch.UsageError(f'{__package__}.{sweep.binary} cannot be imported: {last}')
+    raise launch.UsageError(f'{command_line.PACKAGE}.{sweep.binary} cannot be imported: {last}')
   return json.loads(process.stdout.rpartition('\n')[2])
 
 
@@ -73,7 +74,7 @@ def resolve(
 def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, text: str) -> Any:
   if name not in known:
     raise launch.UsageError(
-      f'{name!r} of run {cell!r} is no flag of {__package__}.{binary}{sweep_file.nearest(name, known)}; '
+      f'{name!r} of run {cell!r} is no flag of {command_line.PACKAGE}.{binary}{sweep_file.nearest(name, known)}; '
       f'it has {", ".join(known)}'
     )
   try:
@@ -85,11 +86,11 @@ def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, t
 def main() -> None:
   """Imports the binary, reads cells from stdin and prints their settings as one line of JSON."""
   binary, cells = sys.argv[1], json.load(sys.stdin)
-  module = importlib.import_module(f'{__package__}.{binary}')
+  module = importlib.import_module(f'{command_line.PACKAGE}.{binary}')
   known = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
   if 'output_dir' not in known:
     raise launch.UsageError(
-      f'{__package__}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
+      f'{command_line.PACKAGE}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
     )
   defaults_for = [module.defaults_for] if hasattr(module, 'defaults_for') else []
   rest = {name: flag for name, flag in sorted(known.items()) if name not in ('output_dir', 'version')}

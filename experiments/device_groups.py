@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from data import client_key
 from data import progress
-from experiments import central_evaluation
 from experiments import domains
 from experiments import population as population_lib
+from experiments.central import evaluation as central_evaluation
 from experiments.command import launch
 from experiments.results import markdown_table
 from experiments.results import metrics

@@ -21,7 +21,7 @@ from data import prepare
 from data import prepare_images
 from data import prepared_examples
 from data import source as source_lib
-from experiments import pretraining_images
+from experiments.central import image_examples
 from experiments.command import launch
 from experiments.command import spec
 from experiments.starts import pretrained
@@ -123,7 +123,7 @@ class ImageWork(Work):
   prepared: labelled_images.LabelledImages
 
   def build(self, model: str) -> model_lib.Model:
-    return pretraining_images.classifier(spec.build(model, catalog.VISION_MODELS, 'model'), self.prepared)
+    return image_examples.classifier(spec.build(model, catalog.VISION_MODELS, 'model'), self.prepared)
 
   def task(self, model: model_lib.Model) -> task_lib.Task:
     return image_task.build(model, self.prepared.image_shape)

@@ -10,12 +10,12 @@ import functools
 import tensorflow as tf
 
 from data import progress
-from experiments import central_training
 from experiments import few_labels
 from experiments import finetuning
 from experiments import linear_probe
 from experiments import run
 from experiments import self_supervised_domains
+from experiments.central import training as central_training
 from experiments.results import heldout_units
 from models import checkpoint
 

@@ -15,8 +15,8 @@ import pathlib
 from absl import flags
 
 from data import catalog
-from experiments import central_evaluation
-from experiments import image_evaluation
+from experiments.central import evaluation
+from experiments.central import image_evaluation
 from experiments.command import launch
 from experiments.command import takers
 from experiments.results import output
@@ -38,7 +38,7 @@ _EVAL_CLIENTS = flags.DEFINE_integer(
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
-_TEXT = (catalog.DATASETS, central_evaluation.evaluate)
+_TEXT = (catalog.DATASETS, evaluation.evaluate)
 _IMAGES = (catalog.IMAGE_DATASETS, image_evaluation.evaluate)
 
 

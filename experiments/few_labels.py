@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments import central_training
+from experiments.central import training
 from experiments.command import launch
 
 
@@ -15,7 +15,7 @@ def check(num_examples: int, num_classes: int, num_training: int) -> None:
     )
 
 
-def of(examples: central_training.Examples, num_examples: int, seed: int) -> central_training.Examples:
+def of(examples: training.Examples, num_examples: int, seed: int) -> training.Examples:
   """Returns examples of which so many of those to train on, 0 for all, are left; see `drawn`."""
   if not num_examples:
     return examples

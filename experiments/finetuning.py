@@ -7,8 +7,8 @@ any other, in a folder of its own, and goes on after a kill.
 import dataclasses
 from typing import Any
 
-from experiments import central_training
 from experiments import run
+from experiments.central import training
 from experiments.starts import pretrained
 from models import checkpoint
 from models import task as task_lib
@@ -19,7 +19,7 @@ _WARM_UP = 10  # One step in so many.
 
 def accuracies(
   task: task_lib.Task,
-  examples: central_training.Examples,
+  examples: training.Examples,
   learned: checkpoint.Checkpoint,
   description: checkpoint.Description,
   config: run.Config,
@@ -48,7 +48,7 @@ def accuracies(
 
   def accuracy(folder: str, facts: dict[str, Any], begin: pretrained.Start | None) -> float:
     print(f'fine-tuning with labels: {folder}', flush=True)
-    trained = central_training.Config(
+    trained = training.Config(
       output_dir=config.output_dir / folder,
       steps=steps,
       learning_rate=_LEARNING_RATE,
@@ -57,7 +57,7 @@ def accuracies(
       settings=config.settings,
       facts=facts,
     )
-    return central_training.train(task, examples, description, trained, begin)['eval/accuracy']
+    return training.train(task, examples, description, trained, begin)['eval/accuracy']
 
   return {
     'finetune/accuracy': accuracy('finetuned', dict(pretrained_sha256=learned.content_hash), start),

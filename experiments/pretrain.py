@@ -32,10 +32,10 @@ from data import catalog as data_catalog
 from data import partitions
 from data import prepare
 from data import prepare_images
-from experiments import central_training
-from experiments import pretraining_images
-from experiments import pretraining_task
-from experiments import pretraining_text
+from experiments.central import image_examples
+from experiments.central import task as pretraining_task
+from experiments.central import text_examples
+from experiments.central import training
 from experiments.command import command_line
 from experiments.command import launch
 from experiments.command import spec
@@ -94,7 +94,7 @@ class _Lesson(NamedTuple):
   """What is learned, from what, by what, and the facts that decide the result besides the flags."""
 
   task: task_lib.Task
-  examples: central_training.Examples
+  examples: training.Examples
   description: checkpoint.Description
   facts: dict[str, Any]
 
@@ -105,7 +105,7 @@ def main() -> None:
   is_of_images = spec.parse(_MODEL.value)[0].name in models_catalog.VISION_MODELS
   lesson = _images() if is_of_images else _text()
   config = dataclasses.replace(config, facts=lesson.facts)
-  _report(central_training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description)
+  _report(training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description)
 
 
 def _text() -> _Lesson:
@@ -119,9 +119,9 @@ def _text() -> _Lesson:
   if teacher is not None:
     pretraining_task.check_vocabulary(teacher, description, _DATASET.value)
   task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
-  examples = pretraining_text.examples(text, corpus, _EVAL_CLIENTS.value)
+  examples = text_examples.examples(text, corpus, _EVAL_CLIENTS.value)
   if pretraining_task.is_encoder(model):
-    examples = examples._replace(training=pretraining_text.joined(examples.training))
+    examples = examples._replace(training=text_examples.joined(examples.training))
   return _Lesson(task, examples, description, {} if teacher is None else dict(teacher_sha256=teacher.content_hash))
 
 
@@ -132,9 +132,9 @@ def _images() -> _Lesson:
   source = takers.build_dataset(_DATASET.value, data_catalog.IMAGE_DATASETS)
   encoder = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
   images = prepare_images.prepare(source, partitions.iid(clients=1))
-  model = pretraining_images.classifier(encoder, images)
+  model = image_examples.classifier(encoder, images)
   description = checkpoint.of_images(_MODEL.value, images.image_shape, images.class_names)
-  examples = pretraining_images.examples(images, _EVAL_CLIENTS.value)
+  examples = image_examples.examples(images, _EVAL_CLIENTS.value)
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
 
 
@@ -163,12 +163,12 @@ def _report(summary: Mapping[str, Any], description: checkpoint.Description) -> 
     )
 
 
-def _config() -> central_training.Config:
+def _config() -> training.Config:
   if not _OUTPUT_DIR.value:
     raise launch.UsageError(
       '--output_dir is missing: name the folder for this training, for example --output_dir=runs/pretrained'
     )
-  return central_training.Config(
+  return training.Config(
     output_dir=pathlib.Path(_OUTPUT_DIR.value),
     steps=_STEPS.value,
     batch_size=_BATCH_SIZE.value,

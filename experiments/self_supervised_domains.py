@@ -27,10 +27,10 @@ from data import sentencepieces
 from data import source as source_lib
 from data import text_baselines
 from data import text_encoders
-from experiments import central_training
 from experiments import linear_probe
-from experiments import pretraining_images
-from experiments import pretraining_task
+from experiments.central import image_examples
+from experiments.central import task as pretraining_task
+from experiments.central import training as central_training
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
@@ -130,7 +130,7 @@ class ImageLesson(Lesson):
     return self.encoder.features(weights, image_task.scaled(batch), None)
 
   def classification(self) -> task_lib.Task:
-    return image_task.build(pretraining_images.classifier(self.encoder, self.examples), self.examples.image_shape)
+    return image_task.build(image_examples.classifier(self.encoder, self.examples), self.examples.image_shape)
 
   def describe_classifier(self) -> checkpoint.Description:
     return checkpoint.of_images(self.encoder.spec, self.examples.image_shape, self.examples.class_names)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data import text as text_lib
-from experiments import central_evaluation
-from experiments import pretraining_task
+from experiments.central import evaluation
+from experiments.central import task
 from experiments.command import launch
 from experiments.results import metrics
 from experiments.starts import encoder_start
@@ -41,17 +41,17 @@ def _short_recipes(folder: pathlib.Path, text: str) -> pathlib.Path:
 def test_the_recipes_make_encoders_that_are_scored_and_exported(text, tmp_path):
   recipes = _short_recipes(tmp_path / 'recipes', text)
   folder = recipe.folder_of('tiny_distilbert', recipes)
-  assert pretraining_task.named(checkpoint.load(folder).description.model, 64) == bert.distilbert()
+  assert task.named(checkpoint.load(folder).description.model, 64) == bert.distilbert()
   teacher = recipe.folder_of('tiny_bert', recipes)  # It has been made for its pupil.
   assert f'--teacher={teacher}\n' in (folder / 'run.flags').read_text()
 
   source = text_lib.text(path=text, sequence_length=12)
-  measured = central_evaluation.evaluate(folder, source, 100)
+  measured = evaluation.evaluate(folder, source, 100)
   row = metrics.read(folder / 'metrics.csv')[-1]
   assert measured['eval/perplexity'] == pytest.approx(row['eval/perplexity'], rel=1e-5)
   long = text_lib.text(path=text, sequence_length=200)
   with pytest.raises(launch.UsageError, match='128 positions, but examples have 201 tokens'):
-    central_evaluation.evaluate(folder, long, 100)
+    evaluation.evaluate(folder, long, 100)
 
   exported = pretrained.export(folder, tmp_path / 'model')
   found = encoder_start.load(str(tmp_path / 'model'), bert.distilbert(), source)
@@ -95,7 +95,7 @@ def test_a_recipe_names_an_encoder(name):
   lines = (recipe.RECIPES / f'{name}.flags').read_text().splitlines()
   assert lines[0].startswith('# ')
   flags = dict(line.removeprefix('--').split('=', 1) for line in lines[1:])
-  assert pretraining_task.is_encoder(pretraining_task.named(flags['model'], 64))
+  assert task.is_encoder(task.named(flags['model'], 64))
   assert name == f'tiny_{flags["model"]}'
 
 

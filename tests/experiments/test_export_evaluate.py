@@ -14,12 +14,12 @@ import tensorflow_federated as tff
 from data import partitions
 from data import prepare
 from data import text as text_lib
-from experiments import central_evaluation
-from experiments import central_training
 from experiments import language_model
 from experiments import population as population_lib
-from experiments import pretraining_text
 from experiments import run
+from experiments.central import evaluation
+from experiments.central import text_examples
+from experiments.central import training
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.starts import pretrained
@@ -74,8 +74,8 @@ def trained(source, text, tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp('models') / 'trained'
   description = checkpoint.Description(_MODEL, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
   task = language_task.build(_build(_MODEL, text.vocabulary_size), text.sequence_length)
-  config = central_training.Config(folder, steps=30, learning_rate=0.02, warmup_steps=2)
-  central_training.train(task, pretraining_text.examples(text, source, 0), description, config)
+  config = training.Config(folder, steps=30, learning_rate=0.02, warmup_steps=2)
+  training.train(task, text_examples.examples(text, source, 0), description, config)
   return folder
 
 
@@ -106,7 +106,7 @@ def federated(text, trained, tmp_path_factory) -> tuple[pathlib.Path, dict]:
 def test_a_run_begins_with_the_pretrained_model(federated, trained, source):
   with (federated[0] / 'metrics.csv').open(newline='') as file:
     first = next(csv.DictReader(file))
-  measured = central_evaluation.evaluate(trained, source, 0)
+  measured = evaluation.evaluate(trained, source, 0)
   # What lora adds starts at zero.
   assert float(first['eval/perplexity']) == pytest.approx(measured['eval/perplexity'], rel=1e-4)
   assert float(first['eval/accuracy']) == pytest.approx(measured['eval/accuracy'], rel=1e-4)
@@ -124,9 +124,9 @@ def test_an_export_scores_as_the_run_did(federated, source, tmp_path):
     'model.safetensors', 'tokenizer.model', 'config.json'
   }  # fmt: skip
   assert exported.steps == 1 and exported.description.trainable == _LORA
-  measured = central_evaluation.evaluate(tmp_path / 'model', source, 0)
+  measured = evaluation.evaluate(tmp_path / 'model', source, 0)
   assert measured['eval/perplexity'] == pytest.approx(summary['eval/perplexity'], rel=1e-4)
-  assert central_evaluation.evaluate(folder, source, 0) == measured
+  assert evaluation.evaluate(folder, source, 0) == measured
   pretrained.export(folder, tmp_path / 'model')  # Once more changes nothing.
   assert checkpoint.load(tmp_path / 'model').content_hash == measured['model_sha256']
 
@@ -156,7 +156,7 @@ def test_a_run_is_not_continued_with_another_model(federated, trained, text, tmp
 def test_text_of_another_vocabulary_is_cut_by_the_tokenizer_of_the_model(trained, tmp_path):
   path = _write_text(tmp_path / 'dogs', 'dog')
   scores = [
-    central_evaluation.evaluate(trained, text_lib.text(path=path, vocabulary=pieces, sequence_length=16), 0)
+    evaluation.evaluate(trained, text_lib.text(path=path, vocabulary=pieces, sequence_length=16), 0)
     for pieces in (40, 60)
   ]
   assert scores[0] == scores[1]

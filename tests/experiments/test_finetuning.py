@@ -6,13 +6,13 @@ import pytest
 from data import digits
 from data import partitions
 from data import prepare_images
-from experiments import central_evaluation
-from experiments import central_training
 from experiments import few_labels
 from experiments import finetuning
-from experiments import image_evaluation
-from experiments import pretraining_images
 from experiments import run
+from experiments.central import evaluation
+from experiments.central import image_evaluation
+from experiments.central import image_examples
+from experiments.central import training as central_training
 from experiments.command import launch
 from experiments.results import metrics
 from experiments.starts import pretrained
@@ -63,7 +63,7 @@ def test_refuses_what_there_is_not(num_examples):
 
 def _finetune(output_dir, learned, images, steps):
   task = image_task.build(_ENCODER.classifier(images.image_shape, 3), images.image_shape)
-  examples = pretraining_images.examples(images, 0)
+  examples = image_examples.examples(images, 0)
   description = checkpoint.of_images(_MODEL, images.image_shape, images.class_names)
   config = run.Config(output_dir, seed=5, settings=dict(seed=5))
   return task, examples, finetuning.accuracies(task, examples, learned, description, config, steps)
@@ -87,7 +87,7 @@ def test_begins_with_the_encoder_that_was_learned_and_a_new_head(tmp_path):
   model = classification.model
   initial = model.by_name([weight.numpy() for weight in model.initial_weights(5)])
   taken_over = initial | {name: value for name, value in weights.items() if not name.startswith('head/')}
-  evaluate = central_evaluation.Evaluation(classification)
+  evaluate = evaluation.Evaluation(classification)
   for folder, start, name in (
     ('finetuned', taken_over, 'finetune/accuracy'),
     ('finetuned_random', initial, 'finetune/accuracy_random'),

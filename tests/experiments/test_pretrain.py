@@ -16,8 +16,8 @@ import tensorflow as tf
 from data import partitions
 from data import prepare
 from data import text
-from experiments import central_training
-from experiments import pretraining_text
+from experiments.central import text_examples
+from experiments.central import training
 from experiments.command import launch
 from experiments.results import metrics
 from models import checkpoint
@@ -35,15 +35,15 @@ def _tokens(seed: int, num_examples: int) -> np.ndarray:
   return np.concatenate([np.ones_like(first), first + np.arange(6)], axis=1).astype(np.int32)
 
 
-_EXAMPLES = central_training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
+_EXAMPLES = training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
 
 
 def _train(folder: pathlib.Path, examples=_EXAMPLES, **changes) -> dict:
   task = language_task.build(lstm.lstm(width=8, num_cells=8)(20), 6)
   settings = dict(steps=12, batch_size=8, learning_rate=0.02, warmup_steps=3, steps_per_eval=4, steps_per_checkpoint=3)
   settings |= changes
-  config = central_training.Config(output_dir=folder, settings=settings, **settings)
-  return central_training.train(task, examples, _DESCRIPTION, config)
+  config = training.Config(output_dir=folder, settings=settings, **settings)
+  return training.train(task, examples, _DESCRIPTION, config)
 
 
 def _rows(folder: pathlib.Path) -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ def undisturbed(tmp_path_factory) -> pathlib.Path:
 def test_learns_and_leaves_a_model(tmp_path):
   summary = _train(tmp_path / 'long', steps=150, steps_per_eval=50, steps_per_checkpoint=150)
   rows = metrics.read(tmp_path / 'long' / 'metrics.csv')
-  assert tuple(rows[0]) == central_training.COLUMNS
+  assert tuple(rows[0]) == training.COLUMNS
   assert [row['step'] for row in rows] == [0, 50, 100, 150]
   assert rows[0]['eval/perplexity'] == pytest.approx(20, rel=0.2)  # A fresh model is near uniform over 20 pieces.
   assert rows[0]['train/loss'] == ''
@@ -87,7 +87,7 @@ def test_no_steps_evaluate_the_initial_model(tmp_path):
 
 @pytest.mark.parametrize('step', [2, 8, 11])
 def test_goes_on_from_any_step(step, undisturbed, tmp_path, monkeypatch):
-  advance = central_training._Training._advance
+  advance = training._Training._advance
 
   def interrupted(self):
     if self._state.step == step:
@@ -95,7 +95,7 @@ def test_goes_on_from_any_step(step, undisturbed, tmp_path, monkeypatch):
     return advance(self)
 
   with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-    patched.setattr(central_training._Training, '_advance', interrupted)
+    patched.setattr(training._Training, '_advance', interrupted)
     _train(tmp_path / 'run')
   assert checkpoint.load(tmp_path / 'run').steps == step - step % 3
   _train(tmp_path / 'run')
@@ -158,7 +158,7 @@ def test_rates_out_of_range_are_refused(changes, tmp_path):
 
 @pytest.mark.parametrize(('num_examples', 'batch_size'), [(7, 3), (3, 7), (4, 4), (5, 1)])
 def test_every_epoch_has_every_example_once(num_examples, batch_size):
-  steps = [central_training.batch_indices(num_examples, batch_size, 5, step) for step in range(num_examples * 2)]
+  steps = [training.batch_indices(num_examples, batch_size, 5, step) for step in range(num_examples * 2)]
   assert all(len(step) == batch_size for step in steps)
   epochs = np.concatenate(steps).reshape([-1, num_examples])
   assert all(sorted(epoch) == list(range(num_examples)) for epoch in epochs)
@@ -166,8 +166,8 @@ def test_every_epoch_has_every_example_once(num_examples, batch_size):
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
-  config = central_training.Config(pathlib.Path('unused'), steps=4, learning_rate=0.1, warmup_steps=2)
-  optimizer = central_training.build_optimizer(config)
+  config = training.Config(pathlib.Path('unused'), steps=4, learning_rate=0.1, warmup_steps=2)
+  optimizer = training.build_optimizer(config)
   weight, moves = (tf.constant(0.0),), []
   state = optimizer.initialize((tf.TensorSpec([]),))
   for _ in range(4):
@@ -190,8 +190,8 @@ def test_learns_from_a_corpus_in_the_tokens_of_the_data_set(tmp_path, monkeypatc
   path = _folder_of_text(tmp_path / 'text')
   federated = prepare.prepare(text.text(path=path, vocabulary=40, sequence_length=30), partitions.natural())
   with pytest.raises(launch.UsageError, match="no text for pre-training: name some, as --corpus='text"):
-    pretraining_text.examples(federated, None, 0)
-  found = pretraining_text.examples(federated, text.text(path=path, sequence_length=5), 0)
+    text_examples.examples(federated, None, 0)
+  found = text_examples.examples(federated, text.text(path=path, sequence_length=5), 0)
   # Eight clients of two sentences; one is held out.
   assert found.training['tokens'].shape == (14, 31) and found.evaluation['tokens'].shape == (2, 31)
   assert federated.tokenizer.decode(found.training['tokens'][:2]) == ['A cat sat on a mat.', 'A dog ran to the cat.']

@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from experiments import central_training
-from experiments import pretraining_task
-from experiments import pretraining_text
+from experiments.central import task as pretraining_task
+from experiments.central import text_examples
+from experiments.central import training
 from experiments.command import launch
 from experiments.results import metrics
 from models import bert
@@ -29,10 +29,10 @@ def _train(folder: pathlib.Path, model: str, teacher: checkpoint.Checkpoint | No
   task = pretraining_task.build(pretraining_task.named(model, _LENGTH), _VOCABULARY, _LENGTH, teacher)
   settings = dict(steps=6, batch_size=8, learning_rate=0.02, warmup_steps=2, steps_per_eval=2, steps_per_checkpoint=2)
   facts = {} if teacher is None else dict(teacher_sha256=teacher.content_hash)
-  config = central_training.Config(folder, **(settings | changes), facts=facts)
+  config = training.Config(folder, **(settings | changes), facts=facts)
   description = checkpoint.Description(model, _VOCABULARY, _LENGTH, b'a tokenizer')
-  examples = central_training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
-  return central_training.train(task, examples, description, config)
+  examples = training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
+  return training.train(task, examples, description, config)
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +55,7 @@ def test_a_student_goes_on_from_any_step_and_begins_with_its_teacher(teacher, tm
   _train(tmp_path / 'undisturbed', _DISTILBERT, teacher)
   first = metrics.read(tmp_path / 'undisturbed' / 'metrics.csv')[0]
   assert first['eval/perplexity'] < 18  # It knows what the embeddings, a layer and the head of its teacher know.
-  advance = central_training._Training._advance
+  advance = training._Training._advance
 
   def interrupted(self):
     if self._state.step == 3:
@@ -63,7 +63,7 @@ def test_a_student_goes_on_from_any_step_and_begins_with_its_teacher(teacher, tm
     return advance(self)
 
   with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-    patched.setattr(central_training._Training, '_advance', interrupted)
+    patched.setattr(training._Training, '_advance', interrupted)
     _train(tmp_path / 'run', _DISTILBERT, teacher)
   assert checkpoint.load(tmp_path / 'run').steps == 2
   _train(tmp_path / 'run', _DISTILBERT, teacher)
@@ -121,7 +121,7 @@ def test_refuses_examples_longer_than_the_encoder():
 
 def test_joins_sentences_to_full_examples():
   sentences = np.array([[1, 7, 8, 2, 0], [1, 9, 2, 0, 0], [1, 4, 5, 6, 3], [1, 9, 2, 0, 0]], np.int32)
-  joined = pretraining_text.joined(dict(tokens=sentences))['tokens']
+  joined = text_examples.joined(dict(tokens=sentences))['tokens']
   # 7 8 2 9 | 2 4 5 6 | 3 9 2 and one of padding: the third sentence was cut off before its end.
   np.testing.assert_array_equal(joined, [[1, 7, 8, 2, 9], [1, 2, 4, 5, 6], [1, 3, 9, 2, 0]])
   assert joined.dtype == np.int32

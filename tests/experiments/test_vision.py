@@ -14,15 +14,15 @@ from compression import update_codec
 from data import digits
 from data import errors
 from data import partitions
-from experiments import central_evaluation
-from experiments import central_training
 from experiments import constrained_methods
 from experiments import constrained_plan
 from experiments import device_limits
 from experiments import domains
-from experiments import image_evaluation
 from experiments import model_family
-from experiments import pretraining_images
+from experiments.central import evaluation
+from experiments.central import image_evaluation
+from experiments.central import image_examples
+from experiments.central import training
 from experiments.command import launch
 from experiments.command import spec
 from experiments.results import metrics
@@ -135,13 +135,13 @@ def test_examples_of_clients_are_scored(work):
   examples = work.examples(work.prepared.client_ids('train')[:2])
   assert set(examples) == {'image', 'label'} and examples['image'].shape[1:] == (8, 8, 1)
   zero = [np.zeros(variable.shape, np.float32) for variable in task.model.variables]
-  measured = central_evaluation.Evaluation(task)(zero, examples)
+  measured = evaluation.Evaluation(task)(zero, examples)
   assert measured['eval/loss'] == pytest.approx(1.0986123)  # ln 3
   assert measured['eval/accuracy'] == pytest.approx(np.mean(examples['label'] == 0))
 
 
 def _interrupted_after(step: int):
-  advance = central_training._Training._advance
+  advance = training._Training._advance
 
   def interrupted(self):
     if self._state.step == step:
@@ -153,17 +153,17 @@ def _interrupted_after(step: int):
 
 def test_central_training_goes_on_with_images(work, tmp_path):
   model = work.build(_MODEL.format(depth=1))
-  task, examples = image_task.build(model, (8, 8, 1)), pretraining_images.examples(work.prepared, 2)
+  task, examples = image_task.build(model, (8, 8, 1)), image_examples.examples(work.prepared, 2)
   description = work.describe(_MODEL.format(depth=1), 'all', 'alike')
   settings = dict(batch_size=8, warmup_steps=2, steps_per_eval=3, steps_per_checkpoint=3)
-  config = central_training.Config(tmp_path / 'whole', steps=6, **settings)
-  central_training.train(task, examples, description, config)
+  config = training.Config(tmp_path / 'whole', steps=6, **settings)
+  training.train(task, examples, description, config)
   rows = (tmp_path / 'whole' / 'metrics.csv').read_text().splitlines()
   assert len(rows) == 4 and rows[0].startswith('step,')
   with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-    patched.setattr(central_training._Training, '_advance', _interrupted_after(4))
-    central_training.train(task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'killed'))
-  central_training.train(task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'killed'))
+    patched.setattr(training._Training, '_advance', _interrupted_after(4))
+    training.train(task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'killed'))
+  training.train(task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'killed'))
   assert checkpoint.load(tmp_path / 'killed').content_hash == checkpoint.load(tmp_path / 'whole').content_hash
 
 

@@ -1,8 +1,8 @@
 """The examples of a central training on images, and the model that fits them."""
 
 from data import labelled_images
-from experiments import central_training
 from experiments import population
+from experiments.central import training
 from experiments.command import spec
 from models import image_encoder
 from models import model as model_lib
@@ -16,7 +16,7 @@ def classifier(encoder: image_encoder.ImageEncoder, images: labelled_images.Labe
     raise spec.SpecError(f'--model and --dataset do not fit: {error}') from error
 
 
-def examples(images: labelled_images.LabelledImages, eval_clients: int) -> central_training.Examples:
+def examples(images: labelled_images.LabelledImages, eval_clients: int) -> training.Examples:
   """Returns the images to learn from, and those of `eval_clients` held-out clients, 0 for all,."""
   ids = population.evaluation_ids(images.client_ids('heldout'), eval_clients)
-  return central_training.Examples(images.arrays('train'), images.arrays('heldout', ids))
+  return training.Examples(images.arrays('train'), images.arrays('heldout', ids))

@@ -16,7 +16,7 @@ from data import errors
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments import population
-from experiments import pretraining_task
+from experiments.central import task as pretraining_task
 from experiments.command import launch
 from experiments.results import metrics
 from experiments.starts import pretrained

@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import central_evaluation
-from experiments import training_state
+from experiments.central import evaluation as central_evaluation
+from experiments.central import training_state
 from experiments.command import launch
 from experiments.results import metrics
 from experiments.results import output

@@ -15,7 +15,7 @@ from data import partitions
 from data import prepare
 from data import source as source_lib
 from experiments import population
-from experiments import run
+from experiments.federated import run
 from models import language_task
 from models import lstm
 from optimizers import algorithms

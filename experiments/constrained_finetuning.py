@@ -25,11 +25,11 @@ from experiments import constrained_plan
 from experiments import constrained_run
 from experiments import device_groups
 from experiments import model_family
-from experiments import run
-from experiments import run_flags
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.federated import run
+from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
 

@@ -5,9 +5,9 @@ import dataclasses
 from experiments import constrained_plan
 from experiments import domains
 from experiments import model_family
-from experiments import run
-from experiments import run_flags
 from experiments.command import launch
+from experiments.federated import run
+from experiments.federated import run_flags
 from experiments.starts import pretrained
 from models import model as model_lib
 from optimizers import algorithms

@@ -13,9 +13,9 @@ from data import progress
 from experiments import few_labels
 from experiments import finetuning
 from experiments import linear_probe
-from experiments import run
 from experiments import self_supervised_domains
 from experiments.central import training as central_training
+from experiments.federated import run
 from experiments.results import heldout_units
 from models import checkpoint
 

@@ -7,8 +7,8 @@ any other, in a folder of its own, and goes on after a kill.
 import dataclasses
 from typing import Any
 
-from experiments import run
 from experiments.central import training
+from experiments.federated import run
 from experiments.starts import pretrained
 from models import checkpoint
 from models import task as task_lib

@@ -15,9 +15,9 @@ from absl import flags
 from data import prepare
 from data import unigram
 from experiments import population as population_lib
-from experiments import run
-from experiments import run_flags
 from experiments.command import launch
+from experiments.federated import run
+from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
 from models import language_task

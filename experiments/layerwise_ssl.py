@@ -26,14 +26,14 @@ from data import catalog as data_catalog
 from data import prepared_examples
 from experiments import downstream
 from experiments import population as population_lib
-from experiments import run
-from experiments import run_flags
 from experiments import self_supervised_domains
 from experiments import stage_plot
 from experiments import stage_runs
 from experiments import stages as stages_lib
 from experiments.command import launch
 from experiments.command import spec
+from experiments.federated import run
+from experiments.federated import run_flags
 from experiments.results import markdown_table
 from experiments.results import output
 from experiments.starts import pretrained

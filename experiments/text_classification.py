@@ -21,9 +21,9 @@ from data import labelled_text
 from data import prepare_labelled
 from data import text_baselines
 from experiments import population as population_lib
-from experiments import run
-from experiments import run_flags
 from experiments.command import launch
+from experiments.federated import run
+from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
 from experiments.starts import encoder_start

@@ -140,7 +140,11 @@ def _function(lines: int) -> str:
 _RULES = [
   (find_wrong_imports, ('models/a.py', 'from optimizers import b'), ('experiments/a.py', 'from optimizers import b')),
   (find_wrong_imports, ('data/a.py', 'def f():\n  import models.lstm'), ('data/a.py', 'from tensorflow import models')),
-  (find_wrong_imports, ('experiments/a.py', 'from tests import kit'), ('tests/a.py', 'from experiments import run')),
+  (
+    find_wrong_imports,
+    ('experiments/a.py', 'from tests import kit'),
+    ('tests/a.py', 'from experiments.federated import run'),
+  ),
   (find_wrong_imports, ('data/a.py', 'from .. import models'), ('models/b/a.py', 'from .. import c')),
   (find_flags, ('models/a.py', 'from absl import flags'), ('experiments/a.py', 'from absl import flags')),
   (find_flags, ('tools/a.py', 'import absl.flags as f'), ('tools/a.py', 'from absl import logging')),

@@ -18,7 +18,7 @@ _SCRIPT = """
 import pathlib, sys
 from data import catalog
 from examples import own_codec
-from experiments import run
+from experiments.federated import run
 source = catalog.DATASETS['text'](path=sys.argv[1], vocabulary=60)
 config = run.Config(pathlib.Path(sys.argv[2]), rounds=1, clients_per_round=3)
 print(own_codec.train(source, config))

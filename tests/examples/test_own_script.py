@@ -14,7 +14,7 @@ _SCRIPT = """
 import pathlib, sys
 from data import catalog
 from examples import own_script
-from experiments import run
+from experiments.federated import run
 source = catalog.DATASETS['text'](path=sys.argv[1], vocabulary=60)
 config = run.Config(pathlib.Path(sys.argv[2]), rounds=2, clients_per_round=3)
 print(own_script.train(source, config))

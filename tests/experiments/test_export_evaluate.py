@@ -16,12 +16,12 @@ from data import prepare
 from data import text as text_lib
 from experiments import language_model
 from experiments import population as population_lib
-from experiments import run
 from experiments.central import evaluation
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import device_specs
 from experiments.command import launch
+from experiments.federated import run
 from experiments.starts import pretrained
 from models import checkpoint
 from models import language_task

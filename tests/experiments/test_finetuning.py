@@ -8,12 +8,12 @@ from data import partitions
 from data import prepare_images
 from experiments import few_labels
 from experiments import finetuning
-from experiments import run
 from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples
 from experiments.central import training as central_training
 from experiments.command import launch
+from experiments.federated import run
 from experiments.results import metrics
 from experiments.starts import pretrained
 from models import checkpoint

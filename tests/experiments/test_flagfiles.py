@@ -8,7 +8,7 @@ import pytest
 
 from experiments import constrained_methods
 from experiments import model_family
-from experiments import run_flags
+from experiments.federated import run_flags
 from tests import binaries
 
 _FOLDER = pathlib.Path(run_flags.__file__).with_name('flagfiles')

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments import population as population_lib
-from experiments import run
+from experiments.federated import run
 from experiments.results import metrics
 from models import keras_bridge
 from models import language_task

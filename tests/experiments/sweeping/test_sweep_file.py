@@ -10,13 +10,13 @@ import pytest
 from experiments import constrained_methods
 from experiments import device_limits
 from experiments import model_family
-from experiments import run_flags
 from experiments import stages
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.federated import run_flags
 from experiments.sweeping import binary_flags
 from experiments.sweeping import sweep_file
 from models import catalog as models_catalog

@@ -9,14 +9,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import fingerprint
+from experiments.federated import fingerprint
 from models import keras_bridge
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[3]
 _SCRIPT = """
 import sys
 from compression import codec, uniform, update_codec
-from experiments import fingerprint
+from experiments.federated import fingerprint
 from models import language_task, lstm
 from optimizers import algorithms, evaluation, fed_opt, local_batches
 def build(cells):

@@ -21,10 +21,10 @@ from data import federated_text
 from data import partitions
 from data import prepare
 from data import text as text_lib
-from experiments import checkpoints
 from experiments import population as population_lib
-from experiments import run
 from experiments.command import launch
+from experiments.federated import checkpoints
+from experiments.federated import run
 from experiments.results import metrics
 from experiments.workers import local_runtime
 from models import language_task

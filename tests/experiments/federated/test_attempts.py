@@ -7,9 +7,9 @@ import time
 
 from absl.testing import absltest
 
-from experiments import attempts
-from experiments import supervision
 from experiments.command import launch
+from experiments.federated import attempts
+from experiments.federated import supervision
 
 
 class _Worker:

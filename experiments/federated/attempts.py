@@ -7,8 +7,8 @@ from typing import Generic
 from typing import NamedTuple
 from typing import TypeVar
 
-from experiments import supervision
 from experiments.command import launch
+from experiments.federated import supervision
 
 _T = TypeVar('_T')
 MAX_LOST_WORKERS = 3

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from experiments import fingerprint
 from experiments import population as population_lib
+from experiments.federated import fingerprint
 from experiments.results import output
 from experiments.starts import pretrained
 from models import task as task_lib

@@ -11,7 +11,7 @@ import tempfile
 from absl.testing import parameterized
 import numpy as np
 
-from experiments import checkpoints
+from experiments.federated import checkpoints
 
 
 def _state(round_number: int) -> collections.OrderedDict:

@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow_federated as tff
 
 from data import errors
-from experiments import attempts
-from experiments import checkpoints
 from experiments import population as population_lib
-from experiments import run_identity
-from experiments import supervision
 from experiments.command import launch
+from experiments.federated import attempts
+from experiments.federated import checkpoints
+from experiments.federated import run_identity
+from experiments.federated import supervision
 from experiments.results import heldout_scores
 from experiments.results import heldout_units
 from experiments.results import metrics

@@ -1,0 +1,1 @@
+"""A federated run: its flags, rounds, faults and checkpoints."""

@@ -23,14 +23,14 @@ import tempfile
 
 from absl import flags
 
-from experiments import benchmark_codecs
-from experiments import benchmark_parts
-from experiments import benchmark_rounds
-from experiments import benchmark_scale
-from experiments import benchmark_select
-from experiments import benchmark_training
-from experiments import memory_slope
-from experiments import torch_contender
+from experiments.benchmarks import codecs
+from experiments.benchmarks import memory_slope
+from experiments.benchmarks import parts
+from experiments.benchmarks import rounds
+from experiments.benchmarks import scale
+from experiments.benchmarks import select
+from experiments.benchmarks import torch_contender
+from experiments.benchmarks import training
 from experiments.command import launch
 from experiments.results import output
 from experiments.workers import local_runtime
@@ -44,7 +44,7 @@ _AGAINST = flags.DEFINE_list(
 )
 flags.register_validator(
   'against',
-  lambda names: set(names) <= benchmark_rounds.AGAINST.keys(),
+  lambda names: set(names) <= rounds.AGAINST.keys(),
   'must be some of keras, tff and torch, as in keras,tff',
 )
 _TORCH_PYTHON = flags.DEFINE_string(
@@ -67,39 +67,37 @@ def main() -> None:
   if _WHAT.value == 'training' and 'torch' in _AGAINST.value:
     torch_contender.require(_TORCH_PYTHON.value)
   if _WHAT.value == 'codecs':
-    benchmark_codecs.print_table(_REPEATS.value)
+    codecs.print_table(_REPEATS.value)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     with local_runtime.local_runtime(folder / 'worker.log') as worker:
       if _WHAT.value == 'codecs':
-        benchmark_codecs.compare_with_tff(_REPEATS.value)
+        codecs.compare_with_tff(_REPEATS.value)
       elif _WHAT.value == 'round':
-        benchmark_parts.print_parts(folder, worker, _REPEATS.value)
+        parts.print_parts(folder, worker, _REPEATS.value)
       elif _WHAT.value == 'select':
-        benchmark_select.print_table(_REPEATS.value)
+        select.print_table(_REPEATS.value)
       elif _WHAT.value == 'scale':
         _measure_scale(folder, worker)
       else:
-        benchmark_training.compare_speed(folder, _REPEATS.value, _AGAINST.value, _TORCH_PYTHON.value)
+        training.compare_speed(folder, _REPEATS.value, _AGAINST.value, _TORCH_PYTHON.value)
         if _MEMORY_ROUNDS.value:
-          benchmark_training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
+          training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
 
 
 def _measure_scale(folder: pathlib.Path, local_worker: local_runtime.LocalWorker) -> None:
-  text = benchmark_scale.prepared_population(_POPULATION.value)
-  simulation = benchmark_scale.Simulation(text)
+  text = scale.prepared_population(_POPULATION.value)
+  simulation = scale.Simulation(text)
   print(f'{simulation.num_clients:,} clients, {simulation.num_parameters:,} parameters', flush=True)
-  rows = benchmark_scale.measure_sizes(simulation, local_worker.pid, _REPEATS.value)
-  benchmark_scale.print_table(rows)
-  benchmark_scale.print_line(rows)
+  rows = scale.measure_sizes(simulation, local_worker.pid, _REPEATS.value)
+  scale.print_table(rows)
+  scale.print_line(rows)
   if _OUTPUT_DIR.value:
     output.make(pathlib.Path(_OUTPUT_DIR.value))
-    benchmark_scale.plot(rows, pathlib.Path(_OUTPUT_DIR.value, 'scale.png'))
+    scale.plot(rows, pathlib.Path(_OUTPUT_DIR.value, 'scale.png'))
   if _MEMORY_ROUNDS.value:
-    memory_slope.print_slopes(
-      lambda: simulation.advance(benchmark_scale.MEMORY_CLIENTS), [local_worker], _MEMORY_ROUNDS.value
-    )
-  benchmark_scale.print_table(benchmark_scale.measure_workers(text, folder, _REPEATS.value))
+    memory_slope.print_slopes(lambda: simulation.advance(scale.MEMORY_CLIENTS), [local_worker], _MEMORY_ROUNDS.value)
+  scale.print_table(scale.measure_workers(text, folder, _REPEATS.value))
 
 
 if __name__ == '__main__':

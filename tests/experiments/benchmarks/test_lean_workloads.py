@@ -4,8 +4,8 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from experiments import keras_workloads
-from experiments import lean_workloads
+from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import lean_workloads
 from models import gradients as gradients_lib
 from models import keras_bridge
 from models import language_task

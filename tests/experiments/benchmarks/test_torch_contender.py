@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from experiments import torch_contender
+from experiments.benchmarks import torch_contender
 from experiments.command import launch
 
 

@@ -3,18 +3,18 @@
 import pathlib
 import re
 
-from experiments import benchmark_parts
-from experiments import keras_workloads
+from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import parts
 from models import transformer
 
 
 def test_prints_each_part(worker, tmp_path: pathlib.Path, capsys, monkeypatch):
   monkeypatch.setattr(keras_workloads, 'WORKLOADS', {'W1': keras_workloads.w1})
-  monkeypatch.setattr(benchmark_parts, '_STEPS', (1, 2))
-  monkeypatch.setattr(benchmark_parts, '_OVERLAP_STEPS', 2)
-  monkeypatch.setattr(benchmark_parts, '_LARGE_VOCABULARY', 11)
+  monkeypatch.setattr(parts, '_STEPS', (1, 2))
+  monkeypatch.setattr(parts, '_OVERLAP_STEPS', 2)
+  monkeypatch.setattr(parts, '_LARGE_VOCABULARY', 11)
   monkeypatch.setitem(transformer.SIZES, 'large', dict(width=8, mlp_width=8, num_layers=1, num_heads=2))
-  benchmark_parts.print_parts(tmp_path, worker, repeats=1)
+  parts.print_parts(tmp_path, worker, repeats=1)
   printed = capsys.readouterr().out
   for line in (
     r'a process that imports an experiment takes \d+\.\d s',

@@ -6,11 +6,11 @@ import pathlib
 
 import numpy as np
 
-from experiments import benchmark_rounds
-from experiments import keras_workloads
-from experiments import memory_slope
-from experiments import step_profile
-from experiments import torch_contender
+from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import memory_slope
+from experiments.benchmarks import rounds as benchmark_rounds
+from experiments.benchmarks import step_profile
+from experiments.benchmarks import torch_contender
 from experiments.workers import local_runtime
 from models import accounting
 from models import language_task

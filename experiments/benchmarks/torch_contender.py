@@ -6,9 +6,10 @@ import contextlib
 import pathlib
 import subprocess
 
+from experiments.command import command_line
 from experiments.command import launch
 
-_SCRIPT = pathlib.Path(__file__).parents[1] / 'tools' / 'torch_rounds.py'
+_SCRIPT = command_line.ROOT / 'tools' / 'torch_rounds.py'
 
 
 def require(python: str) -> None:

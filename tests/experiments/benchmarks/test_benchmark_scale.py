@@ -4,28 +4,28 @@ import pathlib
 
 import pytest
 
-from experiments import benchmark_scale
-from experiments import memory_slope
+from experiments.benchmarks import memory_slope
+from experiments.benchmarks import scale
 
 
 @pytest.fixture(scope='module')
 def text(tmp_path_factory: pytest.TempPathFactory):
-  return benchmark_scale.prepared_population(60, tmp_path_factory.mktemp('cache'))
+  return scale.prepared_population(60, tmp_path_factory.mktemp('cache'))
 
 
 def test_measures_each_size_that_the_population_allows(text, worker, tmp_path: pathlib.Path, capsys, monkeypatch):
-  monkeypatch.setattr(benchmark_scale, 'CLIENTS_PER_ROUND', (2, 5, 61))
-  simulation = benchmark_scale.Simulation(text)
+  monkeypatch.setattr(scale, 'CLIENTS_PER_ROUND', (2, 5, 61))
+  simulation = scale.Simulation(text)
   assert simulation.num_parameters <= 500_000
-  rows = benchmark_scale.measure_sizes(simulation, worker.pid, repeats=2)
+  rows = scale.measure_sizes(simulation, worker.pid, repeats=2)
   assert [row.clients_per_round for row in rows] == [2, 5]
   for row in rows:
     assert row.workers == 1
     assert len(row.seconds) == 2
     assert 10**7 < row.worker_bytes <= row.worker_peak_bytes
-  benchmark_scale.print_table(rows)
-  benchmark_scale.print_line(rows)
-  benchmark_scale.plot(rows, tmp_path / 'scale.png')
+  scale.print_table(rows)
+  scale.print_line(rows)
+  scale.plot(rows, tmp_path / 'scale.png')
   memory_slope.print_slopes(lambda: simulation.advance(2), [worker], rounds=2)
   printed = capsys.readouterr().out
   assert '| 1 | 2 |' in printed and '| 1 | 5 |' in printed
@@ -35,14 +35,14 @@ def test_measures_each_size_that_the_population_allows(text, worker, tmp_path: p
 
 
 def test_measures_one_and_two_workers(text, tmp_path: pathlib.Path, monkeypatch):
-  monkeypatch.setattr(benchmark_scale, 'SPREAD_CLIENTS', 4)
-  rows = benchmark_scale.measure_workers(text, tmp_path, repeats=1)
+  monkeypatch.setattr(scale, 'SPREAD_CLIENTS', 4)
+  rows = scale.measure_workers(text, tmp_path, repeats=1)
   assert [(row.workers, row.clients_per_round) for row in rows] == [(1, 4), (2, 4)]
   assert rows[1].worker_bytes > rows[0].worker_bytes
 
 
-def _row(clients: int, *seconds: float) -> benchmark_scale.Row:
-  return benchmark_scale.Row(2, clients, seconds, main_bytes=10**9, worker_bytes=2 * 10**6, worker_peak_bytes=3 * 10**6)
+def _row(clients: int, *seconds: float) -> scale.Row:
+  return scale.Row(2, clients, seconds, main_bytes=10**9, worker_bytes=2 * 10**6, worker_peak_bytes=3 * 10**6)
 
 
 def test_a_row_shows_median_spread_and_megabytes():
@@ -51,7 +51,7 @@ def test_a_row_shows_median_spread_and_megabytes():
 
 def test_line_is_that_of_the_medians():
   rows = [_row(10, 1.0, 9.0, 1.0), _row(50, 3.0), _row(100, 5.5)]  # 0.5 s + 0.05 s a client
-  assert benchmark_scale.line(rows) == pytest.approx((0.05, 0.5))
+  assert scale.line(rows) == pytest.approx((0.05, 0.5))
 
 
 def test_slope_of_memory_is_that_of_the_second_half():

@@ -10,7 +10,7 @@ from compression import slices
 from data import catalog
 from data import partitions
 from data import prepare
-from experiments import benchmark_rounds
+from experiments.benchmarks import rounds as benchmark_rounds
 from models import model as model_lib
 
 _WIDTH, _SELECTING_CLIENTS, _COVERED_CLIENTS = 128, 10, 50

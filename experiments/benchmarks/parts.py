@@ -13,8 +13,8 @@ import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import benchmark_rounds
-from experiments import keras_workloads
+from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import rounds as benchmark_rounds
 from experiments.workers import execution
 from experiments.workers import local_runtime
 from models import model as model_lib

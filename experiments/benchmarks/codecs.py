@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -15,8 +14,9 @@ import tensorflow_federated as tff
 
 from compression import compressed_sum
 from compression import update_codec as update_codec_lib
-from experiments import benchmark_rounds
+from experiments.benchmarks import rounds as benchmark_rounds
 from experiments.command import codec_specs
+from experiments.command import command_line
 from experiments.costs import resident_memory
 from models import transformer
 
@@ -109,8 +109,8 @@ def _encode_decode(codec: update_codec_lib.UpdateCodec, update: list[np.ndarray]
 
 def _memory(spec: str) -> tuple[int, int]:
   """Returns the bytes of the graph and those of the peak, of a fresh process."""
-  script = f'from experiments import benchmark_codecs; benchmark_codecs.measure_peak({spec!r})'
-  root = pathlib.Path(__file__).parents[1]
+  script = f'from experiments.benchmarks import codecs as benchmark_codecs; benchmark_codecs.measure_peak({spec!r})'
+  root = command_line.ROOT
   environment = os.environ | resident_memory.ENVIRONMENT
   found = subprocess.run(
     [sys.executable, '-c', script], cwd=root, env=environment, capture_output=True, text=True, check=True

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from experiments import step_profile
+from experiments.benchmarks import step_profile
 from models import language_task
 from models import transformer
 

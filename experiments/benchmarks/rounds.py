@@ -16,8 +16,8 @@ from compression import codec as codec_lib
 from compression import uniform
 from compression import update_codec
 from data import store
-from experiments import keras_workloads
-from experiments import lean_workloads
+from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import lean_workloads
 from models import keras_bridge
 from models import language_task
 from models import task as task_lib

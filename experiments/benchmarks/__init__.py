@@ -1,0 +1,1 @@
+"""Speed and memory against stock TFF and others."""

@@ -20,16 +20,16 @@ from absl import flags
 
 from data import catalog as data_catalog
 from data import partitions
-from experiments import constrained_methods
-from experiments import constrained_plan
-from experiments import constrained_run
-from experiments import device_groups
-from experiments import model_family
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.limits import device_groups
+from experiments.limits import methods
+from experiments.limits import model_family
+from experiments.limits import planned_run
+from experiments.limits import planning
 from experiments.results import quality
 from experiments.results import report
 
@@ -49,7 +49,7 @@ run_flags.specialize(
   ),
   trainable=(
     'caff',
-    f'What devices train within their limits: {", ".join(constrained_methods.METHODS)}; for example lora(drop=True), which '
+    f'What devices train within their limits: {", ".join(methods.METHODS)}; for example lora(drop=True), which '
     'leaves out devices that cannot bear the smallest.',
   ),
   download=('identity', 'How weights are encoded on their way down, as --upload.'),
@@ -66,37 +66,37 @@ run_flags.specialize(
 
 def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
-  family, method = run_flags.model(model_family.FAMILIES), run_flags.method(constrained_methods.METHODS)
+  family, method = run_flags.model(model_family.FAMILIES), run_flags.method(methods.METHODS)
   source, partition = _data(family)
   tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
   batches, config = run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  constrained_run.check(communication, run_flags.pretrained_name())
+  planned_run.check(communication, run_flags.pretrained_name())
 
   work = family.domain.prepare(source, partition)
   for depth in family.depths:
     work.check_learned(family.source(depth))
-  setting = constrained_run.setting(work, algorithm, communication, batches, config.seed)
-  costs = constrained_plan.costs(family, method, tiers, setting, work.build)
-  plan = constrained_plan.choose(family, method, tiers, costs)
-  print(constrained_plan.table(plan), flush=True)
+  setting = planned_run.setting(work, algorithm, communication, batches, config.seed)
+  costs = planning.costs(family, method, tiers, setting, work.build)
+  plan = planning.choose(family, method, tiers, costs)
+  print(planning.table(plan), flush=True)
   devices = device_specs.build(plan.trainable, plan.devices)
   model = run_flags.adapt(devices, work.build(plan.model))
   groups = device_groups.DeviceGroups.of(work, devices)
   population = groups.population(plan.dropped, config.clients_per_round, run_flags.eval_split())
-  start = constrained_run.start(plan, family, work, model)
+  start = planned_run.start(plan, family, work, model)
 
   task = work.task(model)
   process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   description = work.describe(plan.model, plan.trainable, plan.devices)
-  summary = run.run(task, process, population, constrained_run.planned(config, plan), start, description)
+  summary = run.run(task, process, population, planned_run.planned(config, plan), start, description)
 
   accuracy = report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
   by_group = 'No accuracy by device: the run diverged.'
   if summary['diverged_round'] is None:
     by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.seed)
-  (config.output_dir / 'plan.md').write_text(f'{constrained_plan.table(plan)}\n\n{by_group}\n')
+  (config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
   print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
   print(by_group)
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')

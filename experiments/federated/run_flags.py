@@ -11,7 +11,6 @@ from absl import flags
 from data import catalog as data_catalog
 from data import federated_text
 from data import source as source_lib
-from experiments import device_limits
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
@@ -19,6 +18,7 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
+from experiments.limits import device_limits
 from experiments.results import quality
 from experiments.starts import encoder_start
 from experiments.starts import pretrained

@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from compression import update_codec
-from experiments import constrained_methods
-from experiments import constrained_plan
-from experiments import device_limits
-from experiments import domains
-from experiments import model_family
 from experiments.command import spec
+from experiments.limits import device_limits
+from experiments.limits import domains
+from experiments.limits import methods
+from experiments.limits import model_family
+from experiments.limits import planning
 from experiments.results import metrics
 from models import catalog
 from models import language_task
@@ -38,7 +38,7 @@ def recipes(dataset, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope='module')
-def costs(recipes) -> constrained_plan.Cost:
+def costs(recipes) -> planning.Cost:
   setting = client_costs.Setting(
     build_task=lambda model: language_task.build(model, _LENGTH),
     optimizer=fed_opt.fed_avg(client_lr=0.3).client_optimizer,
@@ -48,9 +48,9 @@ def costs(recipes) -> constrained_plan.Cost:
   )
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
   family = model_family.Family(domains.LANGUAGE, recipes)
-  return constrained_plan.costs(
+  return planning.costs(
     family,
-    constrained_methods.caff(),
+    methods.caff(),
     tiers,
     setting,
     lambda model: spec.build(model, catalog.LANGUAGE_MODELS, 'model')(99),

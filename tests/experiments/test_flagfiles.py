@@ -6,9 +6,9 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments import constrained_methods
-from experiments import model_family
 from experiments.federated import run_flags
+from experiments.limits import methods
+from experiments.limits import model_family
 from tests import binaries
 
 _FOLDER = pathlib.Path(run_flags.__file__).with_name('flagfiles')
@@ -39,7 +39,7 @@ def test_builds_what_the_preset_of_limits_names(tmp_path):
     family = run_flags.model(model_family.FAMILIES)
     source, _ = run_flags.dataset(family.domain.datasets)
     family.check(source)
-    assert len(run_flags.tiers()) == 3 and run_flags.method(constrained_methods.METHODS).argument == 'blocks'
+    assert len(run_flags.tiers()) == 3 and run_flags.method(methods.METHODS).argument == 'blocks'
     run_flags.algorithm()
     assert run_flags.config().rounds == 30
 

@@ -14,17 +14,17 @@ from compression import update_codec
 from data import digits
 from data import errors
 from data import partitions
-from experiments import constrained_methods
-from experiments import constrained_plan
-from experiments import device_limits
-from experiments import domains
-from experiments import model_family
 from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples
 from experiments.central import training
 from experiments.command import launch
 from experiments.command import spec
+from experiments.limits import device_limits
+from experiments.limits import domains
+from experiments.limits import methods
+from experiments.limits import model_family
+from experiments.limits import planning
 from experiments.results import metrics
 from experiments.starts import pretrained
 from models import checkpoint
@@ -234,11 +234,9 @@ def test_residual_networks_are_fitted_to_devices_by_depth_but_not_by_width(work,
   )
   tiers = device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[0.0013, 1])')
 
-  def choose(name: str) -> constrained_plan.Plan:
-    method = constrained_methods.METHODS[name]()
-    return constrained_plan.choose(
-      family, method, tiers, constrained_plan.costs(family, method, tiers, setting, work.build)
-    )
+  def choose(name: str) -> planning.Plan:
+    method = methods.METHODS[name]()
+    return planning.choose(family, method, tiers, planning.costs(family, method, tiers, setting, work.build))
 
   plan = choose('caff')
   # One block of 2 * (9 * 16 + 8) = 304 numbers and the head of 4 * 3 + 3 = 15: 1,276 bytes, a bit for each of 3 + 6 + 2

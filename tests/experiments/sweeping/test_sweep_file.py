@@ -7,9 +7,6 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments import constrained_methods
-from experiments import device_limits
-from experiments import model_family
 from experiments import stages
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
@@ -17,6 +14,9 @@ from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run_flags
+from experiments.limits import device_limits
+from experiments.limits import methods
+from experiments.limits import model_family
 from experiments.sweeping import binary_flags
 from experiments.sweeping import sweep_file
 from models import catalog as models_catalog
@@ -127,7 +127,7 @@ _MODELS = {
 _TRAINABLE = {
   'language_model': lambda text: device_specs.build(text, 'alike'),
   'text_classification': lambda text: device_specs.build(text, 'alike'),
-  'constrained_finetuning': lambda text: spec.build(text, constrained_methods.METHODS, 'trainable'),
+  'constrained_finetuning': lambda text: spec.build(text, methods.METHODS, 'trainable'),
   'layerwise_ssl': lambda text: spec.build(text, {}, 'trainable'),  # --stages says what is trained.
 }
 

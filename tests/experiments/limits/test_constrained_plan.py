@@ -5,14 +5,14 @@ import re
 import pytest
 
 from compression import update_codec
-from experiments import constrained_methods
-from experiments import constrained_plan
-from experiments import device_limits
-from experiments import domains
-from experiments import model_family
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.limits import device_limits
+from experiments.limits import domains
+from experiments.limits import methods
+from experiments.limits import model_family
+from experiments.limits import planning
 from models import catalog
 from models import language_task
 from models import model as model_lib
@@ -40,16 +40,14 @@ def family(tmp_path_factory) -> model_family.Family:
   return model_family.Family(domains.LANGUAGE, tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
 
 
-def _cost(depth: int, sizes: constrained_plan.Sizes, tier: int) -> client_costs.ClientCost:
+def _cost(depth: int, sizes: planning.Sizes, tier: int) -> client_costs.ClientCost:
   """A made-up cost: 1 MB of upload for each unit of size, 10 MB for each block of a whole model."""
   size = sizes[tier]
   return client_costs.ClientCost(depth * 1e6, int(1e6 * (10 * depth if size is None else size)), 1e9)
 
 
-def _choose(family, method: str, tiers: str, **arguments) -> constrained_plan.Plan:
-  return constrained_plan.choose(
-    family, constrained_methods.METHODS[method](**arguments), device_limits.build(tiers), _cost
-  )
+def _choose(family, method: str, tiers: str, **arguments) -> planning.Plan:
+  return planning.choose(family, methods.METHODS[method](**arguments), device_limits.build(tiers), _cost)
 
 
 def test_the_depth_is_that_with_the_most_trained_layers(family):
@@ -67,7 +65,7 @@ def test_a_depth_that_some_device_cannot_bear_is_ruled_out(family):
   assert plan.depth == 2
   expected = 'suffix(blocks=1) of 4 blocks is too much for tier 0 (50% of the clients): 4 MB of memory where memory_mb'
   assert plan.considered[4].startswith(expected)
-  assert '| 2 | 1.50 (chosen) |' in constrained_plan.table(plan)
+  assert '| 2 | 1.50 (chosen) |' in planning.table(plan)
 
 
 def test_of_equal_depths_the_smallest_is_chosen(family):
@@ -113,22 +111,22 @@ def test_weak_devices_are_left_out_on_request(family):
   assert 'drop=True' not in str(caught.value)
 
 
-@pytest.mark.parametrize('method', constrained_methods.METHODS)
+@pytest.mark.parametrize('method', methods.METHODS)
 def test_every_method_makes_specs_that_can_be_built(method, family):
   plan = _choose(family, method, 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 40])', drop=True)
   devices = device_specs.build(plan.trainable, plan.devices)
   device_specs.adapt(devices, _build(plan.model), 0, plan.trainable)
   assert len(devices.shares) == 2
   assert plan.depth == 4
-  assert '| tier 0 (50% of the clients) | upload_mb=0.5 |' in constrained_plan.table(plan)
+  assert '| tier 0 (50% of the clients) | upload_mb=0.5 |' in planning.table(plan)
 
 
 def test_the_table_says_which_run_it_is(family):
   plan = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[1, 2])')
   flags = """--trainable='suffix' --devices='tiers(shares=[0.5, 0.5], blocks=[1, 2])'"""
-  assert flags in constrained_plan.table(plan) and family.spec(2) in constrained_plan.table(plan)
+  assert flags in planning.table(plan) and family.spec(2) in planning.table(plan)
   left_out = _choose(family, 'caff', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 2])', drop=True)
-  assert '--trainable' not in constrained_plan.table(left_out)
+  assert '--trainable' not in planning.table(left_out)
 
 
 def test_a_cost_that_rises_and_falls_breaks_no_limit(family):
@@ -136,8 +134,8 @@ def test_a_cost_that_rises_and_falls_breaks_no_limit(family):
     del depth
     return client_costs.ClientCost(1e6, {1: 1, 2: 2, 4: 9, 8: 3}.get(sizes[tier], 20) * 1_000_000, 1e9)
 
-  method, tiers = constrained_methods.lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[4, 10])')
-  plan = constrained_plan.choose(family, method, tiers, cost)
+  method, tiers = methods.lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[4, 10])')
+  plan = planning.choose(family, method, tiers, cost)
   assert plan.devices == 'tiers(shares=[0.5, 0.5], rank=[8, 8])'  # That rank 4 would be too much does not matter.
 
 
@@ -148,9 +146,7 @@ def test_few_of_the_sizes_are_looked_at(family):
     seen.append((depth, sizes[tier]))
     return client_costs.ClientCost(1e6, sizes[tier] * 1_000_000, 1e9)
 
-  plan = constrained_plan.choose(
-    family, constrained_methods.lora(), device_limits.build('tiers(shares=[1.0], upload_mb=[10])'), cost
-  )
+  plan = planning.choose(family, methods.lora(), device_limits.build('tiers(shares=[1.0], upload_mb=[10])'), cost)
   assert plan.devices == 'tiers(shares=[1.0], rank=[8])'
   for depth in family.depths:  # Of 7 sizes the fourth, sixth and fifth, or fewer.
     assert len([size for each, size in seen if each == depth]) <= 4, seen
@@ -161,9 +157,9 @@ def test_a_cost_that_others_raise_is_refused(family):
     del depth
     return client_costs.ClientCost(1e6, 1_000_000 * (max(sizes) if len(set(sizes)) > 1 else sizes[tier]), 1e9)
 
-  method, tiers = constrained_methods.hetero_lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[2, 8])')
+  method, tiers = methods.hetero_lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[2, 8])')
   with pytest.raises(launch.UsageError, match=r'lora\(rank=2\) takes tier 0 .* 8 MB .* beside the other tiers'):
-    constrained_plan.choose(family, method, tiers, cost)
+    planning.choose(family, method, tiers, cost)
 
 
 def test_sub_models_count_as_their_share_of_the_layers(family):
@@ -172,7 +168,7 @@ def test_sub_models_count_as_their_share_of_the_layers(family):
 
 def test_real_costs_are_those_of_the_policy(family):
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
-  cost = constrained_plan.costs(family, constrained_methods.caff(), tiers, _SETTING, _build)
+  cost = planning.costs(family, methods.caff(), tiers, _SETTING, _build)
   devices = devices_lib.Devices((policies.suffix(1), policies.suffix(2)), (0.5, 0.5))
   for tier in (0, 1):
     expected = client_costs.client_cost(devices, tier, _build(family.spec(2)), _SETTING)

@@ -14,12 +14,12 @@ import dataclasses
 import functools
 
 from data import progress
-from experiments import constrained_methods
-from experiments import device_limits
-from experiments import model_family
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.limits import device_limits
+from experiments.limits import methods
+from experiments.limits import model_family
 from experiments.results import markdown_table
 from models import model as model_lib
 from optimizers import client_costs
@@ -74,7 +74,7 @@ class Plan:
 
 def choose(
   family: model_family.Family,
-  method: constrained_methods.Method,
+  method: methods.Method,
   tiers: Sequence[device_limits.Tier],
   cost: Cost,
 ) -> Plan:
@@ -112,7 +112,7 @@ def choose(
 
 def costs(
   family: model_family.Family,
-  method: constrained_methods.Method,
+  method: methods.Method,
   tiers: Sequence[device_limits.Tier],
   setting: client_costs.Setting,
   build: Callable[[str], model_lib.Model],
@@ -175,7 +175,7 @@ def _numbers(cost: client_costs.ClientCost | None) -> list[str]:
   return [f'{cost.modelled_memory_bytes / 1e6:.2f}', upload, f'{cost.flops / 1e9:.1f}']
 
 
-def _devices(method: constrained_methods.Method, tiers: Sequence[device_limits.Tier], sizes: Sizes) -> str:
+def _devices(method: methods.Method, tiers: Sequence[device_limits.Tier], sizes: Sizes) -> str:
   """Returns the spec of `--devices`."""
   arguments = dict(shares=[tier.share for tier in tiers])
   if method.argument:
@@ -188,7 +188,7 @@ class _Search:
 
   def __init__(
     self,
-    method: constrained_methods.Method,
+    method: methods.Method,
     depth: int,
     tiers: Sequence[device_limits.Tier],
     cost: Cost,

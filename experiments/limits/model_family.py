@@ -6,9 +6,9 @@ import pathlib
 import re
 from typing import Any
 
-from experiments import domains
 from experiments.command import launch
 from experiments.command import spec
+from experiments.limits import domains
 from experiments.starts import recipe
 
 _FLAGFILES = recipe.RECIPES.parent

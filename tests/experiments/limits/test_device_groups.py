@@ -8,8 +8,8 @@ import pytest
 
 from data import partitions
 from data import text
-from experiments import device_groups
-from experiments import domains
+from experiments.limits import device_groups
+from experiments.limits import domains
 from models import checkpoint
 from optimizers import devices as devices_lib
 from optimizers import policies

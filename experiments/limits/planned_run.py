@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from experiments import constrained_plan
-from experiments import domains
-from experiments import model_family
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.limits import domains
+from experiments.limits import model_family
+from experiments.limits import planning
 from experiments.starts import pretrained
 from models import model as model_lib
 from optimizers import algorithms
@@ -46,7 +46,7 @@ def setting(
 
 
 def start(
-  plan: constrained_plan.Plan, family: model_family.Family, work: domains.Work, adapted: model_lib.Model
+  plan: planning.Plan, family: model_family.Family, work: domains.Work, adapted: model_lib.Model
 ) -> pretrained.Start:
   """Returns the pre-trained weights of the planned model, which is pre-trained now unless it has been.
 
@@ -67,7 +67,7 @@ def start(
   return work.start(loaded, plan.model, adapted, run_flags.dataset_text())
 
 
-def planned(config: run.Config, plan: constrained_plan.Plan) -> run.Config:
+def planned(config: run.Config, plan: planning.Plan) -> run.Config:
   """Returns the configuration of a run that is continued by the same plan only."""
   facts = dict(planned_model=plan.model, planned_trainable=plan.trainable, planned_devices=plan.devices)
   return dataclasses.replace(config, facts=facts)

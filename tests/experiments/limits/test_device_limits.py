@@ -2,9 +2,9 @@
 
 import pytest
 
-from experiments import device_limits
 from experiments.command import launch
 from experiments.command import spec
+from experiments.limits import device_limits
 from optimizers import client_costs
 
 _COST = client_costs.ClientCost(modelled_memory_bytes=8e6, upload_bytes=1_000_000, flops=2e9)

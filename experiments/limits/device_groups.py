@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from data import client_key
 from data import progress
-from experiments import domains
 from experiments import population as population_lib
 from experiments.central import evaluation as central_evaluation
 from experiments.command import launch
+from experiments.limits import domains
 from experiments.results import markdown_table
 from experiments.results import metrics
 from experiments.results import quality

@@ -1,0 +1,1 @@
+"""Training under the limits of devices: which method fits, planned before the run."""

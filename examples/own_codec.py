@@ -13,8 +13,8 @@ from compression import stage
 from compression import update_codec
 from data import catalog
 from data import partitions
+from data import population
 from data import prepare
-from experiments import population
 from experiments.federated import run
 from models import language_task
 from models import lstm

@@ -12,9 +12,9 @@ from compression import uniform
 from compression import update_codec
 from data import catalog
 from data import partitions
+from data import population
 from data import prepare
 from data import source as source_lib
-from experiments import population
 from experiments.federated import run
 from models import language_task
 from models import lstm

@@ -12,9 +12,9 @@ checkpoints in --output_dir; the same command continues it if it was interrupted
 
 from absl import flags
 
+from data import population as population_lib
 from data import prepare
 from data import unigram
-from experiments import population as population_lib
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags

@@ -23,9 +23,9 @@ from absl import flags
 import tensorflow_federated as tff
 
 from data import catalog as data_catalog
+from data import population as population_lib
 from data import prepared_examples
 from experiments import downstream
-from experiments import population as population_lib
 from experiments import self_supervised_domains
 from experiments import stage_plot
 from experiments import stage_runs

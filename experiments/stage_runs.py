@@ -23,7 +23,7 @@ from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec
 from data import client_key
-from experiments import population as population_lib
+from data import population as population_lib
 from experiments import stage_metrics
 from experiments import stages as stages_lib
 from experiments.command import launch

@@ -18,9 +18,9 @@ from absl import flags
 from data import catalog as data_catalog
 from data import docstrings
 from data import labelled_text
+from data import population as population_lib
 from data import prepare_labelled
 from data import text_baselines
-from experiments import population as population_lib
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags

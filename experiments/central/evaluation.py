@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from data import encoded_text
 from data import errors
+from data import population
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
-from experiments import population
 from experiments.central import task as pretraining_task
 from experiments.command import launch
 from experiments.results import metrics

@@ -5,8 +5,8 @@ from typing import Any
 
 from data import image_source
 from data import partitions
+from data import population
 from data import prepare_images
-from experiments import population
 from experiments.central import evaluation as central_evaluation
 from experiments.command import launch
 from experiments.starts import pretrained

@@ -1,7 +1,7 @@
 """The examples of a central training on images, and the model that fits them."""
 
 from data import labelled_images
-from experiments import population
+from data import population
 from experiments.central import training
 from experiments.command import spec
 from models import image_encoder

@@ -6,9 +6,9 @@ import numpy as np
 
 from data import encoded_text
 from data import federated_text
+from data import population
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
-from experiments import population
 from experiments.central import training as central_training
 from experiments.command import launch
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_federated as tff
 
 from data import errors
-from experiments import population as population_lib
+from data import population as population_lib
 from experiments.command import launch
 from experiments.federated import attempts
 from experiments.federated import checkpoints

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from experiments import population as population_lib
+from data import population as population_lib
 from experiments.federated import fingerprint
 from experiments.results import output
 from experiments.starts import pretrained

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from data import client_key
+from data import population as population_lib
 from data import progress
-from experiments import population as population_lib
 from experiments.central import evaluation as central_evaluation
 from experiments.command import launch
 from experiments.limits import domains

@@ -12,10 +12,10 @@ import pytest
 import tensorflow_federated as tff
 
 from data import partitions
+from data import population as population_lib
 from data import prepare
 from data import text as text_lib
 from experiments import language_model
-from experiments import population as population_lib
 from experiments.central import evaluation
 from experiments.central import text_examples
 from experiments.central import training

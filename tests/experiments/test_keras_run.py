@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import population as population_lib
+from data import population as population_lib
 from experiments.federated import run
 from experiments.results import metrics
 from models import keras_bridge

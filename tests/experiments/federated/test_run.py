@@ -19,9 +19,9 @@ from compression import update_codec
 from data import cache
 from data import federated_text
 from data import partitions
+from data import population as population_lib
 from data import prepare
 from data import text as text_lib
-from experiments import population as population_lib
 from experiments.command import launch
 from experiments.federated import checkpoints
 from experiments.federated import run

@@ -11,8 +11,8 @@ import sys
 
 import tensorflow_federated as tff
 
+from data import errors
 from data import prepared_examples
-from experiments.command import launch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Population:
     return sorted(self.train.client_ids if self.participants is None else self.participants)
 
   def clients_per_round(self, wanted: int) -> int:
-    """Returns how many clients a round has, all of them for 0; raises `UsageError` if it wants more than there are."""
+    """Returns how many clients a round has, all of them for 0; raises `DataError` if it wants more than there are."""
     num_clients = len(self.training_ids)
     if wanted > num_clients:
-      raise launch.UsageError(f'clients_per_round={wanted}, but only {num_clients} clients train: lower it')
+      raise errors.DataError(f'clients_per_round={wanted}, but only {num_clients} clients train: lower it')
     return wanted or num_clients
 
   @classmethod

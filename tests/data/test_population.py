@@ -8,9 +8,9 @@ import pytest
 from data import errors
 from data import federated_text
 from data import partitions
+from data import population
 from data import prepare
 from data import source
-from experiments import population
 
 _SIZES = {'train': [1] * 3, 'validation': [2, 1], 'heldout': [0, 3, 1, 2]}  # Examples of each client.
 

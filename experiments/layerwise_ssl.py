@@ -29,7 +29,6 @@ from experiments import downstream
 from experiments import self_supervised_domains
 from experiments import stage_plot
 from experiments import stage_runs
-from experiments import stages as stages_lib
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run
@@ -39,6 +38,7 @@ from experiments.results import output
 from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import devices
+from optimizers import stages as stages_lib
 
 _IMAGES, _TEXT = self_supervised_domains.IMAGES, self_supervised_domains.TEXT
 

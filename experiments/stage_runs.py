@@ -25,7 +25,6 @@ from compression import update_codec
 from data import client_key
 from data import population as population_lib
 from experiments import stage_metrics
-from experiments import stages as stages_lib
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
@@ -33,6 +32,7 @@ from experiments.starts import pretrained
 from models import checkpoint
 from models import model as model_lib
 from models import task as task_lib
+from optimizers import stages as stages_lib
 
 _SEED_OF_NEXT_STAGE = 1_000_003  # Added to that of a stage, so that stages draw differently.
 _NUM_SEEDS = 2**32

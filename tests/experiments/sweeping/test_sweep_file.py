@@ -7,7 +7,6 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments import stages
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
@@ -21,6 +20,7 @@ from experiments.sweeping import binary_flags
 from experiments.sweeping import sweep_file
 from models import catalog as models_catalog
 from optimizers import selection
+from optimizers import stages
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _SHIPPED = sorted((_ROOT / 'experiments' / 'sweeps').glob('*.toml'))

@@ -19,12 +19,12 @@ from experiments import self_supervised_domains
 from experiments import stage_metrics
 from experiments import stage_plot
 from experiments import stage_runs
-from experiments import stages
 from experiments.results import metrics
 from models import checkpoint
 from models import self_supervised_task
 from models import simclr
 from models import vit
+from optimizers import stages
 from tests import tiny_task
 
 

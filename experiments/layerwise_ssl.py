@@ -25,22 +25,22 @@ import tensorflow_federated as tff
 from data import catalog as data_catalog
 from data import population as population_lib
 from data import prepared_examples
-from experiments import downstream
-from experiments import self_supervised_domains
-from experiments import stage_plot
-from experiments import stage_runs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.results import markdown_table
 from experiments.results import output
+from experiments.stages import downstream
+from experiments.stages import lessons
+from experiments.stages import stage_plot
+from experiments.stages import stage_runs
 from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import devices
 from optimizers import stages as stages_lib
 
-_IMAGES, _TEXT = self_supervised_domains.IMAGES, self_supervised_domains.TEXT
+_IMAGES, _TEXT = lessons.IMAGES, lessons.TEXT
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(
@@ -117,9 +117,9 @@ _NOT_HERE = dict(trainable='all', devices='alike', pretrained=None)  # Flags, an
 
 def main() -> None:
   """Trains what the flags name, in stages, and probes it."""
-  source, partition = run_flags.dataset(self_supervised_domains.DATASETS)
+  source, partition = run_flags.dataset(lessons.DATASETS)
   _check_flags()
-  domain = self_supervised_domains.of(flags.FLAGS.dataset)
+  domain = lessons.of(flags.FLAGS.dataset)
   run_flags.specialize(**{name: (value, None) for name, value in domain.defaults.items()})
   encoder, objective = (domain.build(flag, flags.FLAGS[flag].value) for flag in ('model', 'objective'))
   domain.check(encoder, source)
@@ -147,7 +147,7 @@ def main() -> None:
 
 def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
   """Returns the values of flags that nobody gives, where they depend on those that are given, as texts by name."""
-  return self_supervised_domains.of(given.get('dataset', flags.FLAGS['dataset'].default)).defaults
+  return lessons.of(given.get('dataset', flags.FLAGS['dataset'].default)).defaults
 
 
 def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _plan(
-  lesson: self_supervised_domains.Lesson, stages: Sequence[stages_lib.Stage], keeps_head: bool, config: run.Config
+  lesson: lessons.Lesson, stages: Sequence[stages_lib.Stage], keeps_head: bool, config: run.Config
 ) -> stage_runs.Plan:
   algorithm, communication, batches = run_flags.algorithm(), run_flags.communication(), run_flags.batches()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import stage_metrics
 from experiments.results import metrics
+from experiments.stages import stage_metrics
 from models import checkpoint
 from tests import binaries
 from tests import heldout_file

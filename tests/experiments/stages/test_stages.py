@@ -14,12 +14,12 @@ from data import client_key
 from data import digits
 from data import partitions
 from data import prepare_images
-from experiments import linear_probe
-from experiments import self_supervised_domains
-from experiments import stage_metrics
-from experiments import stage_plot
-from experiments import stage_runs
 from experiments.results import metrics
+from experiments.stages import lessons
+from experiments.stages import linear_probe
+from experiments.stages import stage_metrics
+from experiments.stages import stage_plot
+from experiments.stages import stage_runs
 from models import checkpoint
 from models import self_supervised_task
 from models import simclr
@@ -167,7 +167,7 @@ def test_draws_any_number_of_stages(num_stages, tmp_path):
 
 def _lesson(encoder, folder, **digits_arguments):
   images = prepare_images.prepare(digits.digits(**digits_arguments), partitions.iid(clients=1), folder)
-  return self_supervised_domains.ImageLesson(encoder, simclr.simclr(), images)
+  return lessons.ImageLesson(encoder, simclr.simclr(), images)
 
 
 def _accuracy(lesson, weights):

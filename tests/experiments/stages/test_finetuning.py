@@ -6,8 +6,6 @@ import pytest
 from data import digits
 from data import partitions
 from data import prepare_images
-from experiments import few_labels
-from experiments import finetuning
 from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples
@@ -15,6 +13,8 @@ from experiments.central import training as central_training
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
+from experiments.stages import few_labels
+from experiments.stages import finetuning
 from experiments.starts import pretrained
 from models import checkpoint
 from models import image_task

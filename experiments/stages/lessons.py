@@ -27,13 +27,13 @@ from data import sentencepieces
 from data import source as source_lib
 from data import text_baselines
 from data import text_encoders
-from experiments import linear_probe
 from experiments.central import image_examples
 from experiments.central import task as pretraining_task
 from experiments.central import training as central_training
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
+from experiments.stages import linear_probe
 from models import catalog
 from models import checkpoint
 from models import chunked_encoder

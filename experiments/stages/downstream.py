@@ -10,32 +10,32 @@ import functools
 import tensorflow as tf
 
 from data import progress
-from experiments import few_labels
-from experiments import finetuning
-from experiments import linear_probe
-from experiments import self_supervised_domains
 from experiments.central import training as central_training
 from experiments.federated import run
 from experiments.results import heldout_units
+from experiments.stages import few_labels
+from experiments.stages import finetuning
+from experiments.stages import lessons
+from experiments.stages import linear_probe
 from models import checkpoint
 
 _TEXTS = {
   'probe/accuracy': 'accuracy of a linear classifier on the features',
   'probe/accuracy_random': 'the same of a random encoder',
-  self_supervised_domains.TF_IDF: 'the same of TF-IDF',
+  lessons.TF_IDF: 'the same of TF-IDF',
   'finetune/accuracy': 'accuracy of the encoder, fine-tuned',
   'finetune/accuracy_random': 'the same of a random encoder',
 }
 
 
-def check(lesson: self_supervised_domains.Lesson, num_examples: int) -> None:
+def check(lesson: lessons.Lesson, num_examples: int) -> None:
   """Raises `UsageError` unless `num_examples`, 0 for all, of the examples can be drawn; see `few_labels.check`."""
   examples = lesson.examples
   few_labels.check(num_examples, examples.num_classes, sum(examples.num_examples('train').values()))
 
 
 def accuracies(
-  lesson: self_supervised_domains.Lesson,
+  lesson: lessons.Lesson,
   learned: checkpoint.Checkpoint,
   config: run.Config,
   eval_split: str,
@@ -73,7 +73,7 @@ def rows(summary: Mapping[str, float]) -> list[list[str]]:
 
 
 def _probe(
-  lesson: self_supervised_domains.Lesson, learned: checkpoint.Checkpoint, examples: central_training.Examples, seed: int
+  lesson: lessons.Lesson, learned: checkpoint.Checkpoint, examples: central_training.Examples, seed: int
 ) -> tuple[dict[str, float], heldout_units.HeldoutUnits]:
   """Returns what a linear classifier makes of the features that were learned, and of those of a random encoder.
 

@@ -24,10 +24,10 @@ from compression import presence
 from compression import update_codec
 from data import client_key
 from data import population as population_lib
-from experiments import stage_metrics
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
+from experiments.stages import stage_metrics
 from experiments.starts import pretrained
 from models import checkpoint
 from models import model as model_lib

@@ -1,0 +1,1 @@
+"""Self-supervision block by block, and what its encoders are worth."""

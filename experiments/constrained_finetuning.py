@@ -26,6 +26,7 @@ from experiments.command import spec
 from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.limits import device_groups
+from experiments.limits import device_limits
 from experiments.limits import methods
 from experiments.limits import model_family
 from experiments.limits import planned_run
@@ -68,7 +69,11 @@ def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
   family, method = run_flags.model(model_family.FAMILIES), run_flags.method(methods.METHODS)
   source, partition = _data(family)
-  tiers, algorithm, communication = run_flags.tiers(), run_flags.algorithm(), run_flags.communication()
+  tiers, algorithm, communication = (
+    device_limits.build(run_flags.limits()),
+    run_flags.algorithm(),
+    run_flags.communication(),
+  )
   batches, config = run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
   planned_run.check(communication, run_flags.pretrained_name())

@@ -13,6 +13,16 @@ from tools import build_files
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _LAYERS = ('data', 'models', 'compression', 'optimizers', 'experiments')  # Each may import itself and those before it.
+# Of `experiments/`. Each may import itself and those before it; of two in one line neither imports the other. The binaries,
+# which are files of `experiments/` itself, may import them all, and no wing imports a binary.
+_WINGS = (
+  ('command',),
+  ('results', 'workers'),
+  ('starts', 'costs', 'comparisons'),
+  ('sweeping',),
+  ('central', 'federated', 'benchmarks'),
+  ('limits', 'stages'),
+)
 _OUTER = ('examples', 'tests', 'tools')  # These may import everything, and no layer imports them.
 _FOLDERS = _LAYERS + _OUTER
 _MAX_FILE_LINES = 300
@@ -64,6 +74,28 @@ def find_wrong_imports(root: pathlib.Path) -> list[str]:
     if name.split('.')[0] in _FOLDERS and name.split('.')[0] not in allowed:
       wrong.append(f'{path} imports {name}')
   return wrong
+
+
+def find_wrong_imports_of_wings(root: pathlib.Path) -> list[str]:
+  """Files in wings of experiments that import a wing which is not before their own, or a binary."""
+  floors = {wing: floor for floor, wings in enumerate(_WINGS) for wing in wings}
+  wrong = []
+  for path, name in _imports(root, ('experiments',)):
+    wing, imported = path.split('/')[1], name.split('.')[1:2]
+    if wing.endswith('.py') or name.split('.')[0] != 'experiments' or imported == [wing]:
+      continue
+    if not imported or floors.get(imported[0], len(_WINGS)) >= floors.get(wing, -1):
+      wrong.append(f'{path} imports {name}')
+  return wrong
+
+
+def find_unsaid_folders(root: pathlib.Path) -> list[str]:
+  """Files of the layers in folders whose `__init__.py` does not say what they hold."""
+  parsed = list(_syntax(root, _LAYERS))
+  said = {
+    path.rpartition('/')[0] for path, syntax in parsed if path.endswith('/__init__.py') and ast.get_docstring(syntax)
+  }
+  return [f'{path} is in a folder that says nothing' for path, _ in parsed if path.rpartition('/')[0] not in said]
 
 
 def find_flags(root: pathlib.Path) -> list[str]:
@@ -146,6 +178,27 @@ _RULES = [
     ('tests/a.py', 'from experiments.federated import run'),
   ),
   (find_wrong_imports, ('data/a.py', 'from .. import models'), ('models/b/a.py', 'from .. import c')),
+  (
+    find_wrong_imports_of_wings,
+    ('experiments/command/a.py', 'from experiments.results import b'),
+    ('experiments/results/a.py', 'from experiments.command import b'),
+  ),
+  (
+    find_wrong_imports_of_wings,
+    ('experiments/starts/a.py', 'from experiments.costs import b'),
+    ('experiments/starts/a.py', 'from experiments.starts import b'),
+  ),
+  (
+    find_wrong_imports_of_wings,
+    ('experiments/limits/a.py', 'from experiments import sweep'),
+    ('experiments/sweep.py', 'from experiments.limits import b'),
+  ),
+  (
+    find_wrong_imports_of_wings,
+    ('experiments/new/a.py', 'from experiments.command import b'),
+    ('experiments/limits/a.py', 'from models import b'),
+  ),
+  (find_unsaid_folders, ('data/sources/a.py', '"""A."""'), ('tests/data/a.py', '')),
   (find_flags, ('models/a.py', 'from absl import flags'), ('experiments/a.py', 'from absl import flags')),
   (find_flags, ('tools/a.py', 'import absl.flags as f'), ('tools/a.py', 'from absl import logging')),
   (find_vague_names, ('data/utils.py', ''), ('data/utilities.py', '')),

@@ -18,8 +18,8 @@ from data import generated_population
 from data import partitions
 from data import prepare
 from data import stackoverflow
-from experiments import worker
 from experiments.results import markdown_table
+from experiments.workers import offered_worker
 from experiments.workers import remote_runtime
 from models import language_task
 from models import lstm
@@ -160,7 +160,7 @@ def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, re
   rows = []
   for num_workers in (1, 2):
     with contextlib.ExitStack() as ended:
-      processes = [worker.start(str(folder / f'{index}.sock')) for index in range(num_workers)]
+      processes = [offered_worker.start(str(folder / f'{index}.sock')) for index in range(num_workers)]
       for process in processes:
         ended.callback(process.stop)
       ended.enter_context(remote_runtime.remote_runtime([process.address for process in processes]))

@@ -18,7 +18,6 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
-from experiments.limits import device_limits
 from experiments.results import quality
 from experiments.starts import encoder_start
 from experiments.starts import pretrained
@@ -180,9 +179,9 @@ def method(methods: Mapping[str, Callable[..., Any]]) -> Any:
   return spec.build(_TRAINABLE.value, methods, 'trainable')
 
 
-def tiers() -> tuple[device_limits.Tier, ...]:
-  """Builds the limits that `--devices` names."""
-  return device_limits.build(_DEVICES.value)
+def limits() -> str:
+  """Returns the value of `--devices`."""
+  return _DEVICES.value
 
 
 def client_dropout() -> client_dropout_lib.ClientDropout:

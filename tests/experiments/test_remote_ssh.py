@@ -13,7 +13,7 @@ from absl.testing import absltest
 import numpy as np
 import tensorflow_federated as tff
 
-from experiments import worker
+from experiments.workers import offered_worker
 from experiments.workers import remote_runtime
 
 _SSHD = shutil.which('sshd') or shutil.which('sshd', path='/usr/sbin')
@@ -88,7 +88,7 @@ PasswordAuthentication no
 
   def test_computes_and_notices_the_end_of_the_connection(self):
     remote, local = self.directory / 'worker.sock', self.directory / 'local.sock'
-    process = worker.start(str(remote))
+    process = offered_worker.start(str(remote))
     self.addCleanup(process.stop)
     self.start(_SSHD, '-D', '-e', '-f', str(self.config))
     self.wait_for_sshd()

@@ -20,6 +20,7 @@ from absl.testing import parameterized
 
 from experiments import worker
 from experiments.command import launch
+from experiments.workers import offered_worker
 from experiments.workers import worker_connection
 from tests import language_model_runs
 
@@ -62,7 +63,7 @@ class BinaryTest(_TestCase):
     self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
     self.assertTrue(_answers(self.path))
     with self.assertRaisesRegex(launch.UsageError, 'is in use: end the worker there'):
-      worker.make_room(self.path)
+      offered_worker.make_room(self.path)
     binary.terminate()
     self.assertEqual(binary.stdout.read(), '')
     binary.wait()
@@ -114,13 +115,13 @@ class MakeRoomTest(_TestCase):
   def test_replaces_a_socket_that_was_left_over(self):
     with socket.socket(socket.AF_UNIX) as listener:
       listener.bind(self.path)
-    worker.make_room(self.path)
+    offered_worker.make_room(self.path)
     self.assertFalse(os.path.exists(self.path))
 
   def test_refuses_another_kind_of_file(self):
     pathlib.Path(self.path).touch()
     with self.assertRaisesRegex(launch.UsageError, 'is a file of another kind: choose another path'):
-      worker.make_room(self.path)
+      offered_worker.make_room(self.path)
 
   @parameterized.parameters(
     ('/no/such/folder/a.sock', 'there is no folder /no/such/folder; make it'),
@@ -128,7 +129,7 @@ class MakeRoomTest(_TestCase):
   )
   def test_refuses_path(self, path, message):
     with self.assertRaisesRegex(launch.UsageError, message):
-      worker.make_room(path)
+      offered_worker.make_room(path)
 
   def test_needs_a_socket(self):
     with flagsaver.flagsaver(socket=None), self.assertRaisesRegex(launch.UsageError, '--socket is missing'):

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments import worker
 from experiments.command import launch
 from experiments.command import spec
 from experiments.workers import local_runtime
+from experiments.workers import offered_worker
 from experiments.workers import remote_runtime
 from experiments.workers import runtimes
 from optimizers import algorithms
@@ -90,7 +90,7 @@ class _TestCase(parameterized.TestCase):
   def start(self, count: int) -> None:
     self.processes = []
     for number in range(count):
-      self.processes.append(worker.start(str(self.directory / f'{number}.sock')))
+      self.processes.append(offered_worker.start(str(self.directory / f'{number}.sock')))
       self.addCleanup(self.processes[-1].stop)
 
   def connect(self) -> remote_runtime.RemoteWorkers:

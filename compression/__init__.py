@@ -1,0 +1,1 @@
+"""Compression: stages, codecs, and the aggregators that count what travels."""

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 
-from data import agnews
-from data import cifar
-from data import digits
-from data import docstring_packages
-from data import docstrings
 from data import image_source
-from data import images
-from data import imdb
-from data import leaf
-from data import lm1b
 from data import partitions
-from data import shakespeare
 from data import source
-from data import spooky
-from data import stackoverflow
-from data import text
-from data import yelp
+from data.sources import agnews
+from data.sources import cifar
+from data.sources import digits
+from data.sources import docstring_packages
+from data.sources import docstrings
+from data.sources import images
+from data.sources import imdb
+from data.sources import leaf
+from data.sources import lm1b
+from data.sources import shakespeare
+from data.sources import spooky
+from data.sources import stackoverflow
+from data.sources import text
+from data.sources import yelp
 
 DATASETS: dict[str, Callable[..., source.TextSource]] = {
   'docstrings': docstrings.docstrings,

@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from compression import codec
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from data import catalog
 from data import partitions
 from data import population

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from absl import flags
 
 from data import catalog as data_catalog
-from data import docstrings
 from data import labelled_text
 from data import population as population_lib
 from data import prepare_labelled
 from data import text_baselines
+from data.sources import docstrings
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags

@@ -13,8 +13,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from data import store
 from experiments.benchmarks import keras_workloads
 from experiments.benchmarks import lean_workloads

@@ -17,7 +17,7 @@ from data import federated_text
 from data import generated_population
 from data import partitions
 from data import prepare
-from data import stackoverflow
+from data.sources import stackoverflow
 from experiments.results import markdown_table
 from experiments.workers import offered_worker
 from experiments.workers import remote_runtime

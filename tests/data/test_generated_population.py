@@ -12,7 +12,7 @@ from data import errors
 from data import generated_population
 from data import partitions
 from data import prepare
-from data import stackoverflow
+from data.sources import stackoverflow
 
 _FEATURES = {'creation_date', 'score', 'tags', 'title', 'tokens', 'type'}
 

@@ -16,7 +16,7 @@ from data import federated_text
 from data import partitions
 from data import prepare
 from data import source
-from data import text as text_lib
+from data.sources import text as text_lib
 
 _ROOT = pathlib.Path(__file__).parents[2]
 

@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 
 from data import client_key
-from data import digits
 from data import errors
 from data import image_source
 from data import labelled_images
 from data import partitions
 from data import prepare_images
 from data import store
+from data.sources import digits
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _CLASSES = ('no', 'maybe', 'yes')

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from data import text as text_lib
+from data.sources import text as text_lib
 from experiments.central import evaluation
 from experiments.central import task
 from experiments.command import launch

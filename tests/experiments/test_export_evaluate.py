@@ -14,7 +14,7 @@ import tensorflow_federated as tff
 from data import partitions
 from data import population as population_lib
 from data import prepare
-from data import text as text_lib
+from data.sources import text as text_lib
 from experiments import language_model
 from experiments.central import evaluation
 from experiments.central import text_examples

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from data import partitions
 from data import prepare
-from data import text
+from data.sources import text
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import launch

@@ -9,9 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from data import docstrings
-from data import spooky
 from data import text_encoders
+from data.sources import docstrings
+from data.sources import spooky
 from experiments.command import launch
 from experiments.results import metrics
 from experiments.starts import encoder_start

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from compression import update_codec
-from data import digits
 from data import errors
 from data import partitions
+from data.sources import digits
 from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from models import functional
 from models import language_task
 from models import lstm

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import rate_distortion
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from experiments.results import metrics as metrics_lib
 from optimizers import algorithms
 from optimizers import catalog

@@ -13,8 +13,8 @@ import tensorflow_federated as tff
 from compression import adaptive
 from compression import catalog
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from experiments.command import codec_specs
 from models import functional
 from optimizers import algorithms

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from models import gradients
 from models import language_task
 from models import task as task_lib

@@ -14,14 +14,14 @@ import pytest
 import tensorflow_federated as tff
 
 from compression import codec
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from data import cache
 from data import federated_text
 from data import partitions
 from data import population as population_lib
 from data import prepare
-from data import text as text_lib
+from data.sources import text as text_lib
 from experiments.command import launch
 from experiments.federated import checkpoints
 from experiments.federated import run

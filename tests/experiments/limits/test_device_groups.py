@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data import partitions
-from data import text
+from data.sources import text
 from experiments.limits import device_groups
 from experiments.limits import domains
 from models import checkpoint

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data import digits
 from data import partitions
 from data import prepare_images
+from data.sources import digits
 from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples

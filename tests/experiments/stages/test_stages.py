@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 from data import client_key
-from data import digits
 from data import partitions
 from data import prepare_images
+from data.sources import digits
 from experiments.results import metrics
 from experiments.stages import lessons
 from experiments.stages import linear_probe

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import docstrings
 from data import errors
 from data import source as source_lib
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
+from data.sources import docstrings
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.starts import encoder_start

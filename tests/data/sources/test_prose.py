@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from data import prose
+from data.sources import prose
 
 
 def test_keeps_prose_and_drops_code():

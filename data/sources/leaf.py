@@ -8,12 +8,12 @@ import sys
 
 from data import arguments
 from data import errors
-from data import folders
 from data import holdout
-from data import json_fields
-from data import leaf_layout
 from data import sentences
 from data import source
+from data.sources import folders
+from data.sources import json_fields
+from data.sources import leaf_layout
 
 _VERSION = 2  # of this file
 _FOLDERS = {'train': 'train', 'test': 'heldout'}  # LEAF's names to ours

@@ -5,9 +5,9 @@ import pathlib
 
 from data import arguments
 from data import errors
-from data import folders
 from data import source
-from data import text
+from data.sources import folders
+from data.sources import text
 
 _SPLITS = {'train': 'train', 'test': 'heldout'}  # the archive's names to ours
 _CLASSES = ('neg', 'pos')

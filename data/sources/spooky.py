@@ -5,8 +5,8 @@ import pathlib
 
 from data import arguments
 from data import client_key
-from data import labelled_csv
 from data import source
+from data.sources import labelled_csv
 
 _FIELDS = ('id', 'text', 'class')
 _AUTHORS = ('EAP', 'HPL', 'MWS')

@@ -9,7 +9,7 @@ import json
 import sys
 import warnings
 
-from data import prose
+from data.sources import prose
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from data import arguments
 from data import errors
-from data import folders
 from data import holdout
 from data import image_source
+from data.sources import folders
 
 _SPLITS = {'train': 'train', 'test': 'heldout'}  # the folders' names to ours
 _SUFFIXES = ('.png', '.jpg', '.jpeg')

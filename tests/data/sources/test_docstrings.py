@@ -6,16 +6,16 @@ import re
 
 import pytest
 
-from data import docstring_worker
-from data import docstrings
 from data import errors
 from data import source
+from data.sources import docstring_worker
+from data.sources import docstrings
 
 _SMALL = {'pretrain': ('termcolor', 'pluggy'), 'train': ('click', 'tqdm'), 'heldout': ('iniconfig', 'pyparsing')}
 
 
 def test_every_package_is_pinned_and_in_one_split_only():
-  requirements = (pathlib.Path(__file__).parents[2] / 'requirements.txt').read_text()
+  requirements = (pathlib.Path(__file__).parents[3] / 'requirements.txt').read_text()
   pins = re.findall(r'^([a-z0-9-]+)==', requirements, re.MULTILINE)
   named = [name for split in source.SPLITS for name in docstrings.DISTRIBUTIONS[split]]
   assert set(named) <= set(pins)

@@ -6,9 +6,9 @@ import re
 import numpy as np
 
 from data import arguments
-from data import docstrings
 from data import holdout
 from data import source
+from data.sources import docstrings
 
 # Chosen for their amount of text; none of them is in what the suite pre-trains on. Of equal sentences the first stays.
 PACKAGES = (

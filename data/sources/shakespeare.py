@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 from data import arguments
 from data import sentences
 from data import source
-from data import tff_database
+from data.sources import tff_database
 
 _SPLITS = {'train': 'train', 'test': 'heldout'}  # TFF's names to ours
 

@@ -8,11 +8,11 @@ import pathlib
 
 from data import arguments
 from data import errors
-from data import folders
 from data import holdout
-from data import json_fields
 from data import sentences
 from data import source
+from data.sources import folders
+from data.sources import json_fields
 
 _VERSION = 2  # of this file
 _FORM = '{"client": "...", "text": "..."}'

@@ -4,8 +4,8 @@ import collections
 
 import pytest
 
-from data import docstring_packages
-from data import docstrings
+from data.sources import docstring_packages
+from data.sources import docstrings
 
 
 def _modules(sizes: dict[str, int]) -> list[tuple[str, str, list[str]]]:

@@ -8,7 +8,7 @@ import tensorflow_federated as tff
 
 from data import arguments
 from data import source
-from data import tff_database
+from data.sources import tff_database
 
 _SPLITS = {'train': 'train', 'heldout': 'validation', 'test': 'heldout'}  # TFF's names to ours
 

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from data import catalog
-from data import cifar
-from data import digits
 from data import errors
 from data import image_source
-from data import images
+from data.sources import cifar
+from data.sources import digits
+from data.sources import images
 
 
 def _png(file: pathlib.Path, pixels: list) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pytest
 
 from data import errors
-from data import text
+from data.sources import text
 from tools import shakespeare_speakers
 
 _ANY_TEXT = st.text(st.characters(), max_size=40)  # includes quotes, newlines, null characters, lone surrogates

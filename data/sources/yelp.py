@@ -1,7 +1,7 @@
 """Yelp reviews, their stars the class: Zhang, Zhao, LeCun, "Character-level Convolutional Networks ...", 2015."""
 
-from data import labelled_csv
 from data import source
+from data.sources import labelled_csv
 
 _CLASS_OF = {'1': '1 star', '2': '2 stars', '3': '3 stars', '4': '4 stars', '5': '5 stars'}
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from data import agnews
 from data import catalog
 from data import errors
-from data import imdb
-from data import labelled_csv
 from data import source
-from data import spooky
-from data import yelp
+from data.sources import agnews
+from data.sources import imdb
+from data.sources import labelled_csv
+from data.sources import spooky
+from data.sources import yelp
 
 
 def _write(folder: pathlib.Path, **contents: str | bytes) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import cifar
 from data import errors
 from data import image_source
+from data.sources import cifar
 
 
 class _Python2Pickler(pickle._Pickler):

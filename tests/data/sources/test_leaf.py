@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import pytest
 
 from data import errors
-from data import leaf
+from data.sources import leaf
 
 
 def _write(file: pathlib.Path, user_data: dict[str, dict[str, list]]) -> None:

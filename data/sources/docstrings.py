@@ -37,7 +37,7 @@ _SKIPPED_FILES = re.compile(r'.*_test\.py|test_.*\.py|.*_pb2.*\.py|conftest.*')
 _TOKEN = re.compile(r'\w+|[^\w\s]')
 _FILES_PER_PROCESS = 100  # about half a second of work
 _NUM_PROCESSES = 2
-_REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+_REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 def docstrings(
@@ -134,7 +134,7 @@ def _extract(paths: list[str]) -> Iterator[list[str]]:
 def _run_worker(paths: list[str]) -> list[list[str]]:
   environment = {**os.environ, 'PYTHONPATH': str(_REPOSITORY)}
   finished = subprocess.run(
-        [sys.executable, "-m", "data.docstring_worker"],
+        [sys.executable, "-m", "data.sources.docstring_worker"],
         input=json.dumps(paths), capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
   if finished.returncode != 0:

@@ -1,7 +1,7 @@
 """AG's News: Zhang, Zhao, LeCun, "Character-level Convolutional Networks for Text Classification", 2015."""
 
-from data import labelled_csv
 from data import source
+from data.sources import labelled_csv
 
 _CLASS_OF = {'1': 'World', '2': 'Sports', '3': 'Business', '4': 'Sci/Tech'}
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from data import errors
-from data import shakespeare
-from data import stackoverflow
+from data.sources import shakespeare
+from data.sources import stackoverflow
 
 _POST = collections.OrderedDict(
   creation_date=['2010-01-08 09:34:05 UTC'] * 2,

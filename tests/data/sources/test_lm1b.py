@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from data import errors
-from data import lm1b
+from data.sources import lm1b
 
 _FOLDER = '1-billion-word-language-modeling-benchmark-r13output'
 _TRAINING = 'training-monolingual.tokenized.shuffled'

@@ -14,7 +14,7 @@ import tensorflow as tf
 from data import arguments
 from data import errors
 from data import image_source
-from data import images
+from data.sources import images
 
 _CACHES = ('~/.keras/datasets', '/tmp/.keras/datasets')  # Keras takes the second if it cannot write to ~/.keras
 _SHAPE = (3, 32, 32)  # of an image in the files

@@ -1,0 +1,1 @@
+"""Readers of data sets, each as it is published."""

@@ -3,23 +3,23 @@
 from collections.abc import Callable
 
 from compression import adaptive
-from compression import casts
-from compression import clip
-from compression import drive
-from compression import eden
-from compression import elias_gamma
-from compression import hadamard
-from compression import qsgd
-from compression import randk
-from compression import rans
 from compression import rate_distortion
-from compression import sign
 from compression import stage
-from compression import tensor_encoding_bridge
-from compression import terngrad
-from compression import three_lc
-from compression import topk
-from compression import uniform
+from compression.stages import casts
+from compression.stages import clip
+from compression.stages import drive
+from compression.stages import eden
+from compression.stages import elias_gamma
+from compression.stages import hadamard
+from compression.stages import qsgd
+from compression.stages import randk
+from compression.stages import rans
+from compression.stages import sign
+from compression.stages import tensor_encoding_bridge
+from compression.stages import terngrad
+from compression.stages import three_lc
+from compression.stages import topk
+from compression.stages import uniform
 
 STAGES: dict[str, Callable[..., stage.Stage]] = {
   'bfloat16': casts.Bfloat16,

@@ -19,9 +19,9 @@ import tensorflow as tf
 
 from compression import adaptive
 from compression import codec as codec_lib
-from compression import elias_gamma
 from compression import stage
 from compression import update_codec as update_codec_lib
+from compression.stages import elias_gamma
 
 _TOP = 32_767  # Levels reach from -_TOP to _TOP steps.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-12, 1e12

@@ -7,8 +7,8 @@ import tensorflow_federated as tff
 
 from compression import broadcast
 from compression import codec as codec_lib
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 
 _WEIGHTS = tff.types.to_type(
   tff.learning.models.ModelWeights(((np.float32, (2, 3)), np.float32), ((np.float32, (5,)),))

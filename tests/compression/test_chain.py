@@ -4,14 +4,14 @@ from absl.testing import parameterized
 import tensorflow as tf
 
 from compression import chain
-from compression import clip
 from compression import codec as codec_lib
-from compression import elias_gamma
-from compression import hadamard
-from compression import rans
 from compression import rate_distortion
-from compression import topk
-from compression import uniform
+from compression.stages import clip
+from compression.stages import elias_gamma
+from compression.stages import hadamard
+from compression.stages import rans
+from compression.stages import topk
+from compression.stages import uniform
 
 _SPECS = [tf.TensorSpec([10, 10]), tf.TensorSpec([5]), tf.TensorSpec([])]
 

@@ -11,11 +11,11 @@ import tensorflow_privacy as tfp
 
 from compression import codec as codec_lib
 from compression import compressed_sum
-from compression import hadamard
-from compression import topk
-from compression import uniform
 from compression import update_codec
 from compression import value_seed
+from compression.stages import hadamard
+from compression.stages import topk
+from compression.stages import uniform
 
 _VALUE = tff.types.to_type(collections.OrderedDict(kernel=(np.float32, (2, 3)), rest=((np.float32, (4,)), np.float32)))
 _COUNTS = ('upload_bytes', 'upload_bytes_values', 'upload_bytes_side', 'upload_bytes_per_client_max')

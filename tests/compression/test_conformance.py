@@ -8,23 +8,23 @@ import re
 import numpy as np
 import pytest
 
-from compression import casts
 from compression import catalog
-from compression import clip
 from compression import codec as codec_lib
-from compression import drive
-from compression import eden
-from compression import elias_gamma
-from compression import hadamard
-from compression import qsgd
-from compression import randk
-from compression import rans
-from compression import sign
-from compression import terngrad
-from compression import three_lc
-from compression import topk
-from compression import uniform
 from compression import update_codec
+from compression.stages import casts
+from compression.stages import clip
+from compression.stages import drive
+from compression.stages import eden
+from compression.stages import elias_gamma
+from compression.stages import hadamard
+from compression.stages import qsgd
+from compression.stages import randk
+from compression.stages import rans
+from compression.stages import sign
+from compression.stages import terngrad
+from compression.stages import three_lc
+from compression.stages import topk
+from compression.stages import uniform
 from tests.compression import conformance
 from tests.compression import federated_conformance
 from tests.compression.conformance import Row

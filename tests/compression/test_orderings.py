@@ -12,13 +12,13 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from compression import clip
 from compression import codec as codec_lib
-from compression import drive
-from compression import eden
-from compression import hadamard
-from compression import terngrad
-from compression import uniform
+from compression.stages import clip
+from compression.stages import drive
+from compression.stages import eden
+from compression.stages import hadamard
+from compression.stages import terngrad
+from compression.stages import uniform
 
 _VALUES = np.random.default_rng(0).standard_t(4, 2**17).astype(np.float32)
 _CODECS = {

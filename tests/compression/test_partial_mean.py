@@ -9,8 +9,8 @@ import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import partial_mean
-from compression import uniform
 from compression import update_codec
+from compression.stages import uniform
 
 _DELTA = tff.types.to_type(((np.float32, (2, 3)), (np.float32, (4,)), np.float32))
 _UPDATE = partial_mean.update_type(_DELTA)

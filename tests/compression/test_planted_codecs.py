@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import tensorflow as tf
 
-from compression import sign
 from compression import stage
-from compression import topk
-from compression import uniform
+from compression.stages import sign
+from compression.stages import topk
+from compression.stages import uniform
 from tests.compression import conformance
 from tests.compression import federated_conformance
 from tests.compression.conformance import Row

@@ -9,15 +9,15 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
-from compression import hadamard
 from compression import partial_mean
 from compression import partial_sum
 from compression import rate_distortion
 from compression import slices
 from compression import sub_models
-from compression import topk
-from compression import uniform
 from compression import update_codec
+from compression.stages import hadamard
+from compression.stages import topk
+from compression.stages import uniform
 from models import model as model_lib
 
 

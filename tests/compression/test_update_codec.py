@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from compression import bitpack
 from compression import codec as codec_lib
-from compression import hadamard
 from compression import stage
-from compression import uniform
 from compression import update_codec
+from compression.stages import hadamard
+from compression.stages import uniform
 
 _SEED = tf.constant([3, 4], tf.int64)
 _SHAPES = [[7, 5], [4], []]

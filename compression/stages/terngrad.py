@@ -9,8 +9,8 @@ decoded values is x. With clipping, the mean is x clipped. Five values share a b
 
 import tensorflow as tf
 
-from compression import clip
 from compression import stage
+from compression.stages import clip
 
 
 class Terngrad(stage.Stage):

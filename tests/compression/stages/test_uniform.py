@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import uniform
+from compression.stages import uniform
 
 _SHARED = tf.constant([0, 0], tf.int64)
 

@@ -10,9 +10,9 @@ decoded mean is x. The Hadamard rotation comes close: biased, but by little unle
 
 import tensorflow as tf
 
-from compression import hadamard
-from compression import own_seed
 from compression import stage
+from compression.stages import hadamard
+from compression.stages import own_seed
 
 
 class Drive(stage.Stage):

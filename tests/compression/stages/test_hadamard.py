@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import hadamard
-from compression import uniform
+from compression.stages import hadamard
+from compression.stages import uniform
 
 _CLIENT = tf.constant([0, 0], tf.int64)
 

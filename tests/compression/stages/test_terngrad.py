@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import terngrad
+from compression.stages import terngrad
 
 _SHARED = tf.constant([0, 0], tf.int64)
 

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import elias_gamma
 from compression import stage as stage_lib
-from compression import uniform
+from compression.stages import elias_gamma
+from compression.stages import uniform
 
 _SEED = tf.constant([1, 2], tf.int64)
 _STAGE = elias_gamma.EliasGamma()

@@ -4,8 +4,8 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
-from compression import casts
 from compression import codec as codec_lib
+from compression.stages import casts
 
 _SHARED = tf.constant([0, 0], tf.int64)
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import randk
-from compression import uniform
+from compression.stages import randk
+from compression.stages import uniform
 
 _SHARED = tf.constant([0, 0], tf.int64)
 _DRAWS = 2000

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import drive
-from compression import eden
-from compression import hadamard
-from compression import own_seed
 from compression import stage
+from compression.stages import drive
+from compression.stages import eden
+from compression.stages import hadamard
+from compression.stages import own_seed
 
 _SHARED = tf.constant([5, 6], tf.int64)
 _DRAWS = 400

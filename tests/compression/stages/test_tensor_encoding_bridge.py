@@ -9,16 +9,16 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from tensorflow_model_optimization.python.core.internal import tensor_encoding
 
-from compression import casts
 from compression import codec as codec_lib
 from compression import compressed_sum
-from compression import hadamard
 from compression import partial_mean
 from compression import stage
-from compression import tensor_encoding_bridge
-from compression import topk
-from compression import uniform
 from compression import update_codec
+from compression.stages import casts
+from compression.stages import hadamard
+from compression.stages import tensor_encoding_bridge
+from compression.stages import topk
+from compression.stages import uniform
 
 _SHARED = tf.constant([0, 7], tf.int64)
 _SHAPE = [4, 5]

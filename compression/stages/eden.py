@@ -20,10 +20,10 @@ import statistics
 import numpy as np
 import tensorflow as tf
 
-from compression import hadamard
-from compression import own_seed
-from compression import randk
 from compression import stage
+from compression.stages import hadamard
+from compression.stages import own_seed
+from compression.stages import randk
 
 _CELLS_PER_UNIT = 1024  # A look-up by cell is 3 times as fast as a search among boundaries.
 _REACH = 8  # z beyond it counts as the outermost level; with 256 levels that begins at 4.4.

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import topk
-from compression import uniform
+from compression.stages import topk
+from compression.stages import uniform
 
 _SEED = tf.constant([1, 2], tf.int64)
 

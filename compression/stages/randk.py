@@ -16,8 +16,8 @@ import math
 
 import tensorflow as tf
 
-from compression import own_seed
 from compression import stage
+from compression.stages import own_seed
 
 _ROUNDS = 4
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
-from compression import three_lc
+from compression.stages import three_lc
 
 _SHARED = tf.constant([0, 0], tf.int64)
 

@@ -1,0 +1,1 @@
+"""The links of a codec, each of which turns tensors into smaller ones and back."""

@@ -7,11 +7,12 @@ from absl.testing import flagsaver
 import pytest
 
 from experiments.federated import run_flags
+from experiments.limits import device_limits
 from experiments.limits import methods
 from experiments.limits import model_family
 from tests import binaries
 
-_FOLDER = pathlib.Path(run_flags.__file__).with_name('flagfiles')
+_FOLDER = pathlib.Path(__file__).parents[2] / 'experiments' / 'flagfiles'
 
 
 _UNDER_LIMITS = _FOLDER / 'constrained_images.flags'
@@ -39,7 +40,7 @@ def test_builds_what_the_preset_of_limits_names(tmp_path):
     family = run_flags.model(model_family.FAMILIES)
     source, _ = run_flags.dataset(family.domain.datasets)
     family.check(source)
-    assert len(run_flags.tiers()) == 3 and run_flags.method(methods.METHODS).argument == 'blocks'
+    assert len(device_limits.build(run_flags.limits())) == 3 and run_flags.method(methods.METHODS).argument == 'blocks'
     run_flags.algorithm()
     assert run_flags.config().rounds == 30
 

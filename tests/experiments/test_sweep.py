@@ -169,7 +169,7 @@ def _sweep(tmp_path, text, *arguments):
       "'whta' of run 'run' is no flag of experiments.compare (did you mean",
     ),
     ('binary = "compare"\n[flags]\nwhat = "all"', "what=all of run 'run'"),
-    ('binary = "spec"', 'experiments.command.spec has no --output_dir'),
+    ('binary = "worker"', 'experiments.worker has no --output_dir'),
   ],
 )
 def test_the_binary_refuses_in_one_line_and_makes_nothing(text, expected, tmp_path):

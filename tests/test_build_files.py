@@ -89,7 +89,7 @@ def test_every_form_of_use_counts(tree, text, label):
 
 
 def test_package_files_come_with_every_import_from_outside(tree):
-  _write(tree, {'data/__init__.py': 'from data import store\n', 'data/sources/text.py': 'from data import store\n'})
+  _write(tree, {'data/__init__.py': 'from data import store\n', 'data/text.py': 'from data import store\n'})
   assert 'deps = [":store"]' in _rule(tree, '//data:__init__')
   assert 'deps = [ "//data:__init__", "//data:store", ]' in _rule(tree, '//models:lstm')
   assert 'deps = [":store"]' in _rule(tree, '//data:text')
@@ -114,7 +114,7 @@ def test_conftests_and_pytest_settings_come_with_every_test(tree):
   ('change', 'line'),
   [
     ({'models/lstm.py': ''}, 'models/BUILD is stale'),
-    ({'data/sources/text.py': ''}, 'data/BUILD is stale'),
+    ({'data/text.py': ''}, 'data/BUILD is stale'),
     ({'tests/test_new.py': ''}, 'tests/BUILD is stale'),
     ({'optimizers/sgd.py': ''}, 'optimizers/BUILD is missing'),
     ({'data/BUILD': 'edited by hand'}, 'data/BUILD is missing'),

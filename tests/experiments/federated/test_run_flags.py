@@ -35,5 +35,5 @@ def test_refuses_the_others_with_the_reason(binary):
   flags.FLAGS.devices = 'alike'
   run_flags.values()
   flags.FLAGS.devices = 'tiers(shares=[1.0])'
-  with pytest.raises(launch.UsageError, match='--devices=tiers.* does not apply: all are alike'):
+  with pytest.raises(launch.UsageError, match=r'--devices=tiers.* does not apply: all are alike'):
     run_flags.values()

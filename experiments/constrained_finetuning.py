@@ -16,15 +16,13 @@ same command continues it if it was interrupted.
 
 from typing import Any
 
-from absl import flags
-
 from data import catalog as data_catalog
 from data import partitions
-from experiments.command import device_specs
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.federated import run_setup
 from experiments.limits import device_groups
 from experiments.limits import device_limits
 from experiments.limits import methods
@@ -33,9 +31,13 @@ from experiments.limits import planned_run
 from experiments.limits import planning
 from experiments.results import quality
 from experiments.results import report
+from optimizers import devices
 
-flags.adopt_module_key_flags(run_flags)
-run_flags.specialize(
+run_flags.take(
+  without=dict(
+    pretrained='each of its models has a recipe; name a folder of your own recipes by '
+    "--model='transformer(recipes=...)'",
+  ),
   dataset=(
     'docstrings(vocabulary="characters", sequence_length=80)',
     'Federated text, as for experiments.language_model, with vocabulary="characters": shakespeare, leaf(path=...), '
@@ -59,7 +61,6 @@ run_flags.specialize(
     'The kinds of devices: tiers(shares=[...], ...) with the fraction of clients in each and its limits: memory_mb at the '
     'peak of a local step, upload_mb and gflops of a round of the client with the most examples.',
   ),
-  pretrained=(None, 'Not for this binary: each of its models has a recipe.'),
   algorithm=('fed_avg(client_lr=0.1)', None),
   rounds=(30, None),
 )
@@ -67,50 +68,40 @@ run_flags.specialize(
 
 def main() -> None:
   """Chooses what the flags allow, trains it and reports."""
-  family, method = run_flags.model(model_family.FAMILIES), run_flags.method(methods.METHODS)
-  source, partition = _data(family)
-  tiers, algorithm, communication = (
-    device_limits.build(run_flags.limits()),
-    run_flags.algorithm(),
-    run_flags.communication(),
-  )
-  batches, config = run_flags.batches(), run_flags.config()
-  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  planned_run.check(communication, run_flags.pretrained_name())
+  setup = run_setup.read(devices=devices.ALIKE)
+  setup.refuse_selection('limits decide which part a device trains')
+  family, method = setup.model(model_family.FAMILIES), methods.build(setup.flags['trainable'])
+  tiers = device_limits.build(setup.flags['devices'])
+  source, partition = _data(setup, family)
 
   work = family.domain.prepare(source, partition)
   for depth in family.depths:
     work.check_learned(family.source(depth))
-  setting = planned_run.setting(work, algorithm, communication, batches, config.seed)
-  costs = planning.costs(family, method, tiers, setting, work.build)
+  costs = planning.costs(family, method, tiers, planned_run.setting(work, setup), work.build)
   plan = planning.choose(family, method, tiers, costs)
   print(planning.table(plan), flush=True)
-  devices = device_specs.build(plan.trainable, plan.devices)
-  model = run_flags.adapt(devices, work.build(plan.model))
-  groups = device_groups.DeviceGroups.of(work, devices)
-  population = groups.population(plan.dropped, config.clients_per_round, run_flags.eval_split())
-  start = planned_run.start(plan, family, work, model)
+  setup = planned_run.planned(setup, plan)
+  model = setup.adapt(work.build(plan.model))
+  groups = device_groups.DeviceGroups.of(work, setup.devices)
+  population = groups.population(plan.dropped, setup.config.clients_per_round, setup.flags['eval_split'])
+  start = planned_run.start(plan, family, work, model, setup.flags['dataset'])
 
   task = work.task(model)
-  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
   description = work.describe(plan.model, plan.trainable, plan.devices)
-  summary = run.run(task, process, population, planned_run.planned(config, plan), start, description)
+  summary = run.run(task, setup.process(task), population, setup.config, start, description)
 
-  accuracy = report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])
-  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
   by_group = 'No accuracy by device: the run diverged.'
   if summary['diverged_round'] is None:
-    by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.seed)
-  (config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
+    by_group = groups.table(task, start.of(model, setup.config.seed), setup.config.output_dir, setup.config.seed)
+  (setup.config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
   print(by_group)
-  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+  report.conclude(summary, setup.config.output_dir, setup.measure(quality.ACCURACY), setup.measure(quality.LOSS))
 
 
-def _data(family: model_family.Family) -> tuple[Any, partitions.Partition]:
+def _data(setup: run_setup.RunSetup, family: model_family.Family) -> tuple[Any, partitions.Partition]:
   """Builds what `--dataset` and `--partition` name, found to fit the models."""
   try:
-    source, partition = run_flags.dataset(family.domain.datasets)
+    source, partition = setup.dataset(family.domain.datasets)
   except spec.SpecError as error:
     raise launch.UsageError(f'{error}; for these models write for example {family.domain.example}') from error
   family.check(source)

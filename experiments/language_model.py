@@ -10,47 +10,45 @@ answers with the right ones. The run leaves metrics.csv, summary.json, perplexit
 checkpoints in --output_dir; the same command continues it if it was interrupted.
 """
 
-from absl import flags
+from collections.abc import Sequence
 
-from data import population as population_lib
+from data import federated_text
 from data import prepare
 from data import unigram
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.federated import run_setup
 from experiments.results import quality
 from experiments.results import report
 from models import language_task
 
-flags.adopt_module_key_flags(run_flags)
+run_flags.take()
 
 
 def main() -> None:
   """Builds what the flags name, trains it and reports."""
-  source, partition = run_flags.dataset()
-  build_model, algorithm, devices = run_flags.model(), run_flags.algorithm(), run_flags.devices()
-  communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
-  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  start = run_flags.start(build_model, devices)
+  setup = run_setup.read()
+  (source, partition), build_model = setup.dataset(), setup.model()
+  start = setup.start(build_model)
 
   text = prepare.prepare(source, partition)
-  description = run_flags.description(text, start)
-  model = run_flags.adapt(devices, build_model(text.vocabulary_size))
+  description = setup.description(text, start)
+  model = setup.adapt(build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
-  population = population_lib.Population.of(text, run_flags.eval_split())
-  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  summary = run.run(task, process, population, config, start, description)
+  population = setup.population(text)
+  summary = run.run(task, setup.process(task), population, setup.config, start, description)
 
-  evaluation_tokens = text.tokens(run_flags.eval_split(), population.evaluation_ids(config.eval_clients))
-  of_unigrams = unigram.unigram_perplexity(text.token_batches('train'), evaluation_tokens, text.vocabulary_size)
-  perplexity = report.Measure(
-    quality.PERPLEXITY, {'a unigram model': of_unigrams}, quality.JUDGES[run_flags.eval_split()]
+  judges = population.evaluation_ids(setup.config.eval_clients)
+  perplexity = setup.measure(
+    quality.PERPLEXITY, {'a unigram model': _of_unigrams(text, setup.flags['eval_split'], judges)}
   )
-  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
-  print(
-    report.table(summary, [perplexity, report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])])
-  )
-  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')
+  report.conclude(summary, setup.config.output_dir, perplexity, setup.measure(quality.ACCURACY))
+
+
+def _of_unigrams(text: federated_text.FederatedText, split: str, judges: Sequence[str]) -> float:
+  """Returns the perplexity of a model that knows how often the training clients use each token."""
+  return unigram.unigram_perplexity(text.token_batches('train'), text.tokens(split, judges), text.vocabulary_size)
 
 
 if __name__ == '__main__':

@@ -13,17 +13,15 @@ and checkpoints in --output_dir; the same command continues it if it was interru
 
 from collections.abc import Sequence
 
-from absl import flags
-
 from data import catalog as data_catalog
 from data import labelled_text
-from data import population as population_lib
 from data import prepare_labelled
 from data import text_baselines
 from data.sources import docstrings
 from experiments.command import launch
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.federated import run_setup
 from experiments.results import quality
 from experiments.results import report
 from experiments.starts import encoder_start
@@ -31,8 +29,7 @@ from experiments.starts import recipe
 from models import catalog as models_catalog
 from models import classification_task
 
-flags.adopt_module_key_flags(run_flags)
-run_flags.specialize(
+run_flags.take(
   dataset=(
     'docstring_packages',
     f'Texts with classes: {", ".join(data_catalog.CLASSIFICATION_DATASETS)}; docstring_packages needs no download, the '
@@ -65,35 +62,28 @@ run_flags.specialize(
 
 def main() -> None:
   """Builds what the flags name, trains it and reports."""
-  source, partition = run_flags.dataset(data_catalog.CLASSIFICATION_DATASETS)
-  encoder, algorithm, devices = run_flags.model(models_catalog.ENCODERS), run_flags.algorithm(), run_flags.devices()
-  communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
-  client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  start = encoder_start.load(run_flags.pretrained_name(), encoder, docstrings.docstrings())
+  setup = run_setup.read()
+  source, partition = setup.dataset(data_catalog.CLASSIFICATION_DATASETS)
+  encoder = setup.model(models_catalog.ENCODERS)
+  start = encoder_start.load(setup.flags['pretrained'], encoder, docstrings.docstrings())
   start.check_length(source)
-  model = run_flags.adapt(devices, start.classifier(len(source.class_names)))
-  description = run_flags.classifier_description(start, source)
-  first = start.of(model, description, devices.rebuilt(model, config.seed))
+  model = setup.adapt(start.classifier(len(source.class_names)))
+  description = start.description(source, setup.flags['trainable'], setup.flags['devices'])
+  first = start.of(model, description, setup.rebuilt(model))
 
   text = prepare_labelled.prepare(source, partition, start.tokenizer)
   task = classification_task.build(model, text.sequence_length)
-  process = algorithm(task, communication, batches, config.seed, devices, client_dropout, client_weighting)
-  population = population_lib.Population.of(text, run_flags.eval_split())
-  summary = run.run(task, process, population, config, first, description)
+  population = setup.population(text)
+  summary = run.run(task, setup.process(task), population, setup.config, first, description)
 
-  accuracy = report.Measure(
-    quality.ACCURACY,
-    _baselines(text, population.evaluation_ids(config.eval_clients)),
-    quality.JUDGES[run_flags.eval_split()],
-  )
-  report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
-  print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
+  judges = population.evaluation_ids(setup.config.eval_clients)
+  accuracy = setup.measure(quality.ACCURACY, _baselines(text, setup.flags['eval_split'], judges))
+  report.conclude(summary, setup.config.output_dir, accuracy, setup.measure(quality.LOSS))
 
 
-def _baselines(text: labelled_text.LabelledText, evaluation_ids: Sequence[str]) -> dict[str, float]:
+def _baselines(text: labelled_text.LabelledText, split: str, judges: Sequence[str]) -> dict[str, float]:
   """Returns the accuracy of simpler classifiers that have all training texts in one place."""
-  training, evaluation = text.arrays('train'), text.arrays(run_flags.eval_split(), evaluation_ids)
+  training, evaluation = text.arrays('train'), text.arrays(split, judges)
   return {
     'the largest class': text_baselines.largest_class(training[1], evaluation[1]),
     'TF-IDF and logistic regression': text_baselines.bag_of_tokens(*training, *evaluation),

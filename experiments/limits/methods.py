@@ -88,6 +88,11 @@ METHODS = {
 }
 
 
+def build(text: str) -> Method:
+  """Builds the method that `--trainable` names where it is fitted to limits; raises `SpecError`."""
+  return spec.build(text, METHODS, 'trainable')
+
+
 def _whole_depth(depth: int, size: float | int | None) -> float:
   del size
   return depth

@@ -28,6 +28,14 @@ class Measure(NamedTuple):
   judges: str = quality_lib.JUDGES['heldout']
 
 
+def conclude(summary: Mapping[str, Any], output_dir: pathlib.Path, judged_by: Measure, beside: Measure) -> None:
+  """Draws by what a run in `output_dir` is judged as `<its name>.png`, and prints that and another measure."""
+  picture = output_dir / f'{judged_by.quality.name}.png'
+  plot(output_dir / 'metrics.csv', picture, judged_by)
+  print(table(summary, [judged_by, beside]))
+  print(f'everything is in {output_dir}; the picture is {picture}')
+
+
 def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
   """Renders the end of a run as a Markdown table.
 

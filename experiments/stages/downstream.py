@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data import progress
 from experiments.central import training as central_training
+from experiments.command import launch
 from experiments.federated import run
 from experiments.results import heldout_units
 from experiments.stages import few_labels
@@ -29,8 +30,10 @@ _TEXTS = {
 
 
 def check(lesson: lessons.Lesson, num_examples: int) -> None:
-  """Raises `UsageError` unless `num_examples`, 0 for all, of the examples can be drawn; see `few_labels.check`."""
+  """Raises `UsageError` unless there are two classes and `num_examples`, 0 for all, of the examples can be drawn."""
   examples = lesson.examples
+  if examples.num_classes < 2:
+    raise launch.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
   few_labels.check(num_examples, examples.num_classes, sum(examples.num_examples('train').values()))
 
 

@@ -191,7 +191,6 @@ class Domain:
   Attributes:
     name: What the examples are.
     catalogues: What the flags `dataset`, `model` and `objective` may name.
-    defaults: Values of flags that nobody gives.
     check: Raises `UsageError` for an encoder that cannot grow, or cannot take the examples of a source.
     prepare: From source, partition and the value of `--vocabulary` to the examples; raises `UsageError`, `SpecError` or
       `DataError` if they do not fit.
@@ -200,7 +199,6 @@ class Domain:
 
   name: str
   catalogues: Mapping[str, Mapping[str, Callable[..., Any]]]
-  defaults: Mapping[str, str | int]
   check: Callable[[Any, Any], None]
   prepare: Callable[[Any, partitions.Partition, str | None], prepared_examples.PreparedExamples]
   lesson: type[Lesson]
@@ -215,6 +213,27 @@ class Domain:
           f'of {other.name}: {", ".join(other.catalogues["dataset"])}'
         )
     return spec.build(text, own, flag)
+
+
+# The defaults of flags that depend on what --dataset holds: of images, of texts.
+_DEFAULTS = dict(
+  model=(
+    'vit(width=64, mlp_width=128, num_layers=3, num_heads=4, patch_size=2)',
+    'bert(width=64, mlp_width=256, num_layers=4, num_heads=4)',
+  ),
+  objective=('simclr(flip=False, min_area=0.4)', 'masked_language'),
+  vocabulary=(None, 'docstrings'),
+  algorithm=('fed_avg(client_lr=0.3)', 'local_adam(client_lr=0.002)'),
+  clients_per_round=(3, 0),
+  local_epochs=(10, 2),
+  rounds=(45, 60),
+)
+
+
+def defaults(dataset: str) -> dict[str, str | int | None]:
+  """Returns the defaults of the flags that depend on the data set that `--dataset` names."""
+  column = (IMAGES, TEXT).index(of(dataset))
+  return {flag: values[column] for flag, values in _DEFAULTS.items()}
 
 
 def of(dataset: str) -> Domain:
@@ -257,14 +276,6 @@ def _prepare_text(
 IMAGES = Domain(
   name='images',
   catalogues=dict(dataset=data_catalog.IMAGE_DATASETS, model=catalog.VISION_MODELS, objective=catalog.OBJECTIVES),
-  defaults=dict(
-    model='vit(width=64, mlp_width=128, num_layers=3, num_heads=4, patch_size=2)',
-    objective='simclr(flip=False, min_area=0.4)',
-    algorithm='fed_avg(client_lr=0.3)',
-    clients_per_round=3,
-    local_epochs=10,
-    rounds=45,
-  ),
   check=lambda encoder, source: None,
   prepare=_prepare_images,
   lesson=ImageLesson,
@@ -276,15 +287,6 @@ TEXT = Domain(
     dataset=data_catalog.CLASSIFICATION_DATASETS,
     model=catalog.ENCODERS,
     objective=dict(masked_language=masked_language),
-  ),
-  defaults=dict(
-    model='bert(width=64, mlp_width=256, num_layers=4, num_heads=4)',
-    objective='masked_language',
-    algorithm='local_adam(client_lr=0.002)',
-    clients_per_round=0,
-    local_epochs=2,
-    rounds=60,
-    vocabulary='docstrings',
   ),
   check=_check_encoder,
   prepare=_prepare_text,

@@ -6,7 +6,6 @@ what was frozen.
 """
 
 import collections
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -16,20 +15,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_federated as tff
 
 from compression import broadcast
 from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec
 from data import client_key
-from data import population as population_lib
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
 from experiments.stages import stage_metrics
+from experiments.stages import stage_plan
 from experiments.starts import pretrained
-from models import checkpoint
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import stages as stages_lib
@@ -38,32 +35,7 @@ _SEED_OF_NEXT_STAGE = 1_000_003  # Added to that of a stage, so that stages draw
 _NUM_SEEDS = 2**32
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What a training consists of.
-
-  Attributes:
-    stages: The stages.
-    keeps_head: Whether a stage goes on with the head of the last.
-    build_task: From the number of blocks to the task.
-    build_process: From a task, a stage and a seed to the learning process.
-    describe: From the number of blocks to the description that is saved with the model.
-    download: Encodes what is frozen on its way to the clients.
-    population: The clients.
-    config: Of the training; its rounds are those of all stages, which share them equally.
-  """
-
-  stages: Sequence[stages_lib.Stage]
-  keeps_head: bool
-  build_task: Callable[[int], task_lib.Task]
-  build_process: Callable[[task_lib.Task, stages_lib.Stage, int], tff.learning.templates.LearningProcess]
-  describe: Callable[[int], checkpoint.Description]
-  download: update_codec.UpdateCodec
-  population: population_lib.Population
-  config: run.Config
-
-
-def train(plan: Plan) -> dict[str, Any]:
+def train(plan: stage_plan.Plan) -> dict[str, Any]:
   """Runs all stages that are left, and leaves metrics.csv in the folder of the training.
 
   Returns:
@@ -88,30 +60,17 @@ def train(plan: Plan) -> dict[str, Any]:
   return _summary(joined, summaries)
 
 
-def check_head(plan: Plan) -> None:
-  """Raises `ValueError` if stages share a head that does not fit all of them, as where features grow with the depth."""
-  if not plan.keeps_head:
-    return
-  first, *others = (
-    {variable.name: variable.shape for variable in plan.build_task(stage.num_blocks).model.variables}
-    for stage in plan.stages
-  )
-  for stage, shapes in zip(plan.stages[1:], others, strict=True):
-    for name, shape in first.items():
-      if name.startswith('head/') and shapes[name] != shape:
-        raise ValueError(
-          f'{name} has shape {list(shape)} in stage 1, but {list(shapes[name])} in stage {stage.number}, so the stages '
-          'cannot share a head: write head="per_stage"'
-        )
-
-
 def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
   """Returns the folder of a stage."""
   return output_dir / f'stage_{number:02}'
 
 
 def _run(
-  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config, start: pretrained.Start | None
+  plan: stage_plan.Plan,
+  stage: stages_lib.Stage,
+  task: task_lib.Task,
+  config: run.Config,
+  start: pretrained.Start | None,
 ) -> dict[str, Any]:
   process = plan.build_process(task, stage, config.draw_seed)
   return run.run(task, process, plan.population, config, start, plan.describe(stage.num_blocks))
@@ -145,7 +104,7 @@ def _summary(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str,
   }
 
 
-def _config(plan: Plan, stage: stages_lib.Stage) -> run.Config:
+def _config(plan: stage_plan.Plan, stage: stages_lib.Stage) -> run.Config:
   return dataclasses.replace(
     plan.config,
     output_dir=folder(plan.config.output_dir, stage.number),
@@ -162,7 +121,7 @@ def _text(stage: stages_lib.Stage) -> str:
 
 
 def _passed_on(
-  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, stage_folder: pathlib.Path
+  plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task, stage_folder: pathlib.Path
 ) -> tuple[pretrained.Start, dict[str, int]]:
   """Returns the weights with which the next stage begins, and the bytes of each block of them that it freezes.
 
@@ -183,7 +142,7 @@ def _passed_on(
   return pretrained.Start(dataclasses.replace(loaded, weights=weights)), num_bytes
 
 
-def _newly_held(plan: Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
+def _newly_held(plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
   """Returns the names of the variables that the next stage freezes, if there is one."""
   if stage.number == len(plan.stages):
     return []
@@ -206,7 +165,7 @@ def _sent(
 
 
 def _needs(
-  plan: Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config
+  plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config
 ) -> list[dict[str, frozenset[str]]]:
   """Returns, for each round of a stage, the frozen blocks that each of its clients runs, and the frozen embedding."""
   held = stage.policy.held(task.model)

@@ -87,7 +87,8 @@ def main() -> None:
   """Imports the binary, reads cells from stdin and prints their settings as one line of JSON."""
   binary, cells = sys.argv[1], json.load(sys.stdin)
   module = importlib.import_module(f'{command_line.PACKAGE}.{binary}')
-  known = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
+  defining = {flags.FLAGS.find_module_defining_flag(flag.name) for flag in flags.FLAGS.get_key_flags_for_module(module)}
+  known = {flag.name: flag for origin in defining for flag in flags.FLAGS.get_flags_for_module(origin)}
   if 'output_dir' not in known:
     raise launch.UsageError(
       f'{command_line.PACKAGE}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'

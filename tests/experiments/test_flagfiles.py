@@ -6,10 +6,11 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments.federated import run_flags
+from experiments.federated import run_setup
 from experiments.limits import device_limits
 from experiments.limits import methods
 from experiments.limits import model_family
+from optimizers import devices
 from tests import binaries
 
 _FOLDER = pathlib.Path(__file__).parents[2] / 'experiments' / 'flagfiles'
@@ -25,24 +26,23 @@ def test_builds_everything_that_a_preset_names(path, tmp_path):
   assert path.read_text().startswith('# ')
   with flagsaver.flagsaver():
     flags.FLAGS(['test', f'--flagfile={path}', f'--output_dir={tmp_path}'])
-    run_flags.dataset()
-    assert run_flags.model()(4000).num_parameters > 100_000
-    run_flags.algorithm()
-    run_flags.communication()
-    run_flags.batches()
-    assert run_flags.config().rounds >= 100
+    setup = run_setup.read()
+    setup.dataset()
+    assert setup.model()(4000).num_parameters > 100_000
+    assert setup.config.rounds >= 100
 
 
 def test_builds_what_the_preset_of_limits_names(tmp_path):
   assert _UNDER_LIMITS.read_text().startswith('# ')
   with flagsaver.flagsaver():
     flags.FLAGS(['test', f'--flagfile={_UNDER_LIMITS}', '--trainable=caff', f'--output_dir={tmp_path}'])
-    family = run_flags.model(model_family.FAMILIES)
-    source, _ = run_flags.dataset(family.domain.datasets)
+    setup = run_setup.read(devices=devices.ALIKE)
+    family = setup.model(model_family.FAMILIES)
+    source, _ = setup.dataset(family.domain.datasets)
     family.check(source)
-    assert len(device_limits.build(run_flags.limits())) == 3 and run_flags.method(methods.METHODS).argument == 'blocks'
-    run_flags.algorithm()
-    assert run_flags.config().rounds == 30
+    assert len(device_limits.build(setup.flags['devices'])) == 3
+    assert methods.build(setup.flags['trainable']).argument == 'blocks'
+    assert setup.config.rounds == 30
 
 
 def test_builds_what_the_preset_without_labels_names(tmp_path, environment):

@@ -167,7 +167,7 @@ def test_the_binary_has_the_flags_of_all_shipped_sweeps_and_records_them_alike()
   cell = sweeps[0].cells[0]
   with flagsaver.flagsaver():
     flags.FLAGS(['test', *(f'--{name}={value}' for name, value in cell.flags.items())])
-    recorded = run_flags.settings()
+    recorded = run_flags.values()
   assert found[0] == {name: value for name, value in recorded.items() if name != 'output_dir'}
 
 

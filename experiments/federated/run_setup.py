@@ -1,0 +1,188 @@
+"""The set-up of a run: what the flags of `run_flags` say, read once."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import pathlib
+import types
+from typing import Any
+
+from absl import flags
+import tensorflow_federated as tff
+
+from data import catalog as data_catalog
+from data import federated_text
+from data import population as population_lib
+from data import prepared_examples
+from experiments.command import algorithm_specs
+from experiments.command import codec_specs
+from experiments.command import device_specs
+from experiments.command import launch
+from experiments.command import spec
+from experiments.command import takers
+from experiments.federated import run
+from experiments.federated import run_flags
+from experiments.results import quality as quality_lib
+from experiments.results import report
+from experiments.starts import pretrained
+from experiments.workers import runtimes
+from models import catalog as models_catalog
+from models import checkpoint
+from models import model as model_lib
+from models import task as task_lib
+from optimizers import algorithms
+from optimizers import catalog as optimizers_catalog
+from optimizers import client_dropout as client_dropout_lib
+from optimizers import devices as devices_lib
+from optimizers import local_batches
+from optimizers import selection
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSetup:
+  """What the flags say of a run.
+
+  Attributes:
+    flags: Their values, by name.
+    algorithm: Who optimizes how, in which precision.
+    devices: Which client trains what.
+    communication: The codecs of both directions.
+    batches: How a client goes through its examples.
+    client_dropout: Which clients vanish in a round.
+    config: How long the run goes on, and where it writes.
+  """
+
+  flags: Mapping[str, Any]
+  algorithm: algorithms.Algorithm
+  devices: devices_lib.Devices
+  communication: algorithms.Communication
+  batches: local_batches.LocalBatches
+  client_dropout: client_dropout_lib.ClientDropout
+  config: run.Config
+
+  def dataset(self, datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
+    """Builds what `--dataset` and `--partition` name: a source of `datasets`, and a partition."""
+    source = takers.build_dataset(self.flags['dataset'], datasets)
+    return source, spec.build(self.flags['partition'], data_catalog.PARTITIONS, 'partition')
+
+  def model(self, models: Mapping[str, Callable[..., Any]] = models_catalog.LANGUAGE_MODELS) -> Any:
+    """Builds what `--model` names; a language model is a function from vocabulary size to `models.model.Model`."""
+    return takers.build_model(self.flags['model'], models)
+
+  def refuse_selection(self, reason: str) -> None:
+    """Raises `UsageError`, with the reason, if `--download` is federated select."""
+    if self.communication.selection is not None:
+      raise launch.UsageError(f'--download=select(...) does not apply: {reason}')
+
+  def trained_by(self, devices: devices_lib.Devices) -> 'RunSetup':
+    """Returns this set-up with other devices."""
+    return dataclasses.replace(self, devices=devices)
+
+  def adapt(self, base: model_lib.Model) -> model_lib.Model:
+    """Returns the model that the devices train of `base`; raises `SpecError` if the flags do not fit it or each other."""
+    adapted = device_specs.adapt(self.devices, base, self.config.seed, self.flags['trainable'])
+    try:
+      algorithms.check_selection(adapted, self.devices, self.communication.selection, self.config.seed)
+    except ValueError as error:
+      raise spec.SpecError(f'{self.flags["download"]!r}: {error}') from error
+    try:
+      self.check(adapted)
+    except ValueError as error:
+      raise spec.SpecError(f'{self.flags["algorithm"]!r}: {error}') from error
+    return adapted
+
+  def check(self, adapted: model_lib.Model) -> None:
+    """Raises `ValueError` if the algorithm does not fit an adapted model, its devices and codecs."""
+    self.algorithm.check(adapted, self.communication, self.devices)
+
+  def process(self, task: task_lib.Task, seed: int | None = None) -> tff.learning.templates.LearningProcess:
+    """Composes the learning process of a task whose model is adapted; `seed` decides its draws instead of the run's."""
+    seed, weighting = self.config.seed if seed is None else seed, self.flags['client_weighting']
+    return self.algorithm(task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting)
+
+  def population(self, examples: prepared_examples.PreparedExamples) -> population_lib.Population:
+    """Returns the clients of a run on prepared examples; those of `--eval_split` evaluate."""
+    return population_lib.Population.of(examples, self.flags['eval_split'])
+
+  def start(self, build_model: Callable[[int], model_lib.Model]) -> pretrained.Start | None:
+    """Reads the language model that `--pretrained` names, found to fit model and devices; None without the flag."""
+    if not self.flags['pretrained']:
+      return None
+    loaded = pretrained.load(self.flags['pretrained'])
+    base = build_model(loaded.description.vocabulary_size)
+    adapted = self.adapt(base)
+    return pretrained.start(loaded, base, adapted, self.rebuilt(adapted))
+
+  def rebuilt(self, adapted: model_lib.Model) -> frozenset[str]:
+    """Returns the names of the variables that clients draw from the seed."""
+    return self.devices.rebuilt(adapted, self.config.seed)
+
+  def description(self, text: federated_text.FederatedText, start: pretrained.Start | None) -> checkpoint.Description:
+    """Says what the language model is; raises `UsageError` if it starts from one with another vocabulary."""
+    described = checkpoint.Description(
+      model=self.flags['model'],
+      vocabulary_size=text.vocabulary_size,
+      sequence_length=text.sequence_length,
+      tokenizer=text.tokenizer.model,
+      trainable=self.flags['trainable'],
+      devices=self.flags['devices'],
+    )
+    if start:
+      start.check_vocabulary(described, self.flags['dataset'])
+    return described
+
+  def measure(
+    self, quality: quality_lib.Quality, baselines: Mapping[str, float] = types.MappingProxyType({})
+  ) -> report.Measure:
+    """Returns a quality as the clients of `--eval_split` judge it, with the baselines there are to beat."""
+    return report.Measure(quality, baselines, quality_lib.JUDGES[self.flags['eval_split']])
+
+
+def read(*own: flags.FlagHolder, devices: devices_lib.Devices | None = None) -> RunSetup:
+  """Reads the flags.
+
+  Args:
+    *own: Flags of the binary itself, which define the run as well.
+    devices: Who trains what, where `--trainable` and `--devices` mean something else.
+
+  Returns:
+    The set-up.
+
+  Raises:
+    SpecError: For a spec that cannot be built.
+    UsageError: Without `--output_dir`, or for a flag that the binary does not take.
+  """
+  given = run_flags.values() | {flag.name: flag.value for flag in own}
+  algorithm = algorithm_specs.build(given['algorithm'])
+  return RunSetup(
+    flags=given,
+    algorithm=dataclasses.replace(algorithm, precision=given['precision']),
+    devices=devices or device_specs.build(given['trainable'], given['devices']),
+    communication=_communication(given),
+    batches=local_batches.LocalBatches(given['batch_size'], given['local_epochs'], given['max_examples_per_client']),
+    client_dropout=spec.build(given['client_dropout'], optimizers_catalog.CLIENT_DROPOUTS, 'client_dropout'),
+    config=_config(given),
+  )
+
+
+def _communication(given: Mapping[str, Any]) -> algorithms.Communication:
+  upload = codec_specs.build(given['upload'], 'upload')
+  if spec.parse(given['download'])[0].name == 'select':
+    selected = spec.build(given['download'], {'select': selection.Selection}, 'download')
+    return algorithms.Communication(upload, measure_distortion=given['measure_distortion'], selection=selected)
+  return algorithms.Communication(upload, codec_specs.build_download(given['download']), given['measure_distortion'])
+
+
+def _config(given: Mapping[str, Any]) -> run.Config:
+  if not given['output_dir']:
+    raise launch.UsageError(
+      '--output_dir is missing: name the folder for this run, for example --output_dir=runs/first'
+    )
+  names = ('rounds', 'clients_per_round', 'rounds_per_eval', 'rounds_per_checkpoint', 'eval_clients', 'seed')
+  return run.Config(
+    output_dir=pathlib.Path(given['output_dir']),
+    **{name: given[name] for name in names},
+    settings=dict(given),
+    settings_are_complete=True,
+    start_runtime=runtimes.build(given['runtime'], given['deterministic']),
+  )

@@ -1,5 +1,7 @@
 """Checks on the arguments of algorithms and schedules; each refuses in one line that names the argument."""
 
+from collections.abc import Iterable
+
 _INFINITY = float('inf')
 
 
@@ -17,11 +19,22 @@ def check_not_negative(**values: object) -> None:
       raise ValueError(f'{name} must be 0 or a positive number, not {value!r}')
 
 
-def check_below_one(**values: object) -> None:
-  """Raises `ValueError` unless every value lies in [0, 1)."""
+def check_within(interval: str, /, **values: object) -> None:
+  """Raises `ValueError` unless every value is a number within an interval, written as in mathematics: '[0, 1)'."""
+  low, high = (float(bound) for bound in interval[1:-1].split(','))
   for name, value in values.items():
-    if not _is_number(value) or not 0.0 <= value < 1.0:
-      raise ValueError(f'{name} must lie in [0, 1), not {value!r}')
+    is_within = _is_number(value) and low <= value <= high
+    is_excluded = (value == low and interval[0] == '(') or (value == high and interval[-1] == ')')
+    if not is_within or is_excluded:
+      raise ValueError(f'{name} must lie in {interval}, not {value!r}')
+
+
+def check_one_of(choices: Iterable[str], /, **values: object) -> None:
+  """Raises `ValueError` unless every value is one of the choices."""
+  choices = tuple(choices)
+  for name, value in values.items():
+    if value not in choices:
+      raise ValueError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
 
 
 def check_whole(least: int, **values: object) -> None:

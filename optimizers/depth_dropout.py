@@ -34,7 +34,7 @@ class DepthDropout:
   per: str = 'step'
 
   def __post_init__(self):
-    argument_checks.check_below_one(drop_rate=self.rate)
+    argument_checks.check_within('[0, 1)', drop_rate=self.rate)
     if self.per not in PER:
       raise ValueError(f'drop_per must be one of {", ".join(PER)}, not {self.per!r}')
 

@@ -29,7 +29,7 @@ class Devices:
     shares: The fraction of clients in each, in (0, 1], summing to 1.
   """
 
-  tiers: tuple[trainable.Policy, ...] = (policies.all_(),)
+  tiers: tuple[trainable.Policy, ...] = (policies.All(),)
   shares: tuple[float, ...] = (1.0,)
 
   def __post_init__(self):
@@ -55,7 +55,7 @@ class Devices:
 
   def ever(self, model: model_lib.Model, seed: int) -> list[bool]:
     """Returns whether some client may train each variable of the adapted model; raises `ValueError` for none at all."""
-    chosen = [any(flag is not False for flag in flags) for flags in self._known_flags(model, seed)]
+    chosen = [any(flag is not False for flag in flags) for flags in self._flags_known_when_traced(model, seed)]
     if not any(chosen):
       raise ValueError('this would train nothing')
     return chosen
@@ -74,7 +74,8 @@ class Devices:
     """
     sets: dict[Hashable, int] = {}
     numbers = []
-    for index, (variable, flags) in enumerate(zip(model.variables, self._known_flags(model, seed), strict=True)):
+    flags_of_tiers = self._flags_known_when_traced(model, seed)
+    for index, (variable, flags) in enumerate(zip(model.variables, flags_of_tiers, strict=True)):
       block = variable.block if chooses_blocks and variable.block.startswith('block_') else None
       key = index if None in flags else (flags, block)
       numbers.append(sets.setdefault(key, index) if any(flag is not False for flag in flags) else groups.NEVER)
@@ -98,9 +99,9 @@ class Devices:
     partial = [axis for axis, total in totals.items() if any(tier.get(axis, total) < total for tier in counts)]
     return tuple(slices.Layout({axis: tier.get(axis, totals[axis]) for axis in partial}) for tier in counts)
 
-  def _known_flags(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
+  def _flags_known_when_traced(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
     """Returns, for each variable, whether each tier trains it; None where that is drawn anew."""
-    return list(zip(*(trainable.known_flags(policy, model, seed) for policy in self.tiers), strict=True))
+    return list(zip(*(policy.flags_known_when_traced(model, seed) for policy in self.tiers), strict=True))
 
 
 def check_shares(shares: Sequence[float]) -> None:

@@ -55,7 +55,7 @@ def fed_avgm(
     The algorithm.
   """
   argument_checks.check_positive(server_lr=server_lr)
-  argument_checks.check_below_one(momentum=momentum)
+  argument_checks.check_within('[0, 1)', momentum=momentum)
   server_optimizer = tff.learning.optimizers.build_sgdm(server_lr, momentum=momentum)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -115,7 +115,7 @@ def fed_adam(
     The algorithm.
   """
   argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  argument_checks.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2)
   server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -149,7 +149,7 @@ def fed_yogi(
   """
   argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
   argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  argument_checks.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2)
   server_optimizer = tff.learning.optimizers.build_yogi(server_lr, beta_1, beta_2, epsilon, initial_accumulator)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 

@@ -47,7 +47,7 @@ def local_adam(
     ValueError: For a value out of range.
   """
   argument_checks.check_positive(client_lr=client_lr, epsilon=epsilon, server_lr=server_lr)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2, momentum=momentum)
+  argument_checks.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2, momentum=momentum)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   optimizers = tff.learning.optimizers
   client_optimizer = local_optimizer.LocalOptimizer(

@@ -53,7 +53,7 @@ def mime_lite(
   if base not in _BASES:
     raise ValueError(f'base must be one of {", ".join(_BASES)}, not {base!r}')
   argument_checks.check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon, momentum=momentum)
-  argument_checks.check_below_one(momentum=momentum)
+  argument_checks.check_within('[0, 1)', momentum=momentum)
   argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   optimizers = tff.learning.optimizers

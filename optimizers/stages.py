@@ -34,7 +34,7 @@ class Stage:
   @property
   def policy(self) -> trainable.Policy:
     """What clients train in it."""
-    return policies.layerwise(self.num_trained_blocks, self.depth_dropout.rate, self.depth_dropout.per)
+    return policies.Layerwise(self.num_trained_blocks, self.depth_dropout.rate, self.depth_dropout.per)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from compression import codec as codec_lib
 from compression import stage
 from compression import update_codec as update_codec_lib
 from compression.stages import elias_gamma
+from data import arguments
 
 _TOP = 32_767  # Levels reach from -_TOP to _TOP steps.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-12, 1e12
@@ -89,9 +90,9 @@ class RateDistortion(adaptive.AdaptiveCodec):
 
   def __post_init__(self):
     """Raises `ValueError` for a value out of range."""
-    stage.check_number('lagrangian', self.lagrangian, 0.0, 1e6)
-    stage.check_number('initial_step', self.initial_step, _SMALLEST_STEP, 1e6)
-    stage.check_number('width', self.width, 1.0, 1e3)
+    arguments.check_within('(0, 1e6]', lagrangian=self.lagrangian)
+    arguments.check_within(f'({_SMALLEST_STEP}, 1e6]', initial_step=self.initial_step)
+    arguments.check_within('(1, 1e3]', width=self.width)
 
   @property
   def initial_parameter(self) -> float:

@@ -14,9 +14,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from data import arguments
 from models import adapters
 from models import model as model_lib
-from optimizers import argument_checks
 from optimizers import block_names
 from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import trainable
@@ -52,9 +52,9 @@ class Random(trainable.Policy):
   denominator: str = 'trained'
 
   def __post_init__(self):
-    argument_checks.check_within('(0, 1]', fraction=self.fraction)
-    argument_checks.check_one_of(('never', 'round', 'client'), resample=self.resample)
-    argument_checks.check_one_of(('trained', 'all'), denominator=self.denominator)
+    arguments.check_within('(0, 1]', fraction=self.fraction)
+    arguments.check_one_of(('never', 'round', 'client'), resample=self.resample)
+    arguments.check_one_of(('trained', 'all'), denominator=self.denominator)
 
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool | tf.Tensor]:
     """Draws the subset; raises `ValueError` if additive variables are more than `fraction` of the model."""
@@ -83,9 +83,9 @@ class Frozen(trainable.Policy):
   fraction: float = 1.0
 
   def __post_init__(self):
-    argument_checks.check_within('(0, 1]', fraction=self.fraction)
+    arguments.check_within('(0, 1]', fraction=self.fraction)
     if self.blocks is not None:
-      argument_checks.check_whole(1, blocks=self.blocks)
+      arguments.check_whole(1, blocks=self.blocks)
 
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     """Returns which variables do not stay as they are drawn."""
@@ -118,7 +118,7 @@ class Suffix(trainable.Policy):
   blocks: int
 
   def __post_init__(self):
-    argument_checks.check_whole(1, blocks=self.blocks)
+    arguments.check_whole(1, blocks=self.blocks)
 
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     """Returns which variables lie in those blocks; raises `ValueError` if the model has fewer."""
@@ -145,7 +145,7 @@ class Layerwise(trainable.Policy):
   drop_per: str = 'step'
 
   def __post_init__(self):
-    argument_checks.check_whole(1, blocks=self.blocks)
+    arguments.check_whole(1, blocks=self.blocks)
     _ = self.depth_dropout  # Refuses a rate out of range.
 
   @property
@@ -210,7 +210,7 @@ class Lora(trainable.Policy):
   on: str | None = None
 
   def __post_init__(self):
-    argument_checks.check_whole(1, rank=self.rank)
+    arguments.check_whole(1, rank=self.rank)
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
     """Returns the model with the adapters; raises `ValueError` if no kernel gets one."""
@@ -241,7 +241,7 @@ class Adapter(trainable.Policy):
   on: str | None = None
 
   def __post_init__(self):
-    argument_checks.check_whole(1, width=self.width)
+    arguments.check_whole(1, width=self.width)
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
     """Returns the model with the adapters; raises `ValueError` if no kernel gets one."""
@@ -271,8 +271,8 @@ class Width(All):
   denominator: str = 'trained'
 
   def __post_init__(self):
-    argument_checks.check_within('(0, 1]', fraction=self.fraction)
-    argument_checks.check_one_of(('trained', 'all'), denominator=self.denominator)
+    arguments.check_within('(0, 1]', fraction=self.fraction)
+    arguments.check_one_of(('trained', 'all'), denominator=self.denominator)
 
   def units(self, model: model_lib.Model) -> dict[str, int]:
     """Returns how many neurons and heads a client holds; raises `ValueError` if the model names none."""

@@ -80,5 +80,5 @@ class QsgdTest(parameterized.TestCase):
 
   @parameterized.parameters(0, 32768, 2.5, True, '8')
   def test_refuses(self, num_steps):
-    with self.assertRaisesRegex(ValueError, 'num_steps must be a whole number from 1 to 32767'):
+    with self.assertRaisesRegex(ValueError, 'num_steps must be a whole number from 1 to 32,767'):
       qsgd.Qsgd(num_steps)

@@ -103,7 +103,7 @@ class UniformTest(parameterized.TestCase):
 
   @parameterized.parameters(0, 1, 65_537, 2.5, True, '3')
   def test_refuses_levels(self, levels):
-    with self.assertRaisesRegex(ValueError, 'levels must be a whole number from 2 to 65536'):
+    with self.assertRaisesRegex(ValueError, 'levels must be a whole number from 2 to 65,536'):
       uniform.Uniform(levels=levels)
 
   def test_refuses_bits_beside_levels(self):

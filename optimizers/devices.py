@@ -6,10 +6,12 @@ A client's tier is a function of its key, so that a client is the same device in
 from collections.abc import Hashable
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
 
+from compression import delivery
 from compression import groups
 from compression import slices
 from models import model as model_lib
@@ -91,6 +93,28 @@ class Devices:
   def held(self, model: model_lib.Model) -> frozenset[str]:
     """Returns the names of variables that all clients keep from before the first round."""
     return frozenset.intersection(*(policy.held(model) for policy in self.tiers))
+
+  def deliveries(self, model: model_lib.Model, seed: int) -> tuple[delivery.Delivery, ...]:
+    """Returns how each variable of the adapted model reaches clients that receive whole variables.
+
+    Args:
+      model: The adapted one.
+      seed: Of the run.
+
+    Raises:
+      ValueError: If tiers disagree, or clients would both keep a variable and make it themselves.
+    """
+    rebuilt, held = self.rebuilt(model, seed), self.held(model)
+    if rebuilt & held:
+      raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(rebuilt & held)}')
+    deliveries = []
+    for index, variable in enumerate(model.variables):
+      if variable.name in rebuilt:
+        draw = functools.partial(model.initial_weight, index, seed)
+        deliveries.append(delivery.Delivery(delivery.Way.REBUILT, draw))
+      else:
+        deliveries.append(delivery.HELD if variable.name in held else delivery.SENT)
+    return tuple(deliveries)
 
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:
     """Returns how many units each tier holds of those axes of which some tier holds a part."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
+from compression import delivery
 from compression import update_codec
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
@@ -174,7 +175,7 @@ class ClientRound:
       devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
-    self._not_sent = devices.rebuilt(model, _SEED) | devices.held(model)
+    self._deliveries = devices.deliveries(model, _SEED)
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
       _fixed_codec(setting.upload),
@@ -214,7 +215,7 @@ class ClientRound:
       flags.append(result.trained.numpy())
       fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
       upload_bytes.append(int(encode(result, received.round_seed)))
-    sent = [w for v, w in zip(self.task.model.variables, weights, strict=True) if v.name not in self._not_sent]
+    sent = [w for d, w in zip(self._deliveries, weights, strict=True) if d.way is delivery.Way.SENT]
     return Traffic(
       trained=tuple(
         float(drawn) if flag is None else flag for flag, drawn in zip(known, np.mean(flags, axis=0), strict=True)

@@ -4,10 +4,12 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from compression import delivery
 from compression import groups
 from models import transformer
 from optimizers import devices as devices_lib
 from optimizers import policies
+from optimizers import slice_source
 from optimizers import trainable
 
 _MODEL = transformer.transformer(width=8, mlp_width=64, num_layers=2, num_heads=4)(50)
@@ -106,6 +108,40 @@ class DevicesTest(parameterized.TestCase):
     tiers = tuple(policies.Random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
     with self.assertRaisesRegex(ValueError, 'all tiers need the same denominator'):
       devices_lib.Devices(tiers, (0.5, 0.5))
+
+  def test_a_variable_is_sent_held_or_rebuilt(self):
+    way = delivery.Way
+    for policy, block, expected in (
+      (policies.Layerwise(blocks=1), 'block_0', way.HELD),
+      (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
+      (policies.Suffix(blocks=1), 'block_0', way.SENT),
+    ):
+      found = devices_lib.Devices((policy,)).deliveries(_MODEL, 3)
+      ways = {v.name: each.way for v, each in zip(_MODEL.variables, found, strict=True)}
+      self.assertEqual(ways[f'{block}/mlp/up_kernel'], expected)
+      self.assertEqual(ways['head/bias'], way.SENT)
+      for index, each in enumerate(found):
+        if each.way is way.REBUILT:
+          np.testing.assert_array_equal(each.make(), _MODEL.initial_weights(3)[index])
+
+  def test_a_variable_cannot_be_both_held_and_rebuilt(self):
+    class Both(policies.Frozen):
+      def held(self, model):
+        return self.rebuilt(model, 0)
+
+    with self.assertRaisesRegex(ValueError, 'cannot both keep variables and make them themselves: .*block_0/'):
+      devices_lib.Devices((Both(blocks=1),)).deliveries(_MODEL, 0)
+
+  def test_a_variable_cannot_be_both_held_and_received_in_slices(self):
+    class Both(policies.Width):
+      def held(self, model):
+        return frozenset(['block_1/mlp/up_kernel'])
+
+    devices = devices_lib.Devices((Both(fraction=0.5),))
+    deliveries = devices.deliveries(_MODEL, 0)
+    sources = slice_source.build(_MODEL, devices.layouts(_MODEL), None, deliveries)
+    with self.assertRaisesRegex(ValueError, 'cannot both keep a variable and receive slices of it: block_1/mlp/up_ker'):
+      slice_source.sliced(_MODEL, deliveries, sources)
 
   def test_tiers_that_rebuild_different_variables_are_refused(self):
     devices = devices_lib.Devices((policies.Frozen(blocks=1), policies.Frozen(blocks=2)), (0.5, 0.5))

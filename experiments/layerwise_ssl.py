@@ -35,12 +35,13 @@ from experiments.stages import downstream
 from experiments.stages import lessons
 from experiments.stages import stage_plot
 from experiments.stages import stage_runs
+from experiments.stages import subjects
 from experiments.starts import pretrained
 from models import task as task_lib
 from optimizers import devices
 from optimizers import stages as stages_lib
 
-_IMAGES, _TEXT = lessons.IMAGES, lessons.TEXT
+_IMAGES, _TEXT = subjects.IMAGES, subjects.TEXT
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(
@@ -117,9 +118,9 @@ _NOT_HERE = dict(trainable='all', devices='alike', pretrained=None)  # Flags, an
 
 def main() -> None:
   """Trains what the flags name, in stages, and probes it."""
-  source, partition = run_flags.dataset(lessons.DATASETS)
+  source, partition = run_flags.dataset(subjects.DATASETS)
   _check_flags()
-  domain = lessons.of(flags.FLAGS.dataset)
+  domain = subjects.of(flags.FLAGS.dataset)
   run_flags.specialize(**{name: (value, None) for name, value in domain.defaults.items()})
   encoder, objective = (domain.build(flag, flags.FLAGS[flag].value) for flag in ('model', 'objective'))
   domain.check(encoder, source)
@@ -147,7 +148,7 @@ def main() -> None:
 
 def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
   """Returns the values of flags that nobody gives, where they depend on those that are given, as texts by name."""
-  return lessons.of(given.get('dataset', flags.FLAGS['dataset'].default)).defaults
+  return subjects.of(given.get('dataset', flags.FLAGS['dataset'].default)).defaults
 
 
 def _check(plan: stage_runs.Plan, examples: prepared_examples.PreparedExamples) -> dict[str, Any]:

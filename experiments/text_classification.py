@@ -26,7 +26,7 @@ from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
-from experiments.starts import encoder_start
+from experiments.starts import encoder_finder
 from experiments.starts import recipe
 from models import catalog as models_catalog
 from models import classification_task
@@ -69,7 +69,7 @@ def main() -> None:
   encoder, algorithm, devices = run_flags.model(models_catalog.ENCODERS), run_flags.algorithm(), run_flags.devices()
   communication, batches, config = run_flags.communication(), run_flags.batches(), run_flags.config()
   client_dropout, client_weighting = run_flags.client_dropout(), run_flags.client_weighting()
-  start = encoder_start.load(run_flags.pretrained_name(), encoder, docstrings.docstrings())
+  start = encoder_finder.find(run_flags.pretrained_name(), encoder, docstrings.docstrings())
   start.check_length(source)
   model = run_flags.adapt(devices, start.classifier(len(source.class_names)))
   description = run_flags.classifier_description(start, source)

@@ -237,11 +237,8 @@ def _encode_slices(
   ]
   update_codec = parts.update_codec(parameter)
   sent = update_codec.encode(tensors, trained, client_seed, shared_seed)
-  vote = tf.cond(
-    tf.reduce_any(trained),
-    lambda: parts.codec.vote(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed),
-    lambda: tf.zeros([0], tf.uint8),
-  )
+  ballot = adaptive.Ballot(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed)
+  vote = tf.cond(tf.reduce_any(trained), lambda: parts.codec.vote(ballot), lambda: tf.zeros([0], tf.uint8))
   specs = parts.sub_models.specs_in(layout)
   return collections.OrderedDict(
     payloads=tuple((payload.values, payload.side) for payload in sent.payloads),

@@ -10,7 +10,6 @@ the round's seeds (not counted). Ours: distortion is relative to the update, so 
 apart; and levels are bounded, see `StepQuantizer`: a client whose values are beyond votes for the larger step.
 """
 
-from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import math
@@ -110,16 +109,9 @@ class RateDistortion(adaptive.AdaptiveCodec):
       codec_lib.Codec([StepQuantizer(parameter), elias_gamma.EliasGamma()]), concatenate=True
     )
 
-  def vote(
-    self,
-    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
-    tensors: Sequence[tf.Tensor],
-    present: tf.Tensor,
-    parameter: tf.Tensor,
-    client_seed: tf.Tensor,
-    shared_seed: tf.Tensor,
-  ) -> tf.Tensor:
+  def vote(self, ballot: adaptive.Ballot) -> tf.Tensor:
     """Returns the index of the option that costs least, uint8 [1]; the first of several."""
+    codec_at, tensors, present, parameter, client_seed, shared_seed = ballot
     specs = [tf.TensorSpec.from_tensor(tensor) for tensor in tensors]
     sizes = tf.constant([spec.shape.num_elements() for spec in specs])
     num_values = tf.cast(tf.reduce_sum(tf.where(present, sizes, 0)), tf.float32)

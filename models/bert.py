@@ -43,14 +43,14 @@ def _encoder(
   """Configures an encoder of a family, given dimensions by the names of sizes.
 
   Args:
-    embedding_width: Of the embeddings; an argument of ALBERT alone, in the others it is `width`.
+    embedding_width: Width of the embeddings, of ALBERT alone.
     size: `tiny`, `small` or `base`; the other arguments override its dimensions.
-    width: Of what passes from layer to layer.
+    width: Width of what passes from layer to layer, and of the embeddings where they have none of their own.
     mlp_width: Hidden width of each layer's MLP.
-    num_layers: Number of layers; of ALBERT, how often its one block is applied.
+    num_layers: Number of layers, or how often the one block of ALBERT is applied.
     num_heads: Attention heads; divides width.
     max_length: Longest sequence, in tokens.
-    activation: Of the hidden layers, `gelu` or `gelu_new`; by default that of the published model.
+    activation: Activation of the hidden layers, `gelu` or `gelu_new`; by default that of the published model.
     dropout: See `Encoder`.
     attention_mask: Whether padding, id 0, is hidden from the other positions.
     head_init: See `Encoder`.
@@ -74,19 +74,33 @@ def _encoder(
   )
 
 
-def _configures(summary: str, builder: Callable[..., encoder.Encoder]) -> Callable[..., encoder.Encoder]:
-  """Returns a builder that is documented as `_encoder` is, but for its first line."""
+def _named(name: str, summary: str, *bound: object) -> Callable[..., encoder.Encoder]:
+  """Returns `_encoder` with its first arguments bound, under a name of its own, and documented but for its first line."""
+  builder = functools.partial(_encoder, *bound)
+  builder.__name__, builder.__module__ = name, __name__
   builder.__doc__ = summary + _encoder.__doc__[_encoder.__doc__.index('\n') :]
   return builder
 
 
-_SAME_WIDTH = None  # In place of `embedding_width`, which then is no argument.
+_NO_ARGUMENT = None  # For `embedding_width`.
 
-bert = _configures('Configures BERT.', functools.partial(_encoder, encoder.BERT, BERT_SIZES, _SAME_WIDTH))
-albert = _configures(
-  'Configures ALBERT, all of whose layers are one block.', functools.partial(_encoder, encoder.ALBERT, ALBERT_SIZES)
+bert = _named(
+  'bert',
+  'Configures BERT, an encoder that sees a text in both directions (Devlin et al. 2018, arXiv 1810.04805).',
+  encoder.BERT,
+  BERT_SIZES,
+  _NO_ARGUMENT,
 )
-distilbert = _configures(
+albert = _named(
+  'albert',
+  'Configures ALBERT, whose layers are one block applied again and again (Lan et al. 2019, arXiv 1909.11942).',
+  encoder.ALBERT,
+  ALBERT_SIZES,
+)
+distilbert = _named(
+  'distilbert',
   "Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained.",
-  functools.partial(_encoder, encoder.DISTILBERT, DISTILBERT_SIZES, _SAME_WIDTH),
+  encoder.DISTILBERT,
+  DISTILBERT_SIZES,
+  _NO_ARGUMENT,
 )

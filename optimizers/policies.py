@@ -1,13 +1,4 @@
-"""The policies of `--trainable`.
-
-all      every variable
-random   partial variable training, Yang et al. 2021 (arXiv 2110.05607): a random subset of the multiplicative variables
-frozen   FedPT, Sidahmed et al. 2021 (arXiv 2110.03450): a part of the random initial model stays as it is for ever
-suffix   the last blocks and the head;  layerwise: the same when clients have kept all that is below
-bias     additive variables only;  head: the head only
-lora     Hu et al. 2021 (arXiv 2106.09685);  adapter: Houlsby et al. 2019 (arXiv 1902.00751); both with the head
-width    sub-models of fewer hidden units: HeteroFL (arXiv 2010.01264), rolling = FedRolex (arXiv 2212.01548)
-"""
+"""The policies of `--trainable`: what a client trains, and in which shape."""
 
 import dataclasses
 
@@ -25,7 +16,7 @@ from optimizers import unit_keys
 
 @dataclasses.dataclass(frozen=True)
 class All(trainable.Policy):
-  """Trains every variable."""
+  """Trains every variable: all of the model, by all clients."""
 
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     """Returns True for each variable."""
@@ -35,16 +26,16 @@ class All(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Random(trainable.Policy):
-  """Trains whole variables, drawn at random; additive ones always: partial variable training.
+  """Trains whole variables, drawn at random, and all additive ones (Yang et al. 2021, arXiv 2110.05607).
 
   Each multiplicative variable (kernel, embedding, scale) is drawn by itself, with the probability that makes `fraction`
   of all parameters trained on average.
 
   Attributes:
-    fraction: Of all parameters, in (0, 1].
+    fraction: Share of all parameters that is trained on average, in (0, 1].
     resample: When the subset is drawn: `never` (once, for all), `round` (anew each round, for all clients) or `client`
       (anew for each client in each round).
-    denominator: `trained` or `all`, see `Policy`.
+    denominator: See `Policy`.
   """
 
   fraction: float
@@ -72,11 +63,13 @@ class Random(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Frozen(trainable.Policy):
-  """Trains all but multiplicative variables that keep their random initial value and never travel: FedPT.
+  """Trains all but kernels that keep their random initial value: FedPT (Sidahmed et al. 2021, arXiv 2110.03450).
+
+  Those are multiplicative variables; they never travel.
 
   Attributes:
     blocks: The first this many blocks give their kernels; by default all blocks, the embedding and the head do.
-    fraction: Of the parameters of those, in (0, 1]: whole variables, drawn once, at most this much.
+    fraction: Share of the parameters of those, in (0, 1]: whole variables, drawn once, at most this much.
   """
 
   blocks: int | None = None
@@ -113,7 +106,11 @@ class Frozen(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Suffix(trainable.Policy):
-  """Trains the last `blocks` blocks and the head; what is below runs forward only."""
+  """Trains the last blocks and the head; what is below runs forward only.
+
+  Attributes:
+    blocks: How many blocks, at least 1 and at most all.
+  """
 
   blocks: int
 
@@ -136,7 +133,7 @@ class Layerwise(trainable.Policy):
 
   Attributes:
     blocks: How many blocks the stage adds.
-    drop_rate: Of the blocks below, with which probability each is left out, in [0, 1): see `depth_dropout`.
+    drop_rate: With which probability each of the blocks below is left out, in [0, 1).
     drop_per: How often that is drawn: `step`, `client` (in each round) or `round` (for all clients alike).
   """
 
@@ -197,10 +194,10 @@ class Head(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Lora(trainable.Policy):
-  """Trains low-rank adapters and the head.
+  """Trains low-rank adapters and the head (Hu et al. 2021, arXiv 2106.09685).
 
   Attributes:
-    rank: Of the product added to a kernel.
+    rank: Rank of the product of two matrices that is added to a kernel.
     alpha: The product is scaled by alpha / rank; `rank` by default.
     on: Regular expression of the names of kernels that get one; by default all.
   """
@@ -230,11 +227,11 @@ class Lora(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Adapter(trainable.Policy):
-  """Trains bottleneck adapters of `width` units on the outputs of sub-layers, and the head.
+  """Trains bottlenecks on the outputs of sub-layers, and the head (Houlsby et al. 2019, arXiv 1902.00751).
 
   Attributes:
-    width: Units of a bottleneck.
-    on: Regular expression of the names of kernels whose outputs get one; by default the last of each sub-layer.
+    width: Units of the hidden layer of an adapter.
+    on: Regular expression of the names of the kernels whose outputs get one; by default the last of each sub-layer.
   """
 
   width: int
@@ -255,15 +252,16 @@ class Adapter(trainable.Policy):
 
 @dataclasses.dataclass(frozen=True)
 class Width(All):
-  """Trains sub-models with a fraction of the hidden units: neurons of MLPs and LSTM cells, and attention heads.
+  """Trains sub-models of fewer units, HeteroFL (arXiv 2010.01264); rolling ones, FedRolex (arXiv 2212.01548).
 
-  Clients receive, train and send only those. The residual width stays. Where we differ from the papers: a client's
-  activations are not divided by its share of the units (the scaler of HeteroFL).
+  Units are neurons of MLPs and LSTM cells, and attention heads. Clients receive, train and send only some of them; the
+  residual width stays. Where we differ from the papers: a client's activations are not divided by its share of the
+  units (the scaler of HeteroFL).
 
   Attributes:
-    fraction: Of the units of each axis, in (0, 1], in whole keys (see `unit_keys`), at least one.
+    fraction: Share of the units of each axis, in (0, 1], in whole keys of units, at least one.
     rolling: Whether the window of units moves on by one key each round (FedRolex) or is always the first (HeteroFL).
-    denominator: `trained` or `all`, see `Policy`.
+    denominator: See `Policy`.
   """
 
   fraction: float

@@ -74,7 +74,7 @@ def of(dataset: str) -> Subject:
 
 
 def masked_language() -> Callable[..., task_lib.Task]:
-  """Configures prediction of hidden tokens; see `models.masked_language_task`."""
+  """Configures prediction of tokens that are hidden at random."""
   return pretraining_task.build
 
 

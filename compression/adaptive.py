@@ -4,10 +4,31 @@ import abc
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from compression import update_codec as update_codec_lib
+
+
+class Ballot(NamedTuple):
+  """What a client votes on: its update of a round.
+
+  Attributes:
+    codec_at: What `AdaptiveCodec.at` returns, for the variables of the update.
+    tensors: See `UpdateCodec.encode`.
+    present: See `UpdateCodec.encode`; not all False.
+    parameter: That of this round.
+    client_seed: int64[2].
+    shared_seed: int64[2].
+  """
+
+  codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec]
+  tensors: Sequence[tf.Tensor]
+  present: tf.Tensor
+  parameter: tf.Tensor
+  client_seed: tf.Tensor
+  shared_seed: tf.Tensor
 
 
 class AdaptiveCodec(abc.ABC):
@@ -31,28 +52,8 @@ class AdaptiveCodec(abc.ABC):
     """Returns the codec for a parameter, float32 []."""
 
   @abc.abstractmethod
-  def vote(
-    self,
-    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
-    tensors: Sequence[tf.Tensor],
-    present: tf.Tensor,
-    parameter: tf.Tensor,
-    client_seed: tf.Tensor,
-    shared_seed: tf.Tensor,
-  ) -> tf.Tensor:
-    """Chooses for the next round.
-
-    Args:
-      codec_at: What `at` returns, for the variables of the update.
-      tensors: See `UpdateCodec.encode`.
-      present: See `UpdateCodec.encode`; not all False.
-      parameter: That of this round.
-      client_seed: int64[2].
-      shared_seed: int64[2].
-
-    Returns:
-      The index of an option, uint8 [1]; uint8 [0] without options.
-    """
+  def vote(self, ballot: Ballot) -> tf.Tensor:
+    """Returns the index of the option for the next round, uint8 [1]; uint8 [0] without options."""
 
   @abc.abstractmethod
   def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:
@@ -77,17 +78,9 @@ class Fixed(AdaptiveCodec):
     del parameter
     return self.update_codec
 
-  def vote(
-    self,
-    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
-    tensors: Sequence[tf.Tensor],
-    present: tf.Tensor,
-    parameter: tf.Tensor,
-    client_seed: tf.Tensor,
-    shared_seed: tf.Tensor,
-  ) -> tf.Tensor:
+  def vote(self, ballot: Ballot) -> tf.Tensor:
     """Has nothing to say."""
-    del codec_at, tensors, present, parameter, client_seed, shared_seed
+    del ballot
     return tf.zeros([0], tf.uint8)
 
   def next_parameter(self, parameter: tf.Tensor, votes: tf.Tensor) -> tf.Tensor:

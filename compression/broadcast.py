@@ -5,27 +5,25 @@ is a function of (seed, round, client); they are protocol and not counted, like 
 """
 
 import collections
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Iterable
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import codec as codec_lib
+from compression import delivery as delivery_lib
 from compression import presence
 from compression import update_codec as update_codec_lib
-
-Rebuild = Callable[[], tf.Tensor]
 
 
 def build_broadcast(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
   seed: int,
-  rebuilds: Mapping[int, Rebuild] | None = None,
-  held: frozenset[int] = frozenset(),
+  deliveries: Sequence[delivery_lib.Delivery] | None = None,
 ) -> tff.learning.templates.DistributionProcess:
   """Builds the distribution process of a run.
 
@@ -33,24 +31,17 @@ def build_broadcast(
     weights_type: `tff.learning.models.ModelWeights` of float32 tensors of static shape.
     codec: Encodes each trainable variable; non-trainable ones travel as they are.
     seed: The run's seed. The process' state counts rounds, from 1.
-    rebuilds: By index, those trainable variables that do not travel because every client can make them itself.
-    held: The indices of those that do not travel because every client has kept them from an earlier round, and nobody
-      trains any more. A simulated client keeps nothing: it is handed them as they are, and they are not counted.
-
-  Raises:
-    ValueError: If `rebuilds` and `held` name the same variable.
+    deliveries: How each trainable variable reaches clients; by default all are sent. Those that a client holds it is
+      handed here as they are, because a simulated client keeps nothing, and they are not counted.
 
   Returns:
     A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2], round_number=int64>}@CLIENTS`
     which measures `download_bytes`, int64 at the server: the payload once for every client that receives it.
   """
-  rebuilds = rebuilds or {}
-  if held & rebuilds.keys():
-    raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(held & rebuilds.keys())}')
-  sent_indices = [index for index in range(len(weights_type.trainable)) if index not in held and index not in rebuilds]
-  encode = _build_encode(weights_type, codec, seed, sent_indices, held)
+  deliveries = deliveries or [delivery_lib.SENT] * len(weights_type.trainable)
+  encode = _build_encode(weights_type, codec, seed, deliveries)
   sent_type = encode.type_signature.result
-  decode = _build_decode(weights_type, codec, sent_type, sent_indices, rebuilds)
+  decode = _build_decode(weights_type, codec, sent_type, deliveries)
 
   @tff.tensorflow.computation(sent_type)
   def num_bytes(sent):
@@ -86,16 +77,14 @@ def _build_encode(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
   seed: int,
-  sent_indices: Sequence[int],
-  held: frozenset[int],
+  deliveries: Sequence[delivery_lib.Delivery],
 ) -> tff.Computation:
   """Builds the server's computation from (weights, round) to what is broadcast, and the count of it."""
 
   @tff.tensorflow.computation(weights_type, np.int64)
   def encode(weights, round_number):
     seed_of_round = round_seed(seed, round_number)
-    weights_list = list(weights.trainable)
-    tensors = [weights_list[index] for index in sent_indices]
+    tensors = _delivered(weights.trainable, deliveries, delivery_lib.Way.SENT)
     sent = codec.encode(tensors, tf.fill([len(tensors)], True), seed_of_round, seed_of_round)
     num_bytes = codec_lib.num_bytes([sent.payloads, list(weights.non_trainable)])
     return collections.OrderedDict(
@@ -105,7 +94,7 @@ def _build_encode(
         round_seed=seed_of_round,
         round_number=round_number,
         num_bytes=num_bytes,
-        held=tuple(weights_list[index] for index in sorted(held)),
+        held=tuple(_delivered(weights.trainable, deliveries, delivery_lib.Way.HELD)),
       ),
     )
 
@@ -116,22 +105,22 @@ def _build_decode(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
   sent_type: tff.types.Type,
-  sent_indices: Sequence[int],
-  rebuilds: Mapping[int, Rebuild],
+  deliveries: Sequence[delivery_lib.Delivery],
 ) -> tff.Computation:
   """Builds the clients' computation from what was broadcast to the weights and the round's seed."""
-  members = list(weights_type.trainable)
-  specs = [tf.TensorSpec(members[index].shape) for index in sent_indices]
+  members = _delivered(weights_type.trainable, deliveries, delivery_lib.Way.SENT)
+  specs = [tf.TensorSpec(member.shape) for member in members]
 
   @tff.tensorflow.computation(sent_type)
   def decode(sent):
     payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
     update = update_codec_lib.Sent(payloads, presence.pack(tf.fill([len(specs)], True)))
     round_seed = sent['uncounted']['round_seed']
-    by_index = dict(zip(sent_indices, codec.decode(update, specs, round_seed), strict=True))
-    by_index |= {index: rebuild() for index, rebuild in rebuilds.items()}
-    kept = iter(sent['uncounted']['held'])
-    weights = tuple(by_index[index] if index in by_index else next(kept) for index in range(len(members)))
+    travelled = {
+      delivery_lib.Way.SENT: iter(codec.decode(update, specs, round_seed)),
+      delivery_lib.Way.HELD: iter(sent['uncounted']['held']),
+    }
+    weights = tuple(each.make() if each.make else next(travelled[each.way]) for each in deliveries)
     return collections.OrderedDict(
       weights=tff.learning.models.ModelWeights(weights, sent['non_trainable']),
       round_seed=round_seed,
@@ -139,3 +128,8 @@ def _build_decode(
     )
 
   return decode
+
+
+def _delivered(members: Iterable[Any], deliveries: Sequence[delivery_lib.Delivery], way: delivery_lib.Way) -> list[Any]:
+  """Returns the values, or types, of the trainable variables that reach clients in a way."""
+  return [member for member, each in zip(members, deliveries, strict=True) if each.way is way]

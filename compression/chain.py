@@ -7,6 +7,7 @@ from compression import adaptive
 from compression import codec as codec_lib
 from compression import stage as stage_lib
 from compression import update_codec
+from data import arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class SmallAs:
   size: int
 
   def __post_init__(self):
-    stage_lib.check_whole('size', self.size, 1, 2**31)
+    arguments.check_whole(1, 2**31, size=self.size)
 
 
 Link = Identity | Concat | SmallAs | adaptive.AdaptiveCodec | stage_lib.Stage

@@ -29,6 +29,7 @@ from compression import presence
 from compression import slices
 from compression import sub_models as sub_models_lib
 from compression import update_codec as update_codec_lib
+from data import arguments
 from models import model as model_lib
 
 
@@ -112,8 +113,7 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
     """
     if variables is None and (slices.largest_counts(layouts) or units_per_key):
       raise ValueError('layouts that hold a part of an axis need variables: those know their units')
-    if denominator not in denominators_lib.CHOICES:
-      raise ValueError(f'denominator must be one of {", ".join(denominators_lib.CHOICES)}, not {denominator!r}')
+    arguments.check_one_of(denominators_lib.CHOICES, denominator=denominator)
     self._codec = codec if isinstance(codec, adaptive.AdaptiveCodec) else adaptive.Fixed(codec)
     self._measure_distortion = measure_distortion
     self._sub_models = None if variables is None else sub_models_lib.SubModels(variables, layouts, units_per_key)
@@ -237,11 +237,8 @@ def _encode_slices(
   ]
   update_codec = parts.update_codec(parameter)
   sent = update_codec.encode(tensors, trained, client_seed, shared_seed)
-  vote = tf.cond(
-    tf.reduce_any(trained),
-    lambda: parts.codec.vote(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed),
-    lambda: tf.zeros([0], tf.uint8),
-  )
+  ballot = adaptive.Ballot(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed)
+  vote = tf.cond(tf.reduce_any(trained), lambda: parts.codec.vote(ballot), lambda: tf.zeros([0], tf.uint8))
   specs = parts.sub_models.specs_in(layout)
   return collections.OrderedDict(
     payloads=tuple((payload.values, payload.side) for payload in sent.payloads),

@@ -10,7 +10,6 @@ the round's seeds (not counted). Ours: distortion is relative to the update, so 
 apart; and levels are bounded, see `StepQuantizer`: a client whose values are beyond votes for the larger step.
 """
 
-from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import math
@@ -22,6 +21,7 @@ from compression import codec as codec_lib
 from compression import stage
 from compression import update_codec as update_codec_lib
 from compression.stages import elias_gamma
+from data import arguments
 
 _TOP = 32_767  # Levels reach from -_TOP to _TOP steps.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-12, 1e12
@@ -89,9 +89,9 @@ class RateDistortion(adaptive.AdaptiveCodec):
 
   def __post_init__(self):
     """Raises `ValueError` for a value out of range."""
-    stage.check_number('lagrangian', self.lagrangian, 0.0, 1e6)
-    stage.check_number('initial_step', self.initial_step, _SMALLEST_STEP, 1e6)
-    stage.check_number('width', self.width, 1.0, 1e3)
+    arguments.check_within('(0, 1e6]', lagrangian=self.lagrangian)
+    arguments.check_within(f'({_SMALLEST_STEP}, 1e6]', initial_step=self.initial_step)
+    arguments.check_within('(1, 1e3]', width=self.width)
 
   @property
   def initial_parameter(self) -> float:
@@ -109,16 +109,9 @@ class RateDistortion(adaptive.AdaptiveCodec):
       codec_lib.Codec([StepQuantizer(parameter), elias_gamma.EliasGamma()]), concatenate=True
     )
 
-  def vote(
-    self,
-    codec_at: Callable[[tf.Tensor], update_codec_lib.UpdateCodec],
-    tensors: Sequence[tf.Tensor],
-    present: tf.Tensor,
-    parameter: tf.Tensor,
-    client_seed: tf.Tensor,
-    shared_seed: tf.Tensor,
-  ) -> tf.Tensor:
+  def vote(self, ballot: adaptive.Ballot) -> tf.Tensor:
     """Returns the index of the option that costs least, uint8 [1]; the first of several."""
+    codec_at, tensors, present, parameter, client_seed, shared_seed = ballot
     specs = [tf.TensorSpec.from_tensor(tensor) for tensor in tensors]
     sizes = tf.constant([spec.shape.num_elements() for spec in specs])
     num_values = tf.cast(tf.reduce_sum(tf.where(present, sizes, 0)), tf.float32)

@@ -80,15 +80,3 @@ class Stage(abc.ABC):
       Rank 1, of `form`. Never reshape a payload to a static shape or assert one: TensorFlow would then take the size
       of an empty payload for that of a full one. Slices such as `x[:form.size]` are safe.
     """
-
-
-def check_number(name: str, value: float, low: float, high: float) -> None:
-  """Raises `ValueError` unless `value` is a number with low < value <= high."""
-  if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
-    raise ValueError(f'{name} must lie in ({low}, {high}], not {value!r}')
-
-
-def check_whole(name: str, value: int, low: int, high: int) -> None:
-  """Raises `ValueError` unless `value` is a whole number from `low` to `high`."""
-  if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-    raise ValueError(f'{name} must be a whole number from {low} to {high}, not {value!r}')

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
 from typing import NamedTuple
+from typing import Protocol
 
 from data import arguments
 from data import errors
@@ -15,6 +16,18 @@ SPLITS = ('pretrain', 'train', 'validation', 'heldout')
 DEFAULT_VOCABULARY = 4000
 DEFAULT_SEQUENCE_LENGTH = 30
 CHARACTERS = 'characters'
+
+
+class Source(Protocol):
+  """What every data set is before it is read; `TextSource`, `LabelledSource` and `image_source.ImageSource` are.
+
+  Attributes:
+    name: What error messages, progress bars and cache files call it.
+    fingerprint: Text that changes whenever what is read could change.
+  """
+
+  name: str
+  fingerprint: str
 
 
 class Example(NamedTuple):

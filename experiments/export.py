@@ -14,7 +14,7 @@ checkpoint.
 from absl import flags
 
 from experiments.command import launch
-from experiments.starts import pretrained
+from experiments.starts import exporting
 
 _RUN = flags.DEFINE_string('run', None, 'The --output_dir of a run.')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'New folder for the model.')
@@ -26,7 +26,7 @@ def main() -> None:
   for name, value in (('run', _RUN.value), ('output_dir', _OUTPUT_DIR.value)):
     if not value:
       raise launch.UsageError(f'--{name} is missing: write --run=runs/first --output_dir=runs/first_model')
-  exported = pretrained.export(_RUN.value, _OUTPUT_DIR.value)
+  exported = exporting.export(_RUN.value, _OUTPUT_DIR.value)
   num_parameters = sum(value.size for value in exported.weights.values())
   print(
     f'{exported.description.model} of {num_parameters:,} parameters after {exported.steps} steps or rounds is in '

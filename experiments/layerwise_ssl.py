@@ -28,14 +28,14 @@ from experiments.federated import run_setup
 from experiments.results import markdown_table
 from experiments.results import output
 from experiments.stages import downstream
-from experiments.stages import lessons
 from experiments.stages import stage_plan
 from experiments.stages import stage_plot
 from experiments.stages import stage_runs
+from experiments.stages import subjects
 from experiments.starts import pretrained
 from optimizers import stages as stages_lib
 
-_IMAGES, _TEXTS = lessons.defaults('digits'), lessons.defaults('docstring_packages')
+_IMAGES, _TEXTS = subjects.defaults('digits'), subjects.defaults('docstring_packages')
 
 run_flags.take(
   without=dict(
@@ -81,8 +81,8 @@ _STAGES = flags.DEFINE_string(
 _OBJECTIVE = flags.DEFINE_string(
   'objective',
   _IMAGES['objective'],
-  f'What clients learn: {", ".join(lessons.IMAGES.catalogues["objective"])}, for example simclr(temperature=0.2); of texts '
-  f'{", ".join(lessons.TEXT.catalogues["objective"])}, by itself.',
+  f'What clients learn: {", ".join(subjects.IMAGES.catalogues["objective"])}, for example simclr(temperature=0.2); of texts '
+  f'{", ".join(subjects.TEXT.catalogues["objective"])}, by itself.',
 )
 _VOCABULARY = flags.DEFINE_string(
   'vocabulary',
@@ -113,17 +113,17 @@ _FINETUNE_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
   """Trains what the flags name, in stages, and probes it."""
-  run_flags.set_defaults(lessons.defaults(flags.FLAGS.dataset))
+  run_flags.set_defaults(subjects.defaults(flags.FLAGS.dataset))
   setup = run_setup.read(_STAGES, _OBJECTIVE, _VOCABULARY, _CHUNK_SIZE, _PROBE_EXAMPLES, _FINETUNE_STEPS)
   setup.refuse_selection('--stages says what clients receive')
-  domain, (source, partition) = lessons.of(setup.flags['dataset']), setup.dataset(lessons.DATASETS)
-  encoder, objective = (domain.build(flag, setup.flags[flag]) for flag in ('model', 'objective'))
-  domain.check(encoder, source)
-  _check_chunks(domain)
+  subject, (source, partition) = subjects.of(setup.flags['dataset']), setup.dataset(subjects.DATASETS)
+  encoder, objective = (subject.build(flag, setup.flags[flag]) for flag in ('model', 'objective'))
+  subject.check(encoder, source)
+  _check_chunks(subject)
   stages, keeps_head = _stages(encoder.num_layers)
 
-  examples = domain.prepare(source, partition, _VOCABULARY.value)
-  lesson = domain.lesson(encoder, objective, examples, _CHUNK_SIZE.value)
+  examples = subject.prepare(source, partition, _VOCABULARY.value)
+  lesson = subject.lesson(encoder, objective, examples, _CHUNK_SIZE.value)
   downstream.check(lesson, _PROBE_EXAMPLES.value)
   plan, config = stage_plan.build(setup, lesson, stages, keeps_head), setup.config
   stage_plan.check(plan, setup)
@@ -141,12 +141,12 @@ def main() -> None:
 
 def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
   """Returns the defaults of flags that depend on those that are given, all by name; a sweep asks for them."""
-  return lessons.defaults(given.get('dataset', flags.FLAGS['dataset'].default))
+  return subjects.defaults(given.get('dataset', flags.FLAGS['dataset'].default))
 
 
-def _check_chunks(domain: lessons.Domain) -> None:
+def _check_chunks(subject: subjects.Subject) -> None:
   """Raises `UsageError` for `--chunk_size` where there are no views."""
-  if _CHUNK_SIZE.value and domain is not lessons.IMAGES:
+  if _CHUNK_SIZE.value and subject is not subjects.IMAGES:
     raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
 
 

@@ -24,7 +24,7 @@ from experiments.federated import run_flags
 from experiments.federated import run_setup
 from experiments.results import quality
 from experiments.results import report
-from experiments.starts import encoder_start
+from experiments.starts import encoder_finder
 from experiments.starts import recipe
 from models import catalog as models_catalog
 from models import classification_task
@@ -65,7 +65,7 @@ def main() -> None:
   setup = run_setup.read()
   source, partition = setup.dataset(data_catalog.CLASSIFICATION_DATASETS)
   encoder = setup.model(models_catalog.ENCODERS)
-  start = encoder_start.load(setup.flags['pretrained'], encoder, docstrings.docstrings())
+  start = encoder_finder.find(setup.flags['pretrained'], encoder, docstrings.docstrings())
   start.check_length(source)
   model = setup.adapt(start.classifier(len(source.class_names)))
   description = start.description(source, setup.flags['trainable'], setup.flags['devices'])

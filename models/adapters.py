@@ -17,6 +17,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from data import arguments
 from models import model as model_lib
 from models import weight as weight_lib
 
@@ -44,7 +45,7 @@ def with_lora(model: model_lib.Model, rank: int, alpha: float, on: str = KERNELS
   Raises:
     ValueError: For a rank or alpha that is not positive, or an expression that names no kernel, or that of a convolution.
   """
-  _check_at_least_one('rank', rank)
+  arguments.check_whole(1, rank=rank)
   if not alpha > 0.0:
     raise ValueError(f'alpha must be positive, not {alpha!r}')
 
@@ -84,7 +85,7 @@ def with_adapters(model: model_lib.Model, width: int, on: str = SUBLAYER_OUTPUTS
     ValueError: For a width below 1, an expression that names no kernel, or that of a convolution, or a model that uses
       tensors alone.
   """
-  _check_at_least_one('width', width)
+  arguments.check_whole(1, width=width)
   if model.needs_tensors:
     raise ValueError('no adapter can be put behind a kernel of a Keras model, which multiplies by itself: use lora')
 
@@ -192,11 +193,6 @@ class Bottleneck(Composite):
     """See `Composite.combine`."""
     output = multiply(self._kernel, x)
     return output + multiply(self._second, tf.nn.relu(multiply(self._first, output)))
-
-
-def _check_at_least_one(name: str, value: int) -> None:
-  if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-    raise ValueError(f'{name} must be a whole number of at least 1, not {value!r}')
 
 
 def _extended(model: model_lib.Model, on: str, additions: _Additions, join: _Join) -> model_lib.Model:

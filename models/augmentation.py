@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 
+from data import arguments
+
 _GREYSCALE_RATE = 0.2
 _LARGEST_RATIO = 4 / 3
 _PURPOSE = 2 << 32  # Tells these draws from those of the model's dropouts, which count from 0.
@@ -33,17 +35,9 @@ class Augmentation:
   greyscale: bool = True
 
   def __post_init__(self):
-    for name in ('min_area', 'jitter'):
-      value = getattr(self, name)
-      if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f'{name} must be a number, not {value!r}')
-    if not 0.0 < self.min_area <= 1.0:
-      raise ValueError(f'min_area must lie in (0, 1], not {self.min_area!r}')
-    if not 0.0 <= self.jitter <= 1.0:
-      raise ValueError(f'jitter must lie in [0, 1], not {self.jitter!r}')
-    for name in ('flip', 'greyscale'):
-      if not isinstance(getattr(self, name), bool):
-        raise ValueError(f'{name} must be True or False, not {getattr(self, name)!r}')
+    arguments.check_within('(0, 1]', min_area=self.min_area)
+    arguments.check_within('[0, 1]', jitter=self.jitter)
+    arguments.check_bool(flip=self.flip, greyscale=self.greyscale)
 
 
 def two_views(images: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor]:

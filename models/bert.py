@@ -5,7 +5,9 @@ the encoders, pooler included where there is one, have 108,310,272, 11,683,584 a
 `small` keep the proportions.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 
 from models import encoder
 from models import sizes
@@ -23,7 +25,10 @@ DISTILBERT_SIZES = dict(
 )
 
 
-def bert(
+def _encoder(
+  family: encoder.Family,
+  published: Mapping[str, Mapping[str, int]],
+  embedding_width: int | None = None,
   size: str = 'tiny',
   width: int | None = None,
   mlp_width: int | None = None,
@@ -35,16 +40,17 @@ def bert(
   attention_mask: bool = True,
   head_init: str = 'shared',
 ) -> encoder.Encoder:
-  """Configures BERT.
+  """Configures an encoder of a family, given dimensions by the names of sizes.
 
   Args:
+    embedding_width: Width of the embeddings, of ALBERT alone.
     size: `tiny`, `small` or `base`; the other arguments override its dimensions.
-    width: Of the embeddings and of what passes from layer to layer.
+    width: Width of what passes from layer to layer, and of the embeddings where they have none of their own.
     mlp_width: Hidden width of each layer's MLP.
-    num_layers: Number of layers.
+    num_layers: Number of layers, or how often the one block of ALBERT is applied.
     num_heads: Attention heads; divides width.
     max_length: Longest sequence, in tokens.
-    activation: Of the hidden layers, `gelu` or `gelu_new`; by default that of the published model.
+    activation: Activation of the hidden layers, `gelu` or `gelu_new`; by default that of the published model.
     dropout: See `Encoder`.
     attention_mask: Whether padding, id 0, is hidden from the other positions.
     head_init: See `Encoder`.
@@ -55,82 +61,8 @@ def bert(
   Raises:
     ValueError: For dimensions out of range.
   """
-  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.BERT, BERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
-
-
-def albert(
-  size: str = 'tiny',
-  width: int | None = None,
-  mlp_width: int | None = None,
-  num_layers: int | None = None,
-  num_heads: int | None = None,
-  max_length: int | None = None,
-  embedding_width: int | None = None,
-  activation: str | None = None,
-  dropout: float = 0.1,
-  attention_mask: bool = True,
-  head_init: str = 'shared',
-) -> encoder.Encoder:
-  """Configures ALBERT, whose `num_layers` layers are one block; see `bert`.
-
-  Args:
-    size: See `bert`.
-    width: Of what passes from layer to layer.
-    mlp_width: See `bert`.
-    num_layers: How often the block is applied.
-    num_heads: See `bert`.
-    max_length: See `bert`.
-    embedding_width: Of the embeddings.
-    activation: See `bert`.
-    dropout: See `bert`.
-    attention_mask: See `bert`.
-    head_init: See `bert`.
-
-  Returns:
-    The encoder.
-
-  Raises:
-    ValueError: For dimensions out of range.
-  """
-  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length) | dict(embedding_width=embedding_width)
-  return _built(encoder.ALBERT, ALBERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
-
-
-def distilbert(
-  size: str = 'tiny',
-  width: int | None = None,
-  mlp_width: int | None = None,
-  num_layers: int | None = None,
-  num_heads: int | None = None,
-  max_length: int | None = None,
-  activation: str | None = None,
-  dropout: float = 0.1,
-  attention_mask: bool = True,
-  head_init: str = 'shared',
-) -> encoder.Encoder:
-  """Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained; see `bert`."""
-  overrides = _overrides(width, mlp_width, num_layers, num_heads, max_length)
-  return _built(encoder.DISTILBERT, DISTILBERT_SIZES, size, overrides, activation, dropout, attention_mask, head_init)
-
-
-def _overrides(
-  width: int | None, mlp_width: int | None, num_layers: int | None, num_heads: int | None, max_length: int | None
-) -> dict[str, int | None]:
-  return dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads, max_length=max_length)
-
-
-def _built(
-  family: encoder.Family,
-  table: Mapping[str, Mapping[str, int]],
-  size: str,
-  overrides: Mapping[str, int | None],
-  activation: str | None,
-  dropout: float,
-  attention_mask: bool,
-  head_init: str,
-) -> encoder.Encoder:
-  dimensions = sizes.chosen(table, size, overrides)
+  given = dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads, max_length=max_length)
+  dimensions = sizes.chosen(published, size, given | dict(embedding_width=embedding_width))
   dimensions.setdefault('embedding_width', dimensions['width'])
   return encoder.Encoder(
     family,
@@ -140,3 +72,35 @@ def _built(
     attention_mask=attention_mask,
     head_init=head_init,
   )
+
+
+def _named(name: str, summary: str, *bound: object) -> Callable[..., encoder.Encoder]:
+  """Returns `_encoder` with its first arguments bound, under a name of its own, and documented but for its first line."""
+  builder = functools.partial(_encoder, *bound)
+  builder.__name__, builder.__module__ = name, __name__
+  builder.__doc__ = summary + _encoder.__doc__[_encoder.__doc__.index('\n') :]
+  return builder
+
+
+_NO_ARGUMENT = None  # For `embedding_width`.
+
+bert = _named(
+  'bert',
+  'Configures BERT, an encoder that sees a text in both directions (Devlin et al. 2018, arXiv 1810.04805).',
+  encoder.BERT,
+  BERT_SIZES,
+  _NO_ARGUMENT,
+)
+albert = _named(
+  'albert',
+  'Configures ALBERT, whose layers are one block applied again and again (Lan et al. 2019, arXiv 1909.11942).',
+  encoder.ALBERT,
+  ALBERT_SIZES,
+)
+distilbert = _named(
+  'distilbert',
+  "Configures DistilBERT: half of BERT's layers, and no part of the head for classes pre-trained.",
+  encoder.DISTILBERT,
+  DISTILBERT_SIZES,
+  _NO_ARGUMENT,
+)

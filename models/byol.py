@@ -15,6 +15,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from data import arguments
 from models import augmentation as augmentation_lib
 from models import contrastive
 from models import layers
@@ -33,9 +34,7 @@ class BYOL(self_supervised_task.Objective):
   momentum: float
 
   def __post_init__(self):
-    is_number = isinstance(self.momentum, int | float) and not isinstance(self.momentum, bool)
-    if not is_number or not 0.0 <= self.momentum < 1.0:
-      raise ValueError(f'momentum must lie in [0, 1), not {self.momentum!r}')
+    arguments.check_within('[0, 1)', momentum=self.momentum)
     super().__post_init__()
 
   @property

@@ -38,7 +38,7 @@ class ChunkedEncoder(image_encoder.FeatureExtractor):
   chunk_size: int
 
   def __post_init__(self):
-    sizes.check_dimension('chunk_size', self.chunk_size)
+    sizes.check_dimensions(chunk_size=self.chunk_size)
 
   @property
   def feature_width(self) -> int:

@@ -16,6 +16,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from data import arguments
 from models import language_task
 from models import layers
 from models import model as model_lib
@@ -90,13 +91,10 @@ class Encoder:
   head_init: str = 'shared'
 
   def __post_init__(self):
-    if self.head_init not in HEAD_INITS:
-      raise ValueError(f'head_init must be one of {", ".join(HEAD_INITS)}, not {self.head_init!r}')
-    if self.activation not in ACTIVATIONS:
-      raise ValueError(f'activation must be one of {", ".join(ACTIVATIONS)}, not {self.activation!r}')
-    if not isinstance(self.attention_mask, bool):
-      raise ValueError(f'attention_mask must be True or False, not {self.attention_mask!r}')
-    sizes.check_dropout(self.dropout)
+    arguments.check_one_of(HEAD_INITS, head_init=self.head_init)
+    arguments.check_one_of(ACTIVATIONS, activation=self.activation)
+    arguments.check_bool(attention_mask=self.attention_mask)
+    arguments.check_within('[0, 1)', dropout=self.dropout)
     sizes.head_width(self.width, self.num_heads)
 
   @property

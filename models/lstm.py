@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from data import arguments
 from models import layers
 from models import model as model_lib
 from models import sizes
@@ -48,7 +49,7 @@ def lstm(
     ValueError: For dimensions out of range.
   """
   dimensions = sizes.chosen(SIZES, size, dict(width=width, num_cells=num_cells, num_layers=num_layers))
-  sizes.check_dropout(dropout)
+  arguments.check_within('[0, 1)', dropout=dropout)
 
   def build(vocabulary_size: int) -> model_lib.Model:
     def apply(weights: Mapping[str, weight_lib.Value], tokens: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:

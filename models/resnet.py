@@ -43,8 +43,7 @@ class ResNet(image_encoder.ImageEncoder):
   norm_groups: int
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      sizes.check_dimension(field.name, getattr(self, field.name))
+    sizes.check_dimensions(**dataclasses.asdict(self))
     if self.width % self.norm_groups:
       raise ValueError(f'norm_groups={self.norm_groups} must divide width={self.width}')
     if self.num_layers > _NUM_GROUPS * self.blocks_per_group:

@@ -43,8 +43,7 @@ class Objective(abc.ABC):
   outputs: int
 
   def __post_init__(self):
-    sizes.check_dimension('width', self.width)
-    sizes.check_dimension('outputs', self.outputs)
+    sizes.check_dimensions(width=self.width, outputs=self.outputs)
 
   @property
   def target_momentum(self) -> float | None:

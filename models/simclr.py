@@ -4,10 +4,10 @@ the loss of z = relu(h A + a) B + b among all z of the batch: see `contrastive.n
 """
 
 import dataclasses
-import math
 
 import tensorflow as tf
 
+from data import arguments
 from models import augmentation as augmentation_lib
 from models import contrastive
 from models import layers
@@ -26,9 +26,7 @@ class SimCLR(self_supervised_task.Objective):
   temperature: float
 
   def __post_init__(self):
-    is_number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
-    if not is_number or not 0.0 < self.temperature < math.inf:
-      raise ValueError(f'temperature must be a number above 0, not {self.temperature!r}')
+    arguments.check_positive(temperature=self.temperature)
     super().__post_init__()
 
   def head_variables(self, feature_width: int) -> list[model_lib.Variable]:

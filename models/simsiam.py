@@ -30,7 +30,7 @@ class SimSiam(self_supervised_task.Objective):
 
   def __post_init__(self):
     super().__post_init__()
-    sizes.check_dimension('bottleneck', self.bottleneck)
+    sizes.check_dimensions(bottleneck=self.bottleneck)
 
   def head_variables(self, feature_width: int) -> list[model_lib.Variable]:
     """See `Objective.head_variables`."""

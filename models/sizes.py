@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from data import arguments
+
 _LARGEST = 1_000_000
 
 
@@ -20,24 +22,15 @@ def chosen(sizes: Mapping[str, Mapping[str, int]], size: str, overrides: Mapping
   Raises:
     ValueError: For an unknown size or a dimension out of range.
   """
-  if size not in sizes:
-    raise ValueError(f'size must be one of {", ".join(sizes)}, not {size!r}')
+  arguments.check_one_of(sizes, size=size)
   dimensions = dict(sizes[size]) | {name: value for name, value in overrides.items() if value is not None}
-  for name, value in dimensions.items():
-    check_dimension(name, value)
+  check_dimensions(**dimensions)
   return dimensions
 
 
-def check_dimension(name: str, value: object) -> None:
-  """Raises `ValueError` unless a dimension is an int from 1 to 1,000,000."""
-  if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
-    raise ValueError(f'{name} must be a whole number from 1 to {_LARGEST:,}, not {value!r}')
-
-
-def check_dropout(rate: float) -> None:
-  """Raises `ValueError` unless `rate` lies in [0, 1)."""
-  if not 0.0 <= rate < 1.0:
-    raise ValueError(f'dropout must lie in [0, 1), not {rate!r}')
+def check_dimensions(**values: object) -> None:
+  """Raises `ValueError` unless every dimension is an int from 1 to 1,000,000."""
+  arguments.check_whole(1, _LARGEST, **values)
 
 
 def head_width(width: int, num_heads: int) -> int:

@@ -11,6 +11,7 @@ import functools
 
 import tensorflow as tf
 
+from data import arguments
 from models import layers
 from models import model as model_lib
 from models import sizes
@@ -50,7 +51,7 @@ def transformer(
   dimensions = sizes.chosen(
     SIZES, size, dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads)
   )
-  sizes.check_dropout(dropout)
+  arguments.check_within('[0, 1)', dropout=dropout)
   head_width = sizes.head_width(dimensions['width'], dimensions['num_heads'])
 
   def build(vocabulary_size: int) -> model_lib.Model:

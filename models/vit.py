@@ -12,6 +12,7 @@ import functools
 
 import tensorflow as tf
 
+from data import arguments
 from models import image_encoder
 from models import layers
 from models import model as model_lib
@@ -46,7 +47,7 @@ class VisionTransformer(image_encoder.ImageEncoder):
   dropout: float = 0.0
 
   def __post_init__(self):
-    sizes.check_dropout(self.dropout)
+    arguments.check_within('[0, 1)', dropout=self.dropout)
     sizes.head_width(self.width, self.num_heads)
     if self.width % 4:
       raise ValueError(f'width={self.width} must be a multiple of 4: rows and columns have sines and cosines each')
@@ -157,7 +158,7 @@ def vit(
   dimensions = sizes.chosen(
     SIZES, size, dict(width=width, mlp_width=mlp_width, num_layers=num_layers, num_heads=num_heads)
   )
-  sizes.check_dimension('patch_size', patch_size)
+  sizes.check_dimensions(patch_size=patch_size)
   return VisionTransformer(**dimensions, patch_size=patch_size, dropout=dropout)
 
 

@@ -6,7 +6,6 @@ Those with a name are in `fed_opt` and `mime_lite`.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import functools
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -102,15 +101,15 @@ class Algorithm:
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
-    selection, rebuilds = communication.selection, _rebuilds(model, devices, seed)
+    selection, deliveries = communication.selection, devices.deliveries(model, seed)
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
       task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
     )
-    sources = slice_source.build(model, layouts, selection, rebuilds)
+    sources = slice_source.build(model, layouts, selection, deliveries)
     distributor = broadcast.build_broadcast(
-      weights_type, communication.download, seed, rebuilds | _zeros(model, sources), _held(model, devices)
+      weights_type, communication.download, seed, slice_source.sliced(model, deliveries, sources)
     )
     server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
@@ -178,7 +177,7 @@ def check_selection(
   model: model_lib.Model, devices: devices_lib.Devices, selection: selection_lib.Selection | None, seed: int
 ) -> None:
   """Raises `ValueError` if what clients choose does not fit the adapted model or the devices' policies."""
-  slice_source.build(model, _layouts(model, devices, selection), selection, _rebuilds(model, devices, seed))
+  slice_source.build(model, _layouts(model, devices, selection), selection, devices.deliveries(model, seed))
 
 
 def _layouts(
@@ -191,28 +190,3 @@ def _layouts(
   if slices.largest_counts(layouts):
     raise ValueError('select does not combine with a policy of sub-models: both decide which units a client holds')
   return tuple(slices.Layout(selection.counts(model)) for _ in layouts)
-
-
-def _zeros(model: model_lib.Model, sources: Mapping[str, slice_source.SliceSource]) -> dict[int, broadcast.Rebuild]:
-  """Returns what clients put where slices will go, in place of a broadcast."""
-  return {
-    index: functools.partial(tf.zeros, model.variables[index].shape)
-    for source in sources.values()
-    for index in source.variables
-  }
-
-
-def _held(model: model_lib.Model, devices: devices_lib.Devices) -> frozenset[int]:
-  """Returns the indices of the variables that clients keep from before the first round."""
-  names = devices.held(model)
-  return frozenset(index for index, variable in enumerate(model.variables) if variable.name in names)
-
-
-def _rebuilds(model: model_lib.Model, devices: devices_lib.Devices, seed: int) -> dict[int, broadcast.Rebuild]:
-  """Returns how clients draw those variables themselves that keep their initial value for the whole training."""
-  names = devices.rebuilt(model, seed)
-  return {
-    index: functools.partial(model.initial_weight, index, seed)
-    for index, variable in enumerate(model.variables)
-    if variable.name in names
-  }

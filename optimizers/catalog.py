@@ -30,15 +30,15 @@ SCHEDULES = {
 }
 
 POLICIES = {
-  'all': policies.all_,
-  'random': policies.random,
-  'frozen': policies.frozen,
-  'suffix': policies.suffix,
-  'lora': policies.lora,
-  'adapter': policies.adapter,
-  'bias': policies.bias,
-  'head': policies.head,
-  'width': policies.width,
+  'all': policies.All,
+  'random': policies.Random,
+  'frozen': policies.Frozen,
+  'suffix': policies.Suffix,
+  'lora': policies.Lora,
+  'adapter': policies.Adapter,
+  'bias': policies.Bias,
+  'head': policies.Head,
+  'width': policies.Width,
 }
 
 CLIENT_DROPOUTS = {

@@ -18,7 +18,6 @@ from models import task as task_lib
 from optimizers import devices as devices_lib
 from optimizers import local_optimizer
 from optimizers import optimizer_slots
-from optimizers import trainable
 
 _WEIGHT_BYTES = 4  # What the update counts in the mean travels with it.
 
@@ -78,7 +77,7 @@ def client_cost(devices: devices_lib.Devices, tier: int, model: model_lib.Model,
   adapted = devices.adapt(model)
   layouts = devices.layouts(adapted)
   held = held_model(adapted, layouts[tier])
-  trained = trainable.known_flags(devices.tiers[tier], adapted, setting.seed)
+  trained = devices.tiers[tier].flags_known_when_traced(adapted, setting.seed)
   if None in trained:
     raise ValueError('what a client trains must not be drawn anew: its cost would change from round to round')
   step = accounting.step_cost(setting.build_task(held), trained, setting.batch_size)

@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from optimizers import argument_checks
+from data import arguments
 from optimizers import randomness
 
 
@@ -24,7 +24,7 @@ class ClientDropout:
   rate: float = 0.0
 
   def __post_init__(self):
-    argument_checks.check_below_one(rate=self.rate)
+    arguments.check_within('[0, 1)', rate=self.rate)
 
   def vanishes(self, round_seed: tf.Tensor, client_key: tf.Tensor) -> tf.Tensor:
     """Draws, at a client, whether it vanishes in this round.

@@ -12,9 +12,9 @@ import dataclasses
 
 import tensorflow as tf
 
+from data import arguments
 from models import layers
 from models import task as task_lib
-from optimizers import argument_checks
 from optimizers import local_optimizer
 from optimizers import randomness
 
@@ -34,9 +34,8 @@ class DepthDropout:
   per: str = 'step'
 
   def __post_init__(self):
-    argument_checks.check_below_one(drop_rate=self.rate)
-    if self.per not in PER:
-      raise ValueError(f'drop_per must be one of {", ".join(PER)}, not {self.per!r}')
+    arguments.check_within('[0, 1)', drop_rate=self.rate)
+    arguments.check_one_of(PER, drop_per=self.per)
 
   def at_client(
     self,

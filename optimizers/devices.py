@@ -6,10 +6,12 @@ A client's tier is a function of its key, so that a client is the same device in
 from collections.abc import Hashable
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
 
+from compression import delivery
 from compression import groups
 from compression import slices
 from models import model as model_lib
@@ -29,7 +31,7 @@ class Devices:
     shares: The fraction of clients in each, in (0, 1], summing to 1.
   """
 
-  tiers: tuple[trainable.Policy, ...] = (policies.all_(),)
+  tiers: tuple[trainable.Policy, ...] = (policies.All(),)
   shares: tuple[float, ...] = (1.0,)
 
   def __post_init__(self):
@@ -55,7 +57,7 @@ class Devices:
 
   def ever(self, model: model_lib.Model, seed: int) -> list[bool]:
     """Returns whether some client may train each variable of the adapted model; raises `ValueError` for none at all."""
-    chosen = [any(flag is not False for flag in flags) for flags in self._known_flags(model, seed)]
+    chosen = [any(flag is not False for flag in flags) for flags in self._flags_known_when_traced(model, seed)]
     if not any(chosen):
       raise ValueError('this would train nothing')
     return chosen
@@ -74,7 +76,8 @@ class Devices:
     """
     sets: dict[Hashable, int] = {}
     numbers = []
-    for index, (variable, flags) in enumerate(zip(model.variables, self._known_flags(model, seed), strict=True)):
+    flags_of_tiers = self._flags_known_when_traced(model, seed)
+    for index, (variable, flags) in enumerate(zip(model.variables, flags_of_tiers, strict=True)):
       block = variable.block if chooses_blocks and variable.block.startswith('block_') else None
       key = index if None in flags else (flags, block)
       numbers.append(sets.setdefault(key, index) if any(flag is not False for flag in flags) else groups.NEVER)
@@ -91,6 +94,28 @@ class Devices:
     """Returns the names of variables that all clients keep from before the first round."""
     return frozenset.intersection(*(policy.held(model) for policy in self.tiers))
 
+  def deliveries(self, model: model_lib.Model, seed: int) -> tuple[delivery.Delivery, ...]:
+    """Returns how each variable of the adapted model reaches clients that receive whole variables.
+
+    Args:
+      model: The adapted one.
+      seed: Of the run.
+
+    Raises:
+      ValueError: If tiers disagree, or clients would both keep a variable and make it themselves.
+    """
+    rebuilt, held = self.rebuilt(model, seed), self.held(model)
+    if rebuilt & held:
+      raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(rebuilt & held)}')
+    deliveries = []
+    for index, variable in enumerate(model.variables):
+      if variable.name in rebuilt:
+        draw = functools.partial(model.initial_weight, index, seed)
+        deliveries.append(delivery.Delivery(delivery.Way.REBUILT, draw))
+      else:
+        deliveries.append(delivery.HELD if variable.name in held else delivery.SENT)
+    return tuple(deliveries)
+
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:
     """Returns how many units each tier holds of those axes of which some tier holds a part."""
     counts = [policy.units(model) for policy in self.tiers]
@@ -98,9 +123,9 @@ class Devices:
     partial = [axis for axis, total in totals.items() if any(tier.get(axis, total) < total for tier in counts)]
     return tuple(slices.Layout({axis: tier.get(axis, totals[axis]) for axis in partial}) for tier in counts)
 
-  def _known_flags(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
+  def _flags_known_when_traced(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
     """Returns, for each variable, whether each tier trains it; None where that is drawn anew."""
-    return list(zip(*(trainable.known_flags(policy, model, seed) for policy in self.tiers), strict=True))
+    return list(zip(*(policy.flags_known_when_traced(model, seed) for policy in self.tiers), strict=True))
 
 
 def check_shares(shares: Sequence[float]) -> None:

@@ -15,8 +15,8 @@ import dataclasses
 
 import tensorflow_federated as tff
 
+from data import arguments
 from optimizers import algorithms
-from optimizers import argument_checks
 from optimizers import local_optimizer
 from optimizers import schedules
 
@@ -29,7 +29,7 @@ def fed_avg(
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
   """Configures federated averaging; `server_lr` scales the averaged update."""
-  argument_checks.check_positive(server_lr=server_lr)
+  arguments.check_positive(server_lr=server_lr)
   return _fed_opt(tff.learning.optimizers.build_sgdm(server_lr), client_lr, clip_norm, client_schedule, server_schedule)
 
 
@@ -54,8 +54,8 @@ def fed_avgm(
   Returns:
     The algorithm.
   """
-  argument_checks.check_positive(server_lr=server_lr)
-  argument_checks.check_below_one(momentum=momentum)
+  arguments.check_positive(server_lr=server_lr)
+  arguments.check_within('[0, 1)', momentum=momentum)
   server_optimizer = tff.learning.optimizers.build_sgdm(server_lr, momentum=momentum)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -83,8 +83,8 @@ def fed_adagrad(
   Returns:
     The algorithm.
   """
-  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
-  argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
+  arguments.check_positive(server_lr=server_lr, epsilon=epsilon)
+  arguments.check_not_negative(initial_accumulator=initial_accumulator)
   server_optimizer = tff.learning.optimizers.build_adagrad(server_lr, initial_accumulator, epsilon)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -114,8 +114,8 @@ def fed_adam(
   Returns:
     The algorithm.
   """
-  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  arguments.check_positive(server_lr=server_lr, epsilon=epsilon)
+  arguments.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2)
   server_optimizer = tff.learning.optimizers.build_adam(server_lr, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -147,9 +147,9 @@ def fed_yogi(
   Returns:
     The algorithm.
   """
-  argument_checks.check_positive(server_lr=server_lr, epsilon=epsilon)
-  argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2)
+  arguments.check_positive(server_lr=server_lr, epsilon=epsilon)
+  arguments.check_not_negative(initial_accumulator=initial_accumulator)
+  arguments.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2)
   server_optimizer = tff.learning.optimizers.build_yogi(server_lr, beta_1, beta_2, epsilon, initial_accumulator)
   return _fed_opt(server_optimizer, client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -181,7 +181,7 @@ def fed_prox(
   Returns:
     The algorithm.
   """
-  argument_checks.check_not_negative(mu=mu)
+  arguments.check_not_negative(mu=mu)
   adam = fed_adam(client_lr, server_lr, beta_1, beta_2, epsilon, clip_norm, client_schedule, server_schedule)
   return dataclasses.replace(adam, client_optimizer=dataclasses.replace(adam.client_optimizer, proximal=float(mu)))
 
@@ -193,11 +193,11 @@ def _fed_opt(
   client_schedule: schedules.Schedule,
   server_schedule: schedules.Schedule,
 ) -> algorithms.Algorithm:
-  argument_checks.check_positive(client_lr=client_lr)
+  arguments.check_positive(client_lr=client_lr)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   client_optimizer = local_optimizer.LocalOptimizer(
     tff.learning.optimizers.build_sgdm(client_lr),
-    argument_checks.clip_norm_or_infinity(clip_norm),
+    local_optimizer.clip_norm_or_infinity(clip_norm),
     schedule=client_schedule,
   )
   return algorithms.Algorithm(client_optimizer, server_optimizer, server_schedule)

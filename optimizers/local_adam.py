@@ -10,8 +10,8 @@ factors of LoRA; clients hold twice the size of what they train for it.
 
 import tensorflow_federated as tff
 
+from data import arguments
 from optimizers import algorithms
-from optimizers import argument_checks
 from optimizers import local_optimizer
 from optimizers import schedules
 
@@ -46,13 +46,13 @@ def local_adam(
   Raises:
     ValueError: For a value out of range.
   """
-  argument_checks.check_positive(client_lr=client_lr, epsilon=epsilon, server_lr=server_lr)
-  argument_checks.check_below_one(beta_1=beta_1, beta_2=beta_2, momentum=momentum)
+  arguments.check_positive(client_lr=client_lr, epsilon=epsilon, server_lr=server_lr)
+  arguments.check_within('[0, 1)', beta_1=beta_1, beta_2=beta_2, momentum=momentum)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   optimizers = tff.learning.optimizers
   client_optimizer = local_optimizer.LocalOptimizer(
     optimizers.build_adam(client_lr, beta_1, beta_2, epsilon),
-    argument_checks.clip_norm_or_infinity(clip_norm),
+    local_optimizer.clip_norm_or_infinity(clip_norm),
     schedule=client_schedule,
   )
   return algorithms.Algorithm(client_optimizer, optimizers.build_sgdm(server_lr, momentum), server_schedule)

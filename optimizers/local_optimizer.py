@@ -14,8 +14,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from data import arguments
 from optimizers import optimizer_slots
 from optimizers import schedules
+
+_INFINITY = float('inf')
 
 Trained = bool | tf.Tensor  # Whether a client trains a variable: known when its graph is built, or only when it runs.
 
@@ -33,7 +36,7 @@ class LocalOptimizer:
   """
 
   optimizer: tff.learning.optimizers.Optimizer
-  clip_norm: float = float('inf')
+  clip_norm: float = _INFINITY
   proximal: float = 0.0
   schedule: schedules.Schedule = schedules.CONSTANT
   is_shared: bool = False
@@ -93,7 +96,7 @@ class LocalOptimizer:
     return tf.cond(trained, pulled, lambda: gradient)
 
   def _scale(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-    if self.clip_norm == float('inf'):
+    if self.clip_norm == _INFINITY:
       return tf.constant(1.0)
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
     return self.clip_norm / tf.maximum(norm, self.clip_norm)
@@ -108,3 +111,9 @@ class LocalOptimizer:
     if isinstance(trained, bool):
       return step() if trained else (state, weight)
     return tf.cond(trained, step, lambda: (state, weight))
+
+
+def clip_norm_or_infinity(clip_norm: float) -> float:
+  """Returns the norm to clip at: infinity for 0, which stands for no clipping; raises `ValueError` for what is none."""
+  arguments.check_not_negative(clip_norm=clip_norm)
+  return float(clip_norm) or _INFINITY

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from compression import slices
+from data import arguments
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
@@ -104,8 +105,7 @@ class LocalTraining:
   client_weighting: str = 'examples'
 
   def __post_init__(self):
-    if self.client_weighting not in CLIENT_WEIGHTINGS:
-      raise ValueError(f'client_weighting must be one of {", ".join(CLIENT_WEIGHTINGS)}, not {self.client_weighting!r}')
+    arguments.check_one_of(CLIENT_WEIGHTINGS, client_weighting=self.client_weighting)
 
   def __call__(self, received: Received, examples: tf.data.Dataset) -> Result:
     """Does one client's round on its examples, unbatched."""

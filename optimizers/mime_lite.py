@@ -10,8 +10,8 @@ and are counted. The state comes down with the weights, as it is, and is counted
 
 import tensorflow_federated as tff
 
+from data import arguments
 from optimizers import algorithms
-from optimizers import argument_checks
 from optimizers import local_optimizer
 from optimizers import schedules
 
@@ -50,11 +50,10 @@ def mime_lite(
   Raises:
     ValueError: For a value out of range.
   """
-  if base not in _BASES:
-    raise ValueError(f'base must be one of {", ".join(_BASES)}, not {base!r}')
-  argument_checks.check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon, momentum=momentum)
-  argument_checks.check_below_one(momentum=momentum)
-  argument_checks.check_not_negative(initial_accumulator=initial_accumulator)
+  arguments.check_one_of(_BASES, base=base)
+  arguments.check_positive(client_lr=client_lr, server_lr=server_lr, epsilon=epsilon, momentum=momentum)
+  arguments.check_within('[0, 1)', momentum=momentum)
+  arguments.check_not_negative(initial_accumulator=initial_accumulator)
   schedules.check_schedules(client_schedule=client_schedule, server_schedule=server_schedule)
   optimizers = tff.learning.optimizers
   optimizer = (
@@ -63,6 +62,6 @@ def mime_lite(
     else optimizers.build_sgdm(client_lr, momentum)
   )
   client_optimizer = local_optimizer.LocalOptimizer(
-    optimizer, argument_checks.clip_norm_or_infinity(clip_norm), schedule=client_schedule, is_shared=True
+    optimizer, local_optimizer.clip_norm_or_infinity(clip_norm), schedule=client_schedule, is_shared=True
   )
   return algorithms.Algorithm(client_optimizer, optimizers.build_sgdm(server_lr), server_schedule)

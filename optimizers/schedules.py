@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from optimizers import argument_checks
+from data import arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +103,9 @@ def exponential(decay: float, rounds: int, staircase: bool = False) -> Schedule:
   Raises:
     ValueError: For a value out of range.
   """
-  argument_checks.check_whole(1, rounds=rounds)
-  argument_checks.check_positive(decay=decay)
-  if decay > 1.0:
-    raise ValueError(f'decay must lie in (0, 1], not {decay!r}')
-  if not isinstance(staircase, bool):
-    raise ValueError(f'staircase must be True or False, not {staircase!r}')
+  arguments.check_whole(1, rounds=rounds)
+  arguments.check_within('(0, 1]', decay=decay)
+  arguments.check_bool(staircase=staircase)
 
   def factor(round_number: tf.Tensor) -> tf.Tensor:
     periods = (round_number - 1.0) / rounds
@@ -119,7 +116,7 @@ def exponential(decay: float, rounds: int, staircase: bool = False) -> Schedule:
 
 def inverse_sqrt(warmup: int) -> Schedule:
   """Returns a decay with the root of the round, after `warmup` rounds up; raises `ValueError` for less than one."""
-  argument_checks.check_whole(1, warmup=warmup)
+  arguments.check_whole(1, warmup=warmup)
   return Schedule(lambda round_number: _warm(round_number, warmup, tf.sqrt(warmup / round_number)))
 
 
@@ -132,13 +129,11 @@ def check_schedules(**values: object) -> None:
 
 def _progress(rounds: int, warmup: int, final: float) -> Callable[[tf.Tensor], tf.Tensor]:
   """Returns which fraction of the way from 1 to `final` lies behind a round, from 0 to 1."""
-  argument_checks.check_whole(1, rounds=rounds)
-  argument_checks.check_whole(0, warmup=warmup)
-  argument_checks.check_not_negative(final=final)
+  arguments.check_whole(1, rounds=rounds)
+  arguments.check_whole(0, warmup=warmup)
+  arguments.check_within('[0, 1]', final=final)
   if warmup >= rounds:
     raise ValueError(f'warmup must be less than rounds={rounds}, not {warmup!r}')
-  if final > 1.0:
-    raise ValueError(f'final must lie in [0, 1], not {final!r}')
   return lambda round_number: tf.clip_by_value((round_number - 1.0 - warmup) / (rounds - warmup), 0.0, 1.0)
 
 

@@ -12,6 +12,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from data import arguments
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
@@ -41,14 +42,11 @@ class Selection:
 
   def __post_init__(self):
     for name, least in dict(vocabulary=_NUM_SPECIAL, blocks=1).items():
-      number = getattr(self, name)
-      if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < least):
-        raise ValueError(f'{name} must be a whole number of at least {least}, not {number!r}')
+      if getattr(self, name) is not None:
+        arguments.check_whole(least, **{name: getattr(self, name)})
     for axis in _RANDOM_AXES:
-      fraction = getattr(self, axis)
-      is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
-      if fraction is not None and (not is_number or not 0.0 < fraction <= 1.0):
-        raise ValueError(f'{axis} must lie in (0, 1], not {fraction!r}')
+      if getattr(self, axis) is not None:
+        arguments.check_within('(0, 1]', **{axis: getattr(self, axis)})
     if all(value is None for value in dataclasses.astuple(self)):
       raise ValueError('name what to select: vocabulary=..., neurons=..., heads=... or blocks=...')
     if self.blocks is not None and (self.neurons is not None or self.heads is not None):

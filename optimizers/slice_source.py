@@ -1,12 +1,14 @@
 """What one key of federated select stands for: a few units of an axis in all variables that have it, or a whole block."""
 
 import collections
-from collections.abc import Collection
+from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 from typing import Protocol
 
 import tensorflow as tf
 
+from compression import delivery as delivery_lib
 from compression import slices as slices_lib
 from models import model as model_lib
 from optimizers import blocks as blocks_lib
@@ -48,7 +50,11 @@ class UnitSource:
   """Keys of neighbouring units of an axis; see `SliceSource`."""
 
   def __init__(
-    self, model: model_lib.Model, axis: str, layouts: Sequence[slices_lib.Layout], rebuilt: Collection[int] = ()
+    self,
+    model: model_lib.Model,
+    axis: str,
+    layouts: Sequence[slices_lib.Layout],
+    deliveries: Sequence[delivery_lib.Delivery],
   ):
     """Takes the axis.
 
@@ -56,7 +62,7 @@ class UnitSource:
       model: That of the server.
       axis: Of its units.
       layouts: Of each tier.
-      rebuilt: Indices of variables that do not travel.
+      deliveries: How whole variables reach clients; those that clients rebuild are no source.
 
     Raises:
       ValueError: If nothing of the axis travels.
@@ -64,8 +70,8 @@ class UnitSource:
     self._model, self._axis, self._per_key = model, axis, unit_keys.units_per_key(model, axis)
     self.variables = [
       index
-      for index, variable in enumerate(model.variables)
-      if variable.units and variable.units.axis == axis and index not in rebuilt
+      for index, (variable, each) in enumerate(zip(model.variables, deliveries, strict=True))
+      if variable.units and variable.units.axis == axis and each.way is not delivery_lib.Way.REBUILT
     ]
     if not self.variables:
       raise ValueError(f'there is nothing to select by {axis}: all that has such units is frozen')
@@ -129,7 +135,7 @@ def build(
   model: model_lib.Model,
   layouts: Sequence[slices_lib.Layout],
   selection: selection_lib.Selection | None,
-  rebuilt: Collection[int] = (),
+  deliveries: Sequence[delivery_lib.Delivery],
 ) -> collections.OrderedDict[str, SliceSource]:
   """Returns the sources of all that reaches clients in slices, by axis name.
 
@@ -137,7 +143,7 @@ def build(
     model: That of the server.
     layouts: Of each tier.
     selection: What clients choose themselves, if they do.
-    rebuilt: Indices of variables that do not travel.
+    deliveries: How each variable reaches clients that receive it whole.
 
   Returns:
     One for each axis that a layout slices, and one for blocks if clients choose some.
@@ -146,10 +152,32 @@ def build(
     ValueError: For blocks that differ or are frozen, and for an axis that is frozen altogether.
   """
   sources = collections.OrderedDict(
-    (axis, UnitSource(model, axis, layouts, rebuilt)) for axis in slices_lib.largest_counts(layouts)
+    (axis, UnitSource(model, axis, layouts, deliveries)) for axis in slices_lib.largest_counts(layouts)
   )
   if selection and selection.blocks is not None:
     sources[blocks_lib.AXIS] = BlockSource(model, selection.blocks, len(layouts))
-    if set(rebuilt).intersection(sources[blocks_lib.AXIS].variables):
+    if any(deliveries[index].way is delivery_lib.Way.REBUILT for index in sources[blocks_lib.AXIS].variables):
       raise ValueError('select(blocks=...) does not combine with frozen variables in blocks: they never travel')
   return sources
+
+
+def sliced(
+  model: model_lib.Model, deliveries: Sequence[delivery_lib.Delivery], sources: Mapping[str, SliceSource]
+) -> tuple[delivery_lib.Delivery, ...]:
+  """Returns how each variable reaches clients that receive those of `sources` in slices.
+
+  Args:
+    model: That of the server.
+    deliveries: How each variable reaches clients that receive it whole.
+    sources: Made by `build`.
+
+  Raises:
+    ValueError: If clients hold one of them already.
+  """
+  changed = list(deliveries)
+  for index in [index for source in sources.values() for index in source.variables]:
+    variable = model.variables[index]
+    if deliveries[index].way is delivery_lib.Way.HELD:
+      raise ValueError(f'clients cannot both keep a variable and receive slices of it: {variable.name}')
+    changed[index] = delivery_lib.Delivery(delivery_lib.Way.SLICED, functools.partial(tf.zeros, variable.shape))
+  return tuple(changed)

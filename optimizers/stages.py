@@ -8,6 +8,7 @@ end_to_end    one stage with all blocks
 
 import dataclasses
 
+from data import arguments
 from optimizers import depth_dropout as depth_dropout_lib
 from optimizers import policies
 from optimizers import trainable
@@ -34,7 +35,7 @@ class Stage:
   @property
   def policy(self) -> trainable.Policy:
     """What clients train in it."""
-    return policies.layerwise(self.num_trained_blocks, self.depth_dropout.rate, self.depth_dropout.per)
+    return policies.Layerwise(self.num_trained_blocks, self.depth_dropout.rate, self.depth_dropout.per)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +55,9 @@ class Stages:
   depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
   def __post_init__(self):
-    count = self.layers_per_stage
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-      raise ValueError(f'layers_per_stage must be a whole number of at least 1, not {count!r}')
-    if self.head not in HEADS:
-      raise ValueError(f'head must be one of {", ".join(HEADS)}, not {self.head!r}')
+    if self.layers_per_stage is not None:
+      arguments.check_whole(1, layers_per_stage=self.layers_per_stage)
+    arguments.check_one_of(HEADS, head=self.head)
 
   def of(self, num_blocks: int) -> tuple[Stage, ...]:
     """Returns the stages of an encoder; raises `ValueError` if they do not come out even."""

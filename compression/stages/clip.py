@@ -12,6 +12,7 @@ formula would make them zero whatever they are.
 import tensorflow as tf
 
 from compression import stage
+from data import arguments
 
 
 class Clip(stage.Stage):
@@ -26,7 +27,7 @@ class Clip(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    stage.check_number('stddevs', stddevs, 0, 1000)
+    arguments.check_within('(0, 1000]', stddevs=stddevs)
     self._stddevs = float(stddevs)
 
   def form(self, form: stage.Form) -> stage.Form:

@@ -24,6 +24,7 @@ from compression import stage
 from compression.stages import hadamard
 from compression.stages import own_seed
 from compression.stages import randk
+from data import arguments
 
 _CELLS_PER_UNIT = 1024  # A look-up by cell is 3 times as fast as a search among boundaries.
 _REACH = 8  # z beyond it counts as the outermost level; with 256 levels that begins at 4.4.
@@ -44,7 +45,7 @@ class Eden(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    stage.check_number('bits', bits, 0, 8)
+    arguments.check_within('(0, 8]', bits=bits)
     self._drawn_share = min(bits, 1)
     self._bits = max(1, math.floor(bits))
     self._fine_share = max(0, bits - self._bits)

@@ -11,6 +11,7 @@ where the paper codes them by Elias's.
 import tensorflow as tf
 
 from compression import stage
+from data import arguments
 
 
 class Qsgd(stage.Stage):
@@ -27,7 +28,7 @@ class Qsgd(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    stage.check_whole('num_steps', num_steps, 1, 32767)
+    arguments.check_whole(1, 32767, num_steps=num_steps)
     self._num_steps = num_steps
 
   def form(self, form: stage.Form) -> stage.Form:

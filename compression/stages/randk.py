@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from compression import stage
 from compression.stages import own_seed
+from data import arguments
 
 _ROUNDS = 4
 
@@ -34,7 +35,7 @@ class Randk(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    stage.check_number('fraction', fraction, 0, 1)
+    arguments.check_within('(0, 1]', fraction=fraction)
     self._fraction = fraction
 
   def form(self, form: stage.Form) -> stage.Form:

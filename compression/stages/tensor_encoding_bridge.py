@@ -18,6 +18,7 @@ from tensorflow_model_optimization.python.core.internal import tensor_encoding
 from compression import codec as codec_lib
 from compression import stage as stage_lib
 from compression import value_seed
+from data import arguments
 
 _ENCODERS: dict[str, Callable[[int], tensor_encoding.core.Encoder]] = {
   'uniform': tensor_encoding.encoders.uniform_quantization,
@@ -139,9 +140,8 @@ class TensorEncoding(stage_lib.Stage):
     Raises:
       ValueError: For other values.
     """
-    if name not in _ENCODERS:
-      raise ValueError(f'name must be one of {", ".join(_ENCODERS)}, not {name!r}')
-    stage_lib.check_whole('bits', bits, 1, 16)
+    arguments.check_one_of(_ENCODERS, name=name)
+    arguments.check_whole(1, 16, bits=bits)
     self._name = name
     self._encoder = _ENCODERS[name](bits)
     self._traces: dict[int, _Trace] = {}

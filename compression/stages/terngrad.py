@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from compression import stage
 from compression.stages import clip
+from data import arguments
 
 
 class Terngrad(stage.Stage):
@@ -28,7 +29,7 @@ class Terngrad(stage.Stage):
       ValueError: For other values.
     """
     if clip_stddevs is not None:
-      stage.check_number('clip_stddevs', clip_stddevs, 0, 1000)
+      arguments.check_within('(0, 1000]', clip_stddevs=clip_stddevs)
     self._clip_stddevs = clip_stddevs
 
   def form(self, form: stage.Form) -> stage.Form:

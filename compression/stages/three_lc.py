@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from compression import bitpack
 from compression import stage
+from data import arguments
 
 _PER_BYTE = 5
 _ZEROS = 121  # Five times the digit 1.
@@ -33,8 +34,7 @@ class ThreeLc(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, (int, float)) or not 1 <= sparsity < 2:
-      raise ValueError(f'sparsity must lie in [1, 2), not {sparsity!r}')
+    arguments.check_within('[1, 2)', sparsity=sparsity)
     self._sparsity = float(sparsity)
 
   def form(self, form: stage.Form) -> stage.Form:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from compression import positions
 from compression import stage
+from data import arguments
 
 
 class Topk(stage.Stage):
@@ -26,7 +27,7 @@ class Topk(stage.Stage):
     Raises:
       ValueError: For other values.
     """
-    stage.check_number('fraction', fraction, 0, 1)
+    arguments.check_within('(0, 1]', fraction=fraction)
     self._fraction = fraction
 
   def form(self, form: stage.Form) -> stage.Form:

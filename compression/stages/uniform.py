@@ -10,6 +10,7 @@ levels is no power of two, several share a byte if that is denser, see `bitpack.
 import tensorflow as tf
 
 from compression import stage
+from data import arguments
 
 
 class Uniform(stage.Stage):
@@ -31,9 +32,9 @@ class Uniform(stage.Stage):
       raise ValueError('bits and levels both say how fine the quantization is: give one of them')
     if levels is None:
       bits = 8 if bits is None else bits
-      stage.check_whole('bits', bits, 1, 16)
+      arguments.check_whole(1, 16, bits=bits)
       levels = 2**bits
-    stage.check_whole('levels', levels, 2, 2**16)
+    arguments.check_whole(2, 2**16, levels=levels)
     self._num_levels = levels
 
   def form(self, form: stage.Form) -> stage.Form:

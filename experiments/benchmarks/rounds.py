@@ -64,7 +64,7 @@ class Workload:
     if 'tff' in against:
       contenders[STOCK_TFF] = self._stock_round()
     efficient = algorithms.Communication(upload=update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)])))
-    part = devices.Devices((policies.random(fraction=0.4),))
+    part = devices.Devices((policies.Random(fraction=0.4),))
     return contenders | {
       "leanfed, Keras' layers": suite_round(language_task.build(self._keras_model(), _LENGTH), self.clients),
       SUITE: suite_round(self.task, self.clients),

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import os
 import pathlib
 import statistics
 import time
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow_federated as tff
 
 from compression import update_codec
@@ -18,6 +18,7 @@ from data import generated_population
 from data import partitions
 from data import prepare
 from data.sources import stackoverflow
+from experiments.command import process_memory
 from experiments.results import markdown_table
 from experiments.workers import offered_worker
 from experiments.workers import remote_runtime
@@ -138,15 +139,10 @@ def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_roun
     workers=len(worker_pids),
     clients_per_round=clients_per_round,
     seconds=tuple(seconds[1:]),
-    main_bytes=psutil.Process().memory_info().rss,
-    worker_bytes=sum(psutil.Process(pid).memory_info().rss for pid in worker_pids),
-    worker_peak_bytes=sum(map(_peak_bytes, worker_pids)),
+    main_bytes=process_memory.resident_bytes(os.getpid()),
+    worker_bytes=sum(map(process_memory.resident_bytes, worker_pids)),
+    worker_peak_bytes=sum(map(process_memory.peak_bytes, worker_pids)),
   )
-
-
-def _peak_bytes(pid: int) -> int:
-  lines = pathlib.Path(f'/proc/{pid}/status').read_text().splitlines()
-  return 1024 * next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
 
 
 def measure_sizes(simulation: Simulation, worker_pid: int, repeats: int) -> list[Row]:

@@ -5,6 +5,7 @@ A client of a sub-model is measured with its slices alone, as a device would hol
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
+from compression import delivery
 from compression import update_codec
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
@@ -36,7 +38,7 @@ from optimizers import policies
 from optimizers import trainable
 
 _SEED = 0
-_POLICIES = optimizers_catalog.POLICIES | {'layerwise': policies.layerwise}
+_POLICIES = optimizers_catalog.POLICIES | {'layerwise': policies.Layerwise}
 _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
 
 
@@ -126,6 +128,29 @@ def _images(setting: Setting) -> _Subject:
   return _Subject(task.model, lambda held: dataclasses.replace(task, model=held), draw)
 
 
+@dataclasses.dataclass(frozen=True)
+class _ChosenFor(trainable.Policy):
+  """Trains what another policy chooses for another model of the same variables, in whatever shape they are here.
+
+  Attributes:
+    model: The other one.
+    policy: Chooses for it.
+  """
+
+  model: model_lib.Model
+  policy: trainable.Policy
+
+  @property
+  def depth_dropout(self) -> depth_dropout.DepthDropout:
+    """See `trainable.Policy`."""
+    return self.policy.depth_dropout
+
+  def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> Sequence[local_optimizer.Trained]:
+    """Returns what the policy chooses for the other model."""
+    del model
+    return self.policy.choose(self.model, seeds)
+
+
 class ClientRound:
   """A client's round.
 
@@ -147,12 +172,10 @@ class ClientRound:
       self.task,
       _client_optimizer(setting.algorithm),
       local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
-      devices_lib.Devices(
-        (trainable.Policy(lambda _, seeds: policy.choose(model, seeds), depth_dropout=policy.depth_dropout),)
-      ),
+      devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
-    self._not_sent = devices.rebuilt(model, _SEED) | devices.held(model)
+    self._deliveries = devices.deliveries(model, _SEED)
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
       _fixed_codec(setting.upload),
@@ -182,7 +205,8 @@ class ClientRound:
 
   def traffic(self) -> Traffic:
     """Lets clients train for one step and encode their updates; as many of them as a policy's draws need."""
-    known, train, encode = self._known_flags(), self.build_train(), tf.function(self._encoded_bytes, autograph=False)
+    known, train = self._flags_known_when_traced(), self.build_train()
+    encode = tf.function(self._encoded_bytes, autograph=False)
     weights = self.task.model.initial_weights(_SEED)
     flags, fractions, upload_bytes = [], [], []
     for client in range(1 if None not in known else _NUM_DRAWN_CLIENTS):
@@ -191,7 +215,7 @@ class ClientRound:
       flags.append(result.trained.numpy())
       fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
       upload_bytes.append(int(encode(result, received.round_seed)))
-    sent = [w for v, w in zip(self.task.model.variables, weights, strict=True) if v.name not in self._not_sent]
+    sent = [w for d, w in zip(self._deliveries, weights, strict=True) if d.way is delivery.Way.SENT]
     return Traffic(
       trained=tuple(
         float(drawn) if flag is None else flag for flag, drawn in zip(known, np.mean(flags, axis=0), strict=True)
@@ -210,7 +234,7 @@ class ClientRound:
     whole = dataclasses.replace(self._setting, chunk_size=0)
     task = ClientRound(whole).task if self._setting.chunk_size else self.task
     cost = accounting.step_cost(task, traffic.trained, batch_size)
-    dropped = depth_dropout.frozen_blocks(task, self._known_flags()) if dropout.rate else []
+    dropped = depth_dropout.frozen_blocks(task, self._flags_known_when_traced()) if dropout.rate else []
     if not dropped:
       return cost
     without = accounting.step_cost(
@@ -222,10 +246,10 @@ class ClientRound:
 
   def optimizer_bytes(self) -> int:
     """Returns the size of the local optimizer's state: of all variables that may be trained."""
-    return client_costs.optimizer_bytes(self.local.optimizer, self.task.model, self._known_flags())
+    return client_costs.optimizer_bytes(self.local.optimizer, self.task.model, self._flags_known_when_traced())
 
-  def _known_flags(self) -> list[bool | None]:
-    return trainable.known_flags(self.local.devices.tiers[0], self.task.model, _SEED)
+  def _flags_known_when_traced(self) -> list[bool | None]:
+    return self.local.devices.tiers[0].flags_known_when_traced(self.task.model, _SEED)
 
   def _encoded_bytes(self, result: local_training.Result, round_seed: tf.Tensor) -> tf.Tensor:
     sent = self._codec.encode(list(result.delta), result.trained, result.client_seed, round_seed)

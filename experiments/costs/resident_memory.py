@@ -3,13 +3,16 @@
 from collections.abc import Callable
 import ctypes
 import gc
+import os
 import pathlib
 from typing import Any
+
+from experiments.command import process_memory
 
 # For a process that is measured: the C library returns what is freed; oneDNN's allocator would keep it.
 ENVIRONMENT = {'MALLOC_ARENA_MAX': '1', 'MALLOC_MMAP_THRESHOLD_': '65536', 'TF_ENABLE_ONEDNN_OPTS': '0'}
 
-_STATUS, _CLEAR = pathlib.Path('/proc/self/status'), pathlib.Path('/proc/self/clear_refs')
+_CLEAR = pathlib.Path('/proc/self/clear_refs')
 _RESET_PEAK = '5'  # See proc(5).
 
 
@@ -17,7 +20,7 @@ def settled_bytes() -> int:
   """Gives back what is free, which would otherwise serve later allocations unseen; returns the resident memory."""
   gc.collect()
   ctypes.CDLL(None).malloc_trim(0)
-  return _resident_bytes('VmRSS')
+  return process_memory.resident_bytes(os.getpid())
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:
@@ -25,10 +28,4 @@ def peak_bytes(call: Callable[[], Any]) -> int:
   before = settled_bytes()
   _CLEAR.write_text(_RESET_PEAK)
   call()
-  return _resident_bytes('VmHWM') - before
-
-
-def _resident_bytes(name: str) -> int:
-  """Reads `VmRSS`, or its high-water mark `VmHWM`."""
-  fields = dict(line.split(':', 1) for line in _STATUS.read_text().splitlines())
-  return int(fields[name].split()[0]) * 1024
+  return process_memory.peak_bytes(os.getpid()) - before

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
+from typing import Generic
+from typing import TypeVar
 
 import numpy as np
 
@@ -32,12 +33,14 @@ from models import language_task
 from models import model as model_lib
 from models import task as task_lib
 
+_Source = TypeVar('_Source', bound=source_lib.Source)
+
 _NEW_HEAD = 'head/classifier'
 _ANY_VOCABULARY_SIZE = 8  # To count blocks.
 
 
 @dataclasses.dataclass(frozen=True)
-class Work(abc.ABC):
+class Work(abc.ABC, Generic[_Source]):
   """Prepared data and what is learned from it.
 
   Attributes:
@@ -63,7 +66,7 @@ class Work(abc.ABC):
     """Returns the training examples of these clients, int32 [n, ...] by name."""
 
   @abc.abstractmethod
-  def check_learned(self, source: Any) -> None:
+  def check_learned(self, source: _Source) -> None:
     """Raises `UsageError` if models that have learned from a source cannot take this data."""
 
   @abc.abstractmethod
@@ -86,7 +89,7 @@ class Work(abc.ABC):
     """
 
 
-class CharacterWork(Work):
+class CharacterWork(Work[source_lib.TextSource]):
   """Text of clients, and the next character in it."""
 
   prepared: federated_text.FederatedText
@@ -117,7 +120,7 @@ class CharacterWork(Work):
     return found
 
 
-class ImageWork(Work):
+class ImageWork(Work[image_source.ImageSource]):
   """Images of clients, and their classes, for which the head of a pre-trained model is drawn anew."""
 
   prepared: labelled_images.LabelledImages
@@ -156,8 +159,8 @@ class ImageWork(Work):
 
 
 @dataclasses.dataclass(frozen=True)
-class Domain:
-  """Which data sets and models go together.
+class Domain(Generic[_Source]):
+  """Which data sets and models go together, where models are fine-tuned.
 
   Attributes:
     datasets: By the names that `--dataset` takes.
@@ -168,12 +171,12 @@ class Domain:
     prepare: From source and partition to the work of a run.
   """
 
-  datasets: Mapping[str, Callable[..., Any]]
+  datasets: Mapping[str, Callable[..., _Source]]
   example: str
-  check: Callable[[Any], None]
-  check_apart: Callable[[Any, Any], None]
+  check: Callable[[_Source], None]
+  check_apart: Callable[[_Source, _Source], None]
   num_blocks: Callable[[str], int]
-  prepare: Callable[[Any, partitions.Partition], Work]
+  prepare: Callable[[_Source, partitions.Partition], Work[_Source]]
 
 
 def _check_characters(source: source_lib.TextSource) -> None:
@@ -197,7 +200,7 @@ def _num_character_blocks(model: str) -> int:
   return len({variable.block for variable in variables if variable.block.startswith('block_')})
 
 
-LANGUAGE = Domain(
+LANGUAGE = Domain[source_lib.TextSource](
   datasets=data_catalog.DATASETS,
   example='--dataset=\'docstrings(vocabulary="characters", sequence_length=80)\'',
   check=_check_characters,
@@ -208,7 +211,7 @@ LANGUAGE = Domain(
   prepare=lambda source, partition: CharacterWork(prepare.prepare(source, partition)),
 )
 
-VISION = Domain(
+VISION = Domain[image_source.ImageSource](
   datasets=data_catalog.IMAGE_DATASETS,
   example="--dataset='digits(classes=[5, 6, 7, 8, 9])' --partition='dirichlet(alpha=10.0, clients=40)'",
   check=lambda source: None,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
+from data import arguments
 from experiments.command import spec
 
 _RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -110,6 +111,5 @@ def _method(
   drop: bool,
   alike: bool = False,
 ) -> Method:
-  if not isinstance(drop, bool):
-    raise ValueError(f'drop must be True or False, not {drop!r}')
+  arguments.check_bool(drop=drop)
   return Method(policy, argument, sizes, layers, alike=alike, drops=drop)

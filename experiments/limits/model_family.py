@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import functools
 import pathlib
 import re
-from typing import Any
 
+from data import source as source_lib
 from experiments.command import launch
 from experiments.command import spec
 from experiments.limits import domains
@@ -61,7 +61,7 @@ class Family:
     """Returns the model of a depth as an argument of `--model` of other binaries."""
     return recipe.flag(self._names[depth], 'model', self._recipes)
 
-  def check(self, source: Any) -> None:
+  def check(self, source: source_lib.Source) -> None:
     """Raises `UsageError` for data of a run, of the domain's sources, that cannot be learned from these models."""
     self.domain.check(source)
     for depth in self.depths:
@@ -88,7 +88,7 @@ class Family:
         f'{self._recipes / name}.flags has a model of {num_blocks} blocks: call it ..._{num_blocks}.flags'
       )
 
-  def source(self, depth: int) -> Any:
+  def source(self, depth: int) -> source_lib.Source:
     """Returns the source that a model is pre-trained on, one of the domain's."""
     text = self._dataset or recipe.flag(self._names[depth], 'dataset', self._recipes)
     return self._build_source(text)

@@ -1,40 +1,27 @@
-"""The two domains in which clients train an encoder without labels: images, of which two views should be alike, and texts,
-of which some tokens are hidden.
+"""Lessons: what clients train an encoder in without labels.
 
-A domain knows which data sets, encoders and objectives go together; a lesson is what they make of prepared examples.
+Of images, two views should be alike; of texts, some tokens are hidden.
 """
 
 import abc
 from collections.abc import Callable
-from collections.abc import Mapping
 import dataclasses
-from typing import Any
 from typing import ClassVar
+from typing import Generic
+from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from data import catalog as data_catalog
-from data import image_source
 from data import labelled_images
 from data import labelled_text
-from data import partitions
-from data import prepare
-from data import prepare_images
-from data import prepare_labelled
 from data import prepared_examples
-from data import sentencepieces
-from data import source as source_lib
 from data import text_baselines
 from data import text_encoders
 from experiments.central import image_examples
-from experiments.central import task as pretraining_task
 from experiments.central import training as central_training
-from experiments.command import launch
-from experiments.command import spec
-from experiments.command import takers
 from experiments.stages import linear_probe
-from models import catalog
 from models import checkpoint
 from models import chunked_encoder
 from models import classification_task
@@ -48,8 +35,24 @@ from models import task as task_lib
 TF_IDF = 'probe/accuracy_tf_idf'
 
 
+class Encoder(Protocol):
+  """What lessons need of an encoder, a dataclass as those of `models.encoder` and `models.image_encoder` are.
+
+  Attributes:
+    num_layers: Number of blocks.
+    spec: The text that `--model` takes to build it.
+  """
+
+  num_layers: int
+  spec: str
+
+
+_Encoder = TypeVar('_Encoder', bound=Encoder)
+_Objective = TypeVar('_Objective')
+
+
 @dataclasses.dataclass(frozen=True)
-class Lesson(abc.ABC):
+class Lesson(abc.ABC, Generic[_Encoder, _Objective]):
   """What an encoder learns, from which examples.
 
   Attributes:
@@ -62,12 +65,12 @@ class Lesson(abc.ABC):
 
   input_name: ClassVar[str]
 
-  encoder: Any
-  objective: Any
+  encoder: _Encoder
+  objective: _Objective
   examples: prepared_examples.PreparedExamples
   chunk_size: int = 0
 
-  def of_depth(self, num_blocks: int) -> Any:
+  def of_depth(self, num_blocks: int) -> _Encoder:
     """Returns the encoder with the first `num_blocks` blocks alone."""
     return dataclasses.replace(self.encoder, num_layers=num_blocks)
 
@@ -106,13 +109,11 @@ class Lesson(abc.ABC):
     return {}
 
 
-class ImageLesson(Lesson):
+class ImageLesson(Lesson[image_encoder.ImageEncoder, self_supervised_task.Objective]):
   """Images, of which two views should be alike."""
 
   input_name = 'image'
 
-  encoder: image_encoder.ImageEncoder
-  objective: self_supervised_task.Objective
   examples: labelled_images.LabelledImages
 
   def build_task(self, num_blocks: int) -> task_lib.Task:
@@ -136,13 +137,11 @@ class ImageLesson(Lesson):
     return checkpoint.of_images(self.encoder.spec, self.examples.image_shape, self.examples.class_names)
 
 
-class TextLesson(Lesson):
+class TextLesson(Lesson[encoder_lib.Encoder, Callable[..., task_lib.Task]]):
   """Texts, of which some tokens are hidden, in the words of `experiments.pretrain`."""
 
   input_name = 'tokens'
 
-  encoder: encoder_lib.Encoder
-  objective: Callable[..., task_lib.Task]
   examples: labelled_text.LabelledText
 
   def build_task(self, num_blocks: int) -> task_lib.Task:
@@ -182,115 +181,3 @@ class TextLesson(Lesson):
   def _num_targets(self) -> int:
     """All tokens of an example but the one that begins it."""
     return self.examples.sequence_length - 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Domain:
-  """Which data sets, encoders and objectives go together.
-
-  Attributes:
-    name: What the examples are.
-    catalogues: What the flags `dataset`, `model` and `objective` may name.
-    check: Raises `UsageError` for an encoder that cannot grow, or cannot take the examples of a source.
-    prepare: From source, partition and the value of `--vocabulary` to the examples; raises `UsageError`, `SpecError` or
-      `DataError` if they do not fit.
-    lesson: Made from encoder, objective and examples.
-  """
-
-  name: str
-  catalogues: Mapping[str, Mapping[str, Callable[..., Any]]]
-  check: Callable[[Any, Any], None]
-  prepare: Callable[[Any, partitions.Partition, str | None], prepared_examples.PreparedExamples]
-  lesson: type[Lesson]
-
-  def build(self, flag: str, text: str) -> Any:
-    """Builds what a flag of `catalogues` names; raises `SpecError`, and `UsageError` for what is of another domain."""
-    own, name = self.catalogues[flag], spec.parse(text)[0].name
-    for other in (IMAGES, TEXT):
-      if name not in own and name in other.catalogues[flag]:
-        raise launch.UsageError(
-          f'--{flag}={text} is for {other.name}, but --dataset has {self.name}: choose {", ".join(own)}, or a --dataset '
-          f'of {other.name}: {", ".join(other.catalogues["dataset"])}'
-        )
-    return spec.build(text, own, flag)
-
-
-# The defaults of flags that depend on what --dataset holds: of images, of texts.
-_DEFAULTS = dict(
-  model=(
-    'vit(width=64, mlp_width=128, num_layers=3, num_heads=4, patch_size=2)',
-    'bert(width=64, mlp_width=256, num_layers=4, num_heads=4)',
-  ),
-  objective=('simclr(flip=False, min_area=0.4)', 'masked_language'),
-  vocabulary=(None, 'docstrings'),
-  algorithm=('fed_avg(client_lr=0.3)', 'local_adam(client_lr=0.002)'),
-  clients_per_round=(3, 0),
-  local_epochs=(10, 2),
-  rounds=(45, 60),
-)
-
-
-def defaults(dataset: str) -> dict[str, str | int | None]:
-  """Returns the defaults of the flags that depend on the data set that `--dataset` names."""
-  column = (IMAGES, TEXT).index(of(dataset))
-  return {flag: values[column] for flag, values in _DEFAULTS.items()}
-
-
-def of(dataset: str) -> Domain:
-  """Returns the domain of a data set, as `--dataset` names it."""
-  return TEXT if spec.parse(dataset)[0].name in TEXT.catalogues['dataset'] else IMAGES
-
-
-def masked_language() -> Callable[..., task_lib.Task]:
-  """Configures prediction of hidden tokens; see `models.masked_language_task`."""
-  return pretraining_task.build
-
-
-def _prepare_images(
-  source: image_source.ImageSource, partition: partitions.Partition, vocabulary: str | None
-) -> labelled_images.LabelledImages:
-  if vocabulary:
-    raise launch.UsageError(f'--vocabulary={vocabulary} is for texts, but --dataset has images: leave it out')
-  return prepare_images.prepare(source, partition)
-
-
-def _check_encoder(encoder: encoder_lib.Encoder, source: source_lib.LabelledSource) -> None:
-  if encoder.family.shares_block:
-    raise launch.UsageError(
-      f'{encoder.family.name} has one block for all its layers, so that it cannot grow: choose --model=bert or distilbert'
-    )
-  if source.sequence_length > encoder.max_length:
-    raise launch.UsageError(
-      f'sequence_length={source.sequence_length} of --dataset is more than the {encoder.max_length} positions of '
-      '--model: lower it, or raise max_length'
-    )
-
-
-def _prepare_text(
-  source: source_lib.LabelledSource, partition: partitions.Partition, vocabulary: str
-) -> labelled_text.LabelledText:
-  cut = prepare.prepare(takers.build_dataset(vocabulary, data_catalog.DATASETS, 'vocabulary'), partitions.natural())
-  return prepare_labelled.prepare(source, partition, sentencepieces.OwnPieces(cut.tokenizer))
-
-
-IMAGES = Domain(
-  name='images',
-  catalogues=dict(dataset=data_catalog.IMAGE_DATASETS, model=catalog.VISION_MODELS, objective=catalog.OBJECTIVES),
-  check=lambda encoder, source: None,
-  prepare=_prepare_images,
-  lesson=ImageLesson,
-)
-
-TEXT = Domain(
-  name='texts',
-  catalogues=dict(
-    dataset=data_catalog.CLASSIFICATION_DATASETS,
-    model=catalog.ENCODERS,
-    objective=dict(masked_language=masked_language),
-  ),
-  check=_check_encoder,
-  prepare=_prepare_text,
-  lesson=TextLesson,
-)
-
-DATASETS = IMAGES.catalogues['dataset'] | TEXT.catalogues['dataset']

@@ -4,6 +4,7 @@ TFF's default context starts the same worker, but lets it run on after the progr
 `program | tail` never ends).
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import os
@@ -15,6 +16,7 @@ from typing import Protocol
 
 import tensorflow_federated as tff
 
+from experiments.command import process_memory
 from experiments.workers import execution
 from experiments.workers import worker_connection
 from experiments.workers import worker_process
@@ -107,11 +109,11 @@ class LocalWorker:
 
   def rss_bytes(self) -> int:
     """Returns the memory the worker holds now (resident set size); raises `RuntimeError` if it has ended."""
-    return self._status_bytes('VmRSS')
+    return self._memory(process_memory.resident_bytes)
 
   def peak_rss_bytes(self) -> int:
     """Returns the most memory the worker has held since its last start; raises `RuntimeError` if it has ended."""
-    return self._status_bytes('VmHWM')
+    return self._memory(process_memory.peak_bytes)
 
   def is_alive(self) -> bool:
     """Whether the worker runs and can be reached; it may hang nevertheless, see `responds`."""
@@ -189,13 +191,12 @@ class LocalWorker:
     if ending := self._process.ending():
       raise RuntimeError(f"TFF's {ending}; see {self._log_path}")
 
-  def _status_bytes(self, field: str) -> int:
+  def _memory(self, read: Callable[[int], int]) -> int:
     self._check_alive()
-    for line in pathlib.Path(f'/proc/{self.pid}/status').read_text().splitlines():
-      name, _, value = line.partition(':')
-      if name == field:
-        return int(value.removesuffix('kB')) * 1024
-    raise RuntimeError(f"TFF's worker is ending; see {self._log_path}")
+    try:
+      return read(self.pid)
+    except RuntimeError as error:
+      raise RuntimeError(f"TFF's worker is ending; see {self._log_path}") from error
 
 
 @contextlib.contextmanager

@@ -3,10 +3,12 @@
 from absl.testing import parameterized
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import broadcast
 from compression import codec as codec_lib
+from compression import delivery
 from compression import update_codec
 from compression.stages import uniform
 
@@ -68,19 +70,20 @@ class BroadcastTest(parameterized.TestCase):
     np.testing.assert_allclose(mean, np.arange(6).reshape([2, 3]), atol=1e-3)
 
   def test_what_clients_have_kept_is_theirs_and_not_counted(self):
-    process = broadcast.build_broadcast(
-      _WEIGHTS, update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)])), seed=0, held=frozenset([0])
-    )
+    codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
+    process = broadcast.build_broadcast(_WEIGHTS, codec, 0, [delivery.HELD, delivery.SENT])
     _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
     # 2 clients x (1 byte for one value of one bit + 8 of range; 5 floats): one bit would not leave 0 to 5 as they are.
     self.assertEqual(measured['download_bytes'], 2 * (1 + 8 + 20))
     np.testing.assert_array_equal(mean, np.arange(6).reshape([2, 3]))
 
-  def test_what_is_kept_cannot_be_made_anew(self):
-    with self.assertRaisesRegex(ValueError, r'cannot both keep variables and make them themselves: \[1\]'):
-      broadcast.build_broadcast(
-        _WEIGHTS, update_codec.UpdateCodec(), 0, rebuilds={1: lambda: np.float32(0)}, held=frozenset([0, 1])
-      )
+  @parameterized.parameters(delivery.Way.REBUILT, delivery.Way.SLICED)
+  def test_what_clients_make_themselves_is_not_counted(self, way):
+    made = delivery.Delivery(way, lambda: tf.fill([2, 3], 2.5))
+    process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), 0, [made, delivery.SENT])
+    _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
+    self.assertEqual(measured['download_bytes'], 2 * (1 + 5) * 4)
+    np.testing.assert_array_equal(mean, np.full([2, 3], 2.5))
 
   def test_each_round_has_a_seed_of_its_own_and_the_same_again(self):
     process = broadcast.build_broadcast(_WEIGHTS, update_codec.UpdateCodec(), seed=0)

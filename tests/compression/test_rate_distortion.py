@@ -34,6 +34,11 @@ def _update(seed=0, trained=True):
   )
 
 
+def _ballot(codec, tensors, step, present=None):
+  present = tf.fill([len(tensors)], True) if present is None else tf.constant(present)
+  return adaptive.Ballot(codec.at, tensors, present, tf.constant(step), _SEED, _SEED)
+
+
 def _process(**arguments):
   factory = partial_mean.PartialMeanFactory(rate_distortion.RateDistortion(**arguments), measure_distortion=True)
   return factory.create(_TYPE, tff.types.to_type(np.float32))
@@ -101,7 +106,7 @@ class RateDistortionTest(parameterized.TestCase):
     x = tf.random.stateless_normal([_SIZE], _SEED)
     # Neither does the scale of values and step matter; 1e36 squared is no float.
     for scale in (1.0, 1e36):
-      vote = codec.vote(codec.at, [scale * x], tf.constant([True]), tf.constant(scale * step), _SEED, _SEED)
+      vote = codec.vote(_ballot(codec, [scale * x], scale * step))
       self.assertEqual(vote.numpy().tolist(), [expected])
 
   @parameterized.parameters(1e-12, 1e-5)
@@ -109,7 +114,7 @@ class RateDistortionTest(parameterized.TestCase):
     # The lagrangian alone would have it otherwise.
     codec = rate_distortion.RateDistortion(lagrangian=1e-9)
     x = tf.constant(conformance.normal([_SIZE], 0))
-    vote = codec.vote(codec.at, [x], tf.constant([True]), tf.constant(step), _SEED, _SEED)
+    vote = codec.vote(_ballot(codec, [x], step))
     self.assertEqual(vote.numpy().tolist(), [2])
 
   @parameterized.parameters(0.2, 0.45, 1.0)
@@ -117,7 +122,7 @@ class RateDistortionTest(parameterized.TestCase):
     # With 10 times as many values that are not sent, bits a value would be a tenth.
     codec, x = rate_distortion.RateDistortion(), tf.constant(conformance.normal([200], 0))
     votes = [
-      codec.vote(codec.at, tensors, tf.constant(present), tf.constant(step), _SEED, _SEED).numpy().tolist()
+      codec.vote(_ballot(codec, tensors, step, present)).numpy().tolist()
       for tensors, present in (([x], [True]), ([x, tf.fill([2000], 1e6)], [True, False]))
     ]
     self.assertEqual(votes[1], votes[0])
@@ -139,7 +144,7 @@ class RateDistortionTest(parameterized.TestCase):
       rate_distortion.RateDistortion(**arguments)
 
   def test_fixed_codecs_do_not_vote(self):
-    self.assertEqual(adaptive.Fixed(None).vote(None, [], None, None, None, None).shape, [0])
+    self.assertEqual(adaptive.Fixed(None).vote(None).shape, [0])
 
 
 @pytest.mark.usefixtures('worker')

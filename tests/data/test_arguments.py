@@ -1,7 +1,10 @@
 """Every wrong argument of a data set or partition is one clear line, before any data is read."""
 
+import functools
+import math
 import os
 import pathlib
+import re
 
 import pytest
 
@@ -78,3 +81,30 @@ def test_data_sets_pass_vocabulary_and_sequence_length_on():
   made = catalog.DATASETS['docstrings'](vocabulary=100, sequence_length=7)
   assert (made.vocabulary, made.sequence_length) == (100, 7)
   assert source.TextSource('a', 'b', list).sequence_length == 30
+
+
+@pytest.mark.parametrize(
+  ('check', 'accepted', 'refused', 'said'),
+  [
+    (
+      functools.partial(arguments.check_whole, 1),
+      [1, 10**9],
+      [0, 1.0, True, '1', None],
+      'a whole number of at least 1',
+    ),
+    (functools.partial(arguments.check_whole, 2, 2**16), [2, 2**16], [1, 2**16 + 1], 'whole number from 2 to 65,536'),
+    (functools.partial(arguments.check_within, '(0, 1]'), [1e-9, 1, 1.0], [0, 1.1, math.nan, True, '1'], '(0, 1]'),
+    (functools.partial(arguments.check_within, '[0, 1)'), [0, 0.0, 0.9], [-0.1, 1, math.inf], 'must lie in [0, 1)'),
+    (arguments.check_positive, [1e-9, 3], [0, -1, math.inf, math.nan, True], 'must be a positive number'),
+    (arguments.check_not_negative, [0, 3.5], [-1e-9, math.inf, math.nan, False], 'must be 0 or a positive number'),
+    (arguments.check_bool, [True, False], [1, 0, None, 'True'], 'must be True or False'),
+    (functools.partial(arguments.check_one_of, dict(a=1, b=2)), ['a', 'b'], ['c', None, []], 'must be one of a, b'),
+  ],
+)
+def test_a_check_takes_what_it_says_and_names_what_it_refuses(check, accepted, refused, said):
+  check(**{f'fine_{number}': value for number, value in enumerate(accepted)})
+  for value in refused:
+    with pytest.raises(ValueError, match=re.escape(said)) as raised:
+      check(fine=accepted[0], argument=value)
+    assert str(raised.value).startswith('argument must ')
+    assert str(raised.value).endswith(f'not {value!r}')

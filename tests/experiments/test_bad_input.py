@@ -47,7 +47,7 @@ def _refusal(capsys, **settings) -> str:
     ({'model': 'lstm(size="huge")'}, "size must be one of tiny, small, large, not 'huge'"),
     ({'model': 'lstm|transformer'}, 'choose one of'),
     ({'upload': 'uniform(bits=0)'}, 'bits must be a whole number from 1 to 16, not 0'),
-    ({'upload': 'uniform(levels=1)'}, 'levels must be a whole number from 2 to 65536, not 1'),
+    ({'upload': 'uniform(levels=1)'}, 'levels must be a whole number from 2 to 65,536, not 1'),
     (
       {'upload': 'uniform(bits=8, levels=3)'},
       'bits and levels both say how fine the quantization is: give one of them',

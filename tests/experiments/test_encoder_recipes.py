@@ -11,8 +11,8 @@ from experiments.central import evaluation
 from experiments.central import task
 from experiments.command import launch
 from experiments.results import metrics
-from experiments.starts import encoder_start
-from experiments.starts import pretrained
+from experiments.starts import encoder_finder
+from experiments.starts import exporting
 from experiments.starts import recipe
 from models import bert
 from models import checkpoint
@@ -53,8 +53,8 @@ def test_the_recipes_make_encoders_that_are_scored_and_exported(text, tmp_path):
   with pytest.raises(launch.UsageError, match='128 positions, but examples have 201 tokens'):
     evaluation.evaluate(folder, long, 100)
 
-  exported = pretrained.export(folder, tmp_path / 'model')
-  found = encoder_start.load(str(tmp_path / 'model'), bert.distilbert(), source)
+  exported = exporting.export(folder, tmp_path / 'model')
+  found = encoder_finder.find(str(tmp_path / 'model'), bert.distilbert(), source)
   assert found.tokenizer.serialized == b'own\n' + exported.description.tokenizer
   for name, value in found.weights.items():
     np.testing.assert_array_equal(value, exported.weights[name])
@@ -100,7 +100,7 @@ def test_a_recipe_names_an_encoder(name):
 
 
 def test_none_is_an_encoder_of_any_size_that_nobody_has_trained(text):
-  start = encoder_start.load(
+  start = encoder_finder.find(
     'none', bert.bert(size='small'), text_lib.text(path=text, vocabulary=40, sequence_length=12)
   )
   assert (start.folder, start.weights, start.encoder) == (None, {}, bert.bert(size='small'))

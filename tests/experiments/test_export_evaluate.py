@@ -22,6 +22,7 @@ from experiments.central import training
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.federated import run
+from experiments.starts import exporting
 from experiments.starts import pretrained
 from models import checkpoint
 from models import language_task
@@ -119,7 +120,7 @@ def test_a_run_begins_with_the_pretrained_model(federated, trained, source):
 
 def test_an_export_scores_as_the_run_did(federated, source, tmp_path):
   folder, summary = federated
-  exported = pretrained.export(folder, tmp_path / 'model')
+  exported = exporting.export(folder, tmp_path / 'model')
   assert {path.name for path in (tmp_path / 'model').iterdir()} == {
     'model.safetensors', 'tokenizer.model', 'config.json'
   }  # fmt: skip
@@ -127,20 +128,20 @@ def test_an_export_scores_as_the_run_did(federated, source, tmp_path):
   measured = evaluation.evaluate(tmp_path / 'model', source, 0)
   assert measured['eval/perplexity'] == pytest.approx(summary['eval/perplexity'], rel=1e-4)
   assert evaluation.evaluate(folder, source, 0) == measured
-  pretrained.export(folder, tmp_path / 'model')  # Once more changes nothing.
+  exporting.export(folder, tmp_path / 'model')  # Once more changes nothing.
   assert checkpoint.load(tmp_path / 'model').content_hash == measured['model_sha256']
 
 
 def test_an_export_takes_no_folder_of_something_else(federated, trained, tmp_path):
   (tmp_path / 'thesis.tex').write_text('years of work')
   with pytest.raises(launch.UsageError, match='holds other files: choose a new --output_dir'):
-    pretrained.export(federated[0], tmp_path)
+    exporting.export(federated[0], tmp_path)
   before = checkpoint.load(trained).content_hash
   with pytest.raises(launch.UsageError, match='holds other files'):
-    pretrained.export(federated[0], trained)
+    exporting.export(federated[0], trained)
   assert checkpoint.load(trained).content_hash == before
   with pytest.raises(launch.UsageError, match=r'--run=.* holds no model.safetensors'):
-    pretrained.export(tmp_path, tmp_path / 'new')
+    exporting.export(tmp_path, tmp_path / 'new')
   assert not (tmp_path / 'new').exists()
 
 

@@ -117,7 +117,7 @@ def test_a_residual_network_grows_and_is_probed(tmp_path, environment):
   [
     (dict(stages='layerwise(layers_per_stage=3)'), 'layers_per_stage=3 must divide the 2 blocks of the encoder'),
     (dict(stages='pyramid'), "unknown stages 'pyramid'; choose one of layerwise, progressive, end_to_end"),
-    (dict(objective='simclr(temperature=0)'), 'temperature must be a number above 0, not 0'),
+    (dict(objective='simclr(temperature=0)'), 'temperature must be a positive number, not 0'),
     (dict(objective='byol(momentum=1)'), 'momentum must lie in [0, 1), not 1'),
     (dict(download='select(blocks=1)'), '--download=select(...) does not apply'),
     (dict(trainable='bias'), '--trainable=bias does not apply: --stages says what clients train'),

@@ -14,8 +14,9 @@ from data.sources import docstrings
 from data.sources import spooky
 from experiments.command import launch
 from experiments.results import metrics
+from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
-from experiments.starts import pretrained
+from experiments.starts import exporting
 from models import bert
 from models import checkpoint
 from models import hugging_face
@@ -94,7 +95,7 @@ def test_a_run_starts_from_another(folder, finished, tmp_path):
 
 
 def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished, tmp_path):
-  exported = pretrained.export(finished, tmp_path / 'exported')
+  exported = exporting.export(finished, tmp_path / 'exported')
   found = hugging_face.load(tmp_path / 'exported')
   assert found.labels == ('EAP', 'HPL', 'MWS')
   for name, value in exported.weights.items():
@@ -152,7 +153,7 @@ def test_a_run_starts_from_a_tokenizer_json_and_bfloat16(folder, tmp_path):
   (tmp_path / 'bert' / 'model.safetensors').write_bytes(len(described).to_bytes(8, 'little') + described + content)
   process = _command(folder, tmp_path / 'run', pretrained=tmp_path / 'bert', rounds=1)
   assert process.returncode == 0, process.stderr
-  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  exporting.export(tmp_path / 'run', tmp_path / 'exported')
   exported = text_encoders.tokenizer_of(tmp_path / 'exported')
   assert exported.serialized == text_encoders.tokenizer_of(tmp_path / 'bert').serialized
   assert exported.serialized == checkpoint.load(tmp_path / 'run').description.tokenizer
@@ -163,7 +164,7 @@ def test_a_run_starts_from_a_tokenizer_json_and_bfloat16(folder, tmp_path):
 
 
 def _load(folder: pathlib.Path, **options) -> encoder_start.EncoderStart:
-  return encoder_start.load(str(folder), bert.bert(**options), docstrings.docstrings())
+  return encoder_finder.find(str(folder), bert.bert(**options), docstrings.docstrings())
 
 
 def test_sequences_longer_than_the_positions_are_refused(folder):
@@ -179,7 +180,7 @@ def test_heads_are_shared_or_per_client():
 
 def test_other_models_are_refused(folder):
   with pytest.raises(launch.UsageError, match='holds bert, not albert: name bert in --model, or another --pretrained'):
-    encoder_start.load(str(folder / 'bert'), bert.albert(), docstrings.docstrings())
+    encoder_finder.find(str(folder / 'bert'), bert.albert(), docstrings.docstrings())
   for name, options, message in (
     (folder / 'bert', {'size': 'base'}, r'not bert\(width=768, mlp_width=3072, num_layers=12'),
     ('/no/such', {}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
@@ -197,6 +198,6 @@ def test_clients_draw_what_is_new_in_the_head(folder):
 
 
 def test_minilm_is_a_package(monkeypatch):
-  monkeypatch.setattr(encoder_start.importlib.util, 'find_spec', lambda name: None)
+  monkeypatch.setattr(encoder_finder.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(launch.UsageError, match=r'--pretrained=minilm needs a package: .*requirements-pretrained.txt'):
-    encoder_start.load('minilm', bert.bert(), docstrings.docstrings())
+    encoder_finder.find('minilm', bert.bert(), docstrings.docstrings())

@@ -157,10 +157,10 @@ class AugmentationTest(parameterized.TestCase):
     (dict(min_area=0.0), 'min_area must lie in (0, 1], not 0.0'),
     (dict(min_area=1.5), 'min_area must lie in (0, 1], not 1.5'),
     (dict(min_area=float('nan')), 'min_area must lie in (0, 1], not nan'),
-    (dict(min_area='all'), "min_area must be a number, not 'all'"),
+    (dict(min_area='all'), "min_area must lie in (0, 1], not 'all'"),
     (dict(jitter=-0.1), 'jitter must lie in [0, 1], not -0.1'),
     (dict(jitter=1.1), 'jitter must lie in [0, 1], not 1.1'),
-    (dict(jitter=True), 'jitter must be a number, not True'),
+    (dict(jitter=True), 'jitter must lie in [0, 1], not True'),
     (dict(flip=1), 'flip must be True or False, not 1'),
     (dict(greyscale=None), 'greyscale must be True or False, not None'),
   )

@@ -179,10 +179,10 @@ class ModelTest(tf.test.TestCase, parameterized.TestCase):
       self_supervised_task.build(_small('simclr'), _encoder(), (5, 4, 1))
 
   @parameterized.parameters(
-    ('simclr', dict(temperature=0.0), 'temperature must be a number above 0, not 0.0'),
-    ('simclr', dict(temperature=math.inf), 'temperature must be a number above 0, not inf'),
-    ('simclr', dict(temperature=True), 'temperature must be a number above 0, not True'),
-    ('simclr', dict(temperature='low'), "temperature must be a number above 0, not 'low'"),
+    ('simclr', dict(temperature=0.0), 'temperature must be a positive number, not 0.0'),
+    ('simclr', dict(temperature=math.inf), 'temperature must be a positive number, not inf'),
+    ('simclr', dict(temperature=True), 'temperature must be a positive number, not True'),
+    ('simclr', dict(temperature='low'), "temperature must be a positive number, not 'low'"),
     ('simclr', dict(width=0), 'width must be a whole number from 1 to 1,000,000, not 0'),
     ('simclr', dict(outputs=1.5), 'outputs must be a whole number from 1 to 1,000,000, not 1.5'),
     ('simclr', dict(min_area=0), 'min_area must lie in (0, 1], not 0'),

@@ -43,14 +43,14 @@ class BlocksTest(parameterized.TestCase):
       np.testing.assert_array_equal(one, tf.zeros_like(two) if index in gone else two)
 
   def test_flags_that_all_blocks_share_stay_known(self):
-    flags = policies.bias().choose(_MODEL, None)
+    flags = policies.Bias().choose(_MODEL, None)
     taken = blocks_lib.Blocks(_MODEL).take_flags(flags, tf.constant([0, 2]))
     self.assertTrue(all(type(flag) is bool for flag in taken))
     names = [variable.name for variable in blocks_lib.Blocks(_MODEL).first(2).variables]
     self.assertEqual([name.endswith('bias') for name in names], list(taken))
 
   def test_flags_that_differ_follow_their_block(self):
-    blocks, flags = blocks_lib.Blocks(_MODEL), policies.suffix(1).choose(_MODEL, None)
+    blocks, flags = blocks_lib.Blocks(_MODEL), policies.Suffix(1).choose(_MODEL, None)
     for chosen, trained in (([0, 2], {'block_1', 'head'}), ([0, 1], {'head'}), ([2], {'block_0', 'head'})):
       taken = blocks.take_flags(flags, tf.constant(chosen))
       variables = blocks.first(len(chosen)).variables
@@ -71,6 +71,6 @@ class BlocksTest(parameterized.TestCase):
       blocks_lib.Blocks(model)
 
   def test_adapters_belong_to_their_blocks(self):
-    blocks = blocks_lib.Blocks(policies.lora(rank=2, on='query_kernel').adapt(_MODEL))
+    blocks = blocks_lib.Blocks(policies.Lora(rank=2, on='query_kernel').adapt(_MODEL))
     names = {variable.name for variable in blocks.first(1).variables if '_lora_' in variable.name}
     self.assertEqual(names, {f'block_0/attention/query_kernel_lora_{end}' for end in 'ab'})

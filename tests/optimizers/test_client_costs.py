@@ -43,31 +43,31 @@ def _cost(policy: trainable.Policy, model: model_lib.Model, setting: client_cost
 class ClientCostsTest(parameterized.TestCase):
   @parameterized.parameters(1, 2)
   def test_bytes_of_a_suffix(self, blocks):
-    cost = _cost(policies.suffix(blocks), _MODEL, _SETTING)
+    cost = _cost(policies.Suffix(blocks), _MODEL, _SETTING)
     bitmap = -(-len(_MODEL.variables) // 8)
     self.assertEqual(cost.upload_bytes, 4 * _suffix_size(blocks) + bitmap + 4)
 
   def test_operations_of_a_round_are_those_of_its_examples(self):
-    once = _cost(policies.suffix(1), _MODEL, _SETTING)
-    twice = _cost(policies.suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
+    once = _cost(policies.Suffix(1), _MODEL, _SETTING)
+    twice = _cost(policies.Suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
     self.assertEqual(twice.flops, 2 * once.flops)
     # One more block: kernels of 4 x 12, 4 x 4, 4 x 6 and 6 x 4, twice 2 operations a token backward (one product for the
     # kernel, one for its input, which is new except for the first kernel), and attention, 2 products of [5, 4] x [4, 5],
     # each twice more backward. The block above also gets the product for its first input, 4 x 12.
     kernels, attention = 4 * 12 + 4 * 4 + 4 * 6 + 6 * 4, 2 * 5 * 5 * 4
     backward = 2 * 12 * (5 * (2 * kernels - 4 * 12 + 4 * 12) + 2 * attention)
-    both = _cost(policies.suffix(2), _MODEL, _SETTING)
+    both = _cost(policies.Suffix(2), _MODEL, _SETTING)
     self.assertEqual(both.flops - once.flops, backward)
 
   def test_memory_grows_with_what_is_trained(self):
-    costs = [_cost(policies.suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
+    costs = [_cost(policies.Suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
     added = 4 * (_suffix_size(2) - _suffix_size(1))
     self.assertGreater(costs[1].modelled_memory_bytes - costs[0].modelled_memory_bytes, 2 * added)
     self.assertGreater(costs[0].modelled_memory_bytes, 4 * _MODEL.num_parameters)
 
   def test_a_sub_model_is_held_alone(self):
-    half = _cost(policies.width(0.5), _MODEL, _SETTING)
-    whole = _cost(policies.width(1.0), _MODEL, _SETTING)
+    half = _cost(policies.Width(0.5), _MODEL, _SETTING)
+    whole = _cost(policies.Width(1.0), _MODEL, _SETTING)
     self.assertLess(half.upload_bytes, whole.upload_bytes)
     self.assertLess(half.modelled_memory_bytes, whole.modelled_memory_bytes)
     self.assertLess(half.flops, whole.flops)
@@ -75,7 +75,7 @@ class ClientCostsTest(parameterized.TestCase):
   def test_bytes_that_depend_on_the_values_are_unknown(self):
     def upload_bytes(text):
       setting = dataclasses.replace(_SETTING, upload=codec_specs.build(text, 'upload'))
-      return _cost(policies.all_(), _MODEL, setting).upload_bytes
+      return _cost(policies.All(), _MODEL, setting).upload_bytes
 
     self.assertIsNone(upload_bytes('uniform(bits=8)|rans'))
     self.assertIsNone(upload_bytes('rate_distortion'))
@@ -83,12 +83,12 @@ class ClientCostsTest(parameterized.TestCase):
 
   def test_what_is_drawn_has_no_cost(self):
     with self.assertRaisesRegex(ValueError, 'must not be drawn anew'):
-      _cost(policies.random(0.7), _MODEL, _SETTING)
+      _cost(policies.Random(0.7), _MODEL, _SETTING)
 
   def test_shared_states_have_none(self):
     optimizer = mime_lite.mime_lite().client_optimizer
     with self.assertRaisesRegex(ValueError, 'not accounted for'):
-      _cost(policies.all_(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
+      _cost(policies.All(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
 
 
 class PayloadBytesTest(parameterized.TestCase):
@@ -117,11 +117,11 @@ class PayloadBytesTest(parameterized.TestCase):
 @pytest.mark.usefixtures('worker')
 class TravelledBytesTest(parameterized.TestCase):
   @parameterized.named_parameters(
-    ('suffix', [policies.suffix(1), policies.suffix(2)]),
-    ('width', [policies.width(0.5), policies.width(1.0)]),
-    ('equal_widths', [policies.width(0.5), policies.width(0.5)]),
-    ('lora', [policies.lora(2), policies.lora(4)]),
-    ('adapter', [policies.adapter(4), policies.adapter(4)]),
+    ('suffix', [policies.Suffix(1), policies.Suffix(2)]),
+    ('width', [policies.Width(0.5), policies.Width(1.0)]),
+    ('equal_widths', [policies.Width(0.5), policies.Width(0.5)]),
+    ('lora', [policies.Lora(2), policies.Lora(4)]),
+    ('adapter', [policies.Adapter(4), policies.Adapter(4)]),
   )
   def test_are_those_of_the_plan(self, tiers):
     task, devices = tiny_language.task(num_layers=2), devices_lib.Devices(tuple(tiers), (0.5, 0.5))

@@ -220,10 +220,10 @@ class CombinationsTest(parameterized.TestCase):
     self.assertEqual(rest['aggregator']['upload_bytes_side'], num_rest * 2)
 
   @parameterized.named_parameters(
-    ('random', devices_lib.Devices((policies.random(fraction=0.5),))),
-    ('random_over_all', devices_lib.Devices((policies.random(fraction=0.5, denominator='all'),))),
-    ('tiers', devices_lib.Devices((policies.head(), policies.all_()), (0.5, 0.5))),
-    ('tiers_of_sub_models', devices_lib.Devices((policies.width(fraction=0.25), policies.all_()), (0.5, 0.5))),
+    ('random', devices_lib.Devices((policies.Random(fraction=0.5),))),
+    ('random_over_all', devices_lib.Devices((policies.Random(fraction=0.5, denominator='all'),))),
+    ('tiers', devices_lib.Devices((policies.Head(), policies.All()), (0.5, 0.5))),
+    ('tiers_of_sub_models', devices_lib.Devices((policies.Width(fraction=0.25), policies.All()), (0.5, 0.5))),
   )
   def test_parts(self, devices):
     everyone, rest = self._rounds(_partial_process(64, devices))

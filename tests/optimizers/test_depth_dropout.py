@@ -73,11 +73,11 @@ def _oracle(kept_of_step):
 class DepthDropoutTest(parameterized.TestCase):
   @parameterized.parameters('step', 'client', 'round')
   def test_trains_on_what_is_left(self, per):
-    found = _trained(policies.layerwise(1, _RATE, per))
+    found = _trained(policies.Layerwise(1, _RATE, per))
     expected = _oracle(lambda step: _kept(per, step))
     for one, other in zip(found, expected, strict=True):
       np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    whole = _trained(policies.layerwise(1))
+    whole = _trained(policies.Layerwise(1))
     for one, other in zip(whole, _oracle(lambda step: [True] * 3), strict=True):
       np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
     assert np.abs(found[-3] - whole[-3]).max() > 1e-3
@@ -106,11 +106,11 @@ class DepthDropoutTest(parameterized.TestCase):
   @parameterized.parameters(1.0, -0.1, True, 'half')
   def test_refuses_a_rate_out_of_range(self, rate):
     with pytest.raises(ValueError, match=r'drop_rate must lie in \[0, 1\), not'):
-      policies.layerwise(1, drop_rate=rate)
+      policies.Layerwise(1, drop_rate=rate)
 
   def test_refuses_an_unknown_granularity(self):
     with pytest.raises(ValueError, match="drop_per must be one of step, client, round, not 'batch'"):
-      policies.layerwise(1, drop_rate=0.5, drop_per='batch')
+      policies.Layerwise(1, drop_rate=0.5, drop_per='batch')
 
 
 def _drawn(key):

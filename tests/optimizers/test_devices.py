@@ -4,10 +4,12 @@ from absl.testing import parameterized
 import numpy as np
 import tensorflow as tf
 
+from compression import delivery
 from compression import groups
 from models import transformer
 from optimizers import devices as devices_lib
 from optimizers import policies
+from optimizers import slice_source
 from optimizers import trainable
 
 _MODEL = transformer.transformer(width=8, mlp_width=64, num_layers=2, num_heads=4)(50)
@@ -21,18 +23,18 @@ def _drawn(policy, model, client):
 
 class DevicesTest(parameterized.TestCase):
   def test_tiers_get_their_shares(self):
-    devices = devices_lib.Devices((policies.all_(),) * 3, (0.5, 0.3, 0.2))
+    devices = devices_lib.Devices((policies.All(),) * 3, (0.5, 0.3, 0.2))
     keys = np.random.default_rng(0).integers(-(2**62), 2**62, 3000)
     tiers = np.array([devices.tier(tf.constant(key)) for key in keys])
     # A standard error of sqrt(.25 / 3000) = .009 at most.
     np.testing.assert_allclose(np.bincount(tiers) / 3000, [0.5, 0.3, 0.2], atol=0.03)
 
   def test_a_client_keeps_its_tier(self):
-    devices = devices_lib.Devices((policies.all_(),) * 2, (0.5, 0.5))
+    devices = devices_lib.Devices((policies.All(),) * 2, (0.5, 0.5))
     self.assertEqual(devices.tier(tf.constant(7, tf.int64)), devices.tier(tf.constant(7, tf.int64)))
 
   def test_the_server_holds_the_largest_model(self):
-    devices = devices_lib.Devices((policies.lora(rank=2), policies.lora(rank=5)), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Lora(rank=2), policies.Lora(rank=5)), (0.5, 0.5))
     model = devices.adapt(_MODEL)
     ranks = {variable.units.count for variable in model.variables if '_lora_' in variable.name}
     self.assertEqual(ranks, {5})
@@ -40,11 +42,11 @@ class DevicesTest(parameterized.TestCase):
 
   def test_axes_that_every_tier_holds_whole_are_not_sliced(self):
     self.assertEqual([dict(layout.counts) for layout in devices_lib.ALIKE.layouts(_MODEL)], [{}])
-    alike = devices_lib.Devices((policies.lora(rank=2),), (1.0,))
+    alike = devices_lib.Devices((policies.Lora(rank=2),), (1.0,))
     self.assertEqual([dict(layout.counts) for layout in alike.layouts(alike.adapt(_MODEL))], [{}])
 
   def test_a_tier_with_the_whole_axis_beside_one_with_a_part(self):
-    devices = devices_lib.Devices((policies.width(fraction=0.5), policies.all_()), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Width(fraction=0.5), policies.All()), (0.5, 0.5))
     # 64 neurons are 4 keys of 16; 4 heads are 4 keys of one.
     self.assertEqual(
       [dict(layout.counts) for layout in devices.layouts(_MODEL)],
@@ -52,29 +54,29 @@ class DevicesTest(parameterized.TestCase):
     )
 
   def test_ever_is_the_union(self):
-    devices = devices_lib.Devices((policies.head(), policies.suffix(blocks=1)), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Head(), policies.Suffix(blocks=1)), (0.5, 0.5))
     blocks = {variable.block for variable, ever in zip(_MODEL.variables, devices.ever(_MODEL, 0), strict=True) if ever}
     self.assertEqual(blocks, {'block_1', 'head'})
 
   def test_random_subsets_may_train_everything(self):
-    devices = devices_lib.Devices((policies.random(fraction=0.4),), (1.0,))
+    devices = devices_lib.Devices((policies.Random(fraction=0.4),), (1.0,))
     self.assertEqual(devices.ever(_MODEL, 0), [True] * len(_MODEL.variables))
 
   @parameterized.named_parameters(
-    ('all', [policies.all_()]),
-    ('random', [policies.random(fraction=0.6)]),
-    ('random_of_a_round', [policies.random(fraction=0.6, resample='round')]),
-    ('random_for_ever', [policies.random(fraction=0.6, resample='never')]),
-    ('frozen', [policies.frozen(blocks=1)]),
-    ('suffix', [policies.suffix(blocks=1)]),
-    ('lora', [policies.lora(rank=2), policies.lora(rank=3)]),
-    ('adapter', [policies.adapter(width=4)]),
-    ('bias', [policies.bias()]),
-    ('head', [policies.head()]),
-    ('width', [policies.width(fraction=0.5), policies.all_()]),
-    ('layerwise', [policies.layerwise(blocks=2)]),
-    ('tiers', [policies.suffix(blocks=1), policies.suffix(blocks=2), policies.bias()]),
-    ('tiers_that_draw', [policies.head(), policies.random(fraction=0.6)]),
+    ('all', [policies.All()]),
+    ('random', [policies.Random(fraction=0.6)]),
+    ('random_of_a_round', [policies.Random(fraction=0.6, resample='round')]),
+    ('random_for_ever', [policies.Random(fraction=0.6, resample='never')]),
+    ('frozen', [policies.Frozen(blocks=1)]),
+    ('suffix', [policies.Suffix(blocks=1)]),
+    ('lora', [policies.Lora(rank=2), policies.Lora(rank=3)]),
+    ('adapter', [policies.Adapter(width=4)]),
+    ('bias', [policies.Bias()]),
+    ('head', [policies.Head()]),
+    ('width', [policies.Width(fraction=0.5), policies.All()]),
+    ('layerwise', [policies.Layerwise(blocks=2)]),
+    ('tiers', [policies.Suffix(blocks=1), policies.Suffix(blocks=2), policies.Bias()]),
+    ('tiers_that_draw', [policies.Head(), policies.Random(fraction=0.6)]),
   )
   def test_clients_train_all_of_a_set_or_none(self, tiers):
     devices = devices_lib.Devices(tuple(tiers), (1.0 / len(tiers),) * len(tiers))
@@ -87,7 +89,7 @@ class DevicesTest(parameterized.TestCase):
       np.testing.assert_array_equal(of_set, np.tile(of_set[:, :1], of_set.shape[1]))
     self.assertFalse(trained[:, ~ever].any())
     # And no two sets could have been one, unless variables are drawn.
-    if not any(None in trainable.known_flags(policy, model, 0) for policy in tiers):
+    if not any(None in policy.flags_known_when_traced(model, 0) for policy in tiers):
       self.assertLen(set(together[ever]), len({tuple(column) for column in trained[:, ever].T}))
 
   def test_clients_that_choose_blocks_train_each_by_itself(self):
@@ -100,14 +102,48 @@ class DevicesTest(parameterized.TestCase):
   @parameterized.parameters(((),), ((0.5, 0.6),), ((1.5, -0.5),), ((0.5, True),), (('a',),))
   def test_other_shares_are_refused(self, shares):
     with self.assertRaisesRegex(ValueError, 'shares must be positive and sum to 1'):
-      devices_lib.Devices((policies.all_(),) * len(shares), shares)
+      devices_lib.Devices((policies.All(),) * len(shares), shares)
 
   def test_tiers_of_different_denominators_are_refused(self):
-    tiers = tuple(policies.random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
+    tiers = tuple(policies.Random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
     with self.assertRaisesRegex(ValueError, 'all tiers need the same denominator'):
       devices_lib.Devices(tiers, (0.5, 0.5))
 
+  def test_a_variable_is_sent_held_or_rebuilt(self):
+    way = delivery.Way
+    for policy, block, expected in (
+      (policies.Layerwise(blocks=1), 'block_0', way.HELD),
+      (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
+      (policies.Suffix(blocks=1), 'block_0', way.SENT),
+    ):
+      found = devices_lib.Devices((policy,)).deliveries(_MODEL, 3)
+      ways = {v.name: each.way for v, each in zip(_MODEL.variables, found, strict=True)}
+      self.assertEqual(ways[f'{block}/mlp/up_kernel'], expected)
+      self.assertEqual(ways['head/bias'], way.SENT)
+      for index, each in enumerate(found):
+        if each.way is way.REBUILT:
+          np.testing.assert_array_equal(each.make(), _MODEL.initial_weights(3)[index])
+
+  def test_a_variable_cannot_be_both_held_and_rebuilt(self):
+    class Both(policies.Frozen):
+      def held(self, model):
+        return self.rebuilt(model, 0)
+
+    with self.assertRaisesRegex(ValueError, 'cannot both keep variables and make them themselves: .*block_0/'):
+      devices_lib.Devices((Both(blocks=1),)).deliveries(_MODEL, 0)
+
+  def test_a_variable_cannot_be_both_held_and_received_in_slices(self):
+    class Both(policies.Width):
+      def held(self, model):
+        return frozenset(['block_1/mlp/up_kernel'])
+
+    devices = devices_lib.Devices((Both(fraction=0.5),))
+    deliveries = devices.deliveries(_MODEL, 0)
+    sources = slice_source.build(_MODEL, devices.layouts(_MODEL), None, deliveries)
+    with self.assertRaisesRegex(ValueError, 'cannot both keep a variable and receive slices of it: block_1/mlp/up_ker'):
+      slice_source.sliced(_MODEL, deliveries, sources)
+
   def test_tiers_that_rebuild_different_variables_are_refused(self):
-    devices = devices_lib.Devices((policies.frozen(blocks=1), policies.frozen(blocks=2)), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Frozen(blocks=1), policies.Frozen(blocks=2)), (0.5, 0.5))
     with self.assertRaisesRegex(ValueError, 'all tiers must freeze the same variables'):
       devices.rebuilt(_MODEL, 0)

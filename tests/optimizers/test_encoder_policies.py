@@ -56,7 +56,7 @@ def _trained(policy, model):
 
 def test_random_trains_biases_and_a_part_of_the_others(family):
   model = _model(family)
-  names = _trained(policies.random(fraction=0.6), model)
+  names = _trained(policies.Random(fraction=0.6), model)
   everything = {variable.name for variable in model.variables}
   assert {name for name in everything if name.endswith('bias')} <= names
   assert {name for name in names if not name.endswith('bias')}
@@ -64,23 +64,23 @@ def test_random_trains_biases_and_a_part_of_the_others(family):
 
 
 def test_suffix_trains_the_last_block_and_the_head(family):
-  blocks = {name.split('/')[0] for name in _trained(policies.suffix(blocks=1), _model(family))}
+  blocks = {name.split('/')[0] for name in _trained(policies.Suffix(blocks=1), _model(family))}
   assert blocks == {'block_0' if family == 'albert' else 'block_1', 'head'}
 
 
 def test_head_trains_pooler_and_classifier(family):
-  assert _trained(policies.head(), _model(family)) == _POOLER
+  assert _trained(policies.Head(), _model(family)) == _POOLER
 
 
 def test_bias_trains_every_additive_variable(family):
   model = _model(family)
   additive = {variable.name for variable in model.variables if variable.name.endswith('bias')}
-  assert _trained(policies.bias(), model) == additive
+  assert _trained(policies.Bias(), model) == additive
 
 
 @pytest.mark.parametrize(
   ('policy', 'endings'),
-  [(policies.lora(rank=2), ('_lora_a', '_lora_b')), (policies.adapter(width=8), ('_adapter_down', '_adapter_up'))],
+  [(policies.Lora(rank=2), ('_lora_a', '_lora_b')), (policies.Adapter(width=8), ('_adapter_down', '_adapter_up'))],
 )
 def test_additions_and_the_head_are_trained(policy, endings, family):
   names = _trained(policy, policy.adapt(_model(family)))
@@ -92,5 +92,5 @@ def test_additions_and_the_head_are_trained(policy, endings, family):
 
 def test_width_finds_heads_and_neurons(family):
   model = _model(family)
-  assert policies.width(fraction=0.5).units(model) == dict(heads=1, neurons=16)
+  assert policies.Width(fraction=0.5).units(model) == dict(heads=1, neurons=16)
   assert unit_keys.num_units(model, 'vocabulary') == 60

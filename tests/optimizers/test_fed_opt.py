@@ -168,12 +168,21 @@ class FedOptTest(parameterized.TestCase):
       np.testing.assert_array_equal(one, two)
 
 
+class _Chosen(trainable.Policy):
+  """Answers with flags that are made when the graph is traced."""
+
+  def __init__(self, flags):
+    self._flags = flags
+
+  def choose(self, model, seeds):
+    return [flag() for flag in self._flags]
+
+
 class FedProxFlagsTest(parameterized.TestCase):
   def _delta(self, flags):
-    policy = trainable.Policy(lambda model, seeds: [flag() for flag in flags])
     optimizer = fed_opt.fed_prox(mu=2.0, client_lr=0.2, clip_norm=0.4).client_optimizer
     local = local_training.LocalTraining(
-      _TASK, optimizer, local_batches.LocalBatches(100, num_epochs=2), devices_lib.Devices((policy,))
+      _TASK, optimizer, local_batches.LocalBatches(100, num_epochs=2), devices_lib.Devices((_Chosen(flags),))
     )
     weights = (tf.constant([0.5, -1.0]), tf.constant(0.25))
     received = local_training.Received(weights, tf.constant([1, 2], tf.int64), tf.constant(1, tf.int64), {})

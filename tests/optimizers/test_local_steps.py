@@ -30,7 +30,7 @@ def _task(momentum, num_features):
 
 def _local(task, num_steps, policy=None):
   optimizer = fed_opt.fed_avg(client_lr=_RATE, clip_norm=0).client_optimizer
-  who = devices.Devices((policy or policies.all_(),))
+  who = devices.Devices((policy or policies.All(),))
   return local_training.LocalTraining(task, optimizer, local_batches.LocalBatches(100, num_steps), who)
 
 
@@ -74,7 +74,7 @@ class TargetTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.product(
     # Known while tracing; and drawn by the client.
-    policy=[policies.all_(), policies.bias(), policies.random(fraction=0.5)],
+    policy=[policies.All(), policies.Bias(), policies.Random(fraction=0.5)],
     momentum=[0.0, 0.6, 0.99],
   )
   def test_equals_a_plain_loop(self, policy, momentum):
@@ -105,8 +105,8 @@ class TargetTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.named_parameters(
     # The first weights, then averages of those that are trained.
-    ('all', policies.all_(), 2),
-    ('bias', policies.bias(), 1),
+    ('all', policies.All(), 2),
+    ('bias', policies.Bias(), 1),
   )
   def test_only_what_is_trained_has_an_average(self, policy, num_averages):
     def num_carried(task):

@@ -34,6 +34,13 @@ _ADAGRAD = mime_lite.mime_lite(client_lr=0.2, server_lr=0.7, initial_accumulator
 _MOMENTUM = mime_lite.mime_lite(base='momentum', client_lr=0.2, server_lr=0.7, momentum=0.8, clip_norm=0)
 
 
+class _BiasByDraw(trainable.Policy):
+  """Trains the bias alone, and says so when the graph runs."""
+
+  def choose(self, model, seeds):
+    return [tf.constant(False), tf.constant(True)]
+
+
 def _clients():
   rng = np.random.default_rng(0)
   return [(rng.normal(size=[n, 2]), rng.normal(size=n)) for n in (5, 1, 8)]
@@ -171,7 +178,7 @@ class BytesTest(parameterized.TestCase):
     self.assertEqual(upload['upload_bytes_side'], 99)  # 3 clients x (4 ranges x 8 + the bitmap).
 
   def test_a_variable_that_is_never_trained_has_no_state_that_travels(self):
-    process = _process(policy=policies.head())
+    process = _process(policy=policies.Head())
     state = process.initialize()
     output = process.next(state, _datasets())
     self.assertEqual(output.metrics['distributor']['download_bytes'], 48)  # 3 clients x (3 weights + 1 of state) x 4.
@@ -182,8 +189,7 @@ class BytesTest(parameterized.TestCase):
     )
 
   def test_a_variable_that_turns_out_not_trained_keeps_its_state(self):
-    policy = trainable.Policy(lambda model, seeds: [tf.constant(False), tf.constant(True)])
-    process = _process(policy=policy)
+    process = _process(policy=_BiasByDraw())
     before = process.initialize()
     output = process.next(before, _datasets())
     self.assertEqual(output.metrics['aggregator']['upload_bytes_values'], 24)
@@ -202,7 +208,7 @@ class RefusalTest(parameterized.TestCase):
       _ADAGRAD(tiny_task.two_layer_task(4), communication, _TWO_EPOCHS, 3)
 
   def test_refuses_width(self):
-    devices = devices_lib.Devices((policies.width(fraction=0.5),))
+    devices = devices_lib.Devices((policies.Width(fraction=0.5),))
     with self.assertRaisesRegex(ValueError, 'neither select nor width'):
       _ADAGRAD(tiny_task.two_layer_task(4), _PLAIN, _TWO_EPOCHS, 3, devices)
 

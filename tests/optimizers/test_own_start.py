@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures('worker')
 
 _KEYS = (11, 12, 13)
 _BATCHES = local_batches.LocalBatches(batch_size=10)
-_ALL = policies.all_()
+_ALL = policies.All()
 
 
 def _task(drawn: frozenset[str] = frozenset({'block_0/kernel'}), num_features: int = 4000):
@@ -57,7 +57,7 @@ def test_a_client_starts_from_its_own_draw_in_the_first_round_only():
 
 
 def test_what_a_client_does_not_train_it_takes_as_it_was_received():
-  kernel, _ = _trained(_task(), client_key=11, round_number=1, policy=policies.bias())
+  kernel, _ = _trained(_task(), client_key=11, round_number=1, policy=policies.Bias())
   np.testing.assert_array_equal(kernel, np.ones(4000))
 
 

@@ -30,6 +30,16 @@ _MODEL = transformer.transformer(width=8, mlp_width=16, num_layers=2, num_heads=
 _UNIFORM = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)]))
 
 
+class _Broadcast(policies.Frozen):
+  """Freezes the same, but broadcasts it."""
+
+  def rebuilt(self, model, seed):
+    return frozenset()
+
+  def choose(self, model, seeds):
+    return policies.Frozen(self.blocks).choose(model, seeds)
+
+
 def _clients(num_clients=4, num_examples=6):
   rng = np.random.default_rng(0)
   return [
@@ -71,12 +81,12 @@ def _size(model, names):
 @pytest.mark.usefixtures('worker')
 class PartialTrainingTest(parameterized.TestCase):
   @parameterized.named_parameters(
-    ('suffix', policies.suffix(blocks=1), lambda name: name.startswith(('block_1/', 'head/'))),
-    ('head', policies.head(), lambda name: name.startswith('head/')),
-    ('bias', policies.bias(), lambda name: name.endswith('bias')),
-    ('lora', policies.lora(rank=2), lambda name: '_lora_' in name or name.startswith('head/')),
-    ('adapter', policies.adapter(width=2), lambda name: '_adapter_' in name or name.startswith('head/')),
-    ('frozen', policies.frozen(blocks=1), lambda name: not name.startswith('block_0/') or name.endswith('bias')),
+    ('suffix', policies.Suffix(blocks=1), lambda name: name.startswith(('block_1/', 'head/'))),
+    ('head', policies.Head(), lambda name: name.startswith('head/')),
+    ('bias', policies.Bias(), lambda name: name.endswith('bias')),
+    ('lora', policies.Lora(rank=2), lambda name: '_lora_' in name or name.startswith('head/')),
+    ('adapter', policies.Adapter(width=2), lambda name: '_adapter_' in name or name.startswith('head/')),
+    ('frozen', policies.Frozen(blocks=1), lambda name: not name.startswith('block_0/') or name.endswith('bias')),
   )
   def test_only_the_part_moves_and_travels(self, policy, is_trained):
     task, process = _process(_alike(policy))
@@ -96,7 +106,7 @@ class PartialTrainingTest(parameterized.TestCase):
       self.assertEqual(measured['client_work']['trained_parameters'], 4 * trained_size)
 
   def test_frozen_variables_travel_in_neither_direction(self):
-    policy = policies.frozen(blocks=1)
+    policy = policies.Frozen(blocks=1)
     _, process = _process(_alike(policy))
     _, _, metrics = _trained(process, num_rounds=1)
     travels = _MODEL.num_parameters - _size(_MODEL, policy.rebuilt(_MODEL, 1))
@@ -104,8 +114,8 @@ class PartialTrainingTest(parameterized.TestCase):
 
   def test_frozen_variables_are_rebuilt_as_they_were_drawn(self):
     # A client that trained on other frozen weights than the server's would send another update.
-    frozen, whole = policies.frozen(blocks=1), policies.all_()
-    same_choice = policies.trainable.Policy(frozen.choose)  # Freezes the same, but broadcasts it.
+    frozen, whole = policies.Frozen(blocks=1), policies.All()
+    same_choice = _Broadcast(blocks=1)
     results = [_trained(_process(_alike(policy))[1])[1] for policy in (frozen, same_choice, whole)]
     for rebuilt, broadcast in zip(results[0], results[1], strict=True):
       np.testing.assert_array_equal(rebuilt, broadcast)
@@ -115,7 +125,7 @@ class PartialTrainingTest(parameterized.TestCase):
   def test_random_subsets_upload_what_they_train(self, concatenate):
     upload = dataclasses.replace(_UNIFORM, concatenate=concatenate)
     communication = algorithms.Communication(upload=upload)
-    _, process = _process(_alike(policies.random(fraction=0.5)), communication=communication)
+    _, process = _process(_alike(policies.Random(fraction=0.5)), communication=communication)
     _, _, metrics = _trained(process, num_rounds=5)
     fractions = []
     for measured in metrics:
@@ -126,10 +136,10 @@ class PartialTrainingTest(parameterized.TestCase):
     self.assertGreater(np.std(fractions), 0.0)
 
   @parameterized.named_parameters(
-    ('lora', (policies.lora(rank=2),), None, 1),
-    ('frozen', (policies.frozen(blocks=1),), None, 1),
-    ('tiers', (policies.suffix(blocks=1), policies.suffix(blocks=2)), None, 2),
-    ('blocks', (policies.all_(),), selection.Selection(blocks=1), 2),
+    ('lora', (policies.Lora(rank=2),), None, 1),
+    ('frozen', (policies.Frozen(blocks=1),), None, 1),
+    ('tiers', (policies.Suffix(blocks=1), policies.Suffix(blocks=2)), None, 2),
+    ('blocks', (policies.All(),), selection.Selection(blocks=1), 2),
   )
   def test_concatenated_updates_hold_what_is_trained_and_nothing_else(self, tiers, selected, most_ranges):
     devices = devices_lib.Devices(tiers, (1.0 / len(tiers),) * len(tiers))
@@ -143,7 +153,7 @@ class PartialTrainingTest(parameterized.TestCase):
     self.assertBetween(metrics[0]['aggregator']['upload_bytes_side'], least, least + 4 * (8 * (most_ranges - 1) + 1))
 
   def test_a_variable_that_nobody_drew_stays_although_adam_has_momentum(self):
-    _, process = _process(_alike(policies.random(fraction=0.4, resample='round')))
+    _, process = _process(_alike(policies.Random(fraction=0.4, resample='round')))
     state, num_resting = process.initialize(), 0
     for _ in range(6):
       output = process.next(state, _clients())
@@ -163,7 +173,7 @@ class PartialTrainingTest(parameterized.TestCase):
     self.assertGreater(num_resting, 0)
 
   def test_tiers_mix_suffixes_in_one_round(self):
-    devices = devices_lib.Devices((policies.head(), policies.suffix(blocks=2)), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Head(), policies.Suffix(blocks=2)), (0.5, 0.5))
     _, process = _process(devices)
     clients = _clients(num_clients=12)
     _, _, metrics = _trained(process, num_rounds=1, clients=clients)
@@ -178,7 +188,7 @@ class PartialTrainingTest(parameterized.TestCase):
     algorithm = fed_opt.fed_avg(client_lr=0.5)
     updates = {}
     for denominator in ('trained', 'all'):
-      policy = policies.random(fraction=0.5, denominator=denominator)
+      policy = policies.Random(fraction=0.5, denominator=denominator)
       before, after, _ = _trained(_process(_alike(policy), algorithm)[1], num_rounds=1)
       updates[denominator] = [new - old for old, new in zip(before, after, strict=True)]
     ratios = [
@@ -192,7 +202,7 @@ class PartialTrainingTest(parameterized.TestCase):
     self.assertLess(min(ratios), 0.9)
 
   def test_all_in_tiers_equals_all(self):
-    devices = devices_lib.Devices((policies.all_(), policies.all_()), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.All(), policies.All()), (0.5, 0.5))
     for one, two in zip(_trained(_process(devices)[1])[1], _trained(_process(devices_lib.ALIKE)[1])[1], strict=True):
       np.testing.assert_allclose(one, two, atol=1e-6)
 
@@ -218,10 +228,10 @@ class CostTest(parameterized.TestCase):
     transposed_first = {
       name: sum(node.attr['transpose_a'].b for node in self._products(policy))
       for name, policy in (
-        ('all', policies.all_()),
-        ('suffix', policies.suffix(blocks=1)),
-        ('head', policies.head()),
-        ('bias', policies.bias()),
+        ('all', policies.All()),
+        ('suffix', policies.Suffix(blocks=1)),
+        ('head', policies.Head()),
+        ('bias', policies.Bias()),
       )
     }
     # x^T dz of the six kernels of a block, and dlogits^T x of the output layer.
@@ -230,7 +240,7 @@ class CostTest(parameterized.TestCase):
   def test_a_frozen_variable_has_no_gradient(self):
     task = language_task.build(_MODEL, _LENGTH)
     batch = next(iter(_clients()[0].batch(4)))
-    flags = policies.suffix(blocks=1).choose(_MODEL, None)
+    flags = policies.Suffix(blocks=1).choose(_MODEL, None)
     _, found = gradients.gradients(task, _MODEL.initial_weights(0), flags, batch, None)
     for flag, gradient in zip(flags, found, strict=True):
       self.assertEqual(gradient is not None, flag)

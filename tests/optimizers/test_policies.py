@@ -37,33 +37,33 @@ def _additive(model=_MODEL):
 
 class StaticPoliciesTest(parameterized.TestCase):
   def test_all(self):
-    self.assertLen(_names(policies.all_()), len(_MODEL.variables))
+    self.assertLen(_names(policies.All()), len(_MODEL.variables))
 
   def test_suffix_is_the_last_blocks_and_the_head(self):
-    blocks = {name.split('/')[0] for name in _names(policies.suffix(blocks=2))}
+    blocks = {name.split('/')[0] for name in _names(policies.Suffix(blocks=2))}
     self.assertEqual(blocks, {'block_1', 'block_2', 'head'})
 
   def test_suffix_of_all_blocks_leaves_the_embedding(self):
-    self.assertEqual({v.name for v in _MODEL.variables} - _names(policies.suffix(blocks=3)), {'embedding/table'})
+    self.assertEqual({v.name for v in _MODEL.variables} - _names(policies.Suffix(blocks=3)), {'embedding/table'})
 
   def test_a_stage_trains_the_newest_blocks_and_clients_have_kept_the_rest(self):
-    policy = policies.layerwise(blocks=1)
+    policy = policies.Layerwise(blocks=1)
     self.assertEqual({name.split('/')[0] for name in _names(policy)}, {'block_2', 'head'})
     self.assertEqual({name.split('/')[0] for name in policy.held(_MODEL)}, {'embedding', 'block_0', 'block_1'})
 
   def test_a_stage_of_all_blocks_trains_the_embedding_too(self):
-    policy = policies.layerwise(blocks=3)
+    policy = policies.Layerwise(blocks=3)
     self.assertLen(_names(policy), len(_MODEL.variables))
     self.assertEmpty(policy.held(_MODEL))
 
   def test_bias_is_every_additive_variable_and_nothing_else(self):
-    self.assertEqual(_names(policies.bias()), _additive())
+    self.assertEqual(_names(policies.Bias()), _additive())
 
   def test_head(self):
-    self.assertEqual(_names(policies.head()), {'head/norm_scale', 'head/norm_bias', 'head/bias'})
+    self.assertEqual(_names(policies.Head()), {'head/norm_scale', 'head/norm_bias', 'head/bias'})
 
   @parameterized.named_parameters(
-    ('lora', policies.lora(rank=2), '_lora_'), ('adapter', policies.adapter(width=4), '_adapter_')
+    ('lora', policies.Lora(rank=2), '_lora_'), ('adapter', policies.Adapter(width=4), '_adapter_')
   )
   def test_adapters_and_the_head_are_trained(self, policy, mark):
     model = policy.adapt(_MODEL)
@@ -74,42 +74,42 @@ class StaticPoliciesTest(parameterized.TestCase):
     self.assertEqual(names, added | {'head/norm_scale', 'head/norm_bias', 'head/bias'})
 
   def test_lora_takes_a_pattern(self):
-    model = policies.lora(rank=1, on='query_kernel$').adapt(_MODEL)
+    model = policies.Lora(rank=1, on='query_kernel$').adapt(_MODEL)
     self.assertLen(model.variables, len(_MODEL.variables) + 2 * 3)  # Two factors in each of three blocks.
 
   def test_static_policies_answer_with_plain_booleans(self):
-    for policy in (policies.all_(), policies.suffix(1), policies.bias(), policies.head(), policies.frozen(1)):
+    for policy in (policies.All(), policies.Suffix(1), policies.Bias(), policies.Head(), policies.Frozen(1)):
       self.assertTrue(all(type(flag) is bool for flag in policy.choose(_MODEL, _seeds())))
 
 
 class FrozenTest(parameterized.TestCase):
   def test_kernels_of_the_first_blocks(self):
-    frozen = policies.frozen(blocks=1).rebuilt(_MODEL, 0)
+    frozen = policies.Frozen(blocks=1).rebuilt(_MODEL, 0)
     self.assertEqual({name.split('/')[0] for name in frozen}, {'block_0'})
     self.assertEmpty(frozen & _additive())
-    self.assertEqual(_names(policies.frozen(blocks=1)), {v.name for v in _MODEL.variables} - frozen)
+    self.assertEqual(_names(policies.Frozen(blocks=1)), {v.name for v in _MODEL.variables} - frozen)
 
   @parameterized.parameters(0.3, 0.6)
   def test_fraction_is_not_exceeded_and_nearly_reached(self, fraction):
     sizes = {v.name: v.size for v in _MODEL.variables if not v.is_additive}
-    frozen = policies.frozen(fraction=fraction).rebuilt(_MODEL, 5)
+    frozen = policies.Frozen(fraction=fraction).rebuilt(_MODEL, 5)
     share = sum(sizes[name] for name in frozen) / sum(sizes.values())
     self.assertBetween(share, fraction - 0.1, fraction)
 
   def test_draw_depends_on_the_run_only(self):
-    policy = policies.frozen(fraction=0.5)
+    policy = policies.Frozen(fraction=0.5)
     self.assertEqual(policy.rebuilt(_MODEL, 1), policy.rebuilt(_MODEL, 1))
     self.assertNotEqual(policy.rebuilt(_MODEL, 1), policy.rebuilt(_MODEL, 2))
 
   def test_freezing_nothing_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'would freeze nothing'):
-      policies.frozen(fraction=1e-6).rebuilt(_MODEL, 0)
+      policies.Frozen(fraction=1e-6).rebuilt(_MODEL, 0)
 
 
 class RandomTest(parameterized.TestCase):
   def test_additive_variables_are_always_trained(self):
     for key in range(20):
-      self.assertContainsSubset(_additive(), _names(policies.random(fraction=0.3), seeds=_seeds(client_key=key)))
+      self.assertContainsSubset(_additive(), _names(policies.Random(fraction=0.3), seeds=_seeds(client_key=key)))
 
   @parameterized.named_parameters(
     ('transformer', _MODEL),
@@ -122,7 +122,7 @@ class RandomTest(parameterized.TestCase):
     @tf.function(autograph=False)
     def trained(key):
       seeds = trainable.Seeds(0, _ROUND_SEED, randomness.client_seed(_ROUND_SEED, key, randomness.Purpose.TRAINABLE))
-      flags = [tf.cast(flag, tf.float32) for flag in policies.random(fraction=0.4).choose(model, seeds)]
+      flags = [tf.cast(flag, tf.float32) for flag in policies.Random(fraction=0.4).choose(model, seeds)]
       return tf.reduce_sum(tf.stack(flags) * sizes) / model.num_parameters
 
     fractions = np.array([trained(tf.constant(key, tf.int64)) for key in range(2000)])
@@ -131,51 +131,51 @@ class RandomTest(parameterized.TestCase):
     self.assertGreater(fractions.std(), 0.0)
 
   def test_client_differs_by_client_and_by_round(self):
-    policy = policies.random(fraction=0.5)
+    policy = policies.Random(fraction=0.5)
     self.assertEqual(_names(policy), _names(policy))
     self.assertNotEqual(_names(policy, seeds=_seeds(client_key=1)), _names(policy, seeds=_seeds(client_key=2)))
     other_round = tf.constant([3, 5], tf.int64)
     self.assertNotEqual(_names(policy), _names(policy, seeds=_seeds(other_round)))
 
   def test_round_differs_by_round_only(self):
-    policy = policies.random(fraction=0.5, resample='round')
+    policy = policies.Random(fraction=0.5, resample='round')
     self.assertEqual(_names(policy, seeds=_seeds(client_key=1)), _names(policy, seeds=_seeds(client_key=2)))
     self.assertNotEqual(_names(policy), _names(policy, seeds=_seeds(tf.constant([3, 5], tf.int64))))
 
   def test_never_differs_by_run_only_and_is_known_beforehand(self):
-    policy = policies.random(fraction=0.5, resample='never')
+    policy = policies.Random(fraction=0.5, resample='never')
     self.assertEqual(_names(policy), _names(policy, seeds=_seeds(tf.constant([3, 5], tf.int64), client_key=9)))
     self.assertNotEqual(_names(policy), _names(policy, seeds=_seeds(run=1)))
     self.assertTrue(all(type(flag) is bool for flag in policy.choose(_MODEL, _seeds())))
 
   def test_whole_fraction_is_static(self):
-    self.assertEqual(policies.random(fraction=1.0).choose(_MODEL, _seeds()), [True] * len(_MODEL.variables))
+    self.assertEqual(policies.Random(fraction=1.0).choose(_MODEL, _seeds()), [True] * len(_MODEL.variables))
 
   def test_less_than_the_additive_variables_is_refused(self):
     with self.assertRaisesRegex(ValueError, 'fraction=0.01 is not more than the 0.* of additive variables'):
-      policies.random(fraction=0.01).choose(_MODEL, _seeds())
+      policies.Random(fraction=0.01).choose(_MODEL, _seeds())
 
 
 class RefusalsTest(parameterized.TestCase):
   @parameterized.named_parameters(
-    ('zero', lambda: policies.random(fraction=0.0), r'fraction must lie in \(0, 1\], not 0.0'),
-    ('above_one', lambda: policies.random(fraction=1.5), r'fraction must lie in \(0, 1\], not 1.5'),
-    ('nan', lambda: policies.random(fraction=float('nan')), 'fraction must lie in'),
-    ('text', lambda: policies.width(fraction='half'), "fraction must lie in .* not 'half'"),
-    ('bool', lambda: policies.frozen(fraction=True), 'fraction must lie in'),
-    ('resample', lambda: policies.random(0.5, resample='daily'), 'resample must be one of never, round, client'),
-    ('denominator', lambda: policies.random(0.5, denominator='some'), 'denominator must be one of trained, all'),
-    ('no_blocks', lambda: policies.suffix(blocks=0), 'blocks must be a whole number of at least 1, not 0'),
-    ('rank', lambda: policies.lora(rank=0), 'rank must be a whole number'),
-    ('width', lambda: policies.adapter(width=2.5), 'width must be a whole number'),
+    ('zero', lambda: policies.Random(fraction=0.0), r'fraction must lie in \(0, 1\], not 0.0'),
+    ('above_one', lambda: policies.Random(fraction=1.5), r'fraction must lie in \(0, 1\], not 1.5'),
+    ('nan', lambda: policies.Random(fraction=float('nan')), 'fraction must lie in'),
+    ('text', lambda: policies.Width(fraction='half'), "fraction must lie in .* not 'half'"),
+    ('bool', lambda: policies.Frozen(fraction=True), 'fraction must lie in'),
+    ('resample', lambda: policies.Random(0.5, resample='daily'), 'resample must be one of never, round, client'),
+    ('denominator', lambda: policies.Random(0.5, denominator='some'), 'denominator must be one of trained, all'),
+    ('no_blocks', lambda: policies.Suffix(blocks=0), 'blocks must be a whole number of at least 1, not 0'),
+    ('rank', lambda: policies.Lora(rank=0), 'rank must be a whole number'),
+    ('width', lambda: policies.Adapter(width=2.5), 'width must be a whole number'),
   )
   def test_at_once(self, build, message):
     with self.assertRaisesRegex(ValueError, message):
       build()
 
   @parameterized.named_parameters(
-    ('more_blocks', policies.suffix(blocks=4), 'blocks=4, but the model has 3: lower it'),
-    ('frozen_blocks', policies.frozen(blocks=4), 'blocks=4, but the model has 3: lower it'),
+    ('more_blocks', policies.Suffix(blocks=4), 'blocks=4, but the model has 3: lower it'),
+    ('frozen_blocks', policies.Frozen(blocks=4), 'blocks=4, but the model has 3: lower it'),
   )
   def test_with_the_model(self, policy, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -184,16 +184,16 @@ class RefusalsTest(parameterized.TestCase):
   def test_policies_that_train_nothing(self):
     variables = (model_lib.Variable('block_0/kernel', (2, 2), model_lib.zeros),)
     model = model_lib.Model(variables, lambda weights, x, seed: x)
-    for name in ('bias', 'head'):
+    for name, policy in dict(bias=policies.Bias(), head=policies.Head()).items():
       with self.assertRaisesRegex(ValueError, f'{name} would train nothing'):
-        getattr(policies, name)().choose(model, _seeds())
+        policy.choose(model, _seeds())
 
   @parameterized.named_parameters(
-    ('suffix', policies.suffix(1), 'suffix would train nothing of the head: the model has no block named head'),
-    ('layerwise', policies.layerwise(1), 'layerwise would train nothing of the head'),
-    ('lora', policies.lora(1), 'lora would train nothing of the head'),
-    ('adapter', policies.adapter(1, on='kernel'), 'adapter would train nothing of the head'),
-    ('head', policies.head(), 'head would train nothing of the head: the model has no block named head'),
+    ('suffix', policies.Suffix(1), 'suffix would train nothing of the head: the model has no block named head'),
+    ('layerwise', policies.Layerwise(1), 'layerwise would train nothing of the head'),
+    ('lora', policies.Lora(1), 'lora would train nothing of the head'),
+    ('adapter', policies.Adapter(1, on='kernel'), 'adapter would train nothing of the head'),
+    ('head', policies.Head(), 'head would train nothing of the head: the model has no block named head'),
   )
   def test_a_model_without_a_head(self, policy, message):
     variables = tuple(model_lib.Variable(name, (2, 2), model_lib.zeros) for name in ('embedding/a', 'block_0/kernel'))
@@ -202,12 +202,12 @@ class RefusalsTest(parameterized.TestCase):
       policy.choose(model, _seeds())
 
   @parameterized.named_parameters(
-    ('suffix', policies.suffix(1)),
-    ('layerwise', policies.layerwise(1)),
-    ('lora', policies.lora(1)),
-    ('adapter', policies.adapter(1, on='kernel')),
-    ('head', policies.head()),
-    ('frozen', policies.frozen(blocks=1)),
+    ('suffix', policies.Suffix(1)),
+    ('layerwise', policies.Layerwise(1)),
+    ('lora', policies.Lora(1)),
+    ('adapter', policies.Adapter(1, on='kernel')),
+    ('head', policies.Head()),
+    ('frozen', policies.Frozen(blocks=1)),
   )
   def test_a_model_with_other_blocks(self, policy):
     names = ('embedding/a', 'block_0/kernel', 'lstm/kernel', 'head/kernel')
@@ -218,7 +218,7 @@ class RefusalsTest(parameterized.TestCase):
     ):
       policy.choose(model, _seeds())
 
-  @parameterized.named_parameters(('suffix', policies.suffix(1)), ('frozen', policies.frozen(blocks=1)))
+  @parameterized.named_parameters(('suffix', policies.Suffix(1)), ('frozen', policies.Frozen(blocks=1)))
   def test_a_model_without_blocks(self, policy):
     variables = tuple(model_lib.Variable(name, (2, 2), model_lib.zeros) for name in ('embedding/a', 'head/kernel'))
     model = model_lib.Model(variables, lambda weights, x, seed: x)
@@ -229,11 +229,11 @@ class RefusalsTest(parameterized.TestCase):
     variables = (model_lib.Variable('block_0/kernel', (2, 2), model_lib.zeros),)
     model = model_lib.Model(variables, lambda weights, x, seed: x)
     with self.assertRaisesRegex(ValueError, 'width needs a model whose variables name their units'):
-      policies.width(fraction=0.5).units(model)
+      policies.Width(fraction=0.5).units(model)
 
   def test_adapters_are_those_of_the_models_package(self):
     expected = adapters.with_lora(_MODEL, 3, 3)
     self.assertEqual(
-      [variable.name for variable in policies.lora(rank=3).adapt(_MODEL).variables],
+      [variable.name for variable in policies.Lora(rank=3).adapt(_MODEL).variables],
       [variable.name for variable in expected.variables],
     )

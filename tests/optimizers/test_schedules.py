@@ -56,7 +56,7 @@ class FactorTest(parameterized.TestCase):
     (schedules.cosine, dict(rounds=5, warmup=5), 'warmup must be less than rounds=5, not 5'),
     (schedules.cosine, dict(rounds=5, warmup=-1), 'warmup must be a whole number of at least 0, not -1'),
     (schedules.cosine, dict(rounds=5, final=1.5), r'final must lie in \[0, 1\], not 1.5'),
-    (schedules.exponential, dict(decay=0, rounds=5), 'decay must be a positive number, not 0'),
+    (schedules.exponential, dict(decay=0, rounds=5), r'decay must lie in \(0, 1\], not 0'),
     (schedules.exponential, dict(decay=2, rounds=5), r'decay must lie in \(0, 1\], not 2'),
     (schedules.exponential, dict(decay=0.5, rounds=5, staircase=1), 'staircase must be True or False, not 1'),
     (schedules.inverse_sqrt, dict(warmup=0), 'warmup must be a whole number of at least 1, not 0'),

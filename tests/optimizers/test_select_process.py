@@ -174,7 +174,7 @@ class BlocksTest(parameterized.TestCase):
 
   def test_a_policy_decides_which_of_the_chosen_blocks_train(self):
     task = tiny_task.residual_task(3)
-    process = select_rounds.process(task, devices_lib.Devices((policies.suffix(blocks=1),), (1.0,)), blocks=1)
+    process = select_rounds.process(task, devices_lib.Devices((policies.Suffix(blocks=1),), (1.0,)), blocks=1)
     before, seen = select_rounds.weights(process.initialize()), set()
     for client_key in range(1, 7):
       (chosen,) = select_rounds.keys(selection_lib.Selection(blocks=1), task, client_keys=[client_key])['blocks'][0]
@@ -189,7 +189,7 @@ class BlocksTest(parameterized.TestCase):
 class WidthTest(parameterized.TestCase):
   def test_tiers_receive_and_send_their_slices_and_windows_roll(self):
     task = tiny_task.two_layer_task(64)
-    devices = devices_lib.Devices((policies.width(fraction=0.25), policies.width(fraction=0.5)), (0.5, 0.5))
+    devices = devices_lib.Devices((policies.Width(fraction=0.25), policies.Width(fraction=0.5)), (0.5, 0.5))
     by_tier = {int(devices.tier(tf.constant(key, tf.int64))): select_rounds.regression_client(key) for key in range(20)}
     process = select_rounds.process(task, devices)
     # 16 or 32 neurons of 2 + 1 values each, and the bias.
@@ -214,7 +214,7 @@ class WidthTest(parameterized.TestCase):
 class CombinationsTest(parameterized.TestCase):
   def test_frozen_variables_do_not_travel_in_slices_either(self):
     task = tiny_language.task()
-    process = select_rounds.process(task, devices_lib.Devices((policies.frozen(),), (1.0,)), vocabulary=16)
+    process = select_rounds.process(task, devices_lib.Devices((policies.Frozen(),), (1.0,)), vocabulary=16)
     before = select_rounds.weights(process.initialize())
     _, metrics, after = select_rounds.run(process)
     # 16 values of the output bias; 24 + 8 of the attention's biases, 64 + 8 of the MLP's, 3 normalizations of 16: scales
@@ -224,8 +224,8 @@ class CombinationsTest(parameterized.TestCase):
       self.assertEqual(bool(np.any(one != two)), variable.is_additive)
 
   @parameterized.named_parameters(
-    ('width', policies.width(fraction=0.5), dict(vocabulary=16), 'select does not combine with a policy of sub-models'),
-    ('frozen_blocks', policies.frozen(blocks=1), dict(blocks=1), 'does not combine with frozen variables in blocks'),
+    ('width', policies.Width(fraction=0.5), dict(vocabulary=16), 'select does not combine with a policy of sub-models'),
+    ('frozen_blocks', policies.Frozen(blocks=1), dict(blocks=1), 'does not combine with frozen variables in blocks'),
   )
   def test_refuses(self, policy, selected, message):
     with self.assertRaisesRegex(ValueError, message) as refusal:

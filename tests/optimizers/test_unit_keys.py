@@ -74,10 +74,10 @@ class UnitKeysTest(parameterized.TestCase):
   @parameterized.parameters((0.375, 2), (0.5, 2), (0.625, 3))
   def test_every_way_to_hold_a_part_of_heads_rounds_alike(self, fraction, units):
     model = _model(model_lib.Units('heads', 0, 4))
-    self.assertEqual(policies.width(fraction).units(model), dict(heads=units))
-    self.assertEqual(policies.width(fraction, rolling=False).units(model), dict(heads=units))
+    self.assertEqual(policies.Width(fraction).units(model), dict(heads=units))
+    self.assertEqual(policies.Width(fraction, rolling=False).units(model), dict(heads=units))
     self.assertEqual(selection.Selection(heads=fraction).counts(model), dict(heads=units))
-    tiers = devices.Devices((policies.width(fraction), policies.all_()), (0.5, 0.5))
+    tiers = devices.Devices((policies.Width(fraction), policies.All()), (0.5, 0.5))
     (layout, whole) = tiers.layouts(model)
     self.assertEqual((layout.counts, whole.counts), (dict(heads=units), dict(heads=4)))
     self.assertEqual(client_costs.held_model(model, layout).variables[0].shape, (units,))

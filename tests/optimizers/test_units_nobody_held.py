@@ -62,7 +62,7 @@ class UnitsThatNobodyHeldTest(parameterized.TestCase):
   @parameterized.named_parameters(*((*server, 'trained') for server in _SERVERS), ('all', _SERVERS[1][1], 'all'))
   def test_windows_that_roll(self, build, denominator):
     task = tiny_task.two_layer_task(64)
-    process = select_rounds.process(task, devices_lib.Devices((policies.width(0.5, denominator=denominator),)), build)
+    process = select_rounds.process(task, devices_lib.Devices((policies.Width(0.5, denominator=denominator),)), build)
     before, _, _ = select_rounds.run(process, clients=[select_rounds.regression_client(1)])
     after, _, _ = select_rounds.run(process, state=before, clients=[select_rounds.regression_client(2)])
     # Of 4 keys of 16 neurons, round 1 has the second and third, round 2 the third and fourth.
@@ -71,7 +71,7 @@ class UnitsThatNobodyHeldTest(parameterized.TestCase):
   @parameterized.named_parameters(*_SERVERS)
   def test_a_round_of_the_smaller_tier(self, build):
     task = tiny_task.two_layer_task(64)
-    tiers = (policies.width(fraction=0.25, rolling=False), policies.width(fraction=0.75, rolling=False))
+    tiers = (policies.Width(fraction=0.25, rolling=False), policies.Width(fraction=0.75, rolling=False))
     devices = devices_lib.Devices(tiers, (0.5, 0.5))
     by_tier = {int(devices.tier(tf.constant(key, tf.int64))): select_rounds.regression_client(key) for key in range(20)}
     process = select_rounds.process(task, devices, build)

@@ -1,4 +1,4 @@
-"""Float16 and bfloat16: bytes typed by hand, NumPy oracles, saturation."""
+"""Float16 and bfloat16: bytes typed by hand, NumPy oracles and saturation."""
 
 from absl.testing import parameterized
 import numpy as np
@@ -41,11 +41,6 @@ class CastsTest(parameterized.TestCase):
   def test_bytes_of_one_value(self, build, x, expected):
     np.testing.assert_array_equal(_round_trip([x], build())[1].values, expected)
 
-  @parameterized.parameters(casts.Float16, casts.Bfloat16)
-  def test_bytes(self, build):
-    _, payload = _round_trip(np.ones([3, 5]), build())
-    self.assertEqual(int(codec_lib.num_bytes(payload)), 30)  # 15 values of 2 bytes, nothing else.
-
   def test_float16_equals_numpy(self):
     x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-4, 3, 5000)).astype(np.float32)
     np.testing.assert_array_equal(_round_trip(x, casts.Float16())[0], x.astype(np.float16).astype(np.float32))
@@ -53,8 +48,3 @@ class CastsTest(parameterized.TestCase):
   def test_bfloat16_equals_rounded_bits(self):
     x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-30, 30, 5000)).astype(np.float32)
     np.testing.assert_array_equal(_round_trip(x, casts.Bfloat16())[0], _bfloat16(x))
-
-  @parameterized.parameters((casts.Float16, 2.0**-11), (casts.Bfloat16, 2.0**-8))
-  def test_relative_error_is_below_half_a_unit(self, build, expected):
-    x = np.random.default_rng(0).uniform(1, 2, 5000).astype(np.float32)
-    self.assertLessEqual(np.max(np.abs(_round_trip(x, build())[0] - x) / x), expected)

@@ -1,4 +1,4 @@
-"""Clipping by the standard deviation: exact limits, an oracle and the hard values."""
+"""Clipping by the standard deviation: exact limits, an oracle at every scale and equal values."""
 
 from absl.testing import parameterized
 import numpy as np
@@ -33,10 +33,6 @@ class ClipTest(parameterized.TestCase):
   def test_clips_to_standard_deviations(self, stddevs, x, expected):
     np.testing.assert_array_equal(_round_trip(x, clip.Clip(stddevs))[0], expected)
 
-  def test_sends_the_values_and_nothing_else(self):
-    _, payload = _round_trip(np.ones([3, 5]), clip.Clip())
-    self.assertEqual(int(codec_lib.num_bytes(payload)), 60)  # 15 values of 4 bytes.
-
   @parameterized.parameters(1.0, 1e-30, 1e30, 3e36)
   def test_equals_numpy_at_every_scale(self, scale):
     x = (scale * (np.random.default_rng(0).standard_t(4, size=5000) + 0.3)).astype(np.float32)
@@ -47,26 +43,6 @@ class ClipTest(parameterized.TestCase):
   @parameterized.parameters([-2.5] * 4, [7.0], [0.1] * 1000, [3e38] * 3)
   def test_equal_values_stay(self, *x):
     np.testing.assert_array_equal(_round_trip(x, clip.Clip(0.5))[0], np.float32(x))
-
-  @parameterized.named_parameters(
-    ('zeros', [0.0] * 5),
-    ('constant', [1.5] * 5),
-    ('huge', [1e30, -1e30]),
-    ('extreme', [3e38, 3e38, -3e38, 0.0]),
-    ('denormal', [1e-40, -1e-45, 0.0]),
-    ('one', [7.0]),
-    ('empty', []),
-    ('scalar', 2.5),
-  )
-  def test_hard_values_stay_finite(self, x):
-    for stage in (clip.Clip(), clip.Clip(1e-3), clip.Clip(1000)):
-      decoded, _ = _round_trip(x, stage)
-      self.assertTrue(np.all(np.isfinite(decoded)))
-      self.assertEqual(decoded.shape, np.shape(x))
-
-  def test_zeros_are_exact(self):
-    for stage in (clip.Clip(), clip.Clip(1e-3), clip.Clip(1000)):
-      np.testing.assert_array_equal(_round_trip([0.0] * 7, stage)[0], [0.0] * 7)
 
   @parameterized.parameters(0, -1, 1001, float('nan'), float('inf'), True, '2')
   def test_refuses(self, stddevs):

@@ -1,9 +1,8 @@
-"""The randomised Hadamard rotation: against the matrix itself, its blocks and padding, linearity and the hard values."""
+"""The randomised Hadamard rotation: against the matrix itself, its blocks and padding, linearity and the largest floats."""
 
 from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
-from hypothesis.extra import numpy as hypothesis_numpy
 import numpy as np
 import tensorflow as tf
 
@@ -121,41 +120,8 @@ class HadamardTest(parameterized.TestCase):
     self.assertLess(abs(sums.mean()), 5 / np.sqrt(64))
     self.assertBetween(sums.var(), 0.3, 2.0)
 
-  @hypothesis.given(
-    hypothesis_numpy.arrays(
-      np.float32,
-      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
-      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
-    ),
-    strategies.integers(0, 9),
-  )
-  def test_any_floats_stay_finite(self, x, seed):
-    for more in ((), (uniform.Uniform(4),)):
-      decoded, payload = _round_trip(x, *more, seed=seed)
-      self.assertEqual(decoded.shape, x.shape)
-      self.assertTrue(np.all(np.isfinite(payload.values)))
-      self.assertTrue(np.all(np.isfinite(decoded)))
-
   @parameterized.parameters(1, 3, 4096, 5000)
   def test_largest_floats_stay_finite(self, size):
     decoded, _ = _round_trip(np.full(size, 3e38), uniform.Uniform(1))
     self.assertTrue(np.all(np.isfinite(decoded)))
     np.testing.assert_allclose(_round_trip(np.full(size, 1e30))[0], np.full(size, 1e30), rtol=1e-4)
-
-  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
-    codec, spec = codec_lib.Codec([hadamard.Hadamard()]), tf.TensorSpec([100])
-    sent = codec.encode(tf.ones([100]), _CLIENT, _seed(1))
-
-    @tf.function(autograph=False)
-    def add_if(payload, present):
-      total = tf.ones([100])
-      added = tf.cond(
-        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _seed(1)), [100]), lambda: total
-      )
-      return codec_lib.num_bytes(payload), added
-
-    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
-    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
-    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
-      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
-      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

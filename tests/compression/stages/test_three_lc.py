@@ -96,18 +96,6 @@ class ThreeLcTest(parameterized.TestCase):
   def test_equal_values_are_exact(self, *x):
     np.testing.assert_array_equal(_round_trip(x, three_lc.ThreeLc())[0], x)
 
-  def test_refuses_a_truncated_payload(self):
-    codec = codec_lib.Codec([three_lc.ThreeLc()])
-    payload = codec.encode(tf.constant([1.0, 0.0] * 50), _seed(1), _SHARED)
-    cut = payload._replace(values=payload.values[:-1])
-
-    def decode(payload):
-      return codec.decode(payload, tf.TensorSpec([100]), _SHARED)
-
-    for decode_in_mode in (decode, tf.function(decode, autograph=False)):
-      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'three_lc: the payload is truncated'):
-        decode_in_mode(cut)
-
   @parameterized.parameters(0.99, 2, -1, float('nan'), True, '1')
   def test_refuses(self, sparsity):
     with self.assertRaisesRegex(ValueError, r'sparsity must lie in \[1, 2\)'):

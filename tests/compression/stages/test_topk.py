@@ -79,21 +79,3 @@ class TopkTest(parameterized.TestCase):
   def test_refuses(self, fraction):
     with self.assertRaisesRegex(ValueError, r'fraction must lie in \(0, 1\]'):
       topk.Topk(fraction)
-
-  def test_graph_does_not_take_an_empty_payload_for_a_full_one(self):
-    codec, spec = codec_lib.Codec([topk.Topk(0.1)]), tf.TensorSpec([100])
-    sent = codec.encode(tf.ones([100]), _SEED, _SEED)
-
-    @tf.function(autograph=False)
-    def add_if(payload, present):
-      total = tf.ones([100])
-      added = tf.cond(
-        present, lambda: tf.ensure_shape(total + codec.decode(payload, spec, _SEED), [100]), lambda: total
-      )
-      return codec_lib.num_bytes(payload), added
-
-    unknown = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None], tensor.dtype), sent)
-    add_if = add_if.get_concrete_function(unknown, tf.TensorSpec([], tf.bool))
-    for payload, present in ((codec.empty_payload(spec), False), (sent, True)):
-      num_bytes, _ = add_if(*tf.nest.flatten(payload), tf.constant(present))
-      self.assertEqual(int(num_bytes), int(codec_lib.num_bytes(payload)))

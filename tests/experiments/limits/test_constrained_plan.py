@@ -169,7 +169,7 @@ def test_sub_models_count_as_their_share_of_the_layers(family):
 def test_real_costs_are_those_of_the_policy(family):
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
   cost = planning.costs(family, methods.caff(), tiers, _SETTING, _build)
-  devices = devices_lib.Devices((policies.suffix(1), policies.suffix(2)), (0.5, 0.5))
+  devices = devices_lib.Devices((policies.Suffix(1), policies.Suffix(2)), (0.5, 0.5))
   for tier in (0, 1):
     expected = client_costs.client_cost(devices, tier, _build(family.spec(2)), _SETTING)
     assert cost(2, (1, 2), tier) == expected

@@ -15,7 +15,7 @@ from optimizers import devices as devices_lib
 from optimizers import policies
 
 _MODEL = 'transformer(num_layers=1, width=4, mlp_width=4, num_heads=1)'
-_DEVICES = devices_lib.Devices((policies.suffix(blocks=1), policies.all_()), (0.5, 0.5))
+_DEVICES = devices_lib.Devices((policies.Suffix(blocks=1), policies.All()), (0.5, 0.5))
 _NUM_CLIENTS, _NUM_LINES = 42, 140  # Together more than 2,000 examples in each half.
 
 

@@ -15,7 +15,9 @@ from data import tokenizer as tokenizer_lib
 from data.sources import docstrings
 from experiments.command import device_specs
 from experiments.command import launch
+from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
+from experiments.starts import exporting
 from experiments.starts import pretrained
 from models import catalog
 from models import checkpoint
@@ -53,7 +55,7 @@ def _save(folder: pathlib.Path, encoder, trainable: str = 'all', classes: tuple[
 
 
 def _load(folder: pathlib.Path, family: str = 'bert', **options) -> encoder_start.EncoderStart:
-  return encoder_start.load(str(folder), catalog.ENCODERS[family](**options), docstrings.docstrings())
+  return encoder_finder.find(str(folder), catalog.ENCODERS[family](**options), docstrings.docstrings())
 
 
 def _start(folder: pathlib.Path, trainable: str, num_classes: int = 3) -> pretrained.Start:
@@ -72,7 +74,7 @@ def _logits(model: model_lib.Model, weights) -> np.ndarray:
 @pytest.mark.parametrize('family', ['bert', 'albert', 'distilbert'])
 def test_an_encoder_of_our_own_has_a_pooler_only_where_the_published_one_has(family, tmp_path):
   _save(tmp_path / 'own', _encoder(family), classes=())
-  pretrained.export(tmp_path / 'own', tmp_path / 'exported')
+  exporting.export(tmp_path / 'own', tmp_path / 'exported')
   layers = ('classifier',) if family != 'distilbert' else ('classifier', 'pooler')
   new = {f'head/{layer}_{part}' for layer in layers for part in ('kernel', 'bias')}
   for folder in ('own', 'exported'):
@@ -125,7 +127,7 @@ def test_a_file_without_a_part_of_the_encoder_is_refused(tmp_path):
 
 def test_an_export_computes_the_same_with_what_lora_has_learned_in_its_kernels(tmp_path):
   model, weights = _save(tmp_path / 'run', _encoder('albert', activation='gelu'), _LORA)
-  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  exporting.export(tmp_path / 'run', tmp_path / 'exported')
   found = hugging_face.load(tmp_path / 'exported')
   assert found.labels == _CLASSES
   assert found.encoder.spec == _encoder('albert', activation='gelu').spec  # Not ALBERT's own activation.
@@ -141,20 +143,20 @@ def test_an_export_computes_the_same_with_what_lora_has_learned_in_its_kernels(t
 def test_an_export_may_be_made_again_and_replaces_nothing_else(tmp_path):
   _save(tmp_path / 'run', _encoder())
   for _ in range(2):
-    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+    exporting.export(tmp_path / 'run', tmp_path / 'exported')
   _save(tmp_path / 'other', _encoder('distilbert'))
   (tmp_path / 'notes').mkdir()
   (tmp_path / 'notes' / 'config.json').write_text('{"mine": 1}')
   for run, folder in (('other', 'exported'), ('run', 'notes')):
     with pytest.raises(launch.UsageError, match='holds other files: choose a new --output_dir'):
-      pretrained.export(tmp_path / run, tmp_path / folder)
+      exporting.export(tmp_path / run, tmp_path / folder)
   assert hugging_face.load(tmp_path / 'exported').encoder.family.name == 'bert'
 
 
 def test_adapters_have_no_place_in_the_layout(tmp_path):
   _save(tmp_path / 'run', _encoder(), 'adapter(width=2)')
   with pytest.raises(launch.UsageError, match='and the layout has no place for them'):
-    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+    exporting.export(tmp_path / 'run', tmp_path / 'exported')
 
 
 def _stored_elsewhere(folder: pathlib.Path, kind: str) -> text_encoders.TextEncoder:
@@ -185,7 +187,7 @@ def test_a_tokenizer_json_starts_a_run_and_is_exported_with_it(kind, padding, tm
   checkpoint.save(tmp_path / 'run', start.weights, start.description(source, 'all', 'alike'), 1)
   (tmp_path / 'run' / 'config.json').write_text('{"settings": {}}')
   for _ in range(2):  # The second finds what the first has left.
-    pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+    exporting.export(tmp_path / 'run', tmp_path / 'exported')
   exported, original = hugging_face.load(tmp_path / 'exported'), hugging_face.load(tmp_path / 'folder')
   assert exported.padding_row == padding
   for name, value in original.weights.items():
@@ -244,7 +246,7 @@ def test_a_file_of_weights_is_no_folder(tmp_path):
 
 def test_a_broken_configuration_is_named(tmp_path):
   _save(tmp_path / 'run', _encoder())
-  pretrained.export(tmp_path / 'run', tmp_path / 'exported')
+  exporting.export(tmp_path / 'run', tmp_path / 'exported')
   (tmp_path / 'exported' / 'config.json').write_text('{"model_type": "be')
   with pytest.raises(launch.UsageError, match='exported/config'):
     _load(tmp_path / 'exported')

@@ -23,7 +23,8 @@ _ROOT = pathlib.Path(__file__).parents[2]
 # Prepares JSON lines, and is killed by SIGKILL where the named function would be called.
 _KILLED = """
 import os, pathlib, signal, sys
-from data import cache, partitions, prepare, spool, store, text
+from data import cache, partitions, prepare, spool, store
+from data.sources import text
 
 points = {'spool': (spool.Spool, 'count'), 'write': (store.Writer, 'finish'), 'publish': (cache, 'publish')}
 owner, name = points[sys.argv[1]]

@@ -26,7 +26,8 @@ _CLASSES = ('no', 'maybe', 'yes')
 # Prepares digits in a process for each point, killed by SIGKILL where the named function would be called.
 _KILLED = """
 import os, pathlib, signal, sys
-from data import cache, digits, partitions, prepare_images, store
+from data import cache, partitions, prepare_images, store
+from data.sources import digits
 
 points = {'add': (store.Writer, 'add_example'), 'write': (store.Writer, 'finish'), 'publish': (cache, 'publish')}
 for point, (owner, name) in points.items():

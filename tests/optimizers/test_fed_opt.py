@@ -218,8 +218,8 @@ class ArgumentsTest(parameterized.TestCase):
     (fed_opt.fed_adagrad, dict(epsilon=0.0), 'epsilon must be a positive number, not 0.0'),
     (fed_opt.fed_yogi, dict(beta_2=1), r'beta_2 must lie in \[0, 1\), not 1'),
     (fed_opt.fed_yogi, dict(client_lr=True), 'client_lr must be a positive number, not True'),
-    (fed_opt.fed_avg, dict(clip_norm=-1), 'clip_norm must be a positive number, or 0 for no clipping, not -1'),
-    (fed_opt.fed_avg, dict(clip_norm=None), 'clip_norm must be a positive number, or 0 for no clipping, not None'),
+    (fed_opt.fed_avg, dict(clip_norm=-1), 'clip_norm must be 0 or a positive number, not -1'),
+    (fed_opt.fed_avg, dict(clip_norm=None), 'clip_norm must be 0 or a positive number, not None'),
     (fed_opt.fed_adam, dict(client_schedule=0.5), 'client_schedule must be a schedule such as'),
   )
   def test_refuses(self, builder, arguments, message):

@@ -77,7 +77,7 @@ class ArgumentsTest(parameterized.TestCase):
     (dict(momentum=1), r'momentum must lie in \[0, 1\), not 1'),
     (dict(epsilon=0.0), 'epsilon must be a positive number, not 0.0'),
     (dict(server_lr='1'), "server_lr must be a positive number, not '1'"),
-    (dict(clip_norm=-1), 'clip_norm must be a positive number, or 0 for no clipping, not -1'),
+    (dict(clip_norm=-1), 'clip_norm must be 0 or a positive number, not -1'),
     (dict(client_schedule=0.5), 'client_schedule must be a schedule such as'),
   )
   def test_refuses(self, arguments, message):

@@ -15,7 +15,8 @@ from models import keras_bridge
 _ROOT = pathlib.Path(__file__).parents[3]
 _SCRIPT = """
 import sys
-from compression import codec, uniform, update_codec
+from compression import codec, update_codec
+from compression.stages import uniform
 from experiments.federated import fingerprint
 from models import language_task, lstm
 from optimizers import algorithms, evaluation, fed_opt, local_batches

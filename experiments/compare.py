@@ -97,6 +97,7 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
 
 
 def _codecs(picture: pathlib.Path) -> list[str]:
+  # These two import TensorFlow, which the other comparisons do not wait for.
   from experiments.comparisons import client_update
   from experiments.comparisons import codecs
 

@@ -43,22 +43,25 @@ class RunSetup:
   """What the flags say of a run.
 
   Attributes:
-    flags: Their values, by name.
     algorithm: Who optimizes how, in which precision.
     devices: Which client trains what.
     communication: The codecs of both directions.
     batches: How a client goes through its examples.
     client_dropout: Which clients vanish in a round.
-    config: How long the run goes on, and where it writes.
+    config: How long the run goes on, and where it writes; its settings are the flags.
   """
 
-  flags: Mapping[str, Any]
   algorithm: algorithms.Algorithm
   devices: devices_lib.Devices
   communication: algorithms.Communication
   batches: local_batches.LocalBatches
   client_dropout: client_dropout_lib.ClientDropout
   config: run.Config
+
+  @property
+  def flags(self) -> Mapping[str, Any]:
+    """The values of the flags, by name."""
+    return self.config.settings
 
   def dataset(self, datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
     """Builds what `--dataset` and `--partition` name: a source of `datasets`, and a partition."""
@@ -155,7 +158,6 @@ def read(*own: flags.FlagHolder, devices: devices_lib.Devices | None = None) -> 
   given = run_flags.values() | {flag.name: flag.value for flag in own}
   algorithm = algorithm_specs.build(given['algorithm'])
   return RunSetup(
-    flags=given,
     algorithm=dataclasses.replace(algorithm, precision=given['precision']),
     devices=devices or device_specs.build(given['trainable'], given['devices']),
     communication=_communication(given),
@@ -173,7 +175,7 @@ def _communication(given: Mapping[str, Any]) -> algorithms.Communication:
   return algorithms.Communication(upload, codec_specs.build_download(given['download']), given['measure_distortion'])
 
 
-def _config(given: Mapping[str, Any]) -> run.Config:
+def _config(given: dict[str, Any]) -> run.Config:
   if not given['output_dir']:
     raise launch.UsageError(
       '--output_dir is missing: name the folder for this run, for example --output_dir=runs/first'
@@ -182,7 +184,7 @@ def _config(given: Mapping[str, Any]) -> run.Config:
   return run.Config(
     output_dir=pathlib.Path(given['output_dir']),
     **{name: given[name] for name in names},
-    settings=dict(given),
+    settings=given,
     settings_are_complete=True,
     start_runtime=runtimes.build(given['runtime'], given['deterministic']),
   )

@@ -5,7 +5,7 @@ PYTHON_IN_VENV := .venv/bin/python
 RUN_DIR ?= runs/headline
 PRETRAINED := runs/pretrained/transformer
 
-.PHONY: setup run test stress lock build-files bazel-test benchmark format
+.PHONY: setup run test stress lock docs build-files bazel-test benchmark format
 
 setup:
 	@tools/setup.sh
@@ -30,6 +30,10 @@ benchmark: setup
 # Regenerates the pins from requirements.in; needs an installed .venv for uv.
 lock: setup
 	tools/lock.sh
+
+# Rewrites docs/reference, and what --algorithm=help and the like print, from docstrings, flags and columns.
+docs: setup
+	$(PYTHON_IN_VENV) -m tools.reference
 
 build-files: setup
 	$(PYTHON_IN_VENV) tools/build_files.py

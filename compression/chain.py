@@ -12,12 +12,12 @@ from data import arguments
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-  """The values travel as they are: a link that adds nothing."""
+  """Leaves values as they are: a link that adds nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Concat:
-  """Variables that clients always train together are encoded as one tensor, with one range or one set of indices."""
+  """Encodes variables that clients always train together as one tensor, with one range or one set of indices."""
 
 
 @dataclasses.dataclass(frozen=True)

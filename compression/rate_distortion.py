@@ -73,7 +73,7 @@ class StepQuantizer(stage.Stage):
 
 @dataclasses.dataclass(frozen=True)
 class RateDistortion(adaptive.AdaptiveCodec):
-  """Stochastic quantization and Elias gamma code, with a step size that the clients vote on.
+  """Quantizes by a step size that the clients vote on, and codes the levels by Elias gamma.
 
   Attributes:
     lagrangian: Relative distortion that a bit per parameter is worth; larger makes fewer bytes.

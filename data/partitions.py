@@ -39,7 +39,12 @@ def natural() -> Partition:
 
 
 def iid(clients: int, seed: int = 0) -> Partition:
-  """Deals the shuffled examples to `clients` clients, whose sizes differ by one at most."""
+  """Deals the shuffled examples to `clients` clients, whose sizes differ by one at most.
+
+  Args:
+    clients: Number of clients.
+    seed: Decides who gets what; independent of the run's seed.
+  """
   _check(clients, seed)
 
   def assign(labels: np.ndarray) -> Assignment:
@@ -52,7 +57,13 @@ def iid(clients: int, seed: int = 0) -> Partition:
 
 
 def shards(clients: int, labels: int, seed: int = 0) -> Partition:
-  """Sorts examples by label, cuts them into `clients * labels` equal shards and gives each client `labels` of them."""
+  """Sorts examples by label, cuts them into `clients * labels` equal shards and gives each client `labels` of them.
+
+  Args:
+    clients: See `iid`.
+    labels: Shards of a client.
+    seed: See `iid`.
+  """
   _check(clients, seed)
   arguments.require_integer('labels', labels, 1, 10_000)
   shards_per_client = labels
@@ -74,6 +85,11 @@ def dirichlet(alpha: float, clients: int, seed: int = 0) -> Partition:
 
   Hsu, Qi, Brown, "Measuring the Effects of Non-Identical Data Distribution", 2019, with the draw made per label, so
   that every example is used once. A client may end up without examples.
+
+  Args:
+    alpha: Concentration, 0.001 to 1,000,000.
+    clients: See `iid`.
+    seed: See `iid`.
   """
   _check(clients, seed)
   if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 1e-3 <= alpha <= 1e6:

@@ -4,6 +4,8 @@ import os
 import sys
 import warnings
 
+from experiments.command import spec_help
+
 
 def _open_standard_streams() -> None:
   """Puts the null device in the place of standard streams that are closed, as they are under some daemons.
@@ -20,7 +22,7 @@ def _open_standard_streams() -> None:
 
 
 _open_standard_streams()
-
+spec_help.answer_if_asked()
 
 # TensorFlow writes a dozen lines about hardware at import and more at each trace; this must be set before its import.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

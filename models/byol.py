@@ -72,19 +72,19 @@ def byol(
   jitter: float = 0.4,
   greyscale: bool = True,
 ) -> BYOL:
-  """Configures BYOL.
+  """Configures BYOL: each view predicts what a slower copy of the model makes of its other view.
 
   It may end in one vector for all images: a loss of 0 with hardly any image right.
 
   Args:
     momentum: What of the target stays in each local step, in [0, 1). The fewer steps a round has, the lower it should
       be: after n steps, momentum ** n of the target is still the weights that the client received.
-    width: Of the hidden layers of projection and prediction.
+    width: Width of the hidden layers of projection and prediction.
     outputs: Length of the vectors that are predicted.
-    min_area: See `augmentation.Augmentation`; so are the others.
-    flip: See there.
-    jitter: See there.
-    greyscale: See there.
+    min_area: See `augmentation.Augmentation`.
+    flip: See `augmentation.Augmentation`.
+    jitter: See `augmentation.Augmentation`.
+    greyscale: See `augmentation.Augmentation`.
 
   Returns:
     The objective.

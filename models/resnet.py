@@ -114,10 +114,10 @@ def resnet(width: int = 16, num_layers: int = 9, blocks_per_group: int = 3, norm
   """Configures a residual network; by default the ResNet-20 of the paper, but for the normalization.
 
   Args:
-    width: See `ResNet`; so are the others.
-    num_layers: See there.
-    blocks_per_group: See there.
-    norm_groups: See there.
+    width: See `ResNet`.
+    num_layers: See `ResNet`.
+    blocks_per_group: See `ResNet`.
+    norm_groups: See `ResNet`.
 
   Returns:
     The network, which builds models.

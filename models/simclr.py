@@ -51,16 +51,16 @@ def simclr(
   jitter: float = 0.4,
   greyscale: bool = True,
 ) -> SimCLR:
-  """Configures SimCLR.
+  """Configures SimCLR: each view tells its other view from those of the other images.
 
   Args:
-    temperature: Of the loss, above 0: the smaller, the more the nearest other images count.
-    width: Of the hidden layer of the head.
+    temperature: Divides the similarities in the loss, above 0: the smaller, the more the nearest other images count.
+    width: Width of the hidden layer of the head.
     outputs: Length of the vectors that are compared.
-    min_area: See `augmentation.Augmentation`; so are the others.
-    flip: See there.
-    jitter: See there.
-    greyscale: See there.
+    min_area: See `augmentation.Augmentation`.
+    flip: See `augmentation.Augmentation`.
+    jitter: See `augmentation.Augmentation`.
+    greyscale: See `augmentation.Augmentation`.
 
   Returns:
     The objective.

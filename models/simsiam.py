@@ -60,18 +60,18 @@ def simsiam(
   jitter: float = 0.4,
   greyscale: bool = True,
 ) -> SimSiam:
-  """Configures SimSiam.
+  """Configures SimSiam: each view predicts its other view, and no other image is needed.
 
   It may end in one vector for all images: a loss of -1 with hardly any image right.
 
   Args:
-    width: Of the hidden layer of the projection.
+    width: Width of the hidden layer of the projection.
     outputs: Length of the vectors that are predicted.
-    bottleneck: Of the hidden layer of the prediction.
-    min_area: See `augmentation.Augmentation`; so are the others.
-    flip: See there.
-    jitter: See there.
-    greyscale: See there.
+    bottleneck: Width of the hidden layer of the prediction.
+    min_area: See `augmentation.Augmentation`.
+    flip: See `augmentation.Augmentation`.
+    jitter: See `augmentation.Augmentation`.
+    greyscale: See `augmentation.Augmentation`.
 
   Returns:
     The objective.

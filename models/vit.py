@@ -29,7 +29,7 @@ class VisionTransformer(image_encoder.ImageEncoder):
   """A stack of attention layers over the patches of images.
 
   Attributes:
-    width: Of what passes from layer to layer; a multiple of 4.
+    width: Width of what passes from layer to layer; a multiple of 4.
     mlp_width: Hidden width of each layer's MLP.
     num_layers: Number of layers.
     num_heads: Attention heads; divides width.
@@ -142,12 +142,12 @@ def vit(
   Args:
     size: `tiny` or `small`, the published ViT-Tiny (Touvron et al. 2021, arXiv 2012.12877) and ViT-Small; the other
       arguments override its dimensions.
-    width: See `VisionTransformer`; so are the others.
-    mlp_width: See there.
-    num_layers: See there.
-    num_heads: See there.
-    patch_size: See there.
-    dropout: See there.
+    width: See `VisionTransformer`.
+    mlp_width: See `VisionTransformer`.
+    num_layers: See `VisionTransformer`.
+    num_heads: See `VisionTransformer`.
+    patch_size: See `VisionTransformer`.
+    dropout: See `VisionTransformer`.
 
   Returns:
     The Transformer, which builds models.

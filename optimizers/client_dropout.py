@@ -41,7 +41,7 @@ class ClientDropout:
 
 
 def none() -> ClientDropout:
-  """Returns the dropout of nobody."""
+  """Returns the dropout of nobody: every client sends its update."""
   return NONE
 
 

@@ -5,10 +5,8 @@ fed_avgm     Hsu et al. 2019 (arXiv 1909.06335): SGD with momentum
 fed_adagrad, fed_adam, fed_yogi    Reddi et al. 2020 (arXiv 2003.00295)
 fed_prox     Li et al. 2018 (arXiv 1812.06127): clients are pulled back to the weights they received
 
-The server's optimizers are TFF's. All algorithms take these arguments: `client_lr`, the learning rate of the clients'
-SGD; `server_lr`, that of the server's optimizer; `clip_norm`, the largest global norm of the gradient of a local step, 0
-for no clipping; `client_schedule` and `server_schedule`, by which the learning rates change from round to round. They
-return an `algorithms.Algorithm`, and raise `ValueError` for a value out of range.
+The server's optimizers are TFF's. All algorithms return an `algorithms.Algorithm`, and raise `ValueError` for a value out
+of range.
 """
 
 import dataclasses
@@ -28,7 +26,18 @@ def fed_avg(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures federated averaging; `server_lr` scales the averaged update."""
+  """Configures federated averaging: SGD at the clients, and at the server.
+
+  Args:
+    client_lr: Learning rate of the clients' SGD, which has no momentum.
+    server_lr: Learning rate of the server's optimizer, which takes the mean update of the clients for a gradient.
+    clip_norm: Largest global norm of the gradient of a local step; 0 for no clipping.
+    client_schedule: Schedule, in quotes, by which `client_lr` changes from round to round: "cosine(rounds=1000)".
+    server_schedule: Schedule, in quotes, by which `server_lr` changes from round to round.
+
+  Returns:
+    The algorithm.
+  """
   arguments.check_positive(server_lr=server_lr)
   return _fed_opt(tff.learning.optimizers.build_sgdm(server_lr), client_lr, clip_norm, client_schedule, server_schedule)
 
@@ -41,15 +50,17 @@ def fed_avgm(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures federated averaging with momentum at the server: v <- momentum v + update, w <- w - server_lr v.
+  """Configures federated averaging with SGD at the clients and SGD with momentum at the server.
+
+  v <- momentum v + update; w <- w - server_lr v
 
   Args:
-    client_lr: See the module.
-    server_lr: See the module; a constant update ends up 1 / (1 - momentum) times as strong.
-    momentum: In [0, 1).
-    clip_norm: See the module.
-    client_schedule: See the module.
-    server_schedule: See the module.
+    client_lr: See `fed_avg`.
+    server_lr: See `fed_avg`; a constant update ends up 1 / (1 - momentum) times as strong.
+    momentum: Share of the last step in the next one, in [0, 1).
+    clip_norm: See `fed_avg`.
+    client_schedule: See `fed_avg`.
+    server_schedule: See `fed_avg`.
 
   Returns:
     The algorithm.
@@ -69,16 +80,16 @@ def fed_adagrad(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures federated averaging with Adagrad at the server.
+  """Configures federated averaging with SGD at the clients and Adagrad at the server.
 
   Args:
-    client_lr: See the module.
-    server_lr: See the module.
+    client_lr: See `fed_avg`.
+    server_lr: See `fed_avg`.
     initial_accumulator: Sum of squares to begin with.
     epsilon: Added to the sum of squares under the root.
-    clip_norm: See the module.
-    client_schedule: See the module.
-    server_schedule: See the module.
+    clip_norm: See `fed_avg`.
+    client_schedule: See `fed_avg`.
+    server_schedule: See `fed_avg`.
 
   Returns:
     The algorithm.
@@ -99,17 +110,17 @@ def fed_adam(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures federated averaging with Adam at the server.
+  """Configures federated averaging with SGD at the clients and Adam at the server.
 
   Args:
-    client_lr: See the module.
-    server_lr: See the module.
+    client_lr: See `fed_avg`.
+    server_lr: See `fed_avg`.
     beta_1: Decay of the first moment, in [0, 1).
     beta_2: Decay of the second moment, in [0, 1).
     epsilon: Added to the root of the second moment; large values make it less adaptive.
-    clip_norm: See the module.
-    client_schedule: See the module.
-    server_schedule: See the module.
+    clip_norm: See `fed_avg`.
+    client_schedule: See `fed_avg`.
+    server_schedule: See `fed_avg`.
 
   Returns:
     The algorithm.
@@ -131,18 +142,20 @@ def fed_yogi(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures federated averaging with Yogi at the server: Adam whose second moment moves by steps of one size.
+  """Configures federated averaging with SGD at the clients and Yogi at the server.
+
+  Yogi is Adam whose second moment moves by steps of one size.
 
   Args:
-    client_lr: See the module.
-    server_lr: See the module.
+    client_lr: See `fed_avg`.
+    server_lr: See `fed_avg`.
     beta_1: Decay of the first moment, in [0, 1).
     beta_2: Decay of the second moment, in [0, 1).
     epsilon: Added to the root of the second moment; large values make it less adaptive.
     initial_accumulator: Second moment to begin with.
-    clip_norm: See the module.
-    client_schedule: See the module.
-    server_schedule: See the module.
+    clip_norm: See `fed_avg`.
+    client_schedule: See `fed_avg`.
+    server_schedule: See `fed_avg`.
 
   Returns:
     The algorithm.
@@ -169,14 +182,14 @@ def fed_prox(
 
   Args:
     mu: Strength of the pull, not negative; 0 is `fed_adam` itself.
-    client_lr: See the module.
-    server_lr: See the module.
+    client_lr: See `fed_avg`.
+    server_lr: See `fed_avg`.
     beta_1: See `fed_adam`.
     beta_2: See `fed_adam`.
     epsilon: See `fed_adam`.
-    clip_norm: See the module; the gradient that is clipped has the pull in it.
-    client_schedule: See the module.
-    server_schedule: See the module.
+    clip_norm: See `fed_avg`; the gradient that is clipped has the pull in it.
+    client_schedule: See `fed_avg`.
+    server_schedule: See `fed_avg`.
 
   Returns:
     The algorithm.

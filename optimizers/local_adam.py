@@ -35,10 +35,10 @@ def local_adam(
     beta_2: Decay of its second moment, in [0, 1).
     epsilon: Added to the root of the second moment.
     server_lr: Scales the averaged update.
-    momentum: Of the server, in [0, 1); 0 for none.
+    momentum: Momentum of the server, in [0, 1); 0 for none.
     clip_norm: Largest global norm of the gradient of a local step; 0 for no clipping.
-    client_schedule: Of `client_lr`.
-    server_schedule: Of `server_lr`.
+    client_schedule: Schedule, in quotes, by which `client_lr` changes from round to round.
+    server_schedule: Schedule, in quotes, by which `server_lr` changes from round to round.
 
   Returns:
     The algorithm.

@@ -29,19 +29,19 @@ def mime_lite(
   client_schedule: schedules.Schedule = schedules.CONSTANT,
   server_schedule: schedules.Schedule = schedules.CONSTANT,
 ) -> algorithms.Algorithm:
-  """Configures MimeLite.
+  """Configures MimeLite, whose clients step with the server's optimizer state.
 
   Args:
     base: The optimizer: `adagrad`, or `momentum` for SGD with momentum.
-    client_lr: Its learning rate.
+    client_lr: Learning rate of the clients' steps by it.
     server_lr: Scales the averaged update.
-    momentum: Of `momentum`, in (0, 1).
-    initial_accumulator: Of `adagrad`: its sum of squares to begin with.
-    epsilon: Of `adagrad`: added to the sum of squares under the root.
+    momentum: Momentum of the base `momentum`, in (0, 1).
+    initial_accumulator: Sum of squares that the base `adagrad` begins with.
+    epsilon: Added to the sum of squares under the root, by the base `adagrad`.
     clip_norm: Largest global norm of the gradient of a local step; 0 for no clipping. The one over all data is not
       clipped.
-    client_schedule: Of `client_lr`.
-    server_schedule: Of `server_lr`.
+    client_schedule: Schedule, in quotes, by which `client_lr` changes from round to round.
+    server_schedule: Schedule, in quotes, by which `server_lr` changes from round to round.
 
   Returns:
     The algorithm. It refuses to be composed with select, width and an upload whose variables share a scale, such as

@@ -56,12 +56,12 @@ CONSTANT = Schedule(tf.ones_like, is_constant=True)
 
 
 def constant() -> Schedule:
-  """Returns the schedule that changes nothing."""
+  """Returns the schedule that changes nothing: the factor is 1 in all rounds."""
   return CONSTANT
 
 
 def linear(rounds: int, warmup: int = 0, final: float = 0.0) -> Schedule:
-  """Returns a straight way down.
+  """Returns a straight way down, after a warm-up if there is one.
 
   Args:
     rounds: After so many rounds the factor is `final`, and stays there.
@@ -115,7 +115,17 @@ def exponential(decay: float, rounds: int, staircase: bool = False) -> Schedule:
 
 
 def inverse_sqrt(warmup: int) -> Schedule:
-  """Returns a decay with the root of the round, after `warmup` rounds up; raises `ValueError` for less than one."""
+  """Returns a decay with the root of the round, after `warmup` rounds up.
+
+  Args:
+    warmup: Rounds up to the full rate, at least one.
+
+  Returns:
+    The schedule.
+
+  Raises:
+    ValueError: For less than one.
+  """
   arguments.check_whole(1, warmup=warmup)
   return Schedule(lambda round_number: _warm(round_number, warmup, tf.sqrt(warmup / round_number)))
 

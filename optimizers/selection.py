@@ -25,7 +25,7 @@ _BATCH_SIZE = 64  # Does not change the result.
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-  """How much of a model clients choose themselves.
+  """Federated select: how much of a model clients choose themselves, receive, train and send.
 
   Attributes:
     vocabulary: Number of sub-words; None for all.

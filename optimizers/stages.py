@@ -74,12 +74,12 @@ class Stages:
 def layerwise(
   layers_per_stage: int = 1, head: str = 'per_stage', drop_rate: float = 0.0, drop_per: str = 'step'
 ) -> Stages:
-  """Configures layer-wise learning.
+  """Configures layer-wise learning: each stage trains the blocks it adds, on top of frozen ones.
 
   Args:
     layers_per_stage: See `Stages`.
-    head: See there.
-    drop_rate: Of frozen blocks, with which probability each is left out, in [0, 1).
+    head: See `Stages`.
+    drop_rate: With which probability each frozen block is left out, in [0, 1).
     drop_per: How often that is drawn: `step`, `client` (in each round) or `round` (for all clients alike).
 
   Returns:
@@ -93,12 +93,23 @@ def layerwise(
 
 
 def progressive(layers_per_stage: int = 1, head: str = 'per_stage') -> Stages:
-  """Configures progressive learning; see `Stages`."""
+  """Configures progressive learning: each stage adds blocks and trains all so far.
+
+  Args:
+    layers_per_stage: See `Stages`.
+    head: See `Stages`.
+
+  Returns:
+    The stages.
+
+  Raises:
+    ValueError: For a value out of range.
+  """
   return Stages(layers_per_stage, freezes=False, head=head)
 
 
 def end_to_end() -> Stages:
-  """Configures learning of all blocks at once."""
+  """Configures learning of all blocks at once, in one stage."""
   return Stages(None, freezes=False)
 
 

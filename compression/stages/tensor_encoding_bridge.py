@@ -123,7 +123,7 @@ class _CodecStage(tensor_encoding.core.AdaptiveEncodingStageInterface):
 class TensorEncoding(stage_lib.Stage):
   """Encodes by an encoder of `tensor_encoding`; what travels are the bytes of the tensors it makes.
 
-  Not a function of the seeds unless the name is `identity`, see above. Since theirs turn values near the largest float
+  Not a function of the seeds unless the name is `identity`. Since theirs turn values near the largest float
   into NaN, `uniform` and `hadamard` clip those.
   """
 

@@ -9,10 +9,10 @@ _CLASS_OF = {'1': 'World', '2': 'Sports', '3': 'Business', '4': 'Sci/Tech'}
 def agnews(
   path: str | None = None, max_examples: int | None = None, sequence_length: int = 128
 ) -> source.LabelledSource:
-  """Reads the published train.csv and test.csv: class 1 to 4, title, description; the description is the text.
+  """Reads AG's News: the published train.csv and test.csv: class 1 to 4, title, description; the description is the text.
 
   Args:
-    path: The folder of the two files.
+    path: The folder of the two files; must be given.
     max_examples: See `LabelledSource`.
     sequence_length: See `LabelledSource`.
 

@@ -45,10 +45,16 @@ def docstrings(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """Docstrings of installed packages, split by package into pretrain, train, validation and heldout.
+  """Docstrings of installed packages, split by package into pretrain, train, validation and heldout; no download.
 
-  Modules of the last three with fewer than `min_tokens` words and punctuation marks are left out. The label
-  is the package. Raises DataError if an argument is out of range or a package is not installed.
+  A client is a module, its label the package.
+
+  Args:
+    min_tokens: Modules of the last three splits with fewer words and punctuation marks are left out.
+    vocabulary: See `TextSource`.
+    sequence_length: See `TextSource`.
+
+  Raises DataError if an argument is out of range or a package is not installed.
   """
   arguments.require_integer('min_tokens', min_tokens, 0, 1_000_000)
   names = [name for distributions in DISTRIBUTIONS.values() for name in distributions]

@@ -31,8 +31,8 @@ def images(
   their paths in that folder, is held out, at least one of two. Hidden folders and other files are ignored.
 
   Args:
-    path: The folder.
-    classes: Numbers of the classes to keep, the names being sorted; they are numbered anew from 0 in this order.
+    path: The folder; must be given.
+    classes: Numbers of the classes to keep, the names being sorted; they are numbered anew from 0 in this order. None = all.
     max_examples: See `ImageSource`.
     image_size: See `ImageSource`.
 

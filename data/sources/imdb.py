@@ -14,10 +14,10 @@ _CLASSES = ('neg', 'pos')
 
 
 def imdb(path: str | None = None, max_examples: int | None = None, sequence_length: int = 128) -> source.LabelledSource:
-  """Reads the unpacked archive aclImdb: train/pos, train/neg, test/pos and test/neg, a .txt file a review.
+  """Reads film reviews, the unpacked archive aclImdb: train/pos, train/neg, test/pos and test/neg, a .txt file a review.
 
   Args:
-    path: The folder of train and test, or the one that holds it as aclImdb.
+    path: The folder of train and test, or the one that holds it as aclImdb; must be given.
     max_examples: See `LabelledSource`.
     sequence_length: See `LabelledSource`.
 

@@ -30,7 +30,15 @@ def leaf(
   Each `x` is a text, or a list whose entry number `field` is the text (4 for Sent140). `y` is the label, unless the
   `x` of the data set are overlapping windows and `y` the characters that follow, as for Shakespeare: then the windows
   are joined to running text; `leaf_layout` says how they are told apart. A user in several files has the examples of
-  all. Raises DataError if the path is missing, unreadable or holds no JSON file.
+  all.
+
+  Args:
+    path: The folder; must be given.
+    field: Which entry of an `x` that is a list is the text; None = an `x` is a text itself.
+    vocabulary: See `TextSource`.
+    sequence_length: See `TextSource`.
+
+  Raises DataError if the path is missing, unreadable or holds no JSON file.
   """
   root = arguments.require_path('leaf', path)
   if field is not None:

@@ -22,10 +22,10 @@ def lm1b(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """Reads the unpacked benchmark: text to pre-train on, and held-out text; it has no clients to train.
+  """Reads the unpacked One Billion Word Benchmark: text to pre-train on, and held-out text, but no clients to train.
 
   Args:
-    path: The folder that the archive unpacks to, or the one that holds it.
+    path: The folder that the archive unpacks to, or the one that holds it; must be given.
     max_sentences: Of each of the two, from the first file on; the benchmark is shuffled.
     vocabulary: See `TextSource`.
     sequence_length: See `TextSource`.

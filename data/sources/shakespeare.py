@@ -23,8 +23,12 @@ def shakespeare(
 
   Of a tenth of the characters all lines are for validation.
 
-  `path` is TFF's `shakespeare.sqlite`; None downloads it to TFF's cache on first use. Raises DataError if the path
-  is not a file.
+  Args:
+    path: TFF's `shakespeare.sqlite`; None downloads it to TFF's cache on first use.
+    vocabulary: See `TextSource`.
+    sequence_length: See `TextSource`.
+
+  Raises DataError if the path is not a file.
   """
   file = None if path is None else tff_database.require_file('shakespeare', path)
   version = importlib.metadata.version('tensorflow-federated')

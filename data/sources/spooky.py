@@ -16,10 +16,10 @@ _HELDOUT_ONE_IN = 4
 def spooky(
   path: str | None = None, max_examples: int | None = None, sequence_length: int = 128
 ) -> source.LabelledSource:
-  """Reads the labelled file: id, text, author (Poe, Lovecraft, Shelley); a quarter, by a hash of the id, is held out.
+  """Reads Kaggle's Spooky Authors: id, text, author (Poe, Lovecraft, Shelley); a quarter, by a hash of the id, is held out.
 
   Args:
-    path: The train.csv, or its folder; Kaggle's test.csv names no authors.
+    path: The train.csv, or its folder; must be given. Kaggle's test.csv names no authors.
     max_examples: See `LabelledSource`.
     sequence_length: See `LabelledSource`.
 

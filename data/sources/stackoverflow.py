@@ -19,12 +19,15 @@ def stackoverflow(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """TFF's Stack Overflow: its train users are trained on, its heldout users are for validation, its test users
-  are held out; label = the first tag.
+  """TFF's Stack Overflow: questions and answers by user, whose label is the first tag.
+
+  TFF's train users are trained on, its heldout users are for validation, its test users are held out.
 
   Args:
     path: TFF's `stackoverflow.sqlite`; None downloads it to TFF's cache on first use (many gigabytes unpacked).
     max_clients: Training users at most, and a tenth as many for validation and held out each, at least one; None = all.
+    vocabulary: See `TextSource`.
+    sequence_length: See `TextSource`.
 
   Raises DataError if an argument is out of range or the path is not a file.
   """

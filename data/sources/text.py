@@ -23,14 +23,20 @@ def text(
   vocabulary: int | str = source.DEFAULT_VOCABULARY,
   sequence_length: int = source.DEFAULT_SEQUENCE_LENGTH,
 ) -> source.TextSource:
-  """Reads UTF-8 text by client from a folder, or from JSON lines.
+  """Reads your own UTF-8 text by client, from a folder or from JSON lines.
 
   In a folder, each folder is a client with all .txt files in it and below, and each .txt file beside them is a client
   as well, called as the file without .txt. Hidden files and folders, other files, and links to folders below a client's
   are left out, which is said. A JSON line may name a `label`. Each sentence of each line of text is an example.
 
-  A tenth of the clients that have visible text, chosen by a hash of their names, is held out. Raises DataError if the
-  path is missing or unreadable.
+  A tenth of the clients that have visible text, chosen by a hash of their names, is held out.
+
+  Args:
+    path: The folder, or the file of JSON lines; must be given.
+    vocabulary: See `TextSource`.
+    sequence_length: See `TextSource`.
+
+  Raises DataError if the path is missing or unreadable.
   """
   root = arguments.require_path('text', path)
   if root.is_dir():

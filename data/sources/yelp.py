@@ -7,10 +7,10 @@ _CLASS_OF = {'1': '1 star', '2': '2 stars', '3': '3 stars', '4': '4 stars', '5':
 
 
 def yelp(path: str | None = None, max_examples: int | None = None, sequence_length: int = 128) -> source.LabelledSource:
-  """Reads the published train.csv and test.csv of "Yelp full": stars 1 to 5, text.
+  """Reads Yelp reviews: the published train.csv and test.csv of "Yelp full", stars 1 to 5, text.
 
   Args:
-    path: The folder of the two files.
+    path: The folder of the two files; must be given.
     max_examples: See `LabelledSource`.
     sequence_length: See `LabelledSource`.
 

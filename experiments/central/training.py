@@ -25,6 +25,7 @@ import tensorflow_federated as tff
 from experiments.central import evaluation as central_evaluation
 from experiments.central import training_state
 from experiments.command import launch
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
 from experiments.results import progress as progress_lib
@@ -36,7 +37,7 @@ from models import gradients
 from models import model as model_lib
 from models import task as task_lib
 
-COLUMNS = ('step', 'train/loss', 'eval/loss', 'eval/accuracy', 'eval/perplexity', 'seconds')
+COLUMNS = columns.names(columns.STEPS)
 _DROPOUT = 1  # Keeps the draws of dropout apart from those of the initial weights.
 
 

@@ -36,7 +36,12 @@ def build_download(text: str) -> update_codec.UpdateCodec:
 
 
 def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
-  """Encodes variables of fewer than `size` values by `codec`, itself a chain of stages."""
+  """Encodes variables of fewer than `size` values by `codec`, itself a chain of stages.
+
+  Args:
+    codec: The chain, in quotes, such as "uniform(bits=8)|rans".
+    size: Values that a variable must have to be encoded like the large ones, at least 1.
+  """
   links = spec.build_chain(codec, _STAGES, 'codec of small variables', _NOT_OF_SMALL)
   return chain.SmallAs(chain.build(links).codec, size)
 

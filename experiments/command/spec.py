@@ -16,6 +16,8 @@ import types
 from typing import Any
 from typing import NamedTuple
 
+from experiments.command import spec_help
+
 _NOWHERE: Mapping[str, str] = types.MappingProxyType({})
 _MAX_LINKS = 100
 _MAX_QUOTED = 300  # Characters.
@@ -149,7 +151,9 @@ def build_call(
   if call.name not in catalogue and call.name in elsewhere:
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
-    raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; choose one of {_listed(catalogue)}')
+    hint = f' (--{what}=help says what they are)' if what in spec_help.flags() else ''
+    known = f'choose one of {_listed(catalogue)}{hint}'
+    raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; {known}')
   builder = catalogue[call.name]
   parameters = inspect.signature(builder).parameters
   for name in call.arguments:

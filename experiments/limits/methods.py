@@ -43,38 +43,62 @@ def caff(drop: bool = False) -> Method:
   """Each device trains the longest suffix that it can bear: Pfeiffer et al. 2024 (arXiv 2411.07826).
 
   Args:
-    drop: Here and below, whether devices that cannot bear the smallest are left out.
+    drop: Whether devices that cannot bear the smallest are left out, instead of ruling the depth out.
   """
   return _method('suffix', 'blocks', lambda depth: range(1, depth + 1), lambda depth, blocks: blocks, drop)
 
 
 def lora(drop: bool = False) -> Method:
-  """All train adapters of the rank that the weakest can bear: Hu et al. 2021 (arXiv 2106.09685)."""
+  """All train adapters of the rank that the weakest can bear: Hu et al. 2021 (arXiv 2106.09685).
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('lora', 'rank', lambda depth: _RANKS, _whole_depth, drop, alike=True)
 
 
 def hetero_lora(drop: bool = False) -> Method:
-  """Each device trains adapters of the highest rank that it can bear: Cho et al. 2024 (arXiv 2401.06432)."""
+  """Each device trains adapters of the highest rank that it can bear: Cho et al. 2024 (arXiv 2401.06432).
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('lora', 'rank', lambda depth: _RANKS, _whole_depth, drop)
 
 
 def adapter(drop: bool = False) -> Method:
-  """All train bottlenecks of the width that the weakest can bear: Houlsby et al. 2019 (arXiv 1902.00751)."""
+  """All train bottlenecks of the width that the weakest can bear: Houlsby et al. 2019 (arXiv 1902.00751).
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('adapter', 'width', lambda depth: _RANKS, _whole_depth, drop, alike=True)
 
 
 def heterofl(drop: bool = False) -> Method:
-  """Each device trains the first units of all layers, as many as it can bear: Diao et al. 2020 (arXiv 2010.01264)."""
+  """Each device trains the first units of all layers, as many as it can bear: Diao et al. 2020 (arXiv 2010.01264).
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('width(rolling=False)', 'fraction', lambda depth: _FRACTIONS, _share_of_depth, drop)
 
 
 def fedrolex(drop: bool = False) -> Method:
-  """As `heterofl`, with units that move on each round: Alam et al. 2022 (arXiv 2212.01548)."""
+  """As `heterofl`, with units that move on each round: Alam et al. 2022 (arXiv 2212.01548).
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('width(rolling=True)', 'fraction', lambda depth: _FRACTIONS, _share_of_depth, drop)
 
 
 def full(drop: bool = False) -> Method:
-  """All train everything: of the deepest model that the weakest can bear, or that most can, without the others."""
+  """All train everything: of the deepest model that the weakest can bear, or that most can, without the others.
+
+  Args:
+    drop: See `caff`.
+  """
   return _method('all', None, lambda depth: (None,), _whole_depth, drop)
 
 

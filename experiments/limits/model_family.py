@@ -98,12 +98,12 @@ class Family:
 
 
 def transformer(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
-  """The character-level Transformers.
+  """The character-level Transformers of 3, 6, 9 and 12 blocks.
 
   Args:
-    depths: Those that may be chosen.
-    recipes: Folder of others.
-    dataset: Other text to pre-train on.
+    depths: Those that may be chosen; None = all.
+    recipes: Folder of recipes for others; None = experiments/flagfiles/tiny_transformers.
+    dataset: Other text to pre-train on, a spec in quotes; None = that of the recipes.
   """
   return _family(domains.LANGUAGE, 'tiny_transformers', depths, recipes, dataset)
 
@@ -112,15 +112,22 @@ def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset
   """The Vision Transformers, pre-trained on other classes than those that devices learn.
 
   Args:
-    depths: Those that may be chosen.
-    recipes: Folder of others: experiments/flagfiles/vits_32 for images of 32 x 32 pixels.
-    dataset: Other images to pre-train on.
+    depths: Those that may be chosen; None = all.
+    recipes: Folder of recipes for others, such as experiments/flagfiles/vits_32 for images of 32 x 32 pixels; None =
+      experiments/flagfiles/vits_8.
+    dataset: Other images to pre-train on, a spec in quotes; None = those of the recipes.
   """
   return _family(domains.VISION, 'vits_8', depths, recipes, dataset)
 
 
 def resnet(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
-  """The residual networks, pre-trained as those of `vit`; the arguments are the same."""
+  """The residual networks, pre-trained on other classes than those that devices learn.
+
+  Args:
+    depths: See `vit`.
+    recipes: Folder of recipes for others; None = experiments/flagfiles/resnets_8.
+    dataset: See `vit`.
+  """
   return _family(domains.VISION, 'resnets_8', depths, recipes, dataset)
 
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
 
 FILE = 'heldout.csv'
-COLUMNS = ('client_id', 'example', 'num_predicted', 'loss_sum', 'num_correct')
+COLUMNS = columns.names(columns.HELDOUT)
 
 
 class HeldoutUnits(NamedTuple):

@@ -1,4 +1,4 @@
-"""The columns of `metrics.csv` and how a round fills them. They are an interface: renaming one breaks users.
+"""How a round fills the columns of `metrics.csv`, and how they are read back.
 
 What was not measured is an empty cell; a number that is not finite is `nan` or `inf`.
 """
@@ -12,30 +12,9 @@ from typing import Any
 
 import numpy as np
 
-COLUMNS = (
-  'round',
-  'num_clients',
-  'num_examples',
-  'train/loss',
-  'eval/loss',
-  'eval/accuracy',
-  'eval/perplexity',
-  'upload_bytes',
-  'download_bytes',
-  'upload_bytes_values',
-  'upload_bytes_side',
-  'upload_bytes_weights',
-  'upload_bytes_total',
-  'download_bytes_total',
-  'upload_bytes_per_client_max',
-  'upload_distortion',
-  'trained_fraction',
-  'dropped_updates',
-  'skipped_clients',
-  'round_retries',
-  'round_seconds',
-  'worker_rss_bytes',
-)
+from experiments.results import columns as columns_lib
+
+COLUMNS = columns_lib.names(columns_lib.ROUNDS)
 HEADER = ','.join(COLUMNS) + '\n'  # TFF's release manager keeps the order of columns that it finds.
 NOT_MEASURED = ''
 

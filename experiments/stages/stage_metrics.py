@@ -15,10 +15,11 @@ import io
 import pathlib
 from typing import Any
 
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
 
-COLUMNS = ('stage', *metrics.COLUMNS, 'download_bytes_frozen')
+COLUMNS = columns.names(columns.STAGES)
 
 
 def combine(

@@ -10,6 +10,7 @@ import importlib
 import json
 import subprocess
 import sys
+import types
 from typing import Any
 
 from absl import flags
@@ -83,11 +84,17 @@ def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, t
     raise launch.UsageError(f'{name}={text} of run {cell!r}: {error}') from error
 
 
+def of(binary: str) -> tuple[types.ModuleType, dict[str, flags.Flag]]:
+  """Imports a binary, of which a process has one at most; returns it and the flags that it takes, by name."""
+  module = importlib.import_module(f'{command_line.PACKAGE}.{binary}')
+  return module, {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
+
+
 def main() -> None:
   """Imports the binary, reads cells from stdin and prints their settings as one line of JSON."""
   binary, cells = sys.argv[1], json.load(sys.stdin)
-  module = importlib.import_module(f'{command_line.PACKAGE}.{binary}')
-  defining = {flags.FLAGS.find_module_defining_flag(flag.name) for flag in flags.FLAGS.get_key_flags_for_module(module)}
+  module, taken = of(binary)
+  defining = {flags.FLAGS.find_module_defining_flag(name) for name in taken}
   known = {flag.name: flag for origin in defining for flag in flags.FLAGS.get_flags_for_module(origin)}
   if 'output_dir' not in known:
     raise launch.UsageError(

@@ -12,6 +12,7 @@ from experiments.command import spec
 from experiments.costs import client_round
 from models import catalog as models_catalog
 from tests import binaries
+from tests import declared_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WIDTH, _MLP, _VOCABULARY = 16, 32, 50
@@ -187,6 +188,7 @@ def test_the_binary_leaves_a_table_a_csv_and_a_picture(tmp_path):
     '--batch_size=4', '--num_steps=2', '--repeats=1', f'--output_dir={tmp_path}',
   )  # fmt: skip
   assert process.returncode == 0, process.stderr
+  assert declared_files.undeclared(tmp_path, 'client_cost') == []
   with (tmp_path / 'client_cost.csv').open() as file:
     rows = list(csv.DictReader(file))
   assert [row['policy'] for row in rows] == ['head', 'suffix(blocks=1)']

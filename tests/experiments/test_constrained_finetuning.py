@@ -15,11 +15,13 @@ from experiments.limits import domains
 from experiments.limits import methods
 from experiments.limits import model_family
 from experiments.limits import planning
+from experiments.results import columns
 from experiments.results import metrics
 from models import catalog
 from models import language_task
 from optimizers import client_costs
 from optimizers import fed_opt
+from tests import declared_files
 from tests import heldout_file
 from tests import language_model_runs as runs
 from tests.experiments import tiny_family
@@ -91,6 +93,8 @@ def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, 
   assert {row['upload_bytes_per_client_max'] for row in rows[1:]} == {sent[1]}
   assert all(0 < row['trained_fraction'] < 1 for row in rows[1:])
   heldout_file.check(tmp_path / 'run', examples=False)
+  assert declared_files.undeclared(tmp_path / 'run', 'constrained_finetuning') == []
+  assert declared_files.undeclared_keys(tmp_path / 'run' / 'config.json', columns.CONFIG) == set()
   plan = (tmp_path / 'run' / 'plan.md').read_text()
   assert '| tier 2 (40% of the clients) |' in plan and 'suffix(blocks=2)' in plan and 'after the training' in plan
   num_clients = json.loads((tmp_path / 'run' / 'summary.json').read_text())['num_clients_total']

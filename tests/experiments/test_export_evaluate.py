@@ -22,6 +22,7 @@ from experiments.central import training
 from experiments.command import device_specs
 from experiments.command import launch
 from experiments.federated import run
+from experiments.results import columns
 from experiments.starts import exporting
 from experiments.starts import pretrained
 from models import checkpoint
@@ -31,6 +32,7 @@ from optimizers import catalog as optimizers_catalog
 from optimizers import local_batches
 from optimizers import selection as selection_lib
 from tests import binaries
+from tests import declared_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _MODEL = 'transformer(width=8, mlp_width=16, num_layers=1, num_heads=2)'
@@ -244,6 +246,8 @@ def test_the_binaries(federated, source, tmp_path):
   assert scored.returncode == 0, scored.stderr
   result = json.loads(scored.stdout)
   assert result == json.loads((tmp_path / 'score' / 'evaluation.json').read_text())
+  assert tuple(result) == columns.names(columns.EVALUATION)
+  assert declared_files.undeclared(model, 'export') == declared_files.undeclared(tmp_path / 'score', 'evaluate') == []
   assert result['eval/perplexity'] == pytest.approx(federated[1]['eval/perplexity'], rel=1e-4)
   (model / 'tokenizer.model').unlink()
   refused = start('evaluate', pretrained=model, **settings)

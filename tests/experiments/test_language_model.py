@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from experiments.results import columns
 from experiments.results import metrics
+from tests import declared_files
 from tests import heldout_file
 from tests import language_model_runs as runs
 
@@ -41,6 +43,9 @@ def test_leaves_what_is_promised(finished):
     'upload_bytes_total', 'download_bytes_total', 'dropped_updates', 'diverged_round', 'seconds', 'peak_rss_bytes',
     'dataset_hash',
   ]  # fmt: skip
+  assert tuple(summary) == columns.names(columns.SUMMARY)
+  assert declared_files.undeclared_keys(output_dir / 'config.json', columns.CONFIG) == set()
+  assert declared_files.undeclared(output_dir, 'language_model') == []
   assert summary['rounds'] == 4
   assert set(summary['peak_rss_bytes']) == {'main', 'worker'}
   config = json.loads((output_dir / 'config.json').read_text())

@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.stages import stage_metrics
 from models import checkpoint
 from tests import binaries
+from tests import declared_files
 from tests import heldout_file
 from tests import language_model_runs as runs
 
@@ -69,12 +71,17 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
     kept = not name.startswith('head/')
     assert (value == last[name]).all() == kept, name
   summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert declared_files.undeclared_keys(tmp_path / 'run' / 'summary.json', columns.SUMMARY, columns.PROBES) == set()
+  assert declared_files.undeclared(tmp_path / 'run', 'layerwise_ssl') == []
+  for folder in (tmp_path / 'run', tmp_path / 'run' / 'stage_01'):
+    assert declared_files.undeclared_keys(folder / 'config.json', columns.CONFIG) == set()
   heldout_file.check_probe(tmp_path / 'run')
   assert not (tmp_path / 'run' / 'stage_02' / 'heldout.csv').exists()  # Its loss compares examples.
   assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
   assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
   assert 0 <= summary['finetune/accuracy_random'] <= 1 and f'| {summary["finetune/accuracy"]:.3f} |' in done.stdout
   finetuned = json.loads((tmp_path / 'run' / 'finetuned' / 'summary.json').read_text())
+  assert set(finetuned) <= set(columns.names(columns.PRETRAINING_SUMMARY))
   assert (finetuned['steps'], finetuned['num_training_examples']) == (2, 30)
   assert (tmp_path / 'run' / 'stages.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 

@@ -19,11 +19,13 @@ from data.sources import text
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import launch
+from experiments.results import columns
 from experiments.results import metrics
 from models import checkpoint
 from models import language_task
 from models import lstm
 from tests import binaries
+from tests import declared_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DESCRIPTION = checkpoint.Description('lstm(width=8, num_cells=8)', 20, 6, b'a tokenizer')
@@ -74,6 +76,8 @@ def test_learns_and_leaves_a_model(tmp_path):
   # Who counts without a mistake pays for the first of six numbers only, one of ten: 10 ** (1 / 6) is 1.47.
   assert 1.45 < summary['eval/perplexity'] < 2.5
   assert summary['eval/perplexity'] == rows[-1]['eval/perplexity'] == math.exp(rows[-1]['eval/loss'])
+  assert declared_files.undeclared_keys(tmp_path / 'long' / 'summary.json', columns.PRETRAINING_SUMMARY) == set()
+  assert declared_files.undeclared(tmp_path / 'long', 'pretrain') == []
   loaded = checkpoint.load(tmp_path / 'long')
   assert loaded.description == _DESCRIPTION and loaded.steps == 150
   assert sum(value.size for value in loaded.weights.values()) == summary['num_parameters']

@@ -1,0 +1,185 @@
+"""What every file of a run holds: the one table of columns and keys, from which the code that writes them takes the names.
+
+They are an interface: renaming one breaks users. `docs/reference/results.md` is written from this table.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+COUNTED = 'counted'  # Exact: clients, examples, and bytes of the tensors that travel.
+MEASURED = 'measured'  # Depends on weights or on the machine.
+MODELLED = 'modelled'  # Computed from a graph, or from a payload that did not travel.
+GIVEN = 'given'  # What the run was asked for, or is known by.
+
+ROUND = 'round'  # Of this round alone.
+SO_FAR = 'cumulative'  # Of all rounds up to this one.
+MODEL = 'model'  # Of the model that the round, or the step, left.
+WHOLE = 'run'  # Of the run as a whole.
+ROW = 'row'  # Of what the row is about.
+
+
+class Column(NamedTuple):
+  """A column of a CSV, or a key of a JSON file.
+
+  Attributes:
+    name: Its name in the file.
+    unit: What a value is measured in; empty for texts and plain numbers.
+    span: What a value is of: `ROUND`, `SO_FAR`, `MODEL`, `WHOLE` or `ROW`.
+    source: How it comes about: `COUNTED`, `MEASURED`, `MODELLED` or `GIVEN`.
+    meaning: What it says, in one sentence.
+  """
+
+  name: str
+  unit: str
+  span: str
+  source: str
+  meaning: str
+
+
+def names(columns: Sequence[Column]) -> tuple[str, ...]:
+  """Returns the names of columns, in order."""
+  return tuple(column.name for column in columns)
+
+
+_EVALUATION = (
+  Column('eval/loss', 'nats', MODEL, MEASURED, 'Mean cross-entropy of a predicted token or example.'),
+  Column('eval/accuracy', 'fraction', MODEL, MEASURED, 'Tokens or examples predicted rightly.'),
+  Column('eval/perplexity', '', MODEL, MEASURED, 'e to the power of the loss; language models only.'),
+)
+ROUNDS = (
+  Column('round', '', ROW, GIVEN, 'Number of the round; 0 is the initial model, evaluated only.'),
+  Column('num_clients', 'clients', ROUND, COUNTED, 'Clients that received the model, those that vanished included.'),
+  Column('num_examples', 'examples', ROUND, COUNTED, 'Examples that clients trained on, each as often as it was seen.'),
+  Column('train/loss', 'nats', ROUND, MEASURED, 'Mean loss of the local steps, each before it changes the weights.'),
+  *_EVALUATION,
+  Column('upload_bytes', 'bytes', ROUND, COUNTED, 'Payloads that all clients sent: values, side information, weights.'),
+  Column('download_bytes', 'bytes', ROUND, COUNTED, 'Payloads that all clients received.'),
+  Column('upload_bytes_values', 'bytes', ROUND, COUNTED, 'The part of upload_bytes that encoded values take.'),
+  Column(
+    'upload_bytes_side', 'bytes', ROUND, COUNTED, 'The part of ranges, positions, seeds, keys and presence bitmaps.'
+  ),
+  Column('upload_bytes_weights', 'bytes', ROUND, COUNTED, 'The part of the weight that a weighted mean needs.'),
+  Column('upload_bytes_total', 'bytes', SO_FAR, COUNTED, 'Sum of upload_bytes up to this round.'),
+  Column('download_bytes_total', 'bytes', SO_FAR, COUNTED, 'Sum of download_bytes up to this round.'),
+  Column('upload_bytes_per_client_max', 'bytes', ROUND, COUNTED, 'Largest payload that one client sent.'),
+  Column(
+    'upload_distortion',
+    'fraction',
+    ROUND,
+    MEASURED,
+    'Squared error that encoding adds, over the squared norm of the updates; with --measure_distortion only.',
+  ),
+  Column('trained_fraction', 'fraction', ROUND, COUNTED, 'Parameters that a client trained, mean over num_clients.'),
+  Column('dropped_updates', 'updates', ROUND, COUNTED, 'Updates that were not finite, which the mean leaves out.'),
+  Column(
+    'skipped_clients', 'clients', ROUND, COUNTED, 'Clients whose data could not be read, in training or evaluation.'
+  ),
+  Column('round_retries', '', ROUND, COUNTED, "How often the round began again because TFF's worker was lost."),
+  Column('round_seconds', 'seconds', ROUND, MEASURED, 'Wall time of the training of the round, without evaluation.'),
+  Column('worker_rss_bytes', 'bytes', ROUND, MEASURED, "Memory of TFF's worker at the end of the round."),
+)
+STAGES = (
+  Column('stage', '', ROW, GIVEN, 'Number of the stage, from 1.'),
+  *ROUNDS,
+  Column(
+    'download_bytes_frozen',
+    'bytes',
+    ROUND,
+    MODELLED,
+    'The part of download_bytes that is frozen and reaches a client for the first time: sizes of real payloads.',
+  ),
+)
+STEPS = (
+  Column('step', '', ROW, GIVEN, 'Number of the step; 0 is the initial model, evaluated only.'),
+  Column('train/loss', 'nats', ROUND, MEASURED, 'Mean loss of the steps since the row before.'),
+  *_EVALUATION,
+  Column('seconds', 'seconds', SO_FAR, MEASURED, 'Wall time of the steps up to this one, without evaluations.'),
+)
+HELDOUT = (
+  Column('client_id', '', ROW, GIVEN, 'The client; empty for a linear probe.'),
+  Column('example', '', ROW, GIVEN, 'Number of the example, from 0; empty where a row is a whole client.'),
+  Column('num_predicted', 'tokens or examples', ROW, COUNTED, 'What was predicted.'),
+  Column('loss_sum', 'nats', ROW, MEASURED, 'Sum of their cross-entropies; empty for a linear probe.'),
+  Column('num_correct', 'tokens or examples', ROW, MEASURED, 'How many of them were right.'),
+)
+CLIENT_COST = (
+  Column('policy', '', ROW, GIVEN, 'The policy of --policies.'),
+  Column('trained_fraction', 'fraction', ROW, COUNTED, 'Parameters that a client trains.'),
+  Column('step_ms', 'milliseconds', ROW, MEASURED, 'What a local step adds to a round; median of processes.'),
+  Column('step_ms_min', 'milliseconds', ROW, MEASURED, 'The same of the fastest process.'),
+  Column('step_ms_max', 'milliseconds', ROW, MEASURED, 'The same of the slowest process.'),
+  Column('step_cpu_ms', 'milliseconds', ROW, MEASURED, 'Processor time of a local step; median of processes.'),
+  Column('peak_mb', 'megabytes', ROW, MEASURED, 'What the steps of a round add at their peak; median of processes.'),
+  Column('peak_mb_min', 'megabytes', ROW, MEASURED, 'The same of the process that needs least.'),
+  Column('peak_mb_max', 'megabytes', ROW, MEASURED, 'The same of the process that needs most.'),
+  Column('fixed_mb', 'megabytes', ROW, MEASURED, 'What tracing the graph left in a process.'),
+  Column('upload_bytes', 'bytes', ROW, COUNTED, 'What a client sends in a round; a mean where policies draw.'),
+  Column('download_bytes', 'bytes', ROW, COUNTED, 'What a client receives in a round.'),
+  Column('modelled_step_gflop', 'GFLOP', ROW, MODELLED, 'Matrix products and convolutions of a step.'),
+  Column('modelled_weights_mb', 'megabytes', ROW, MODELLED, 'All weights.'),
+  Column('modelled_gradients_mb', 'megabytes', ROW, MODELLED, 'Gradients of what is trained.'),
+  Column('modelled_optimizer_mb', 'megabytes', ROW, MODELLED, "State of the client's optimizer."),
+  Column('modelled_activations_mb', 'megabytes', ROW, MODELLED, 'Activations kept for the backward pass.'),
+  Column('modelled_memory_mb', 'megabytes', ROW, MODELLED, 'All that a step holds at once.'),
+)
+SUMMARY = (
+  Column('rounds', 'rounds', WHOLE, GIVEN, 'Rounds that were done.'),
+  Column('num_parameters', 'parameters', WHOLE, COUNTED, 'Of the model.'),
+  Column('num_clients_total', 'clients', WHOLE, COUNTED, 'Clients that may train.'),
+  *_EVALUATION,
+  Column('upload_bytes_total', 'bytes', WHOLE, COUNTED, 'That of the last row of metrics.csv.'),
+  Column('download_bytes_total', 'bytes', WHOLE, COUNTED, 'That of the last row of metrics.csv.'),
+  Column('dropped_updates', 'updates', WHOLE, COUNTED, 'Sum over all rounds.'),
+  Column('diverged_round', '', WHOLE, MEASURED, 'Since which round no evaluation was finite; null if all is well.'),
+  Column(
+    'seconds', 'seconds', WHOLE, MEASURED, 'Wall time of this process, and round_seconds of the rounds before it began.'
+  ),
+  Column('peak_rss_bytes', 'bytes', WHOLE, MEASURED, 'Largest memory of a process, by its name: main, worker.'),
+  Column('dataset_hash', '', WHOLE, GIVEN, 'SHA-256 of the prepared data set.'),
+)
+PROBES = (
+  Column('probe/accuracy', 'fraction', WHOLE, MEASURED, 'Of a linear classifier on the features.'),
+  Column('probe/accuracy_random', 'fraction', WHOLE, MEASURED, 'The same of an encoder that learned nothing.'),
+  Column('probe/accuracy_tf_idf', 'fraction', WHOLE, MEASURED, 'The same of TF-IDF; texts only.'),
+  Column('finetune/accuracy', 'fraction', WHOLE, MEASURED, 'Of the encoder, fine-tuned; with --finetune_steps only.'),
+  Column('finetune/accuracy_random', 'fraction', WHOLE, MEASURED, 'The same of an encoder that learned nothing.'),
+)
+PRETRAINING_SUMMARY = (
+  Column('steps', 'steps', WHOLE, GIVEN, 'Steps that were done.'),
+  Column('num_training_examples', 'examples', WHOLE, COUNTED, 'Examples to learn from.'),
+  Column('num_evaluation_examples', 'examples', WHOLE, COUNTED, 'Examples that judge.'),
+  *_EVALUATION,
+  Column('seconds', 'seconds', WHOLE, MEASURED, 'Wall time of all steps.'),
+  Column('dataset_hash', '', WHOLE, GIVEN, 'SHA-256 of the examples.'),
+  Column('num_parameters', 'parameters', WHOLE, COUNTED, 'Of the model.'),
+  Column('teacher_sha256', '', WHOLE, GIVEN, 'SHA-256 of the weights of the teacher; with --teacher only.'),
+  Column('pretrained_sha256', '', WHOLE, GIVEN, 'SHA-256 of the weights that it began with; of fine-tunings only.'),
+)
+EVALUATION = (
+  Column('pretrained', '', WHOLE, GIVEN, 'The folder of the model.'),
+  Column('dataset', '', WHOLE, GIVEN, 'The data set.'),
+  *_EVALUATION,
+  Column('num_clients', 'clients', WHOLE, COUNTED, 'Clients that judge.'),
+  Column('num_examples', 'examples', WHOLE, COUNTED, 'Their examples.'),
+  Column('model_sha256', '', WHOLE, GIVEN, 'SHA-256 of the weights.'),
+)
+CONFIG = (
+  Column('settings', '', WHOLE, GIVEN, 'Every flag with its value, defaults included.'),
+  Column('dataset_hash', '', WHOLE, GIVEN, 'SHA-256 of the prepared data set.'),
+  Column('heldout_hash', '', WHOLE, GIVEN, 'SHA-256 of the examples that may judge.'),
+  Column('evaluation_hash', '', WHOLE, GIVEN, 'SHA-256 of the examples that judge this run.'),
+  Column('num_parameters', 'parameters', WHOLE, COUNTED, 'Of the model.'),
+  Column('pretrained_sha256', '', WHOLE, GIVEN, 'SHA-256 of the weights that it began with; null if they are random.'),
+  Column(
+    'teacher_sha256', '', WHOLE, GIVEN, 'SHA-256 of the weights of the teacher; of pretrain, with --teacher only.'
+  ),
+  Column('planned_model', '', WHOLE, GIVEN, 'The model that limits allow; of constrained_finetuning only.'),
+  Column('planned_trainable', '', WHOLE, GIVEN, 'What is trained, likewise: the --trainable of language_model.'),
+  Column('planned_devices', '', WHOLE, GIVEN, 'By which devices, likewise: the --devices of language_model.'),
+  Column('stage', '', WHOLE, GIVEN, 'Number of the stage; of stages only.'),
+  Column('rounds_of_all_stages', 'rounds', WHOLE, GIVEN, 'Rounds that all stages share; of layerwise_ssl only.'),
+  Column('binary', '', WHOLE, GIVEN, 'The program.'),
+  Column('packages', '', WHOLE, GIVEN, 'Versions of the packages that decide the result.'),
+  Column('git_commit', '', WHOLE, GIVEN, 'Commit of the code; null outside a repository.'),
+  Column('earlier_commits', '', WHOLE, GIVEN, 'Other commits that wrote to the folder before.'),
+)

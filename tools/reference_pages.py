@@ -21,7 +21,7 @@ SPEC_PAGES = {
   'models': ('Models', 'What is not named has the value of the `size`; any dimension can be given by itself.'),
   'algorithms': ('Algorithms and schedules', 'An algorithm says which optimizer runs at the clients, and which at the server.'),
   'clients': ('Clients: what they train, devices, dropout', 'Only what a client trains travels up.'),
-  'codecs': ('Codecs of uploads and downloads', 'Links of a chain apply from left to right. [The laws they keep](../../compression/README.md).'),
+  'codecs': ('Codecs of uploads and downloads', 'Links of a chain apply from left to right. [The laws they keep](../extending/codec.md).'),
   'self_supervision': ('Self-supervision: objectives and stages', 'For `experiments.layerwise_ssl`.'),
   'runtimes': ('Runtimes', 'May change when a run continues.'),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The run loop: rounds, evaluations and checkpoints, whatever happens to the worker. Usable from a script; see the README."""
+"""The run loop: rounds, evaluations and checkpoints, whatever happens to the worker; for scripts, see docs/guides/scripts.md."""
 
 import asyncio
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def run(
   start: pretrained.Start | None = None,
   description: checkpoint_lib.Description | None = None,
 ) -> dict[str, Any]:
-  """Trains, or continues training, and leaves in `config.output_dir` what DESIGN of the suite promises.
+  """Trains, or continues training, and leaves in `config.output_dir` the files that `docs/design.md` lists.
 
   Args:
     task: What is trained and how it is evaluated.

@@ -1,4 +1,4 @@
-"""The script of the README runs, on a small text, without flags."""
+"""The script of the README and of docs/guides/scripts.md runs, on a small text, without flags."""
 
 import ast
 import json

@@ -12,13 +12,15 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.command import launch
-from experiments.comparisons import finished_runs
+from experiments.comparisons import labels
 from experiments.results import metrics
 from experiments.results import quality as quality_lib
 from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
+# Not what is compared: names of one run, and what does not change a measurement.
+_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
 
 
 class Point(NamedTuple):
@@ -35,7 +37,7 @@ class Point(NamedTuple):
 class Run(NamedTuple):
   """A run as far as it got: `config.json`, its evaluations, of which there is at least one, and what they measured.
 
-  `diverged_round` is that of `quality.diverged_round`.
+  `diverged_round` is that of `quality.diverged_round`; `rows` are those of `metrics.csv`.
   """
 
   folder: pathlib.Path
@@ -44,6 +46,7 @@ class Run(NamedTuple):
   finished: bool
   quality: quality_lib.Quality
   diverged_round: int | None = None
+  rows: Sequence[Mapping[str, Any]] = ()
 
   @property
   def diverged(self) -> bool:
@@ -71,10 +74,11 @@ class Spread(NamedTuple):
 
 
 class Group(NamedTuple):
-  """Runs that differ in the seed only, by seed; `label` names what tells them from the other groups."""
+  """Runs that differ in the seed only, by seed; `label` and `name` say what tells them from other groups: exactly, and in words."""
 
   label: str
   runs: Sequence[Run]
+  name: str = ''
 
   @property
   def quality(self) -> quality_lib.Quality:
@@ -142,7 +146,7 @@ def read(folder: pathlib.Path) -> Run | None:
   finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
-  return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows))
+  return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows), rows)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -208,32 +212,33 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     raise launch.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
-    gathered.setdefault(json.dumps(_identity(run), sort_keys=True), []).append(run)
+    gathered.setdefault(json.dumps(identity(run), sort_keys=True), []).append(run)
   members = [sorted(found, key=lambda run: run.settings['seed']) for found in gathered.values()]
   for found in members:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
         raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
-  labels = _labels([found[0] for found in members])
-  unsorted = [Group(label, found) for label, found in zip(labels, members, strict=True)]
+  settings = _told_apart([found[0] for found in members])
+  names = zip(labels.exact(settings), members, labels.plain(settings), strict=True)
+  unsorted = [Group(*of_group) for of_group in names]
   return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
 
 
 def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
-  kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
+  kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
   return hashes | {n: v for n, v in kept.items() if v is not None}
 
 
-def _identity(run: Run) -> dict[str, Any]:
-  """Returns what makes runs a group: what is compared, but for where equal data and weights lie."""
+def identity(run: Run) -> dict[str, Any]:
+  """Returns what makes runs a group, by the names of `compared`: that, but for where equal data and weights lie."""
   return {name: same_content.identity(name, value, run.config) for name, value in compared(run).items()}
 
 
-def _labels(firsts: Sequence[Run]) -> list[str]:
-  """Names what differs, given a run of each group; the hashes only where no flag tells two groups apart."""
-  identities = [_identity(run) for run in firsts]
+def _told_apart(firsts: Sequence[Run]) -> list[dict[str, Any]]:
+  """Returns the settings of a run of each group; the hashes only where no flag tells two groups apart."""
+  identities = [identity(run) for run in firsts]
   alike = {
     name for name, value in identities[0].items() if all(name in one and one[name] == value for one in identities)
   }
@@ -241,19 +246,7 @@ def _labels(firsts: Sequence[Run]) -> list[str]:
     {name: identities[0][name] if name in alike else value for name, value in compared(run).items()} for run in firsts
   ]
   flags = [{name: value for name, value in one.items() if name not in (DATA, START)} for one in settings]
-  told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
-  return labels_of(flags if told_apart else settings)
-
-
-def labels_of(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Names each of some settings by the values of those that differ."""
-  names = list(dict.fromkeys(name for one in settings for name in one))
-  differing = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
-  if not differing:
-    return [str(settings[0].get('model', 'all runs'))]
-  if len(differing) == 1:
-    return [f'{one.get(differing[0])}' for one in settings]
-  return [', '.join(f'{name}={one[name]}' for name in differing if name in one) for one in settings]
+  return flags if len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags) else settings
 
 
 def reference(found: Sequence[Group]) -> int:

@@ -5,6 +5,7 @@ import math
 
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
+from experiments.results import markdown_table
 from experiments.results import quality
 
 
@@ -45,6 +46,17 @@ def cells(
     ]
     for index, group in enumerate(found)
   ]
+
+
+def markdown(
+  found: Sequence[runs.Group],
+  names: Sequence[str],
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+) -> str:
+  """Renders the table as Markdown: the name of each group, and its cells."""
+  rows = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
+  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], rows)
 
 
 def _reached(group: runs.Group) -> list[str]:

@@ -33,6 +33,7 @@ from experiments.limits import planned_run
 from experiments.limits import planning
 from experiments.results import quality
 from experiments.results import report
+from experiments.results import terminal
 
 flags.adopt_module_key_flags(run_flags)
 run_flags.specialize(
@@ -84,7 +85,7 @@ def main() -> None:
   setting = planned_run.setting(work, algorithm, communication, batches, config.seed)
   costs = planning.costs(family, method, tiers, setting, work.build)
   plan = planning.choose(family, method, tiers, costs)
-  print(planning.table(plan), flush=True)
+  terminal.show(planning.table(plan))
   devices = device_specs.build(plan.trainable, plan.devices)
   model = run_flags.adapt(devices, work.build(plan.model))
   groups = device_groups.DeviceGroups.of(work, devices)
@@ -102,8 +103,10 @@ def main() -> None:
   if summary['diverged_round'] is None:
     by_group = groups.table(task, start.of(model, config.seed), config.output_dir, config.seed)
   (config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
-  print(by_group)
+  terminal.show(
+    report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])])
+  )
+  terminal.show(by_group)
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
 
 

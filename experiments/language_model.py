@@ -20,6 +20,7 @@ from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
+from experiments.results import terminal
 from models import language_task
 
 flags.adopt_module_key_flags(run_flags)
@@ -47,7 +48,7 @@ def main() -> None:
     quality.PERPLEXITY, {'a unigram model': of_unigrams}, quality.JUDGES[run_flags.eval_split()]
   )
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'perplexity.png', perplexity)
-  print(
+  terminal.show(
     report.table(summary, [perplexity, report.Measure(quality.ACCURACY, judges=quality.JUDGES[run_flags.eval_split()])])
   )
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "perplexity.png"}')

@@ -26,6 +26,7 @@ from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.results import quality
 from experiments.results import report
+from experiments.results import terminal
 from experiments.starts import encoder_start
 from experiments.starts import recipe
 from models import catalog as models_catalog
@@ -87,7 +88,9 @@ def main() -> None:
     quality.JUDGES[run_flags.eval_split()],
   )
   report.plot(config.output_dir / 'metrics.csv', config.output_dir / 'accuracy.png', accuracy)
-  print(report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])]))
+  terminal.show(
+    report.table(summary, [accuracy, report.Measure(quality.LOSS, judges=quality.JUDGES[run_flags.eval_split()])])
+  )
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "accuracy.png"}')
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from experiments.command import launch
 from experiments.comparisons import labels
-from experiments.results import metrics
 from experiments.results import quality as quality_lib
+from experiments.results import run_files
 from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
@@ -65,10 +65,10 @@ class Run(NamedTuple):
 
 
 class Spread(NamedTuple):
-  """A measurement over seeds; `deviation` (sample standard deviation) is NaN where it does not exist."""
+  """A measurement over seeds; `deviation` (sample standard deviation) is None where it does not exist."""
 
   mean: float
-  deviation: float
+  deviation: float | None
   low: float
   high: float
 
@@ -119,7 +119,7 @@ class Group(NamedTuple):
 def spread(values: Sequence[float]) -> Spread:
   """Returns mean, deviation, minimum and maximum of at least one number, of which some may be infinite or NaN."""
   exists = len(values) > 1 and all(map(math.isfinite, values))
-  deviation = statistics.stdev(values) if exists else math.nan
+  deviation = statistics.stdev(values) if exists else None
   # Rounded once, so that the mean of equal numbers is that number: a sum of floats may end beside them.
   return Spread(float(statistics.mean(values)), deviation, min(values), max(values))
 
@@ -130,14 +130,15 @@ def read(folder: pathlib.Path) -> Run | None:
   Raises:
     UsageError: If its files are not those of a run.
   """
-  config = _read_json(folder / 'config.json')
-  settings = config.get('settings')
-  if not isinstance(settings, dict) or 'seed' not in settings:
-    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
-  summary = _read_json(folder / 'summary.json') if (folder / 'summary.json').exists() else {}
   try:
-    rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
-    rows = quality_lib.probed(rows, summary)
+    config, summary = run_files.read_config(folder), run_files.read_summary(folder) or {}
+  except ValueError as error:
+    raise launch.UsageError(f'{error}: leave {folder} out of --runs') from error
+  settings = config['settings']
+  if 'seed' not in settings:
+    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+  try:
+    rows = run_files.read_rows(folder, summary)
     evaluated = quality_lib.evaluated(rows)
     quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
@@ -149,19 +150,11 @@ def read(folder: pathlib.Path) -> Run | None:
   return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows), rows)
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    content = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise launch.UsageError(f'{path} cannot be read: leave {path.parent} out of --runs') from error
-  return content if isinstance(content, dict) else {}
-
-
 def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> list[Point]:
   points, client_rounds = [], 0
   for row in rows:
     client_rounds += row['num_clients'] or 0  # Not measured in round 0, where nobody trains.
-    if row.get(quality.column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+    if row.get(quality.column) is not None:
       sent = (int(row[f'{direction}_bytes_total']) for direction in ('upload', 'download'))
       points.append(Point(row['round'], float(row[quality.column]), float(row['eval/accuracy']), *sent, client_rounds))
   return points

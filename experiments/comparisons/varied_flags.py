@@ -1,7 +1,6 @@
 """Finished runs of language models that differ in nothing but some flags, the seed and the rates of each setting."""
 
 from collections.abc import Sequence
-import math
 from typing import Any
 
 from experiments.command import launch
@@ -59,5 +58,5 @@ def _others(group: run_comparison.Group, names: Sequence[str]) -> dict[str, Any]
 def perplexity_cells(group: run_comparison.Group) -> list[str]:
   """Returns the mean over seeds, the sample standard deviation, and the perplexity of each seed."""
   spread = group.spread(run_comparison.quality)
-  deviation = '' if math.isnan(spread.deviation) else f'{spread.deviation:.1f}'
+  deviation = '' if spread.deviation is None else f'{spread.deviation:.1f}'
   return [f'{spread.mean:.1f}', deviation, ', '.join(f'{run.last.quality:.1f}' for run in group.runs)]

@@ -8,6 +8,8 @@ import statistics
 
 from experiments.costs import client_process
 from experiments.costs import client_round
+from experiments.results import markdown_table
+from experiments.results import picture
 from models import accounting
 
 _NOTES = """\
@@ -84,9 +86,8 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
     'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
     'optimizer', 'activations', 'memory',
   ]  # fmt: skip
-  lines = [f'| {" | ".join(header)} |', '|---' + '|---:' * (len(header) - 1) + '|']
-  for each in rows:
-    cells = [
+  cells = [
+    [
       f'`{each.policy}`',
       f'{each.trained_fraction:.1%}',
       f'{each.step_ms:.1f} ({each.step_ms_min:.1f}-{each.step_ms_max:.1f})',
@@ -102,8 +103,9 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
       f'{each.modelled_activations_mb:.2f}',
       f'{each.modelled_memory_mb:.2f} ({each.modelled_memory_mb / (each.modelled_weights_mb + each.peak_mb):.2f})',
     ]
-    lines.append(f'| {" | ".join(cells)} |')
-  return '\n'.join([*lines, '', _NOTES.format(processes=num_processes, cores=num_cores)])
+    for each in rows
+  ]
+  return f'{markdown_table.render(header, cells)}\n\n{_NOTES.format(processes=num_processes, cores=num_cores)}'
 
 
 def write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
@@ -116,12 +118,8 @@ def write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
 
 def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
   """Draws time and memory of every policy as a PNG; whiskers reach from the smallest to the largest process."""
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.6 + 0.6 * len(rows)), sharey=True, layout='constrained')
+  figure = picture.blank(12, 1.6 + 0.6 * len(rows))
+  axes = figure.subplots(1, 2, sharey=True)
   for one, name, label in (
     (axes[0], 'step_ms', 'milliseconds a local step'),
     (axes[1], 'peak_mb', 'megabytes that a local round adds at its peak'),
@@ -136,5 +134,4 @@ def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
   axes[1].legend(loc='upper center', bbox_to_anchor=(0.5, -0.18), ncols=2)
   axes[0].set_yticks(range(len(rows)), [each.policy for each in rows])
   axes[0].invert_yaxis()
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  figure.savefig(path)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -27,6 +26,7 @@ from data import population as population_lib
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
+from experiments.results import run_files
 from experiments.stages import stage_metrics
 from experiments.starts import pretrained
 from models import checkpoint
@@ -120,10 +120,10 @@ def _run(
 def _finished(config: run.Config) -> dict[str, Any] | None:
   """Returns the summary of a stage that is done, None if it is not."""
   try:
-    summary = json.loads((config.output_dir / 'summary.json').read_text())
-  except (OSError, ValueError):
+    summary = run_files.read_summary(config.output_dir)
+  except ValueError:
     return None
-  return summary if summary.get('rounds') == config.rounds else None
+  return summary if summary and summary.get('rounds') == config.rounds else None
 
 
 def _check_finite(stage: stages_lib.Stage, summary: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ def test_a_difference_within_what_clients_differ_by_is_in_doubt(tmp_path):
   assert doubtful.difference.low < 0 < doubtful.difference.high and doubtful.difference.p_value > 0.05
   assert sure.difference.mean == pytest.approx(22.14, abs=0.005)  # e^0.2 = 1.2214
   assert 0 < sure.difference.low < 22.14 < sure.difference.high and sure.difference.p_value < 0.001
-  assert math.isnan(doubtful.deviation)
+  assert doubtful.deviation is None
 
 
 @pytest.mark.parametrize('of_probe', [False, True])

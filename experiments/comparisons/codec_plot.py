@@ -67,14 +67,15 @@ def _draw(axes: Any, marks: Sequence[Mark]) -> None:
   for (cost, loss), mark in zip(places, marks, strict=True):
     colour = _FRONT if mark in best else _BEATEN
     bars = [[mark.loss - mark.low], [mark.high - mark.loss]] if mark.high > mark.low else None
-    axes.errorbar([cost], [loss], yerr=bars, marker='o', markersize=5, capsize=3, color=colour)
+    axes.errorbar([cost], [loss], yerr=bars, marker='o', markersize=5, capsize=3, linewidth=1, color=colour)
   axes.margins(0.12, 0.06)
   axes.grid(alpha=0.2)
   picture.write_numbers(axes.xaxis)
   picture.write_numbers(axes.yaxis)
   texts = [mark.name if mark.loss else f'{mark.name}, no error' for mark in marks]
   colours = [_FRONT if mark in best else _BEATEN for mark in marks]
-  point_labels.write(axes, places, texts, colours, steps)
+  bars = [[(mark.cost, mark.low), (mark.cost, mark.high)] for mark in marks if mark.high > mark.low]
+  point_labels.write(axes, places, texts, colours, [steps, *bars])
 
 
 def _steps(best: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

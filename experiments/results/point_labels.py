@@ -40,7 +40,7 @@ def write(
   points: Sequence[_Place],
   texts: Sequence[str],
   colours: Sequence[str],
-  avoided: Sequence[_Place] = (),
+  avoided: Sequence[Sequence[_Place]] = (),
   size: float = 8.0,
 ) -> None:
   """Writes a text beside each point, with a thin line to it where there is no room near by.
@@ -50,7 +50,7 @@ def write(
     points: Where the points are.
     texts: One a point, written in this order: the first has the best place.
     colours: Of the texts.
-    avoided: The corners of a line that is drawn, on which no text should lie.
+    avoided: The corners of lines that are drawn, on which no text should lie.
     size: Of the letters, in typographic points.
   """
   figure = axes.figure
@@ -59,9 +59,9 @@ def write(
   frame = _Box(*(to_points * axes.bbox.extents))
   places = [tuple(to_points * axes.transData.transform(point)) for point in points]
   taken = [_around(x, y) for x, y in places]
-  corners = [tuple(to_points * axes.transData.transform(point)) for point in avoided]
-  for start, end in itertools.pairwise(corners):
-    taken += [_around(*place, 1.0) for place in _between(start, end)]
+  for line in avoided:
+    for start, end in itertools.pairwise(tuple(to_points * axes.transData.transform(point)) for point in line):
+      taken += [_around(*place, 1.0) for place in _between(start, end)]
   for point, (x, y), text, colour in zip(points, places, texts, colours, strict=True):
     written = axes.annotate(text, point, xytext=(0, 0), textcoords='offset points', fontsize=size, color=colour)
     extent = written.get_window_extent()

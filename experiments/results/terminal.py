@@ -10,7 +10,7 @@ import textwrap
 _ELSEWHERE = (120, 24)  # Columns and lines where there is no terminal, such as in a pipe.
 _BETWEEN = '  '  # Columns.
 _HEADER_LINES = 3
-_NUMBER = re.compile(r'[-+<]? ?[0-9]')
+_NUMBER = re.compile(r'[-+<±0-9.,ex%() ]*( to [-+0-9.,e]+)?')
 
 
 def show(markdown: str) -> None:
@@ -40,12 +40,12 @@ def _cells(line: str) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-  widest = max(width // 3, 12)
   shown = [index for index in range(len(header)) if not index or any(row[index] for row in rows)]
   header, rows = [header[index] for index in shown], [[row[index] for index in shown] for row in rows]
-  widths = [
-    min(widest, max(_header_width(name), *(len(row[index]) for row in rows), 0)) for index, name in enumerate(header)
-  ]
+  columns = zip(header, *rows, strict=True)
+  widths = [max(_header_width(name), *map(len, cells), 1) for name, *cells in columns]
+  if sum(widths) + len(_BETWEEN) * (len(widths) - 1) > width:
+    widths = [min(each, max(width // 3, 12)) for each in widths]
   to_the_right = [index > 0 and all(map(_is_number, (row[index] for row in rows))) for index in range(len(header))]
   for number, columns in enumerate(_blocks(widths, width)):
     if number:
@@ -66,7 +66,7 @@ def _header_width(name: str) -> int:
 
 
 def _is_number(cell: str) -> bool:
-  return not cell or _NUMBER.match(cell) is not None
+  return _NUMBER.fullmatch(cell) is not None
 
 
 def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:

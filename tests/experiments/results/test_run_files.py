@@ -37,14 +37,14 @@ def test_the_last_row_gets_the_probe(tmp_path):
 
 @pytest.mark.parametrize('content', ['', '{"settings": ', '[]', '{"settings": 3}'])
 def test_what_is_no_config_is_refused(content, tmp_path):
-  with pytest.raises(ValueError, match='config.json cannot be read'):
+  with pytest.raises(ValueError, match=r'config\.json cannot be read'):
     run_files.read_config(tmp_path)
   (tmp_path / 'config.json').write_text(content)
-  with pytest.raises(ValueError, match='config.json (cannot be read|is not the config of a run)'):
+  with pytest.raises(ValueError, match=r'config\.json (cannot be read|is not the config of a run)'):
     run_files.read_config(tmp_path)
 
 
 def test_half_a_summary_is_refused(tmp_path):
   (tmp_path / 'summary.json').write_text('{"rounds"')
-  with pytest.raises(ValueError, match='summary.json cannot be read'):
+  with pytest.raises(ValueError, match=r'summary\.json cannot be read'):
     run_files.read_summary(tmp_path)

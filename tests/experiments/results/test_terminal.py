@@ -26,6 +26,19 @@ def test_a_table_without_names_has_no_header():
   )
 
 
+@pytest.mark.parametrize(
+  ('cell', 'is_number'),
+  [
+    ('+9.18 ± 2.44', True), ('418.7 to 494.6', True), ('< 0.001', True), ('1,033.6', True), ('1.0x', True), ('4e-08', True),
+    ('30.1 (29.9-31)', True), ('0, 1, 2', True), ('reference', False), ('1.5 MB', False), ('2 to 4 of 4, unfinished', False),
+  ],
+)  # fmt: skip
+def test_numbers_stand_at_the_right(cell, is_number):
+  longest = '+1,234,567.89 ± 2,345.67'
+  first, _ = terminal.text(markdown_table.render(['', ''], [['a', cell], ['b', longest]]), 80).splitlines()
+  assert first == 'a  ' + (cell.rjust(len(longest)) if is_number else cell)
+
+
 @pytest.mark.parametrize('width', [20, 33, 50, 80, 200])
 def test_nothing_is_wider_than_the_terminal_and_no_cell_is_lost(width):
   header = ['setting', *(f'name {index} of a column' for index in range(9))]

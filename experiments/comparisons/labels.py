@@ -1,7 +1,5 @@
 """Names of settings that say no more than what differs between them: exact, as flags, and plain, as people say it."""
 
-from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
@@ -10,19 +8,21 @@ from typing import Any
 from experiments.command import spec
 
 _FIRST = ('model', 'trainable', 'upload', 'download')  # The others follow in the order of the flags.
-# What calls of specs are called, with the place of their arguments; others by their own name.
-_CALLS = {
-  'albert': 'ALBERT {}', 'bert': 'BERT {}', 'distilbert': 'DistilBERT {}', 'lstm': 'LSTM {}', 'resnet': 'ResNet {}',
-  'transformer': 'Transformer {}', 'conformer': 'Conformer {}', 'vit': 'ViT {}', 'byol': 'BYOL {}', 'simclr': 'SimCLR {}',
-  'simsiam': 'SimSiam {}', 'fed_adam': 'FedAdam {}', 'fed_avg': 'FedAvg {}', 'fed_prox': 'FedProx {}',
-  'mime_lite': 'MimeLite {}', 'heterofl': 'HeteroFL {}', 'fedrolex': 'FedRolex {}', 'caff': 'CAFF {}', 'lora': 'LoRA {}',
-  'all': 'full {}', 'random': '{} trained', 'identity': '32 bits {}', 'uniform': '{}', 'topk': 'top {}',
-  'terngrad': 'TernGrad {}', 'qsgd': 'QSGD {}', 'drive': 'DRIVE {}', 'eden': 'EDEN {}', 'three_lc': '3LC {}',
+# What calls of specs are called, if not by their own name; those of the second kind, if arguments are told.
+_NAMES = {
+  'albert': 'ALBERT', 'bert': 'BERT', 'distilbert': 'DistilBERT', 'lstm': 'LSTM', 'resnet': 'ResNet',
+  'transformer': 'Transformer', 'conformer': 'Conformer', 'vit': 'ViT', 'byol': 'BYOL', 'simclr': 'SimCLR',
+  'simsiam': 'SimSiam', 'fed_adam': 'FedAdam', 'fed_avg': 'FedAvg', 'fed_prox': 'FedProx', 'mime_lite': 'MimeLite',
+  'heterofl': 'HeteroFL', 'fedrolex': 'FedRolex', 'caff': 'CAFF', 'lora': 'LoRA', 'hetero_lora': 'HeteroLoRA',
+  'all': 'full', 'identity': '32 bits', 'terngrad': 'TernGrad', 'qsgd': 'QSGD', 'drive': 'DRIVE', 'eden': 'EDEN',
+  'three_lc': '3LC',
 }  # fmt: skip
+_FORMS = {'random': '{} trained', 'uniform': '{}', 'topk': 'top {}'}
 _ALWAYS = ('bits', 'levels', 'fraction')  # Arguments that say more than the call's name.
 _COUNTS = ('bits', 'levels', 'clients', 'labels', 'layers', 'blocks', 'classes', 'rounds', 'steps', 'epochs')
-_RATES = ('client_lr', 'server_lr')  # Chosen for each setting, and so no part of what is compared.
 _PRETRAINED = 'pretrained'
+# What is told only if nothing else tells two settings apart: where weights come from, and rates, which are chosen for each.
+_SPARED = (_PRETRAINED, 'client_lr', 'server_lr')
 
 
 def exact(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -36,17 +36,12 @@ def exact(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def plain(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Names each of some settings in words; learning rates are left out unless nothing else tells two settings apart."""
-  for without in (_RATES, ()):
+  """Names each of some settings in words, without learning rates unless nothing else tells two settings apart."""
+  for without in (_SPARED, _SPARED[1:], _SPARED[:1], ()):
     found = _plain(settings, without)
     if all(found) and len(set(found)) == len(found):
       return found
   return exact(settings)
-
-
-def plain_spec(text: str) -> str:
-  """Returns a spec in words, with all its arguments."""
-  return _chain(spec.parse(text), lambda call: call.arguments)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -69,16 +64,11 @@ def _plain(settings: Sequence[Mapping[str, Any]], without: Sequence[str]) -> lis
 def _words(name: str, values: Sequence[Any], without: Sequence[str]) -> list[str]:
   """Returns what each setting's value of a flag is called."""
   if name == _PRETRAINED:
-    several = len(set(values) - {None}) > 1
-    return [
-      'from scratch' if value is None else f'from {pathlib.Path(value).name}' if several else 'warm start'
-      for value in values
-    ]
-  chains = [_parsed(value) for value in values]
+    start = 'warm start' if name in without or len(set(values) - {None}) == 1 else 'from {}'
+    return ['from scratch' if value is None else start.format(pathlib.Path(value).name) for value in values]
   if ' ' in name:  # A hash, not a flag.
     return [f'{name} {value}' for value in values]
-  if not all(chains):
-    return [_argument(name, value) for value in values]
+  chains = [_parsed(value) for value in values]
 
   def told(call: spec.Call) -> dict[str, Any]:
     alike = [other.arguments for chain in chains for other in chain if other.name == call.name]
@@ -88,39 +78,42 @@ def _words(name: str, values: Sequence[Any], without: Sequence[str]) -> list[str
       if key not in without and (key in _ALWAYS or any(key not in other or other[key] != value for other in alike))
     }
 
-  only = [told(chain[0]) for chain in chains if len(chain) == 1 and chain[0].name == chains[0][0].name]
-  if name != 'model' and len(only) == len(chains) and all(one and not set(one) & set(_ALWAYS) for one in only):
-    return [' '.join(_arguments(one)) for one in only]  # The name of the call is the same for all.
-  return [_chain(chain, told) for chain in chains]
+  single = [chain[0] for chain in chains if len(chain) == 1]
+  if name != 'model' and len(single) == len(chains) and len({call.name for call in single}) == 1:
+    arguments = [told(call) for call in single]
+    if all(one and not set(one) & set(_ALWAYS) for one in arguments):
+      return [_arguments(one) for one in arguments]  # The name of the call is the same for all.
+  return [
+    ' + '.join(_call(link.name, told(link)) for link in chain) if chain else _argument(name, value)
+    for chain, value in zip(chains, values, strict=True)
+  ]
 
 
 def _parsed(value: Any) -> list[spec.Call]:
-  """Returns the calls of a spec, none if it is not one."""
+  """Returns the calls of a spec, none if it is not one, or says `none`."""
   try:
-    return spec.parse(value)
+    return [] if value == 'none' else spec.parse(value)
   except spec.SpecError:
     return []
 
 
-def _chain(calls: Sequence[spec.Call], told: Callable[[spec.Call], Mapping[str, Any]]) -> str:
-  return ' + '.join(
-    ' '.join(
-      _CALLS.get(call.name, call.name.replace('_', ' ') + ' {}').format(' '.join(_arguments(told(call)))).split()
-    )
-    for call in calls
-  )
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+  words = _arguments(arguments)
+  if words and name in _FORMS:
+    return _FORMS[name].format(words)
+  return f'{_NAMES.get(name, name.replace("_", " "))} {words}'.strip()
 
 
-def _arguments(arguments: Mapping[str, Any]) -> Iterator[str]:
-  return (_argument(name, value) for name, value in arguments.items())
+def _arguments(arguments: Mapping[str, Any]) -> str:
+  return ' '.join(_argument(name, value) for name, value in arguments.items())
 
 
 def _argument(name: str, value: Any) -> str:
-  words = name.replace('_', ' ').replace(' lr', ' rate')
-  if isinstance(value, bool) or value is None:
-    return words if value else f'no {words}'
+  words = name.replace('_', ' ').replace(' lr', ' rate').replace(' mb', ' MB')
+  if isinstance(value, bool) or value in (None, 'none'):
+    return words if value is True else f'no {words}'
   if isinstance(value, str):
-    return value
+    return ' + '.join(_call(*link) for link in _parsed(value)) or value
   if isinstance(value, (list, tuple)):
     return ' '.join([words, *map(str, value)])
   if name in _COUNTS:

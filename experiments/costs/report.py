@@ -17,7 +17,9 @@ Measured, medians of {processes} processes for time and as many for memory, on {
 adds to a round, CPU ms the processor time of that, which a busy machine disturbs less; peak MB is what the local steps
 of a round add to a process that has the weights and has traced the graph; fixed MB is what tracing left in it. In brackets
 the smallest and the largest process.
+
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
+
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
 the weights and the measured peak together; of a step in which the
@@ -131,7 +133,7 @@ def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
     one.grid(alpha=0.3, axis='x')
   activations = [each.modelled_activations_mb for each in rows]
   axes[1].plot(activations, range(len(rows)), 'k|', markersize=18, markeredgewidth=2, label='activations, modelled')
-  axes[1].legend(loc='upper center', bbox_to_anchor=(0.5, -0.18), ncols=2)
+  figure.legend(*axes[1].get_legend_handles_labels(), loc='outside lower right', ncols=2)
   axes[0].set_yticks(range(len(rows)), [each.policy for each in rows])
   axes[0].invert_yaxis()
   figure.savefig(path)

@@ -66,15 +66,13 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
     path: The PNG.
     measure: What to draw; its baselines become levels to beat. The scale is logarithmic unless it is a fraction.
   """
-  from matplotlib import ticker
-
   evaluated = quality_lib.evaluated(metrics.read(metrics_csv))
   values = [row[measure.quality.column] for row in evaluated]
   figure = picture.blank(10, 4)
   by_round, by_bytes = figure.subplots(1, 2, sharey=True)
   by_round.plot([row['round'] for row in evaluated], values, marker='.', label='this model')
   by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on {measure.judges}')
-  by_round.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  by_round.locator_params(axis='x', integer=True)
   if max(values) > 1.0:
     by_round.set_yscale('log')
   for direction, name in (('upload', 'uploaded'), ('download', 'downloaded')):

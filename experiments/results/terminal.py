@@ -24,13 +24,16 @@ def text(markdown: str, width: int) -> str:
   Columns without a cell are left out. A table that is too wide is cut into several, one below the other, and each repeats the first column.
   """
   lines: list[str] = []
-  for is_table, part in itertools.groupby(markdown.splitlines(), lambda line: line.startswith('|')):
-    if is_table:
-      header, _, *rows = map(_cells, part)
+  for kind, part in itertools.groupby(markdown.splitlines(), bool):
+    if not kind:
+      lines += part
+      continue
+    first, *rest = part
+    if first.startswith('|'):
+      header, _, *rows = map(_cells, [first, *rest])
       lines += _table(header, rows, width)
     else:
-      for line in part:
-        lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or ['']
+      lines += textwrap.wrap(' '.join([first, *rest]), width, break_long_words=False, break_on_hyphens=False)
   return '\n'.join(lines)
 
 

@@ -27,6 +27,7 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path) -> None:
   _curves(above, stages, 'eval/loss', label='held-out clients', color='tab:orange', marker='.')
   above.set(ylabel='loss of the pretext task')
   _megabytes(below, rows)
+  below.locator_params(axis='x', integer=True)
   below.set(xlabel='round', ylabel='megabytes so far, all clients', ylim=(0, None))
   for axes in (above, below):
     for stage in stages[:-1]:

@@ -24,6 +24,7 @@ from experiments.costs import client_process
 from experiments.costs import client_round
 from experiments.costs import report
 from experiments.results import output
+from experiments.results import terminal
 from models import catalog as models_catalog
 
 _MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
@@ -78,7 +79,7 @@ def main() -> None:
   (output_dir / 'client_cost.md').write_text(table + '\n')
   report.write_csv(rows, output_dir / 'client_cost.csv')
   report.plot(rows, output_dir / 'client_cost.png')
-  print(table)
+  terminal.show(table)
   print(f'the picture is {output_dir / "client_cost.png"}')
 
 

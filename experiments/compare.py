@@ -10,9 +10,9 @@ and how much of a model must a client train?
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
 index.html (one file with everything in it), comparison.md, and two to five pictures. It tells by how much
 each setting differs from the first that is finished and finite, with an interval and a p-value over the held-out clients or
-examples that judged them. The other two compare runs below one folder that differ in --upload (codecs), or --model,
---trainable and --download (policies), and --seed only, and leave a table and a picture; `--run` is a finished run whose
-model trains once more on one client, and every codec encodes that update.
+examples that judged them; last, it prints which setting uploads least and is as good. The other two compare runs that
+differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and a
+picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
 """
 
 import pathlib
@@ -26,17 +26,18 @@ from experiments.comparisons import paired_comparison
 from experiments.comparisons import plots
 from experiments.comparisons import policies
 from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import savings
 from experiments.comparisons import table as comparison_table
-from experiments.results import markdown_table
 from experiments.results import output
 from experiments.results import run_folders
+from experiments.results import terminal
 
 _WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
 _RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
 _RUNS = flags.DEFINE_multi_string(
   'runs',
   [],
-  "Folders of runs, such as 'runs/x/*' in quotes; repeatable. For codecs and policies: one folder above runs.",
+  "Folders of runs, such as 'runs/x/*' in quotes, or a folder above runs; repeatable.",
 )
 _ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
   'allow_different_data', False, 'Compare runs of different data sets, although their quality does not compare.'
@@ -60,7 +61,7 @@ def main() -> None:
   picture = output_dir / f'{_WHAT.value}.png'
   tables = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
   (output_dir / f'{_WHAT.value}.md').write_text('\n\n'.join(tables) + '\n')
-  print('\n\n'.join(tables))
+  terminal.show('\n\n'.join(tables))
   print(f'the picture is {picture}')
 
 
@@ -81,49 +82,39 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
-  target = _TARGET.value
-  rows = zip(groups, comparison_table.cells(groups, target, paired), strict=True)
-  table = markdown_table.render(
-    ['setting', *comparison_table.columns(groups[0].quality, target, paired)],
-    ([f'`{group.label}`', *cells] for group, cells in rows),
-  )
-  text = '\n\n'.join([table, *(paired.notes if paired else ())])
+  target, notes = _TARGET.value, paired.notes if paired else ()
+  exact = comparison_table.markdown(groups, [f'`{group.label}`' for group in groups], target, paired)
+  output.write_text(output_dir / 'comparison.md', '\n\n'.join([exact, *notes]) + '\n')
   pictures = plots.draw(groups, output_dir)
-  (output_dir / 'comparison.md').write_text(text + '\n', encoding='utf-8')
-  page = comparison_page.render(groups, pictures, left_out, target, paired)
-  (output_dir / 'index.html').write_text(page, encoding='utf-8')
-  print(text)
+  output.write_text(output_dir / 'index.html', comparison_page.render(groups, pictures, left_out, target, paired))
+  plain = comparison_table.markdown(groups, [group.name for group in groups], target, paired)
+  terminal.show('\n\n'.join(filter(None, [plain, *notes, savings.table(groups)])))
   print(f'the page is {output_dir / "index.html"}')
 
 
 def _codecs(picture: pathlib.Path) -> list[str]:
   # These two import TensorFlow, which the other comparisons do not wait for.
   from experiments.comparisons import client_update
+  from experiments.comparisons import codec_plot
   from experiments.comparisons import codecs
 
-  points, qualities, tables = [], [], []
+  points, groups, tables = [], [], []
   if _RUN.value:
     points = codecs.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codecs.CODECS)
     tables.append(codecs.points_table(points))
   if _RUNS.value:
-    qualities = codecs.read_runs(_folder())
-    tables.append(codecs.quality_table(qualities))
-  codecs.plot(points, qualities, picture)
+    groups = codecs.read_runs(_RUNS.value)
+    tables.append(codecs.quality_table(groups))
+  codec_plot.plot(points, groups, picture)
   return tables
 
 
 def _policies(picture: pathlib.Path) -> list[str]:
   if not _RUNS.value:
     raise launch.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
-  qualities = policies.read_runs(_folder())
-  policies.plot(qualities, picture)
-  return [policies.table(qualities)]
-
-
-def _folder() -> pathlib.Path:
-  if len(_RUNS.value) > 1:
-    raise launch.UsageError(f'--what={_WHAT.value} takes one folder above runs: name --runs once')
-  return pathlib.Path(_RUNS.value[0])
+  groups = policies.read_runs(_RUNS.value)
+  policies.plot(groups, picture)
+  return [policies.table(groups)]
 
 
 if __name__ == '__main__':

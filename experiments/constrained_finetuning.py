@@ -31,6 +31,7 @@ from experiments.limits import planned_run
 from experiments.limits import planning
 from experiments.results import quality
 from experiments.results import report
+from experiments.results import terminal
 from optimizers import devices
 
 run_flags.take(
@@ -79,7 +80,7 @@ def main() -> None:
     work.check_learned(family.source(depth))
   costs = planning.costs(family, method, tiers, planned_run.setting(work, setup), work.build)
   plan = planning.choose(family, method, tiers, costs)
-  print(planning.table(plan), flush=True)
+  terminal.show(planning.table(plan))
   setup = planned_run.planned(setup, plan)
   model = setup.adapt(work.build(plan.model))
   groups = device_groups.DeviceGroups.of(work, setup.devices)
@@ -94,7 +95,7 @@ def main() -> None:
   if summary['diverged_round'] is None:
     by_group = groups.table(task, start.of(model, setup.config.seed), setup.config.output_dir, setup.config.seed)
   (setup.config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
-  print(by_group)
+  terminal.show(by_group)
   report.conclude(summary, setup.config.output_dir, setup.measure(quality.ACCURACY), setup.measure(quality.LOSS))
 
 

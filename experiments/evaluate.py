@@ -19,6 +19,7 @@ from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.command import launch
 from experiments.command import takers
+from experiments.results import metrics
 from experiments.results import output
 from experiments.starts import pretrained
 
@@ -51,7 +52,7 @@ def main() -> None:
   source = takers.build_dataset(_DATASET.value, datasets)
   output_dir = _folder()
   measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)
-  result = dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured)
+  result = metrics.written(dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured))
   print(output.json_text(result), end='')
   if output_dir:
     output.write_json(output_dir / 'evaluation.json', result)

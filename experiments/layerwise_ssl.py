@@ -27,6 +27,8 @@ from experiments.federated import run_flags
 from experiments.federated import run_setup
 from experiments.results import markdown_table
 from experiments.results import output
+from experiments.results import run_files
+from experiments.results import terminal
 from experiments.stages import downstream
 from experiments.stages import stage_plan
 from experiments.stages import stage_plot
@@ -134,8 +136,8 @@ def main() -> None:
     summary |= downstream.accuracies(
       lesson, learned, config, setup.flags['eval_split'], _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value
     )
-    output.write_json(config.output_dir / 'summary.json', summary)
-  print(_table(summary))
+    run_files.write_summary(summary, config.output_dir)
+  terminal.show(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 
 

@@ -25,6 +25,7 @@ from absl import flags
 from experiments.command import command_line
 from experiments.command import launch
 from experiments.results import output
+from experiments.results import terminal
 from experiments.sweeping import binary_flags
 from experiments.sweeping import sweep_file
 from experiments.sweeping import sweep_runs
@@ -61,7 +62,7 @@ def main() -> None:
     failed += _make(tried)
     choices = [sweep_search.choose(search, tried) for search in searches]
     output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
-    print(sweep_search.table(choices))
+    terminal.show(sweep_search.table(choices))
     undecided = sweep_search.undecided(choices)
     runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
   failed += _make(runs)
@@ -88,7 +89,7 @@ def _make(runs: sweep_runs.Runs) -> list[pathlib.Path]:
   try:
     runs.make(_PARALLEL.value)
   finally:
-    print(runs.table())
+    terminal.show(runs.table())
   return [runs.folder / 'logs' / f'{name}.log' for name in runs.failed]
 
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet TensorFlow, hypothesis profiles, and one TFF worker for the whole session."""
+"""Shared by all tests: quiet TensorFlow, a terminal of one width, hypothesis profiles, and one TFF worker for the whole session."""
 
 from collections.abc import Iterator
 import os
@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever that of the tests is.
 
 hypothesis.settings.register_profile('ci', max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)

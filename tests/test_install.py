@@ -47,9 +47,9 @@ def test_every_pin_has_a_hash_and_no_index_is_named():
   assert '://' not in text
 
 
-def _setup(folder: pathlib.Path, path: str) -> subprocess.CompletedProcess[str]:
+def _setup(folder: pathlib.Path, path: str, requirements: str = '') -> subprocess.CompletedProcess[str]:
   """Runs the set-up in a folder of its own, where only the programs of `path` exist."""
-  (folder / 'requirements.txt').write_text('')
+  (folder / 'requirements.txt').write_text(requirements)
   return subprocess.run(
     ['/bin/sh', str(_ROOT / 'tools' / 'setup.sh')],
     cwd=folder,
@@ -63,7 +63,7 @@ def _setup(folder: pathlib.Path, path: str) -> subprocess.CompletedProcess[str]:
 def _programs(folder: pathlib.Path, **scripts: str) -> str:
   """Makes a folder that holds the basic programs and the given shell scripts; returns it as a PATH."""
   folder.mkdir()
-  for name in ('cksum', 'cat', 'uname', 'mv', 'rm'):
+  for name in ('cksum', 'cat', 'uname', 'mv', 'rm', 'tail'):
     (folder / name).symlink_to(subprocess.check_output(['which', name], text=True).strip())
   for name, script in scripts.items():
     (folder / name).write_text('#!/bin/sh\n' + script)
@@ -97,7 +97,10 @@ def test_setup_names_the_platform(tmp_path):
 
 def test_setup_installs_then_does_nothing_and_mends_what_was_interrupted(tmp_path):
   path = _programs(tmp_path / 'bin') + os.pathsep + str(pathlib.Path(sys.executable).resolve().parent)
-  assert _setup(tmp_path, path).returncode == 0  # With an empty list of requirements.
+  process = _setup(tmp_path, path)  # With an empty list of requirements.
+  assert process.returncode == 0
+  assert [line.split(' ')[1] for line in process.stdout.splitlines()] == ['making', 'installing', 'done']
+  assert process.stderr == ''
   stamp = tmp_path / '.venv' / '.installed'
   before = stamp.stat().st_mtime_ns
   assert _setup(tmp_path, path).stdout == ''
@@ -107,3 +110,12 @@ def test_setup_installs_then_does_nothing_and_mends_what_was_interrupted(tmp_pat
   assert _setup(tmp_path, path).returncode == 0
   assert (tmp_path / '.venv' / 'bin' / 'python').exists()
   assert stamp.exists()
+
+
+def test_setup_names_its_log_when_a_step_fails(tmp_path):
+  path = _programs(tmp_path / 'bin') + os.pathsep + str(pathlib.Path(sys.executable).resolve().parent)
+  process = _setup(tmp_path, path, requirements='no requirement at all!')
+  assert process.returncode == 2
+  assert process.stderr.splitlines()[-1].startswith('setup: that failed; all that was printed is in .venv.log.')
+  assert 'no requirement at all!' in (tmp_path / '.venv.log').read_text()
+  assert not (tmp_path / '.venv' / '.installed').exists()

@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from experiments.results import markdown_table
 from experiments.results import metrics
+from experiments.results import terminal
 from tests import language_model_runs as runs
 
 _ROUNDS = 12
@@ -117,7 +118,7 @@ def main() -> None:
   repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
   random.seed(0)
   with tempfile.TemporaryDirectory() as folder:
-    print(markdown_table.render(_HEADER, list(Faults(pathlib.Path(folder)).inject(repeats))))
+    terminal.show(markdown_table.render(_HEADER, list(Faults(pathlib.Path(folder)).inject(repeats))))
 
 
 if __name__ == '__main__':

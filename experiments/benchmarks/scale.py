@@ -20,6 +20,8 @@ from data import prepare
 from data.sources import stackoverflow
 from experiments.command import process_memory
 from experiments.results import markdown_table
+from experiments.results import picture
+from experiments.results import terminal
 from experiments.workers import offered_worker
 from experiments.workers import remote_runtime
 from models import language_task
@@ -167,7 +169,7 @@ def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, re
 def print_table(rows: Sequence[Row]) -> None:
   """Prints a line for each row."""
   print(f'{len(rows[0].seconds)} rounds a line')
-  print(markdown_table.render(_HEADER, [row.cells() for row in rows]), flush=True)
+  terminal.show(markdown_table.render(_HEADER, [row.cells() for row in rows]))
 
 
 def print_line(rows: Sequence[Row]) -> None:
@@ -185,12 +187,8 @@ def line(rows: Sequence[Row]) -> tuple[float, float]:
 
 def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
   """Draws seconds a round and memory against the number of clients as a PNG."""
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  figure, (times, memory) = pyplot.subplots(1, 2, figsize=(10, 4), layout='constrained')
+  figure = picture.blank(10, 4)
+  times, memory = figure.subplots(1, 2)
   clients = [row.clients_per_round for row in rows]
   medians = np.array([statistics.median(row.seconds) for row in rows])
   spread = [medians - [min(row.seconds) for row in rows], [max(row.seconds) for row in rows] - medians]
@@ -202,5 +200,7 @@ def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
   memory.legend()
   for axes in (times, memory):
     axes.grid(alpha=0.3, which='both')
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  picture.write_numbers(times.xaxis)
+  picture.write_numbers(times.yaxis)
+  picture.write_numbers(memory.xaxis)
+  figure.savefig(path)

@@ -11,6 +11,7 @@ from experiments.benchmarks import memory_slope
 from experiments.benchmarks import rounds as benchmark_rounds
 from experiments.benchmarks import step_profile
 from experiments.benchmarks import torch_contender
+from experiments.results import terminal
 from experiments.workers import local_runtime
 from models import accounting
 from models import language_task
@@ -49,7 +50,7 @@ def compare_speed(folder: pathlib.Path, repeats: int, against: list[str], torch_
         contenders = {benchmark_rounds.PLAIN_TORCH: stack.enter_context(rounds)} | contenders
       seconds = benchmark_rounds.alternate(contenders, repeats)
     _print_speed(name, seconds, repeats, _round_flops(workload.task) / peak)
-    print(step_profile.table(workload.task, _batch(), benchmark_rounds.CLIENT_LR), flush=True)
+    terminal.show(step_profile.table(workload.task, _batch(), benchmark_rounds.CLIENT_LR))
 
 
 def _print_speed(name: str, seconds: dict[str, float], repeats: int, seconds_at_peak: float) -> None:

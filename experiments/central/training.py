@@ -31,6 +31,7 @@ from experiments.results import output
 from experiments.results import progress as progress_lib
 from experiments.results import quality
 from experiments.results import records
+from experiments.results import run_files
 from experiments.starts import pretrained
 from models import checkpoint
 from models import gradients
@@ -118,7 +119,7 @@ def train(
     start: Weights to begin with instead of the initial ones; `facts` of `config` should name them.
 
   Returns:
-    The content of `summary.json`, and `steps_per_second`, None where no more than one step was left.
+    What `summary.json` says, and `steps_per_second`, None where no more than one step was left.
 
   Raises:
     UsageError: If the folder holds something else, or the training diverges.
@@ -127,8 +128,8 @@ def train(
   with output.claimed(config.output_dir, config.settings, facts):
     training = _Training(task, examples, description, config, start)
     steps_per_second = training.run()
-    summary = output.finite(training.summary() | facts)
-    output.write_json(config.output_dir / 'summary.json', summary)
+    summary = training.summary() | facts
+    run_files.write_summary(summary, config.output_dir)
   return summary | dict(steps_per_second=steps_per_second)
 
 
@@ -230,9 +231,9 @@ class _Training:
 
   def _evaluate_and_write(self) -> None:
     state = self._state
-    row = collections.OrderedDict.fromkeys(COLUMNS, metrics.NOT_MEASURED)
+    row = collections.OrderedDict.fromkeys(COLUMNS)
     row.update(self._evaluate(state.weights, self._examples.evaluation), step=state.step, seconds=state.seconds)
-    if row['eval/loss'] == metrics.NOT_MEASURED:
+    if row['eval/loss'] is None:
       raise launch.UsageError(
         'the held-out examples have nothing to predict: raise --eval_clients, or choose more data'
       )

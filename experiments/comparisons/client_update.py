@@ -1,6 +1,5 @@
 """The update of one real client, from the model that a run left: what a codec meets in practice."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -11,6 +10,7 @@ from data import prepare
 from experiments.command import algorithm_specs
 from experiments.command import launch
 from experiments.command import spec
+from experiments.results import run_files
 from models import catalog as models_catalog
 from models import checkpoint
 from models import language_task
@@ -33,7 +33,7 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
     UsageError: If the folder holds no finished run of a language model.
   """
   try:
-    settings = json.loads((folder / 'config.json').read_text())['settings']
+    settings = run_files.read_config(folder)['settings']
     trained = checkpoint.load(folder)
   except (OSError, ValueError, KeyError) as error:
     raise launch.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error

@@ -1,9 +1,6 @@
 """The measurements behind `--what=codecs`: bytes against distortion on a real update, quality against bytes over runs."""
 
 from collections.abc import Sequence
-import pathlib
-import statistics
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +9,8 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments.command import codec_specs
-from experiments.comparisons import finished_runs
+from experiments.comparisons import runs
+from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
 
 _SEED = tf.constant([1, 2], tf.int64)
@@ -33,14 +31,6 @@ class Point(NamedTuple):
   codec: str
   bits_per_parameter: float
   distortion: float
-
-
-class Quality(NamedTuple):
-  """One codec over the seeds of its runs: megabytes uploaded, and perplexities, one a seed."""
-
-  codec: str
-  megabytes: float
-  perplexities: tuple[float, ...]
 
 
 def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[Point]:
@@ -72,21 +62,9 @@ def _measure(tensors: list[tf.Tensor], spec: str) -> Point:
   return Point(spec, 8 * int(num_bytes) / num_values, float(error / norm))
 
 
-def read_runs(folder: pathlib.Path) -> list[Quality]:
-  """Gathers finished runs below `folder` by their `--upload`, fewest megabytes first.
-
-  Raises:
-    UsageError: As `finished_runs.read`.
-  """
-  qualities = [
-    Quality(
-      upload,
-      statistics.mean(run.summary['upload_bytes_total'] for run in runs) / 1e6,
-      tuple(run.summary['eval/perplexity'] for run in runs),
-    )
-    for (upload,), runs in finished_runs.read(folder, ['upload']).items()
-  ]
-  return sorted(qualities, key=lambda quality: quality.megabytes)
+def read_runs(patterns: Sequence[str]) -> list[runs.Group]:
+  """Gathers finished runs that differ in `--upload` and the seed only, fewest megabytes first; raises as `varied_flags.read`."""
+  return varied_flags.read(patterns, ['upload'])[::-1]
 
 
 def points_table(points: Sequence[Point]) -> str:
@@ -98,47 +76,17 @@ def points_table(points: Sequence[Point]) -> str:
   return markdown_table.render(['codec', 'bits a parameter', 'distortion'], rows)
 
 
-def quality_table(qualities: Sequence[Quality]) -> str:
-  """Renders qualities as a Markdown table with every seed's perplexity."""
-  rows = []
-  for quality in qualities:
-    values = quality.perplexities
-    spread = statistics.stdev(values) if len(values) > 1 else float('nan')
-    seeds = ', '.join(f'{value:.1f}' for value in values)
-    numbers = [f'{value:.1f}' for value in (quality.megabytes, statistics.mean(values), spread)]
-    rows.append([f'`{quality.codec}`', *numbers, seeds])
-  header = ['upload', 'MB uploaded', 'perplexity, mean', 'standard deviation', 'each seed']
-  return markdown_table.render(header, rows)
+def quality_table(groups: Sequence[runs.Group]) -> str:
+  """Renders groups of `read_runs` as a Markdown table with every seed's perplexity."""
+  rows = (
+    [f'`{_upload(group)}`', f'{_megabytes(group):.1f}', *varied_flags.perplexity_cells(group)] for group in groups
+  )
+  return markdown_table.render(['upload', 'MB uploaded', *varied_flags.PERPLEXITY_COLUMNS], rows)
 
 
-def plot(points: Sequence[Point], qualities: Sequence[Quality], path: pathlib.Path) -> None:
-  """Draws both comparisons side by side as a PNG; a comparison without data is left out."""
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  panels = []
-  if points:
-    rows = [(point.codec, point.bits_per_parameter, [point.distortion]) for point in points]
-    panels.append((rows, 'bits a parameter', 'squared error / squared norm of a real update'))
-  if qualities:
-    rows = [(quality.codec, quality.megabytes, quality.perplexities) for quality in qualities]
-    panels.append((rows, 'megabytes uploaded, all clients', 'perplexity on held-out clients (bars: all seeds)'))
-  figure, axes = pyplot.subplots(1, len(panels), figsize=(7 * len(panels), 8), layout='constrained', squeeze=False)
-  for panel, (rows, xlabel, ylabel) in zip(axes[0], panels, strict=True):
-    _scatter(panel, rows)
-    panel.set(xlabel=xlabel, ylabel=ylabel, yscale='log')
-  figure.savefig(path, dpi=110)
-  pyplot.close(figure)
+def _upload(group: runs.Group) -> str:
+  return group.runs[0].settings['upload']
 
 
-def _scatter(axes: Any, rows: Sequence[tuple[str, float, Sequence[float]]]) -> None:
-  for index, (name, x, values) in enumerate(rows):
-    middle = statistics.mean(values)
-    bars = [[middle - min(values)], [max(values) - middle]]
-    marker = 'osv^D*PX'[index // 10 % 8]
-    axes.errorbar([x], [middle], yerr=bars, marker=marker, linestyle='', capsize=3, label=name)
-  axes.set_xscale('log')
-  axes.grid(alpha=0.3, which='both')
-  axes.legend(fontsize=7, ncols=3, loc='upper center', bbox_to_anchor=(0.5, -0.12))
+def _megabytes(group: runs.Group) -> float:
+  return group.spread(runs.upload_bytes).mean / 1e6

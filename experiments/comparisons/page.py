@@ -19,16 +19,16 @@ _STYLE = """
   :root { --text: #e4e7eb; --back: #14171a; --line: #3a4149; --soft: #1f2429; --best: #17382a; }
 }
 * { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 78rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 84rem;
   margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-table { border-collapse: collapse; width: 100%; font-size: .85rem; }
-th, td { padding: .4rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
+table { border-collapse: collapse; width: 100%; font-size: .8rem; }
+th, td { padding: .4rem .3rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
   font-variant-numeric: tabular-nums; }
-td { white-space: nowrap; }
 .wide { overflow-x: auto; }
 thead th { background: var(--soft); vertical-align: bottom; }
-th:first-child { text-align: left; font-size: .8rem; font-weight: 600; overflow-wrap: anywhere; min-width: 14rem; }
+th:first-child { text-align: left; font-weight: 600; overflow-wrap: anywhere; min-width: 10rem; }
+th code { display: block; font-size: .7rem; font-weight: 400; opacity: .8; }
 tr.front { background: var(--best); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem;
   align-items: start; }
@@ -93,9 +93,14 @@ def _text(text: str) -> str:
   return html.escape(text, quote=True)
 
 
-def _label(text: str) -> str:
-  """Escapes a label, which may be broken after the signs of a spec."""
-  return re.sub(r'([(,|])', r'\1<wbr>', _text(text))
+def _cell(text: str) -> str:
+  """Escapes a cell, which may be broken before the sign of a deviation and inside of an interval, not after a sign."""
+  return re.sub(r'(±|to|&lt;) ', r'\1&nbsp;', _text(text))
+
+
+def _setting(group: run_comparison.Group) -> str:
+  """Returns the name of a group, and below it the exact one, which may be broken after the signs of a spec."""
+  return _text(group.name) + '<code>' + re.sub(r'([(,|])', r'\1<wbr>', _text(group.label)) + '</code>'
 
 
 def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
@@ -118,9 +123,9 @@ def _table(
   rows = []
   for index, (group, cells) in enumerate(zip(groups, table.cells(groups, target, paired), strict=True)):
     named = zip(columns, cells, strict=True)
-    row = ''.join(f'<td data-name="{_text(name)}">{_text(cell)}</td>' for name, cell in named)
+    row = ''.join(f'<td data-name="{_text(name)}">{_cell(cell)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''
-    rows.append(f'<tr{shade}><th scope="row">{_label(group.label)}</th>{row}</tr>')
+    rows.append(f'<tr{shade}><th scope="row">{_setting(group)}</th>{row}</tr>')
   return (
     f'<div class="wide"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n'
     + '\n'.join(rows)
@@ -146,7 +151,7 @@ def _repeat(number: int, group: run_comparison.Group) -> str:
   }
   listed = ''.join(f'<dt>{_text(name)}</dt><dd>{_text(str(fact))}</dd>' for name, fact in facts.items())
   command = _text(_command(number, group))
-  return f'<details><summary>{_label(group.label)}</summary>\n<pre>{command}</pre>\n<dl>{listed}</dl></details>'
+  return f'<details><summary>{_setting(group)}</summary>\n<pre>{command}</pre>\n<dl>{listed}</dl></details>'
 
 
 def _commits(config: Mapping[str, Any]) -> list[str]:

@@ -22,11 +22,11 @@ class Paired(NamedTuple):
 
   Attributes:
     difference: Of the quality, as it is written: see `columns`.
-    deviation: Of that between seeds, the sample standard deviation; NaN for a single seed.
+    deviation: Of that between seeds, the sample standard deviation; None for a single seed, or where one is not finite.
   """
 
   difference: paired_difference.Difference
-  deviation: float
+  deviation: float | None
 
 
 class Comparison(NamedTuple):
@@ -63,7 +63,7 @@ def cells(comparison: Comparison) -> list[list[str]]:
 def _cells(paired: Paired) -> list[str]:
   found = paired.difference
   return [
-    f'{found.mean:+,.2f}' + ('' if math.isnan(paired.deviation) else f' ± {paired.deviation:,.2f}'),
+    f'{found.mean:+,.2f}' + ('' if paired.deviation is None else f' ± {paired.deviation:,.2f}'),
     f'{found.low:+,.2f} to {found.high:+,.2f}',
     '< 0.001' if found.p_value < 0.001 else f'{found.p_value:.3f}',
   ]

@@ -10,15 +10,12 @@ from typing import Any
 
 from experiments.comparisons import runs
 from experiments.comparisons import series as comparison_series
+from experiments.results import picture
 
-# Told apart by people with any kind of colour vision (Okabe and Ito 2008), without the yellow that white swallows.
-_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00', '#000000')
-_LINES = ('-', '--', ':', '-.')
-_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
-_WIDTH, _HEIGHT, _LEGEND_LINE = 5.4, 3.6, 0.19  # Inches: a phone shows the picture at half its size.
-_WIDE = 20.0  # From here on, 1, 2 and 5 are the only numbers of a decade.
-_WIDEST = 1000.0  # From here on, powers of ten are.
-_LABEL_WIDTH = 64  # Characters of a line of the legend.
+WIDTH, HEIGHT = 5.4, 3.6  # Inches: a phone shows the picture at half its size.
+_DPI = 150
+_LEGEND_LINE = 0.19  # Inches.
+_NAME_WIDTH = 64  # Characters of a line of the legend.
 _TITLES = {
   'rounds': '{} against rounds',
   'upload': '{} against megabytes uploaded',
@@ -39,18 +36,15 @@ def draw(groups: Sequence[runs.Group], folder: pathlib.Path) -> dict[str, pathli
   Returns:
     The files by title.
   """
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  labels = [group.label for group in groups]
+  names = [group.name for group in groups]
   paths = {name: folder / f'{name}.png' for name in _TITLES}
   if any(len(run.points) > 1 for group in groups for run in group.runs):
-    _picture(groups, labels, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
-    _picture(groups, labels, paths['upload'], 'MB uploaded by all clients so far', _sent(runs.upload_bytes))
+    _picture(groups, names, paths['rounds'], 'round', _by(lambda point: point.round, logarithmic=False))
+    _picture(groups, names, paths['upload'], 'MB uploaded by all clients so far', _sent(runs.upload_bytes))
   else:
     del paths['rounds'], paths['upload']  # Of single points, which `pareto` shows.
-  _picture(groups, labels, paths['download'], 'MB downloaded by all clients so far', _sent(runs.download_bytes))
-  _picture(groups, labels, paths['pareto'], 'MB uploaded by all clients', _front)
+  _picture(groups, names, paths['download'], 'MB downloaded by all clients so far', _sent(runs.download_bytes))
+  _picture(groups, names, paths['pareto'], 'MB uploaded by all clients', _front)
   if len({group.clients_per_round for group in groups}) > 1:
     series = comparison_series.by_clients(groups)
     _picture(groups, list(series), paths['clients'], 'clients in a round', _clients(series))
@@ -65,15 +59,14 @@ _Measure = Callable[[runs.Point], float]
 
 
 def _picture(
-  groups: Sequence[runs.Group], labels: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
+  groups: Sequence[runs.Group], names: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
 ) -> None:
-  from matplotlib import pyplot
-
-  labels = [textwrap.fill(label, _LABEL_WIDTH) for label in labels]
-  longest = max(len(line) for label in labels for line in label.splitlines())
-  columns = 1 if longest > _LABEL_WIDTH // 2 - 4 else 2
-  lines = sum(label.count('\n') + 1 for label in labels) / columns
-  figure, axes = pyplot.subplots(figsize=(_WIDTH, _HEIGHT + _LEGEND_LINE * lines), layout='constrained')
+  names = [textwrap.fill(name, _NAME_WIDTH) for name in names]
+  longest = max(len(line) for name in names for line in name.splitlines())
+  columns = 1 if longest > _NAME_WIDTH // 2 - 4 else 2
+  lines = sum(name.count('\n') + 1 for name in names) / columns
+  figure = picture.blank(WIDTH, HEIGHT + _LEGEND_LINE * lines, _DPI)
+  axes = figure.subplots()
   draw_on(axes, groups)
   quality = groups[0].quality
   # Ratios of perplexities are what counts, and differences of accuracies.
@@ -81,52 +74,16 @@ def _picture(
   axes.set(xlabel=xlabel, ylabel=f'{quality.name} on {groups[0].judges}', yscale=scale)
   if not all(map(math.isfinite, axes.dataLim.bounds)):  # Nothing to show, as where every run diverged.
     axes.set(xscale='linear', yscale='linear')
-  for axis in (axes.xaxis, axes.yaxis):
-    if axis.get_scale() == 'log':
-      _label(axis)
+  picture.write_numbers(axes.xaxis)
+  picture.write_numbers(axes.yaxis)
   axes.grid(alpha=0.3, which='both')
   handles = axes.get_legend_handles_labels()[0]
-  figure.legend(handles[: len(labels)], labels, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
-  figure.savefig(path, dpi=150)
-  pyplot.close(figure)
-
-
-def _label(axis: Any) -> None:
-  """Gives a logarithmic axis as many numbers as have room beside each other."""
-  from matplotlib import ticker
-
-  low, high = axis.get_view_interval()
-  axis.set_major_formatter(_formatter())
-  if high > _WIDEST * low:
-    axis.set_minor_formatter(ticker.NullFormatter())
-  elif high > _WIDE * low:
-    axis.set_minor_locator(ticker.LogLocator(subs=(2.0, 5.0)))
-    axis.set_minor_formatter(_formatter(minor_thresholds=(math.inf, math.inf)))
-  else:
-    axis.set_minor_formatter(_formatter(minor_thresholds=(2, 0.5)))
-
-
-def _formatter(**options: Any) -> Any:
-  """Returns a formatter of a logarithmic axis that writes 200 where matplotlib would write 2 x 10^2."""
-  from matplotlib import ticker
-
-  class Plain(ticker.LogFormatter):
-    def __call__(self, value: float, position: int | None = None) -> str:
-      return f'{value:,g}' if super().__call__(value, position) else ''
-
-  return Plain(**options)
+  figure.legend(handles[: len(names)], names, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
+  figure.savefig(path)
 
 
 def _sent(measure: _Measure) -> _Draw:
   return _by(lambda point: measure(point) / 1e6, logarithmic=True)
-
-
-def _style(index: int) -> dict[str, Any]:
-  return {
-    'color': _COLOURS[index % len(_COLOURS)],
-    'linestyle': _LINES[index // len(_COLOURS) % len(_LINES)],
-    'marker': _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
-  }
 
 
 def _by(x: _Measure, logarithmic: bool) -> _Draw:
@@ -139,8 +96,8 @@ def _by(x: _Measure, logarithmic: bool) -> _Draw:
       # A logarithmic axis has no place for the initial model, for which nothing was sent.
       shown = [(place, value) for place, value in zip(places, values, strict=True) if place > 0 or not logarithmic]
       places, means = [place for place, _ in shown], [value.mean for _, value in shown]
-      style = _style(index)
-      axes.plot(places, means, markersize=3.5, linewidth=1.4, label=group.label, **style)
+      style = picture.style(index)
+      axes.plot(places, means, markersize=3.5, linewidth=1.4, label=group.name, **style)
       low, high = [value.low for _, value in shown], [value.high for _, value in shown]
       axes.fill_between(places, low, high, color=style['color'], alpha=0.15, linewidth=0)
     if logarithmic:
@@ -156,9 +113,9 @@ def _front(axes: Any, groups: Sequence[runs.Group]) -> None:
   for index, group in enumerate(groups):
     sent = group.spread(runs.upload_bytes).mean / 1e6
     value = group.spread(runs.quality)
-    style = _style(index) | {'linestyle': ''}
+    style = picture.style(index) | {'linestyle': ''}
     bar = [[value.mean - value.low], [value.high - value.mean]]
-    axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.label, **style)
+    axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.name, **style)
     if index in on_front:
       front.append((sent, value.mean))
   axes.plot(*zip(*sorted(front), strict=True), color='gray', linewidth=1, zorder=0, drawstyle='steps-post')
@@ -175,7 +132,9 @@ def _clients(series: Mapping[str, Sequence[runs.Group]]) -> _Draw:
       means = [value.mean for value in values]
       bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
       places = [group.clients_per_round for group in members]
-      axes.errorbar(places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **_style(index))
+      axes.errorbar(
+        places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **picture.style(index)
+      )
     axes.set_xscale('log')
 
   return draw_on

@@ -1,107 +1,85 @@
 """The measurements behind `--what=policies`: quality against the part of the model that clients trained, over runs."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 import re
 import statistics
 from typing import Any
-from typing import NamedTuple
 
-from experiments.comparisons import finished_runs
+from experiments.comparisons import labels
+from experiments.comparisons import runs
+from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
+from experiments.results import picture
 
-_COLUMNS = (
-  'model', 'trainable', 'download', 'trained fraction', 'MB up', 'MB down', 'perplexity, mean', 'standard deviation',
-  'each seed',
-)  # fmt: skip
+_FLAGS = ('model', 'trainable', 'download')
 
 
-class PolicyQuality(NamedTuple):
-  """One policy on one model, over the seeds of its runs.
-
-  Attributes:
-    model: `--model`.
-    trainable: `--trainable`.
-    download: `--download`.
-    trained_fraction: Mean over clients, rounds and seeds of the fraction of parameters that a client trained.
-    upload_megabytes: Of all clients and rounds, mean over seeds; `download_megabytes` likewise.
-    download_megabytes: See `upload_megabytes`.
-    perplexities: One a seed.
-  """
-
-  model: str
-  trainable: str
-  download: str
-  trained_fraction: float
-  upload_megabytes: float
-  download_megabytes: float
-  perplexities: tuple[float, ...]
-
-
-def read_runs(folder: pathlib.Path) -> list[PolicyQuality]:
-  """Gathers finished runs below `folder` that differ in `--model`, `--trainable` and `--download`; by model, most first.
+def read_runs(patterns: Sequence[str]) -> list[runs.Group]:
+  """Gathers finished runs that differ in `--model`, `--trainable`, `--download` and the seed; by model, most trained first.
 
   Raises:
-    UsageError: As `finished_runs.read`.
+    UsageError: As `varied_flags.read`.
   """
-  qualities = []
-  for key, runs in finished_runs.read(folder, ('model', 'trainable', 'download')).items():
-    fractions = [row['trained_fraction'] for run in runs for row in run.rows]
-    upload, download = (
-      statistics.mean(run.summary[f'{way}_bytes_total'] for run in runs) / 1e6 for way in ('upload', 'download')
-    )
-    perplexities = tuple(run.summary['eval/perplexity'] for run in runs)
-    qualities.append(PolicyQuality(*key, statistics.mean(fractions), upload, download, perplexities))
-  return sorted(qualities, key=lambda quality: (quality.model, -quality.trained_fraction))
+  groups = varied_flags.read(patterns, _FLAGS)
+  return sorted(groups, key=lambda group: (_setting(group, 'model'), -trained_fraction(group)))
 
 
-def table(qualities: Sequence[PolicyQuality]) -> str:
-  """Renders qualities as a Markdown table with every seed's perplexity."""
-  rows = []
-  for quality in qualities:
-    values = quality.perplexities
-    spread = f'{statistics.stdev(values):.1f}' if len(values) > 1 else ''
-    megabytes = [f'{value:.1f}' for value in (quality.upload_megabytes, quality.download_megabytes)]
-    specs = [f'`{spec}`' for spec in (quality.model, quality.trainable, quality.download)]
-    seeds = ', '.join(f'{value:.1f}' for value in values)
-    rows.append(
-      [*specs, f'{quality.trained_fraction:.3f}', *megabytes, f'{statistics.mean(values):.1f}', spread, seeds]
-    )
-  return markdown_table.render(_COLUMNS, rows)
+def trained_fraction(group: runs.Group) -> float:
+  """Returns the mean over clients, rounds and seeds of the fraction of parameters that a client trained."""
+  return statistics.mean(row['trained_fraction'] for run in group.runs for row in run.rows if row['round'])
 
 
-def plot(qualities: Sequence[PolicyQuality], path: pathlib.Path) -> None:
+def table(groups: Sequence[runs.Group]) -> str:
+  """Renders groups of `read_runs` as a Markdown table with every seed's perplexity."""
+  rows = (
+    [
+      *(f'`{_setting(group, name)}`' for name in _FLAGS),
+      f'{trained_fraction(group):.3f}',
+      *(f'{group.spread(of).mean / 1e6:.1f}' for of in (runs.upload_bytes, runs.download_bytes)),
+      *varied_flags.perplexity_cells(group),
+    ]
+    for group in groups
+  )
+  header = [*_FLAGS, 'trained fraction', 'MB up', 'MB down', *varied_flags.PERPLEXITY_COLUMNS]
+  return markdown_table.render(header, rows)
+
+
+def _setting(group: runs.Group, name: str) -> str:
+  return group.runs[0].settings[name]
+
+
+def plot(groups: Sequence[runs.Group], path: pathlib.Path) -> None:
   """Draws perplexity against the trained fraction, a line for each model and kind of policy, as a PNG."""
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  figure, axes = pyplot.subplots(figsize=(9, 6), layout='constrained')
-  for (model, kind), members in sorted(_lines(qualities).items()):
-    _line(axes, f'{model}: {kind}', members)
+  lines = dict(sorted(_lines(groups).items()))
+  names = labels.plain([{'model': model, 'trainable': kind} for model, kind in lines]) if lines else []
+  figure = picture.blank(8, 5)
+  axes = figure.subplots()
+  for index, (name, members) in enumerate(zip(names, lines.values(), strict=True)):
+    _line(axes, name, members, picture.style(index))
   axes.set(xlabel='parameters trained by a client, mean fraction', yscale='log')
   axes.set_ylabel('perplexity on held-out clients (bars: all seeds)')
+  picture.write_numbers(axes.yaxis)
   axes.grid(alpha=0.3, which='both')
-  axes.legend()
-  figure.savefig(path, dpi=110)
-  pyplot.close(figure)
+  if len(lines) > 1:
+    axes.legend()
+  figure.savefig(path)
 
 
-def _lines(qualities: Sequence[PolicyQuality]) -> dict[tuple[str, str], list[PolicyQuality]]:
+def _lines(groups: Sequence[runs.Group]) -> dict[tuple[str, str], list[runs.Group]]:
   """Groups by model and policy without its fraction; training everything is the end of every line of its model."""
-  lines: dict[tuple[str, str], list[PolicyQuality]] = {}
-  for quality in qualities:
-    if quality.trainable != 'all':
-      kind = re.sub(r'fraction=[^,)]*,? ?', '', quality.trainable).replace('()', '')
-      lines.setdefault((quality.model, kind), []).append(quality)
-  whole = {quality.model: quality for quality in qualities if quality.trainable == 'all'}
+  lines: dict[tuple[str, str], list[runs.Group]] = {}
+  for group in groups:
+    if _setting(group, 'trainable') != 'all':
+      kind = re.sub(r'fraction=[^,)]*,? ?', '', _setting(group, 'trainable')).replace('()', '')
+      lines.setdefault((_setting(group, 'model'), kind), []).append(group)
+  whole = {_setting(group, 'model'): group for group in groups if _setting(group, 'trainable') == 'all'}
   return {key: [*([whole[key[0]]] if key[0] in whole else []), *members] for key, members in lines.items()}
 
 
-def _line(axes: Any, label: str, qualities: Sequence[PolicyQuality]) -> None:
-  middles = [statistics.mean(quality.perplexities) for quality in qualities]
-  below = [middle - min(quality.perplexities) for middle, quality in zip(middles, qualities, strict=True)]
-  above = [max(quality.perplexities) - middle for middle, quality in zip(middles, qualities, strict=True)]
-  fractions = [quality.trained_fraction for quality in qualities]
-  axes.errorbar(fractions, middles, yerr=[below, above], marker='o', capsize=3, label=label)
+def _line(axes: Any, name: str, groups: Sequence[runs.Group], style: Mapping[str, Any]) -> None:
+  spreads = [group.spread(runs.quality) for group in groups]
+  means = [spread.mean for spread in spreads]
+  bars = [[spread.mean - spread.low for spread in spreads], [spread.high - spread.mean for spread in spreads]]
+  axes.errorbar([trained_fraction(group) for group in groups], means, yerr=bars, capsize=3, label=name, **style)

@@ -12,13 +12,15 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.command import launch
-from experiments.comparisons import finished_runs
-from experiments.results import metrics
+from experiments.comparisons import labels
 from experiments.results import quality as quality_lib
+from experiments.results import run_files
 from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
+# Not what is compared: names of one run, and what does not change a measurement.
+_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
 
 
 class Point(NamedTuple):
@@ -35,7 +37,7 @@ class Point(NamedTuple):
 class Run(NamedTuple):
   """A run as far as it got: `config.json`, its evaluations, of which there is at least one, and what they measured.
 
-  `diverged_round` is that of `quality.diverged_round`.
+  `diverged_round` is that of `quality.diverged_round`; `rows` are those of `metrics.csv`.
   """
 
   folder: pathlib.Path
@@ -44,6 +46,7 @@ class Run(NamedTuple):
   finished: bool
   quality: quality_lib.Quality
   diverged_round: int | None = None
+  rows: Sequence[Mapping[str, Any]] = ()
 
   @property
   def diverged(self) -> bool:
@@ -62,19 +65,20 @@ class Run(NamedTuple):
 
 
 class Spread(NamedTuple):
-  """A measurement over seeds; `deviation` (sample standard deviation) is NaN where it does not exist."""
+  """A measurement over seeds; `deviation` (sample standard deviation) is None where it does not exist."""
 
   mean: float
-  deviation: float
+  deviation: float | None
   low: float
   high: float
 
 
 class Group(NamedTuple):
-  """Runs that differ in the seed only, by seed; `label` names what tells them from the other groups."""
+  """Runs that differ in the seed only, by seed; `label` and `name` say what tells them from other groups: exactly, and in words."""
 
   label: str
   runs: Sequence[Run]
+  name: str = ''
 
   @property
   def quality(self) -> quality_lib.Quality:
@@ -115,7 +119,7 @@ class Group(NamedTuple):
 def spread(values: Sequence[float]) -> Spread:
   """Returns mean, deviation, minimum and maximum of at least one number, of which some may be infinite or NaN."""
   exists = len(values) > 1 and all(map(math.isfinite, values))
-  deviation = statistics.stdev(values) if exists else math.nan
+  deviation = statistics.stdev(values) if exists else None
   # Rounded once, so that the mean of equal numbers is that number: a sum of floats may end beside them.
   return Spread(float(statistics.mean(values)), deviation, min(values), max(values))
 
@@ -126,14 +130,15 @@ def read(folder: pathlib.Path) -> Run | None:
   Raises:
     UsageError: If its files are not those of a run.
   """
-  config = _read_json(folder / 'config.json')
-  settings = config.get('settings')
-  if not isinstance(settings, dict) or 'seed' not in settings:
-    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
-  summary = _read_json(folder / 'summary.json') if (folder / 'summary.json').exists() else {}
   try:
-    rows = metrics.read(folder / 'metrics.csv') if (folder / 'metrics.csv').exists() else []
-    rows = quality_lib.probed(rows, summary)
+    config, summary = run_files.read_config(folder), run_files.read_summary(folder) or {}
+  except ValueError as error:
+    raise launch.UsageError(f'{error}: leave {folder} out of --runs') from error
+  settings = config['settings']
+  if 'seed' not in settings:
+    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+  try:
+    rows = run_files.read_rows(folder, summary)
     evaluated = quality_lib.evaluated(rows)
     quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
@@ -142,22 +147,14 @@ def read(folder: pathlib.Path) -> Run | None:
   finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
-  return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows))
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    content = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise launch.UsageError(f'{path} cannot be read: leave {path.parent} out of --runs') from error
-  return content if isinstance(content, dict) else {}
+  return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows), rows)
 
 
 def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> list[Point]:
   points, client_rounds = [], 0
   for row in rows:
     client_rounds += row['num_clients'] or 0  # Not measured in round 0, where nobody trains.
-    if row.get(quality.column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+    if row.get(quality.column) is not None:
       sent = (int(row[f'{direction}_bytes_total']) for direction in ('upload', 'download'))
       points.append(Point(row['round'], float(row[quality.column]), float(row['eval/accuracy']), *sent, client_rounds))
   return points
@@ -208,32 +205,33 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     raise launch.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
-    gathered.setdefault(json.dumps(_identity(run), sort_keys=True), []).append(run)
+    gathered.setdefault(json.dumps(identity(run), sort_keys=True), []).append(run)
   members = [sorted(found, key=lambda run: run.settings['seed']) for found in gathered.values()]
   for found in members:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
         raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
-  labels = _labels([found[0] for found in members])
-  unsorted = [Group(label, found) for label, found in zip(labels, members, strict=True)]
+  settings = _told_apart([found[0] for found in members])
+  names = zip(labels.exact(settings), members, labels.plain(settings), strict=True)
+  unsorted = [Group(*of_group) for of_group in names]
   return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
 
 
 def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
-  kept = {name: value for name, value in run.settings.items() if name not in finished_runs.MAY_DIFFER}
+  kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
   return hashes | {n: v for n, v in kept.items() if v is not None}
 
 
-def _identity(run: Run) -> dict[str, Any]:
-  """Returns what makes runs a group: what is compared, but for where equal data and weights lie."""
+def identity(run: Run) -> dict[str, Any]:
+  """Returns what makes runs a group, by the names of `compared`: that, but for where equal data and weights lie."""
   return {name: same_content.identity(name, value, run.config) for name, value in compared(run).items()}
 
 
-def _labels(firsts: Sequence[Run]) -> list[str]:
-  """Names what differs, given a run of each group; the hashes only where no flag tells two groups apart."""
-  identities = [_identity(run) for run in firsts]
+def _told_apart(firsts: Sequence[Run]) -> list[dict[str, Any]]:
+  """Returns the settings of a run of each group; the hashes only where no flag tells two groups apart."""
+  identities = [identity(run) for run in firsts]
   alike = {
     name for name, value in identities[0].items() if all(name in one and one[name] == value for one in identities)
   }
@@ -241,19 +239,7 @@ def _labels(firsts: Sequence[Run]) -> list[str]:
     {name: identities[0][name] if name in alike else value for name, value in compared(run).items()} for run in firsts
   ]
   flags = [{name: value for name, value in one.items() if name not in (DATA, START)} for one in settings]
-  told_apart = len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags)
-  return labels_of(flags if told_apart else settings)
-
-
-def labels_of(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Names each of some settings by the values of those that differ."""
-  names = list(dict.fromkeys(name for one in settings for name in one))
-  differing = [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
-  if not differing:
-    return [str(settings[0].get('model', 'all runs'))]
-  if len(differing) == 1:
-    return [f'{one.get(differing[0])}' for one in settings]
-  return [', '.join(f'{name}={one[name]}' for name in differing if name in one) for one in settings]
+  return flags if len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags) else settings
 
 
 def reference(found: Sequence[Group]) -> int:

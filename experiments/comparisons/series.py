@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import json
 
 from experiments.command import spec
+from experiments.comparisons import labels
 from experiments.comparisons import runs
 
 _OF_CLIENTS = (runs.DATA, runs.START, 'clients_per_round')
@@ -16,7 +17,7 @@ def by_clients(found: Sequence[runs.Group]) -> dict[str, list[runs.Group]]:
     found: At least one.
 
   Returns:
-    The groups of each series, the fewest clients first, by what tells it from the other series.
+    The groups of each series, the fewest clients first, by what tells it from the other series, in words.
   """
   settings = {}
   gathered: dict[str, list[runs.Group]] = {}
@@ -27,10 +28,9 @@ def by_clients(found: Sequence[runs.Group]) -> dict[str, list[runs.Group]]:
     key = json.dumps(kept, sort_keys=True)
     settings[key] = kept
     gathered.setdefault(key, []).append(group)
-  labels = runs.labels_of(list(settings.values()))
   return {
-    label: sorted(gathered[key], key=lambda group: group.clients_per_round)
-    for label, key in zip(labels, settings, strict=True)
+    name: sorted(gathered[key], key=lambda group: group.clients_per_round)
+    for name, key in zip(labels.plain(list(settings.values())), settings, strict=True)
   }
 
 

@@ -5,6 +5,7 @@ import math
 
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
+from experiments.results import markdown_table
 from experiments.results import quality
 
 
@@ -47,9 +48,20 @@ def cells(
   ]
 
 
+def markdown(
+  found: Sequence[runs.Group],
+  names: Sequence[str],
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+) -> str:
+  """Renders the table as Markdown: the name of each group, and its cells."""
+  rows = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
+  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], rows)
+
+
 def _reached(group: runs.Group) -> list[str]:
   measure, spread = group.quality, group.spread(runs.quality)
-  accuracy = math.nan if group.num_diverged else group.spread(lambda point: point.accuracy).mean
+  accuracy = None if group.num_diverged else group.spread(lambda point: point.accuracy).mean
   return [
     ', '.join(str(run.settings['seed']) for run in group.runs),
     _rounds(group),
@@ -60,7 +72,7 @@ def _reached(group: runs.Group) -> list[str]:
 
 
 def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[str]:
-  deviation = '' if math.isnan(spread.deviation) else f' ± {measure.form.format(spread.deviation)}'
+  deviation = '' if spread.deviation is None else f' ± {measure.form.format(spread.deviation)}'
   between = f'{measure.text(spread.low)} to {measure.text(spread.high)}' if num_seeds > 1 else ''
   return [measure.text(spread.mean) + deviation, between]
 
@@ -81,8 +93,9 @@ def _rounds(group: runs.Group) -> str:
 
 def _sent(group: runs.Group, reference: float) -> list[str]:
   directions = (runs.upload_bytes, runs.download_bytes)
+  trained = all(run.last.client_rounds for run in group.runs)
   per_client = [
-    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6 if point.client_rounds else math.nan).mean
+    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6).mean if trained else None
     for of in directions
   ]
   up, down = (group.spread(of).mean for of in directions)
@@ -116,5 +129,5 @@ def _before_divergence(run: runs.Run) -> list[runs.Point]:
   return [point for point in run.points if point.round < since]
 
 
-def _number(value: float, digits: int) -> str:
-  return '' if math.isnan(value) else f'{value:,.{digits}f}'
+def _number(value: float | None, digits: int) -> str:
+  return '' if value is None else f'{value:,.{digits}f}'

@@ -8,6 +8,8 @@ import statistics
 
 from experiments.costs import client_process
 from experiments.costs import client_round
+from experiments.results import markdown_table
+from experiments.results import picture
 from models import accounting
 
 _NOTES = """\
@@ -15,7 +17,9 @@ Measured, medians of {processes} processes for time and as many for memory, on {
 adds to a round, CPU ms the processor time of that, which a busy machine disturbs less; peak MB is what the local steps
 of a round add to a process that has the weights and has traced the graph; fixed MB is what tracing left in it. In brackets
 the smallest and the largest process.
+
 Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
+
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
 the weights and the measured peak together; of a step in which the
@@ -84,9 +88,8 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
     'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
     'optimizer', 'activations', 'memory',
   ]  # fmt: skip
-  lines = [f'| {" | ".join(header)} |', '|---' + '|---:' * (len(header) - 1) + '|']
-  for each in rows:
-    cells = [
+  cells = [
+    [
       f'`{each.policy}`',
       f'{each.trained_fraction:.1%}',
       f'{each.step_ms:.1f} ({each.step_ms_min:.1f}-{each.step_ms_max:.1f})',
@@ -102,8 +105,9 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
       f'{each.modelled_activations_mb:.2f}',
       f'{each.modelled_memory_mb:.2f} ({each.modelled_memory_mb / (each.modelled_weights_mb + each.peak_mb):.2f})',
     ]
-    lines.append(f'| {" | ".join(cells)} |')
-  return '\n'.join([*lines, '', _NOTES.format(processes=num_processes, cores=num_cores)])
+    for each in rows
+  ]
+  return f'{markdown_table.render(header, cells)}\n\n{_NOTES.format(processes=num_processes, cores=num_cores)}'
 
 
 def write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
@@ -116,12 +120,8 @@ def write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
 
 def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
   """Draws time and memory of every policy as a PNG; whiskers reach from the smallest to the largest process."""
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.6 + 0.6 * len(rows)), sharey=True, layout='constrained')
+  figure = picture.blank(12, 1.6 + 0.6 * len(rows))
+  axes = figure.subplots(1, 2, sharey=True)
   for one, name, label in (
     (axes[0], 'step_ms', 'milliseconds a local step'),
     (axes[1], 'peak_mb', 'megabytes that a local round adds at its peak'),
@@ -133,8 +133,7 @@ def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
     one.grid(alpha=0.3, axis='x')
   activations = [each.modelled_activations_mb for each in rows]
   axes[1].plot(activations, range(len(rows)), 'k|', markersize=18, markeredgewidth=2, label='activations, modelled')
-  axes[1].legend(loc='upper center', bbox_to_anchor=(0.5, -0.18), ncols=2)
+  figure.legend(*axes[1].get_legend_handles_labels(), loc='outside lower right', ncols=2)
   axes[0].set_yticks(range(len(rows)), [each.policy for each in rows])
   axes[0].invert_yaxis()
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  figure.savefig(path)

@@ -27,6 +27,7 @@ from experiments.results import metrics
 from experiments.results import output
 from experiments.results import progress as progress_lib
 from experiments.results import records
+from experiments.results import run_files
 from experiments.starts import pretrained
 from experiments.workers import local_runtime
 from experiments.workers import runtimes
@@ -90,7 +91,7 @@ def run(
     description: What the model is, so that the folder itself can be a later run's start.
 
   Returns:
-    The content of `summary.json`.
+    What `summary.json` says, where a number that is not finite stays one.
 
   Raises:
     UsageError: If the folder holds something else, a round wants more clients than there are, or the workers cannot
@@ -169,8 +170,7 @@ class _Run:
     try:
       return await self._finish()
     except launch.Stopped as stop:
-      saved_round = await self._checkpoints.newest_round()
-      if saved_round is not None:
+      if (saved_round := await self._checkpoints.newest_round()) is not None:
         stop.way_on = f'goes on after round {saved_round}'
       raise
 
@@ -183,16 +183,16 @@ class _Run:
         state = await self._advance(round_number, state)
         if self._is_due(round_number, self._config.rounds_per_checkpoint):
           await self._save(state)
-        evaluated = self._records.rows[-1]['eval/loss'] != metrics.NOT_MEASURED
+        evaluated = self._records.rows[-1]['eval/loss'] is not None
         progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
     except (launch.Stopped, launch.RunEnded, errors.DataError):
       await self._save(state)
       raise
     finally:
       progress.close()
-    summary = output.finite(self._summary(time.monotonic() - started))
+    summary = self._summary(time.monotonic() - started)
     self._write_heldout(state)
-    output.write_json(self._config.output_dir / 'summary.json', summary)
+    run_files.write_summary(summary, self._config.output_dir)
     records.report_divergence(summary)
     return summary
 
@@ -206,7 +206,7 @@ class _Run:
       self._seconds_before = sum(row['round_seconds'] for row in self._records.rows[1:])
       return state
     initial = self._evaluation_columns(state)
-    if initial['eval/loss'] == metrics.NOT_MEASURED:
+    if initial['eval/loss'] is None:
       raise launch.UsageError(
         'the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data'
       )
@@ -255,7 +255,7 @@ class _Run:
     return self._on_clients(lambda _: ask(), ())
 
   async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
-    columns['worker_rss_bytes'] = self._of_worker(self._worker.rss_bytes)
+    columns = {**columns, 'worker_rss_bytes': self._of_worker(self._worker.rss_bytes)}
     columns |= dict(round_retries=self._num_retries, skipped_clients=self._num_skipped)
     self._num_retries = self._num_skipped = 0
     with records.saving(self._config.output_dir):

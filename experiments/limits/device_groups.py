@@ -17,7 +17,6 @@ from experiments.central import evaluation as central_evaluation
 from experiments.command import launch
 from experiments.limits import domains
 from experiments.results import markdown_table
-from experiments.results import metrics
 from experiments.results import quality
 from experiments.starts import pretrained
 from models import task as task_lib
@@ -125,5 +124,4 @@ def counted(sizes: Mapping[str, int], enough: int, seed: int) -> list[str]:
 
 def _accuracy(measured: Mapping[str, Any]) -> str:
   """Returns what an evaluation found, nothing if there was nothing to predict."""
-  found = measured[quality.ACCURACY.column]
-  return '' if found == metrics.NOT_MEASURED else quality.ACCURACY.text(found)
+  return quality.ACCURACY.text(measured[quality.ACCURACY.column])

@@ -1,6 +1,6 @@
 """How a round fills the columns of `metrics.csv`, and how they are read back.
 
-What was not measured is an empty cell; a number that is not finite is `nan` or `inf`.
+What was not measured is None, in the file an empty cell; a number that is not finite is `nan` or `inf`.
 """
 
 import collections
@@ -16,7 +16,7 @@ from experiments.results import columns as columns_lib
 
 COLUMNS = columns_lib.names(columns_lib.ROUNDS)
 HEADER = ','.join(COLUMNS) + '\n'  # TFF's release manager keeps the order of columns that it finds.
-NOT_MEASURED = ''
+NOT_MEASURED = ''  # In files, in the place of None.
 
 Row = collections.OrderedDict
 
@@ -29,7 +29,7 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
     num_parameters: Of the model.
 
   Returns:
-    Columns by name; a mean over nothing is `NOT_MEASURED`. `num_clients` counts all that received the model, and
+    Columns by name; a mean over nothing is None. `num_clients` counts all that received the model, and
     `trained_fraction` is a mean over them: a client that vanished, like one without examples, trained 0.
   """
   work, upload = measured['client_work'], measured['aggregator']
@@ -50,28 +50,34 @@ def evaluation_columns(measured: Mapping[str, Any], is_language_model: bool = Tr
   return {
     'eval/loss': loss,
     'eval/accuracy': _ratio(measured['correct_sum'], measured['weight_sum']),
-    'eval/perplexity': perplexity(loss) if is_language_model else NOT_MEASURED,
+    'eval/perplexity': perplexity(loss) if is_language_model else None,
   }
 
 
-def perplexity(loss: float | str) -> float | str:
-  """Returns e**loss, infinite where that overflows and `NOT_MEASURED` without a loss."""
-  if loss == NOT_MEASURED:
-    return NOT_MEASURED
+def perplexity(loss: float | None) -> float | None:
+  """Returns e**loss, infinite where that overflows and None without a loss."""
+  if loss is None:
+    return None
   return math.exp(loss) if loss < 700.0 else math.inf
 
 
 def row(columns: Mapping[str, Any]) -> Row:
-  """Returns all columns but `round`, the key, in order; those that are missing or `None` are `NOT_MEASURED`."""
+  """Returns all columns but `round`, the key, in order; those that are missing are None."""
   unknown = set(columns) - set(COLUMNS)
   if unknown:
     raise KeyError(f'no such column of metrics.csv: {sorted(unknown)}')
-  values = {name: value for name, value in columns.items() if value is not None}
-  return collections.OrderedDict((name, values.get(name, NOT_MEASURED)) for name in COLUMNS[1:])
+  return collections.OrderedDict((name, columns.get(name)) for name in COLUMNS[1:])
+
+
+def written(columns: Mapping[str, Any]) -> Row:
+  """Returns columns as files have them: `NOT_MEASURED` for None; what is no column stays."""
+  return collections.OrderedDict(
+    (name, NOT_MEASURED if value is None and name in COLUMNS else value) for name, value in columns.items()
+  )
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Reads a `metrics.csv`: a list of rows, each from column to int, float or `NOT_MEASURED`; ValueError if it is none."""
+  """Reads a `metrics.csv`: a list of rows, each from column to int, float or None; ValueError if it is none."""
   with path.open(newline='') as file:
     rows = list(csv.DictReader(file))
   if any(None in row or None in row.values() for row in rows):
@@ -79,11 +85,11 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   return [{name: _number(cell) for name, cell in row.items()} for row in rows]
 
 
-def _number(cell: str) -> int | float | str:
+def _number(cell: str) -> int | float | None:
   if cell == NOT_MEASURED:
-    return NOT_MEASURED
+    return None
   return int(cell) if cell.lstrip('-').isdigit() else float(cell)
 
 
-def _ratio(numerator: Any, denominator: Any) -> float | str:
-  return float(numerator) / float(denominator) if denominator else NOT_MEASURED
+def _ratio(numerator: Any, denominator: Any) -> float | None:
+  return float(numerator) / float(denominator) if denominator else None

@@ -8,8 +8,6 @@ import math
 from typing import Any
 from typing import NamedTuple
 
-from experiments.results import metrics
-
 
 class Quality(NamedTuple):
   """A measure of quality.
@@ -27,10 +25,10 @@ class Quality(NamedTuple):
   higher_is_better: bool
 
   def text(self, value: float | None) -> str:
-    """Returns a value as people read it: nothing for NaN, which was not measured; None, of `summary.json`, is no number."""
+    """Returns a value as people read it: nothing for None, which was not measured."""
     if value is None:
-      return 'not finite'
-    return '' if math.isnan(value) else self.form.format(value)
+      return ''
+    return self.form.format(value) if math.isfinite(value) else 'not finite'
 
   def is_as_good(self, value: float, other: float) -> bool:
     """Whether a value is as good as another or better; False for NaN."""
@@ -47,7 +45,7 @@ JUDGES = {'heldout': 'held-out clients', 'validation': 'validation clients'}  # 
 
 def evaluated(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
   """Returns the rows of `metrics.csv` of rounds after which the model was evaluated."""
-  return [row for row in rows if row[LOSS.column] != metrics.NOT_MEASURED]
+  return [row for row in rows if row[LOSS.column] is not None]
 
 
 def probed(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -74,29 +72,29 @@ def diverged_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
   since, nothing_is_finite = None, True
   for row in reversed(rows):
     evaluated, trained = _evaluated(row), _trained(row)
-    if evaluated != metrics.NOT_MEASURED:
+    if evaluated is not None:
       if math.isfinite(evaluated):
         break
       since, nothing_is_finite = row['round'], True
-    elif trained != metrics.NOT_MEASURED:
+    elif trained is not None:
       nothing_is_finite = nothing_is_finite and not math.isfinite(trained)
       since = row['round'] if nothing_is_finite else since
   return since
 
 
-def _evaluated(row: Mapping[str, Any]) -> float | str:
+def _evaluated(row: Mapping[str, Any]) -> float | None:
   """Returns what tells whether the model after a round is finite: its perplexity, or else its loss."""
   for column in (PERPLEXITY.column, LOSS.column):
-    if row.get(column, metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+    if row.get(column) is not None:
       return float(row[column])
-  return metrics.NOT_MEASURED
+  return None
 
 
-def _trained(row: Mapping[str, Any]) -> float | str:
+def _trained(row: Mapping[str, Any]) -> float | None:
   """Returns the loss of a round's training."""
-  if row.get('train/loss', metrics.NOT_MEASURED) != metrics.NOT_MEASURED:
+  if row.get('train/loss') is not None:
     return float(row['train/loss'])
-  return math.nan if row.get('dropped_updates') else metrics.NOT_MEASURED  # No client had a finite update.
+  return math.nan if row.get('dropped_updates') else None  # No client had a finite update.
 
 
 def of(row: Mapping[str, Any]) -> Quality:
@@ -105,7 +103,7 @@ def of(row: Mapping[str, Any]) -> Quality:
   """
   if PROBE.column in row:
     return PROBE
-  return ACCURACY if row[PERPLEXITY.column] == metrics.NOT_MEASURED else PERPLEXITY
+  return ACCURACY if row[PERPLEXITY.column] is None else PERPLEXITY
 
 
 def last(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -58,14 +58,24 @@ class Records:
       )
     self._open()
 
-  async def add(self, round_number: int, columns: dict[str, Any]) -> None:
-    """Writes the row of a round, with the bytes of all rounds until now, in place of rows of that round or later ones."""
+  async def add(self, round_number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes the row of a round in place of rows of that round or later ones.
+
+    Args:
+      round_number: The round.
+      columns: What was measured in it.
+
+    Returns:
+      The row: all columns, with the bytes of all rounds until now.
+    """
+    totals = {}
     for direction in ('upload', 'download'):
       before = self.rows[-1][f'{direction}_bytes_total'] if self.rows else 0
-      columns[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
-    row = metrics.row(columns)
-    await self._releases.release(row, round_number)
+      totals[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
+    row = metrics.row({**columns, **totals})
+    await self._releases.release(metrics.written(row), round_number)
     self.rows.append({'round': round_number, **row})
+    return self.rows[-1]
 
   def summary(self) -> dict[str, Any]:
     """Returns what the rows come to: the part of `summary.json` that they decide."""
@@ -98,9 +108,9 @@ def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:
 
 
 def report_divergence(summary: Mapping[str, Any]) -> None:
-  """Says on stderr since which round a run has diverged, if its `summary.json` has it so."""
+  """Says on stderr since which round a run has diverged, if its summary has it so."""
   if summary['diverged_round'] is not None:
-    measure = 'loss' if summary['eval/perplexity'] == metrics.NOT_MEASURED else 'perplexity'
+    measure = 'loss' if summary['eval/perplexity'] is None else 'perplexity'
     print(
       f'diverged: since round {summary["diverged_round"]} no evaluation has a finite {measure}; choose a new --output_dir '
       'and lower learning rates',

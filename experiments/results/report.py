@@ -8,8 +8,11 @@ import types
 from typing import Any
 from typing import NamedTuple
 
+from experiments.results import markdown_table
 from experiments.results import metrics
+from experiments.results import picture
 from experiments.results import quality as quality_lib
+from experiments.results import terminal
 
 _LINES = ('--', ':', '-.')  # Of baselines.
 
@@ -30,10 +33,10 @@ class Measure(NamedTuple):
 
 def conclude(summary: Mapping[str, Any], output_dir: pathlib.Path, judged_by: Measure, beside: Measure) -> None:
   """Draws by what a run in `output_dir` is judged as `<its name>.png`, and prints that and another measure."""
-  picture = output_dir / f'{judged_by.quality.name}.png'
-  plot(output_dir / 'metrics.csv', picture, judged_by)
-  print(table(summary, [judged_by, beside]))
-  print(f'everything is in {output_dir}; the picture is {picture}')
+  png = output_dir / f'{judged_by.quality.name}.png'
+  plot(output_dir / 'metrics.csv', png, judged_by)
+  terminal.show(table(summary, [judged_by, beside]))
+  print(f'everything is in {output_dir}; the picture is {png}')
 
 
 def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
@@ -61,9 +64,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     ('minutes', f'{summary["seconds"] / 60:.1f}'),
     ('peak memory', f'{peak["main"] / 1e9:.2f} GB here, {in_worker} in the worker'),
   ]
-  width = max(len(name) for name, _ in lines)
-  rows = [f'| {name:<{width}} | {value} |' for name, value in lines]
-  return '\n'.join([f'| {"":<{width}} | |', f'|{"-" * (width + 2)}|---|', *rows])
+  return markdown_table.render(['', ''], lines)
 
 
 def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> None:
@@ -74,30 +75,23 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> Non
     path: The PNG.
     measure: What to draw; its baselines become levels to beat. The scale is logarithmic unless it is a fraction.
   """
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-  from matplotlib import ticker
-
   evaluated = quality_lib.evaluated(metrics.read(metrics_csv))
   values = [row[measure.quality.column] for row in evaluated]
-  figure, (by_round, by_bytes) = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
+  figure = picture.blank(10, 4)
+  by_round, by_bytes = figure.subplots(1, 2, sharey=True)
   by_round.plot([row['round'] for row in evaluated], values, marker='.', label='this model')
   by_round.set(xlabel='round', ylabel=f'{measure.quality.name} on {measure.judges}')
-  by_round.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  by_round.locator_params(axis='x', integer=True)
   if max(values) > 1.0:
     by_round.set_yscale('log')
-    by_round.yaxis.set_major_formatter(ticker.ScalarFormatter())  # 200, not 2 x 10^2.
-    by_round.yaxis.set_minor_formatter(ticker.ScalarFormatter())
   for direction, name in (('upload', 'uploaded'), ('download', 'downloaded')):
     megabytes = [row[f'{direction}_bytes_total'] / 1e6 for row in evaluated]
     by_bytes.plot(megabytes, values, marker='.', label=name)
+  picture.write_numbers(by_round.yaxis)
   by_bytes.set(xlabel='megabytes sent, all clients')
   for axes in (by_round, by_bytes):
     for (name, value), line in zip(measure.baselines.items(), itertools.cycle(_LINES)):
       axes.axhline(value, color='gray', linestyle=line, label=name)
     axes.grid(alpha=0.3, which='both')
     axes.legend()
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  figure.savefig(path)

@@ -16,7 +16,6 @@ import pathlib
 from typing import Any
 
 from experiments.results import columns
-from experiments.results import metrics
 from experiments.results import output
 
 COLUMNS = columns.names(columns.STAGES)
@@ -44,7 +43,7 @@ def combine(
   joined, held = [], collections.defaultdict(set)
   for stage, (rows, needs_of_rounds) in enumerate(zip(stage_rows, needs, strict=True)):
     if not stage:
-      joined.append(rows[0] | dict(stage=1, download_bytes_frozen=metrics.NOT_MEASURED))
+      joined.append(rows[0] | dict(stage=1, download_bytes_frozen=None))
     for row, needs_of_clients in zip(rows[1:], needs_of_rounds, strict=True):
       frozen = 0
       for client, parts in needs_of_clients.items():

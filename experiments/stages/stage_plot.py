@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from experiments.results import metrics
+from experiments.results import picture
 
 _MAX_NUMBERED = 24  # More stages have no room for their numbers beside each other.
 
@@ -18,18 +19,15 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path) -> None:
     metrics_csv: As `stage_metrics` writes it.
     path: The PNG.
   """
-  import matplotlib  # Slow to import, and needed once, at the end.
-
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
   rows = metrics.read(metrics_csv)
   stages = [list(members) for _, members in itertools.groupby(rows, lambda row: row['stage'])]
-  figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 7), sharex=True, layout='constrained')
+  figure = picture.blank(9, 7)
+  above, below = figure.subplots(2, 1, sharex=True)
   _curves(above, stages, 'train/loss', label='training clients', color='tab:blue')
   _curves(above, stages, 'eval/loss', label='held-out clients', color='tab:orange', marker='.')
   above.set(ylabel='loss of the pretext task')
   _megabytes(below, rows)
+  below.locator_params(axis='x', integer=True)
   below.set(xlabel='round', ylabel='megabytes so far, all clients', ylim=(0, None))
   for axes in (above, below):
     for stage in stages[:-1]:
@@ -42,14 +40,13 @@ def plot(metrics_csv: pathlib.Path, path: pathlib.Path) -> None:
     numbered.set_xticks(middles, [f'{stage[0]["stage"]}' for stage in stages])
     numbered.tick_params(length=0)
     numbered.set_xlabel('stage')
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  figure.savefig(path)
 
 
 def _curves(axes: Any, stages: Sequence[Sequence[Mapping[str, Any]]], column: str, label: str, **style: Any) -> None:
   """Draws a curve for each stage: what is measured on a new head does not go on from the old one."""
   for stage in stages:
-    measured = [row for row in stage if row[column] != metrics.NOT_MEASURED]
+    measured = [row for row in stage if row[column] is not None]
     rounds, values = [row['round'] for row in measured], [row[column] for row in measured]
     axes.plot(rounds, values, label=label if stage is stages[0] else None, **style)
 

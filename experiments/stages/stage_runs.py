@@ -9,7 +9,6 @@ import collections
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -24,6 +23,7 @@ from data import client_key
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import metrics
+from experiments.results import run_files
 from experiments.stages import stage_metrics
 from experiments.stages import stage_plan
 from experiments.starts import pretrained
@@ -79,10 +79,10 @@ def _run(
 def _finished(config: run.Config) -> dict[str, Any] | None:
   """Returns the summary of a stage that is done, None if it is not."""
   try:
-    summary = json.loads((config.output_dir / 'summary.json').read_text())
-  except (OSError, ValueError):
+    summary = run_files.read_summary(config.output_dir)
+  except ValueError:
     return None
-  return summary if summary.get('rounds') == config.rounds else None
+  return summary if summary and summary.get('rounds') == config.rounds else None
 
 
 def _check_finite(stage: stages_lib.Stage, summary: Mapping[str, Any]) -> None:

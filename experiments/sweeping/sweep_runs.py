@@ -4,7 +4,6 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -22,6 +21,7 @@ from experiments.results import markdown_table
 from experiments.results import metrics
 from experiments.results import output
 from experiments.results import quality
+from experiments.results import run_files
 
 _POLL_SECONDS = 0.2
 _SECONDS_TO_END = 15.0
@@ -117,7 +117,7 @@ class Runs:
 
   def _row(self, job: Job) -> list[str]:
     rows = _rows(self.folder / job.name)
-    seconds = [row['round_seconds'] for row in rows if row['round_seconds'] != metrics.NOT_MEASURED]
+    seconds = [row['round_seconds'] for row in rows if row['round_seconds'] is not None]
     return [
       f'`{job.name}`',
       self.state(job),
@@ -137,32 +137,21 @@ class Runs:
 def is_finished(folder: pathlib.Path, settings: Mapping[str, Any]) -> bool:
   """Returns whether `folder` holds a run with these settings that has done all its rounds."""
   try:
-    summary = json.loads((folder / 'summary.json').read_text())
-    recorded = json.loads((folder / 'config.json').read_text())['settings']
+    summary, recorded = run_files.read_summary(folder), run_files.read_config(folder)['settings']
     same = all(settings.get(name) == value for name, value in recorded.items() if name != 'output_dir')
     new = [name for name in settings if name not in recorded and settings[name] is not None]
-    return same and not new and summary['rounds'] == recorded['rounds']
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return same and not new and summary is not None and summary['rounds'] == recorded['rounds']
+  except (ValueError, KeyError):
     return False
 
 
-def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+def _rows(folder: pathlib.Path) -> list[Mapping[str, Any]]:
   """Returns the rows of a run's metrics, the last one with its probe; none if there are no such rows."""
   try:
-    rows = metrics.read(folder / 'metrics.csv')
+    rows = run_files.read_rows(folder, run_files.read_summary(folder))
   except (OSError, ValueError):
     return []
-  if not rows or not set(metrics.COLUMNS) <= set(rows[0]):
-    return []
-  return quality.probed(rows, _summary(folder))
-
-
-def _summary(folder: pathlib.Path) -> dict[str, Any]:
-  """Returns what a run's `summary.json` holds; nothing if there is none."""
-  try:
-    return json.loads((folder / 'summary.json').read_text())
-  except (OSError, ValueError):
-    return {}
+  return rows if rows and set(metrics.COLUMNS) <= set(rows[0]) else []
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 
 from experiments.comparisons import page
@@ -80,12 +81,12 @@ def test_a_language_model_that_diverges_is_reported(text, environment, tmp_path)
   command = runs.command(text, tmp_path / 'run', algorithm=_OVERFLOWS, rounds=2, rounds_per_eval=1)
   process = runs.finish(command, environment)
   assert process.returncode == 0, process.stderr
-  assert '| perplexity on held-out clients | not finite |' in process.stdout
+  assert re.search('^perplexity on held-out clients +not finite$', process.stdout, re.MULTILINE)
   assert process.stderr.splitlines()[-1].startswith('diverged: since round 1 no evaluation has a finite perplexity')
   assert _summary(tmp_path / 'run')['diverged_round'] == 1
   compared = binaries.run('experiments.compare', [f'--runs={tmp_path}/run', f'--output_dir={tmp_path}/compared'])
   assert compared.returncode == 0, compared.stderr
-  assert ' | diverged | ' in compared.stdout and 'yes' not in compared.stdout
+  assert '  diverged ' in compared.stdout and 'yes' not in compared.stdout
 
 
 def test_devices_whose_model_diverges_are_reported(text, environment, tmp_path):

@@ -57,8 +57,8 @@ def test_metrics_have_the_columns_and_bytes_by_hand(finished):
   rows = metrics.read(finished[0] / 'metrics.csv')
   assert tuple(rows[0]) == metrics.COLUMNS
   assert [row['round'] for row in rows] == [0, 1, 2, 3, 4]
-  assert [row['round'] for row in rows if row['eval/perplexity'] != ''] == [0, 2, 4]
-  assert rows[0]['upload_bytes'] == '' and rows[0]['upload_bytes_total'] == 0
+  assert [row['round'] for row in rows if row['eval/perplexity'] is not None] == [0, 2, 4]
+  assert rows[0]['upload_bytes'] is None and rows[0]['upload_bytes_total'] == 0
   # E = H = 8: kernels 2 x 8 x 24, bias 24, projection 64 + 8 make 480; the table and the output bias 9 for each piece.
   num_parameters = json.loads((finished[0] / 'summary.json').read_text())['num_parameters']
   assert (num_parameters - 480) % 9 == 0

@@ -78,8 +78,8 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
   heldout_file.check_probe(tmp_path / 'run')
   assert not (tmp_path / 'run' / 'stage_02' / 'heldout.csv').exists()  # Its loss compares examples.
   assert summary['rounds'] == 4 and summary['download_bytes_total'] == rows[-1]['download_bytes_total']
-  assert 0 <= summary['probe/accuracy_random'] <= 1 and f'| {summary["probe/accuracy"]:.3f} |' in done.stdout
-  assert 0 <= summary['finetune/accuracy_random'] <= 1 and f'| {summary["finetune/accuracy"]:.3f} |' in done.stdout
+  assert 0 <= summary['probe/accuracy_random'] <= 1 and f'  {summary["probe/accuracy"]:.3f}\n' in done.stdout
+  assert 0 <= summary['finetune/accuracy_random'] <= 1 and f'  {summary["finetune/accuracy"]:.3f}\n' in done.stdout
   finetuned = json.loads((tmp_path / 'run' / 'finetuned' / 'summary.json').read_text())
   assert set(finetuned) <= set(columns.names(columns.PRETRAINING_SUMMARY))
   assert (finetuned['steps'], finetuned['num_training_examples']) == (2, 30)

@@ -80,7 +80,7 @@ def test_blocks_learn_hidden_tokens_and_start_a_classifier(authors, vocabulary, 
   assert summary['probe/accuracy'] > 0.9 and 0 <= summary['probe/accuracy_random'] <= 1
   heldout_file.check_probe(folder)
   heldout_file.check(folder / 'stage_02', examples=False)
-  assert f'| {summary["probe/accuracy_tf_idf"]:.3f} |' in done.stdout  # Words of their own.
+  assert f'  {summary["probe/accuracy_tf_idf"]:.3f}\n' in done.stdout  # Words of their own.
 
   scored = binaries.run(
     'experiments.evaluate',

@@ -72,7 +72,7 @@ def test_learns_and_leaves_a_model(tmp_path):
   assert tuple(rows[0]) == training.COLUMNS
   assert [row['step'] for row in rows] == [0, 50, 100, 150]
   assert rows[0]['eval/perplexity'] == pytest.approx(20, rel=0.2)  # A fresh model is near uniform over 20 pieces.
-  assert rows[0]['train/loss'] == ''
+  assert rows[0]['train/loss'] is None
   # Who counts without a mistake pays for the first of six numbers only, one of ten: 10 ** (1 / 6) is 1.47.
   assert 1.45 < summary['eval/perplexity'] < 2.5
   assert summary['eval/perplexity'] == rows[-1]['eval/perplexity'] == math.exp(rows[-1]['eval/loss'])

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -194,7 +195,9 @@ def test_a_failed_run_is_told_at_the_end(tmp_path):
   text = f'binary = "compare"\n[grid]\nwhat = ["runs", "policies"]\n[flags]\nruns = "{tmp_path}/nothing"'
   code, output, errors = _sweep(tmp_path, text)
   assert code == 1
-  assert f'| `what=policies` | failed |  |  |  | error: {tmp_path}/nothing holds no finished run' in output
+  status = (tmp_path / 'out' / 'status.md').read_text()
+  assert f'| `what=policies` | failed |  |  |  | error: --runs={tmp_path}/nothing matches no run' in status
+  assert re.search('^what=policies +failed +error: ', output, re.MULTILINE)
   assert '2 of 2 runs failed; their output is in' in errors
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -64,10 +65,8 @@ def _command(folder: pathlib.Path, output_dir: pathlib.Path, **flags) -> subproc
 def finished(folder) -> pathlib.Path:
   process = _command(folder, folder / 'finished', upload='uniform(bits=8)')
   assert process.returncode == 0, process.stderr
-  assert (
-    '| accuracy on held-out clients' in process.stdout
-    and '| accuracy of TF-IDF and logistic regression' in process.stdout
-  )
+  for measure in ('accuracy on held-out clients', 'accuracy of TF-IDF and logistic regression'):
+    assert re.search(rf'^{measure} .*[01]\.\d{{3}}$', process.stdout, re.MULTILINE)
   assert 'round 6/6, accuracy' in process.stderr
   return folder / 'finished'
 

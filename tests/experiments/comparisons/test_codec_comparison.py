@@ -1,90 +1,101 @@
 """The comparison of codecs: honest counts on an update, seeds gathered, runs that differ otherwise refused."""
 
-import json
-import pathlib
-import tempfile
+import re
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from experiments.command import codec_specs
+from experiments.comparisons import codec_plot
 from experiments.comparisons import codecs
 from tests import binaries
+from tests.experiments.comparisons import test_run_comparison
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
 
 
-class CodecComparisonTest(parameterized.TestCase):
-  def setUp(self):
-    super().setUp()
-    folder = tempfile.TemporaryDirectory()
-    self.addCleanup(folder.cleanup)
-    self.folder = pathlib.Path(folder.name)
+def _run(folder, perplexity, megabytes=1.0, **settings):
+  test_run_comparison.write_run(folder, ((0, 400.0), (2, perplexity)), megabytes, **{'rounds': 2} | settings)
 
-  def _run(self, name, perplexity, **settings):
-    (self.folder / name).mkdir()
-    settings = {'upload': 'identity', 'seed': 0, 'output_dir': name, 'rounds': 3} | settings
-    (self.folder / name / 'config.json').write_text(json.dumps({'settings': settings}))
-    summary = {'upload_bytes_total': 2_000_000, 'eval/perplexity': perplexity}
-    (self.folder / name / 'summary.json').write_text(json.dumps(summary))
-    (self.folder / name / 'metrics.csv').write_text('round,upload_bytes\n0,\n1,2000000\n')
 
-  def test_measures_bits_and_distortion(self):
-    exact, coarse = codecs.measure_update(_UPDATE, ['identity', 'uniform(bits=8)'])
-    self.assertEqual((exact.bits_per_parameter, exact.distortion), (32.0, 0.0))
-    self.assertAlmostEqual(coarse.bits_per_parameter, 8 * (1240 + 16) / 1240)  # A byte a value, two ranges of 8.
-    self.assertBetween(coarse.distortion, 1e-6, 1e-3)
+def test_measures_bits_and_distortion():
+  exact, coarse = codecs.measure_update(_UPDATE, ['identity', 'uniform(bits=8)'])
+  assert (exact.bits_per_parameter, exact.distortion) == (32.0, 0.0)
+  assert coarse.bits_per_parameter == pytest.approx(8 * (1240 + 16) / 1240)  # A byte a value, two ranges of 8.
+  assert 1e-6 < coarse.distortion < 1e-3
 
-  def test_every_codec_of_the_list_is_one_and_stands_there_once(self):
-    built = [(str(codec_specs.build(codec).codec), codec) for codec in codecs.CODECS]
-    self.assertLen(set(built), len(codecs.CODECS))
 
-  def test_gathers_seeds_and_shows_all_of_them(self):
-    self._run('a', 100.0)
-    self._run('b', 110.0, seed=1, rounds_per_checkpoint=5)
-    self._run('c', 300.0, upload='clip|sign')
-    qualities = codecs.read_runs(self.folder)
-    self.assertEqual([quality.codec for quality in qualities], ['identity', 'clip|sign'])
-    self.assertEqual(qualities[0].perplexities, (100.0, 110.0))
-    table = codecs.quality_table(qualities)
-    # Mean 105; standard deviation sqrt(25 + 25) = 7.07; the bar of a chain must not end a cell.
-    self.assertIn('| `identity` | 2.0 | 105.0 | 7.1 | 100.0, 110.0 |', table)
-    self.assertIn('`clip\\|sign`', table)
+def test_every_codec_of_the_list_is_one_and_stands_there_once():
+  built = [(str(codec_specs.build(codec).codec), codec) for codec in codecs.CODECS]
+  assert len(set(built)) == len(codecs.CODECS)
 
-  def test_runs_that_differ_otherwise_are_refused(self):
-    self._run('a', 100.0)
-    self._run('b', 110.0, rounds=4)
-    with self.assertRaisesRegex(ValueError, 'differs from the other runs in rounds'):
-      codecs.read_runs(self.folder)
 
-  def test_draws_what_there_is_and_no_empty_panel(self):
-    self._run('a', 100.0)
-    points, qualities = codecs.measure_update(_UPDATE, ['sign']), codecs.read_runs(self.folder)
-    widths = []
-    for drawn in ((points, qualities), (points, []), ([], qualities)):
-      codecs.plot(*drawn, self.folder / 'codecs.png')
-      header = (self.folder / 'codecs.png').read_bytes()[:24]
-      self.assertEqual(header[:4], b'\x89PNG')
-      widths.append(int.from_bytes(header[16:20], 'big'))  # The first of a PNG's numbers.
-    self.assertEqual(widths, [14 * 110, 7 * 110, 7 * 110])  # Inches of one panel, and dots an inch.
+def test_gathers_seeds_and_shows_all_of_them(tmp_path):
+  _run(tmp_path / 'a', 100.0)
+  _run(tmp_path / 'b', 110.0, seed=1, rounds_per_checkpoint=5)
+  _run(tmp_path / 'c', 300.0, megabytes=0.5, upload='clip|sign')
+  groups = codecs.read_runs([str(tmp_path)])
+  assert [[run.folder.name for run in group.runs] for group in groups] == [['c'], ['a', 'b']]  # Fewest megabytes first.
+  table = codecs.quality_table(groups)
+  # Mean 105; standard deviation sqrt(25 + 25) = 7.07; the bar of a chain must not end a cell.
+  assert '| `identity` | 2.0 | 105.0 | 7.1 | 100.0, 110.0 |' in table
+  assert '| `clip\\|sign` | 1.0 | 300.0 |  | 300.0 |' in table
 
-  def _compare(self, *arguments):
-    return binaries.run('experiments.compare', [f'--output_dir={self.folder}/out', *arguments])
 
-  def test_the_binary_prints_and_keeps_the_tables(self):
-    self._run('a', 100.0)
-    process = self._compare('--what=codecs', f'--runs={self.folder}')
-    self.assertEqual(process.returncode, 0, process.stderr)
-    self.assertIn('| `identity` | 2.0 | 100.0 |', process.stdout)
-    self.assertIn('| `identity` | 2.0 | 100.0 |', (self.folder / 'out' / 'codecs.md').read_text())
+def test_runs_that_differ_otherwise_are_refused(tmp_path):
+  _run(tmp_path / 'a', 100.0)
+  _run(tmp_path / 'b', 110.0, seed=1, clients_per_round=4)
+  with pytest.raises(ValueError, match='differs from the other runs in clients_per_round'):
+    codecs.read_runs([str(tmp_path)])
 
-  def test_the_binary_refuses_in_one_line(self):
-    for arguments, expected in (
-      ([], 'name --output_dir and at least one of --run and --runs'),
-      ([f'--runs={self.folder}/nothing'], 'holds no finished run'),
-      ([f'--run={self.folder}/nothing'], 'holds no finished run'),
-    ):
-      process = self._compare('--what=codecs', *arguments)
-      self.assertEqual(process.returncode, 2)
-      self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
-      self.assertIn(expected, process.stderr)
+
+def test_draws_what_there_is_and_no_empty_panel(tmp_path):
+  _run(tmp_path / 'a', 100.0)
+  points, groups = codecs.measure_update(_UPDATE, ['sign', 'identity']), codecs.read_runs([str(tmp_path)])
+  widths = []
+  for drawn in ((points, groups), (points, []), ([], groups)):
+    codec_plot.plot(*drawn, tmp_path / 'codecs.png')
+    header = (tmp_path / 'codecs.png').read_bytes()[:24]
+    assert header[:4] == b'\x89PNG'
+    widths.append(int.from_bytes(header[16:20], 'big'))  # The first of a PNG's numbers.
+  assert widths == [18 * 110, 9 * 110, 9 * 110]  # Inches of one panel, and dots an inch.
+
+
+@pytest.mark.parametrize(
+  ('marks', 'front'),
+  [
+    ([(1, 9), (2, 5), (4, 5), (4, 1)], [0, 1, 3]),  # The same loss for more is beaten, and the same cost for more loss.
+    ([(1, 5), (1, 5)], [0, 1]),  # Neither beats the other.
+    ([(32, 0), (16, 0)], [1]),
+  ],
+)
+def test_the_front_is_what_none_beats(marks, front):
+  marks = [codec_plot.Mark(str(index), cost, loss, loss, loss) for index, (cost, loss) in enumerate(marks)]
+  assert [int(mark.name) for mark in codec_plot.front(marks)] == front
+
+
+def _compare(tmp_path, *arguments):
+  return binaries.run('experiments.compare', [f'--output_dir={tmp_path}/out', '--what=codecs', *arguments])
+
+
+def test_the_binary_prints_and_keeps_the_tables(tmp_path):
+  _run(tmp_path / 'runs' / 'a', 100.0)
+  process = _compare(tmp_path, f'--runs={tmp_path}/runs')
+  assert process.returncode == 0, process.stderr
+  assert re.search('^identity +2.0 +100.0', process.stdout, re.MULTILINE) and '|' not in process.stdout
+  assert '| `identity` | 2.0 | 100.0 |' in (tmp_path / 'out' / 'codecs.md').read_text()
+
+
+@pytest.mark.parametrize(
+  ('flag', 'expected'),
+  [
+    (None, 'name --output_dir and at least one of --run and --runs'),
+    ('--runs', 'matches no run'),
+    ('--run', 'holds no finished run'),
+  ],
+)
+def test_the_binary_refuses_in_one_line(flag, expected, tmp_path):
+  process = _compare(tmp_path, *([f'{flag}={tmp_path}/nothing'] if flag else []))
+  assert process.returncode == 2
+  assert len(process.stderr.splitlines()) == 1, process.stderr
+  assert expected in process.stderr

@@ -35,7 +35,7 @@ class _Reader(html.parser.HTMLParser):
     assert self.open.pop() == tag
 
   def handle_data(self, data):
-    self.words.append(data)
+    self.words.append(data.replace('\N{NO-BREAK SPACE}', ' '))
 
 
 def _run(folder, perplexities, seed=0, sent=1_000_000, finished=True, **settings):

@@ -3,22 +3,20 @@
 import itertools
 
 from absl.testing import parameterized
-import matplotlib
-from matplotlib import pyplot
 
 from experiments.comparisons import plots
+from experiments.results import picture
 
 
 class LabelTest(parameterized.TestCase):
   @parameterized.parameters((8, 12), (5, 90), (30, 1_500), (4.9, 29_074), (1, 1e9))
   def test_numbers_do_not_overlap(self, low, high):
-    matplotlib.use('Agg')
-    figure, axes = pyplot.subplots(figsize=(plots._WIDTH, plots._HEIGHT))
-    self.addCleanup(pyplot.close, figure)
+    figure = picture.blank(plots.WIDTH, plots.HEIGHT)
+    axes = figure.subplots()
     axes.plot([low, high], [0.7, 0.8])
     axes.set_xscale('log')
-    plots._label(axes.xaxis)
-    figure.canvas.draw()
+    picture.write_numbers(axes.xaxis)
+    figure.draw_without_rendering()
     shown = [text for text in axes.get_xticklabels(which='both') if text.get_text()]
     left, right = axes.get_window_extent().x0, axes.get_window_extent().x1
     boxes = sorted((text.get_window_extent() for text in shown), key=lambda box: box.x0)

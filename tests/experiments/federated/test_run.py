@@ -26,6 +26,7 @@ from experiments.command import launch
 from experiments.federated import checkpoints
 from experiments.federated import run
 from experiments.results import metrics
+from experiments.results import output
 from experiments.workers import local_runtime
 from models import language_task
 from models import lstm
@@ -214,13 +215,13 @@ def test_a_run_that_diverges_says_since_when(rounds_per_eval, since, text, tmp_p
   summary = _run(text, config, rates=(3.0, 1e38))
   assert summary['diverged_round'] == since
   assert f'diverged: since round {since} no evaluation has a finite perplexity' in capsys.readouterr().err
-  assert summary['eval/loss'] is None and summary['eval/perplexity'] is None
+  assert not math.isfinite(summary['eval/loss']) and summary['eval/perplexity'] == math.inf
 
   def refuse(constant):
     raise AssertionError(constant)
 
   written = (tmp_path / 'run' / 'summary.json').read_text()
-  assert json.loads(written, parse_constant=refuse) == summary
+  assert json.loads(written, parse_constant=refuse) == output.finite(summary)
   loss, perplexity = _rows(config, 'eval/loss', 'eval/perplexity')[-1]
   assert not math.isfinite(loss) and perplexity == math.inf
 
@@ -229,7 +230,7 @@ def test_a_run_whose_loss_is_finite_and_its_perplexity_is_not_has_diverged(text,
   config = run.Config(tmp_path / 'run', rounds=4, clients_per_round=2, rounds_per_eval=2)
   summary = _run(text, config, rates=(1e6,))
   trained, loss = _rows(config, 'train/loss', 'eval/loss')[3][0], summary['eval/loss']
-  assert math.isfinite(trained) and math.isfinite(loss) and summary['eval/perplexity'] is None
+  assert math.isfinite(trained) and math.isfinite(loss) and summary['eval/perplexity'] == math.inf
   assert summary['diverged_round'] == 2
   assert 'diverged: since round 2 no evaluation has a finite perplexity' in capsys.readouterr().err
 

@@ -33,8 +33,8 @@ class MetricsTest(parameterized.TestCase):
   def test_a_mean_over_nothing_is_empty(self):
     work = dict(_MEASURED['client_work'], num_clients=0, weight_sum=0.0)
     columns = metrics.training_columns(dict(_MEASURED, client_work=work), num_parameters=100)
-    self.assertEqual(columns['train/loss'], '')
-    self.assertEqual(columns['trained_fraction'], '')
+    self.assertIsNone(columns['train/loss'])
+    self.assertIsNone(columns['trained_fraction'])
 
   def test_evaluation_columns(self):
     columns = metrics.evaluation_columns(dict(loss_sum=4.158883, correct_sum=1.0, weight_sum=3.0))
@@ -43,13 +43,13 @@ class MetricsTest(parameterized.TestCase):
 
   def test_hopeless_losses_have_a_perplexity(self):
     self.assertEqual(metrics.perplexity(1e6), float('inf'))
-    self.assertEqual(metrics.perplexity(''), '')
+    self.assertIsNone(metrics.perplexity(None))
 
   def test_row_has_all_columns_in_order(self):
     row = metrics.row({'upload_bytes': 3})
     self.assertEqual(tuple(row), metrics.COLUMNS[1:])
     self.assertEqual(row['upload_bytes'], 3)
-    self.assertEqual(row['eval/loss'], '')
+    self.assertIsNone(row['eval/loss'])
     with self.assertRaises(KeyError):
       metrics.row({'uplaod_bytes': 3})
 
@@ -70,4 +70,4 @@ class MetricsTest(parameterized.TestCase):
     row = metrics.read(path)[0]
     self.assertEqual((row['round'], row['eval/loss'], row['upload_bytes']), (3, 1.5, 12))
     self.assertEqual(row['eval/perplexity'], float('inf'))
-    self.assertEqual(row['train/loss'], '')
+    self.assertIsNone(row['train/loss'])

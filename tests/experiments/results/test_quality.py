@@ -18,12 +18,12 @@ def _rows(text: str, perplexities: bool = True) -> list[dict[str, Any]]:
   """
   rows = []
   for number, sign in enumerate(text):
-    row = dict.fromkeys(metrics.COLUMNS, metrics.NOT_MEASURED) | {'round': number}
-    row['train/loss'] = {'T': _NAN, 'D': metrics.NOT_MEASURED}.get(sign, 2.0)
+    row = dict.fromkeys(metrics.COLUMNS) | {'round': number}
+    row['train/loss'] = {'T': _NAN, 'D': None}.get(sign, 2.0)
     row['dropped_updates'] = 3 if sign == 'D' else 0
     if sign in 'eEp':
       row |= {'eval/loss': {'e': 2.0, 'E': _NAN, 'p': 1e10}[sign], 'eval/accuracy': 0.5}
-      row['eval/perplexity'] = metrics.perplexity(row['eval/loss']) if perplexities else metrics.NOT_MEASURED
+      row['eval/perplexity'] = metrics.perplexity(row['eval/loss']) if perplexities else None
     rows.append(row)
   return rows
 

@@ -63,9 +63,7 @@ def test_refuses_an_unknown_head():
 
 
 def _rows(*bytes_by_round):
-  first = dict.fromkeys(metrics.COLUMNS, metrics.NOT_MEASURED) | dict(
-    round=0, upload_bytes_total=0, download_bytes_total=0
-  )
+  first = dict.fromkeys(metrics.COLUMNS) | dict(round=0, upload_bytes_total=0, download_bytes_total=0)
   rows = [first]
   for number, (up, down) in enumerate(bytes_by_round, start=1):
     rows.append(first | dict(round=number, upload_bytes=up, download_bytes=down))
@@ -80,7 +78,7 @@ def test_each_client_receives_once_what_was_frozen():
   joined = stage_metrics.combine(stage_rows, needs, dict(embedding=40, block_0=60, block_1=1000))
   # Stage 2 freezes 100: a and c lack them in its first round, then b. Stage 3 freezes 1,000 more: b lacks those and d
   # all 1,100; in its second round c and a, who both took part in stage 2, lack 1,000 each.
-  assert [row['download_bytes_frozen'] for row in joined] == [metrics.NOT_MEASURED, 0, 0, 200, 100, 2100, 2000]
+  assert [row['download_bytes_frozen'] for row in joined] == [None, 0, 0, 200, 100, 2100, 2000]
   assert [row['round'] for row in joined] == [0, 1, 2, 3, 4, 5, 6]
   assert [row['stage'] for row in joined] == [1, 1, 1, 2, 2, 3, 3]
   assert [row['download_bytes'] for row in joined[1:]] == [10, 10, 220, 120, 2130, 2030]

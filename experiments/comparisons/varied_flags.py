@@ -1,0 +1,62 @@
+"""Finished runs of language models that differ in nothing but some flags, the seed and the rates of each setting."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.command import launch
+from experiments.comparisons import runs as run_comparison
+from experiments.results import quality
+from experiments.results import run_folders
+
+PERPLEXITY_COLUMNS = ('perplexity, mean', 'standard deviation', 'each seed')
+_TUNED = 'algorithm'  # Each setting may have rates of its own, the same ones for all seeds.
+
+
+def read(patterns: Sequence[str], names: Sequence[str]) -> list[run_comparison.Group]:
+  """Reads the runs of `run_folders.find`; those that are not finished are left out.
+
+  Args:
+    patterns: Folders of runs, or folders above them.
+    names: The flags by which they are compared.
+
+  Returns:
+    A group of seeds for each combination of values of these flags, most megabytes uploaded first.
+
+  Raises:
+    UsageError: If there is no finished run, runs differ in other flags than these, the seed and the rates of a
+      combination, or a run has no perplexity to compare, or none that is finite.
+  """
+  found = [run for run in map(run_comparison.read, run_folders.find(patterns)) if run and run.finished]
+  if not found:
+    raise launch.UsageError(f'{patterns[0]} holds no finished run: name the folder above their --output_dir')
+  for run in found:
+    if run.diverged:
+      raise launch.UsageError(f'{run.folder} diverged, since round {run.diverged_round}: compare it by --what=runs')
+    if run.quality is not quality.PERPLEXITY:
+      raise launch.UsageError(
+        f'{run.folder} is judged by {run.quality.name}, not perplexity: compare it by --what=runs'
+      )
+  groups = run_comparison.groups(found)
+  common, combinations = _others(groups[0], names), set()
+  for group in groups:
+    folder, others = group.runs[0].folder, _others(group, names)
+    differing = sorted(name for name in common | others if common.get(name) != others.get(name))
+    if differing:
+      raise launch.UsageError(f'{folder} differs from the other runs in {", ".join(differing)}: compare it apart')
+    combination = tuple(group.runs[0].settings.get(name) for name in names)
+    if combination in combinations:
+      raise launch.UsageError(f'{folder} differs in {_TUNED} from another seed of its setting: compare it apart')
+    combinations.add(combination)
+  return groups
+
+
+def _others(group: run_comparison.Group, names: Sequence[str]) -> dict[str, Any]:
+  identity = run_comparison.identity(group.runs[0])
+  return {name: value for name, value in identity.items() if name not in (*names, _TUNED)}
+
+
+def perplexity_cells(group: run_comparison.Group) -> list[str]:
+  """Returns the mean over seeds, the sample standard deviation, and the perplexity of each seed."""
+  spread = group.spread(run_comparison.quality)
+  deviation = '' if spread.deviation is None else f'{spread.deviation:.1f}'
+  return [f'{spread.mean:.1f}', deviation, ', '.join(f'{run.last.quality:.1f}' for run in group.runs)]

@@ -1,6 +1,7 @@
 """Shared by all tests: quiet TensorFlow, a terminal of one width, hypothesis profiles, and one TFF worker for the whole session."""
 
 from collections.abc import Iterator
+import contextlib
 import os
 from typing import Any
 
@@ -13,6 +14,13 @@ os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever th
 hypothesis.settings.register_profile('ci', max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+  """A stack that ends with the test: contexts are left and callbacks called, the last one first."""
+  with contextlib.ExitStack() as opened:
+    yield opened
 
 
 @pytest.fixture(scope='session')

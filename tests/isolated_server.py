@@ -8,9 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from unittest import mock
 
-from absl.testing import absltest
+import pytest
 
 from experiments.workers import worker_process
 
@@ -117,9 +116,9 @@ def connect_elsewhere(process: worker_process.WorkerProcess, user: int) -> str:
   return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
 
-def run_under(test: absltest.TestCase, directory: pathlib.Path, program: str) -> None:
+def run_under(monkeypatch: pytest.MonkeyPatch, directory: pathlib.Path, program: str) -> None:
   """Starts workers by way of this program until the test ends."""
   path = directory / 'before.py'
   path.write_text(program)
   python = worker_process._PYTHON
-  test.enter_context(mock.patch.object(worker_process, '_PYTHON', (*python, str(path), *python)))
+  monkeypatch.setattr(worker_process, '_PYTHON', (*python, str(path), *python))

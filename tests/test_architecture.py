@@ -29,6 +29,7 @@ _MAX_FILE_LINES = 300
 _MAX_FUNCTION_LINES = 60
 _USUAL_FUNCTION_LINES = 40  # Nine functions in ten are no longer than this.
 _VAGUE_NAMES = ('utils.py', 'helpers.py', 'common.py')
+_OTHER_DIALECTS = ('absl.testing.absltest', 'absl.testing.parameterized', 'unittest', 'unittest.TestCase')
 _MACHINE_PATH = re.compile(r'(?<![\w.~-])/(?:work|root)/')
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -102,6 +103,17 @@ def find_flags(root: pathlib.Path) -> list[str]:
   """Files that import absl's flags although they are not experiments; tests may, to set them."""
   folders = tuple(folder for folder in _FOLDERS if folder not in ('experiments', 'tests'))
   return [f'{path} imports {name}' for path, name in _imports(root, folders) if f'{name}.'.startswith('absl.flags.')]
+
+
+def find_other_dialects_of_tests(root: pathlib.Path) -> list[str]:
+  """Tests that are no functions of pytest: imports of other dialects, and classes with tests."""
+  found = [f'{path} imports {name}' for path, name in _imports(root, ('tests',)) if name in _OTHER_DIALECTS]
+  for path, syntax in _syntax(root, ('tests',)):
+    for node in ast.walk(syntax):
+      functions = node.body if isinstance(node, ast.ClassDef) else []
+      if any(isinstance(each, _Function) and each.name.startswith('test') for each in functions):
+        found.append(f'{path}:{node.lineno} {node.name} is a class with tests')
+  return found
 
 
 def find_vague_names(root: pathlib.Path) -> list[str]:
@@ -201,6 +213,17 @@ _RULES = [
   (find_unsaid_folders, ('data/sources/a.py', '"""A."""'), ('tests/data/a.py', '')),
   (find_flags, ('models/a.py', 'from absl import flags'), ('experiments/a.py', 'from absl import flags')),
   (find_flags, ('tools/a.py', 'import absl.flags as f'), ('tools/a.py', 'from absl import logging')),
+  (
+    find_other_dialects_of_tests,
+    ('tests/a.py', 'from absl.testing import parameterized'),
+    ('tests/a.py', 'from absl.testing import flagsaver'),
+  ),
+  (find_other_dialects_of_tests, ('tests/a.py', 'import unittest'), ('tests/a.py', 'from unittest import mock')),
+  (
+    find_other_dialects_of_tests,
+    ('tests/a.py', 'class ATest(tf.test.TestCase):\n  def test_a(self): pass'),
+    ('tests/a.py', 'class A:\n  def run(self): pass\ndef test_a(): pass'),
+  ),
   (find_vague_names, ('data/utils.py', ''), ('data/utilities.py', '')),
   (find_long_files, ('data/a.py', 'pass\n' * 301), ('data/a.py', 'pass\n' * 300)),
   (find_long_functions, ('tools/a.py', _function(61)), ('tools/a.py', _function(60))),

@@ -8,8 +8,8 @@ other draws, whose largest value was another, hence the wide tolerance where the
 import functools
 import itertools
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import codec as codec_lib
@@ -42,37 +42,47 @@ def _error(name: str) -> float:
   return np.sum(np.square(decoded.numpy() - _VALUES, dtype=np.float64)) / np.sum(np.square(_VALUES, dtype=np.float64))
 
 
-class OrderingsTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('more_bits_lose_less', 'uniform_12 uniform_8 uniform_6 uniform_4 uniform_2'),
-    ('more_bits_lose_less_after_clipping', 'clip_uniform_8 clip_uniform_4 clip_uniform_2'),
-    ('clipping_decides_at_two_bits', 'clip_uniform_2 terngrad_clipped terngrad uniform_2'),
-    ('clipping_pays_at_four_bits_but_not_at_eight', 'uniform_8 clip_uniform_8 clip_uniform_4 uniform_4'),
-    ('rotation_pays_more_than_clipping_at_four_bits', 'hadamard_uniform_4 clip_uniform_4 uniform_4'),
-    ('rotation_alone_is_not_enough_at_two_bits', 'clip_uniform_2 hadamard_uniform_2 uniform_2'),
-    ('best_levels_after_rotation_lose_least', 'eden_4 hadamard_uniform_4'),
-    ('eden_improves_on_drive', 'eden_4 eden_2 drive terngrad_clipped'),
-  )
-  def test_ascending(self, names):
-    errors = {name: _error(name) for name in names.split()}
-    values = list(errors.values())
-    self.assertTrue(all(less < more for less, more in itertools.pairwise(values)), errors)
+@pytest.mark.parametrize(
+  'names',
+  [
+    pytest.param('uniform_12 uniform_8 uniform_6 uniform_4 uniform_2', id='more_bits_lose_less'),
+    pytest.param('clip_uniform_8 clip_uniform_4 clip_uniform_2', id='more_bits_lose_less_after_clipping'),
+    pytest.param('clip_uniform_2 terngrad_clipped terngrad uniform_2', id='clipping_decides_at_two_bits'),
+    pytest.param('uniform_8 clip_uniform_8 clip_uniform_4 uniform_4', id='clipping_pays_at_four_bits_but_not_at_eight'),
+    pytest.param('hadamard_uniform_4 clip_uniform_4 uniform_4', id='rotation_pays_more_than_clipping_at_four_bits'),
+    pytest.param('clip_uniform_2 hadamard_uniform_2 uniform_2', id='rotation_alone_is_not_enough_at_two_bits'),
+    pytest.param('eden_4 hadamard_uniform_4', id='best_levels_after_rotation_lose_least'),
+    pytest.param('eden_4 eden_2 drive terngrad_clipped', id='eden_improves_on_drive'),
+  ],
+)
+def test_ascending(names):
+  errors = {name: _error(name) for name in names.split()}
+  values = list(errors.values())
+  assert all(less < more for less, more in itertools.pairwise(values)), errors
 
-  def test_ternary_levels_lose_the_same_by_either_road(self):
-    np.testing.assert_allclose(_error('clip_terngrad'), _error('terngrad_clipped'), rtol=0.02)
 
-  @parameterized.parameters(
+def test_ternary_levels_lose_the_same_by_either_road():
+  np.testing.assert_allclose(_error('clip_terngrad'), _error('terngrad_clipped'), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
     ('uniform_12', 2.4e-5),
     ('uniform_8', 6.1e-3),
     ('uniform_6', 0.1),
     ('uniform_4', 1.84),
     ('uniform_2', 32.0),
     ('terngrad', 24.0),
-  )
-  def test_magnitude_where_the_range_decides(self, name, expected):
-    self.assertBetween(_error(name), expected / 2, 2 * expected)
+  ],
+)
+def test_magnitude_where_the_range_decides(name, expected):
+  assert expected / 2 <= _error(name) <= 2 * expected
 
-  @parameterized.parameters(
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
     ('clip_uniform_8', 0.076),
     ('clip_uniform_4', 0.095),
     ('clip_uniform_2', 0.54),
@@ -80,6 +90,7 @@ class OrderingsTest(parameterized.TestCase):
     ('drive', np.pi / 2 - 1),  # Of normal values, which rotated values resemble; so are the next two.
     ('eden_2', 0.1175 / (1 - 0.1175)),  # Lloyd and Max's error d; scaled to be unbiased, d / (1 - d).
     ('eden_4', 0.0095 / (1 - 0.0095)),
-  )
-  def test_magnitude(self, name, expected):
-    np.testing.assert_allclose(_error(name), expected, rtol=0.1)
+  ],
+)
+def test_magnitude(name, expected):
+  np.testing.assert_allclose(_error(name), expected, rtol=0.1)

@@ -2,10 +2,10 @@
 
 import math
 
-from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import positions
@@ -34,8 +34,9 @@ def _chosen(draw):
   return sorted(chosen), size
 
 
-class PositionsTest(parameterized.TestCase):
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('chosen', 'size', 'expected'),
+  [
     ([1, 2], 4, [6]),  # A bitmap of 4 bits: 2 + 4.
     ([0], 1, [1]),
     ([0, 1, 2, 3, 4, 5, 6, 7, 8], 9, [255, 1]),
@@ -45,68 +46,82 @@ class PositionsTest(parameterized.TestCase):
     ([131_073], 2**20, [1, 0, 4, 0]),
     ([], 5, []),
     ([], 0, []),
-  )
-  def test_bytes_by_hand(self, chosen, size, expected):
-    packed = positions.pack(tf.constant(chosen, tf.int32), size)
-    self.assertEqual(packed.dtype, tf.uint8)
-    np.testing.assert_array_equal(packed, expected)
-    self.assertEqual(positions.packed_size(len(chosen), size), len(expected))
-    np.testing.assert_array_equal(positions.unpack(packed, size, len(chosen)), chosen)
+  ],
+)
+def test_bytes_by_hand(chosen, size, expected):
+  packed = positions.pack(tf.constant(chosen, tf.int32), size)
+  assert packed.dtype == tf.uint8
+  np.testing.assert_array_equal(packed, expected)
+  assert positions.packed_size(len(chosen), size) == len(expected)
+  np.testing.assert_array_equal(positions.unpack(packed, size, len(chosen)), chosen)
 
-  @hypothesis.given(_chosen())
-  def test_round_trip_within_the_size(self, case):
-    chosen, size = case
-    packed = positions.pack(tf.constant(chosen, tf.int32), size)
-    self.assertEqual(packed.shape[0], positions.packed_size(len(chosen), size))
-    np.testing.assert_array_equal(positions.unpack(packed, size, len(chosen)), chosen)
 
-  @parameterized.product(size=[1, 2, 100, 65_536, 65_537, 70_001, 2**20, 2**20 + 3], share=[0.0, 0.001, 0.05, 0.5, 1.0])
-  def test_round_trip_of_many(self, size, share):
-    for count in {0, 1, round(share * size), size}:
-      chosen = np.sort(np.random.default_rng(0).choice(size, count, replace=False)).astype(np.int32)
-      packed = positions.pack(tf.constant(chosen), size)
-      np.testing.assert_array_equal(positions.unpack(packed, size, count), chosen)
-      self._assert_size(packed.shape[0], count, size)
+@hypothesis.given(_chosen())
+def test_round_trip_within_the_size(case):
+  chosen, size = case
+  packed = positions.pack(tf.constant(chosen, tf.int32), size)
+  assert packed.shape[0] == positions.packed_size(len(chosen), size)
+  np.testing.assert_array_equal(positions.unpack(packed, size, len(chosen)), chosen)
 
-  def _assert_size(self, num_bytes, count, size):
-    if not count:
-      self.assertEqual(num_bytes, 0)
-      return
-    # Elias's bound of 2 + log2(n / k) bits each, and a group of low bits and one of the bitmap begun.
-    self.assertLessEqual(num_bytes, min(count * (2 + math.log2(size / count)) / 8 + 8, -(-size // 8)))
-    log_choices = math.lgamma(size + 1) - math.lgamma(count + 1) - math.lgamma(size - count + 1)
-    self.assertGreaterEqual(num_bytes, log_choices / math.log(2) / 8 - 1e-3)
 
-  @parameterized.parameters(
+@pytest.mark.parametrize('size', [1, 2, 100, 65_536, 65_537, 70_001, 2**20, 2**20 + 3])
+@pytest.mark.parametrize('share', [0.0, 0.001, 0.05, 0.5, 1.0])
+def test_round_trip_of_many(size, share):
+  for count in {0, 1, round(share * size), size}:
+    chosen = np.sort(np.random.default_rng(0).choice(size, count, replace=False)).astype(np.int32)
+    packed = positions.pack(tf.constant(chosen), size)
+    np.testing.assert_array_equal(positions.unpack(packed, size, count), chosen)
+    _assert_size(packed.shape[0], count, size)
+
+
+def _assert_size(num_bytes, count, size):
+  if not count:
+    assert num_bytes == 0
+    return
+  # Elias's bound of 2 + log2(n / k) bits each, and a group of low bits and one of the bitmap begun.
+  assert num_bytes <= min(count * (2 + math.log2(size / count)) / 8 + 8, -(-size // 8))
+  log_choices = math.lgamma(size + 1) - math.lgamma(count + 1) - math.lgamma(size - count + 1)
+  assert num_bytes >= log_choices / math.log(2) / 8 - 1e-3
+
+
+@pytest.mark.parametrize(
+  ('size', 'count', 'low_bits'),
+  [
     (20_000, 1000, 4),  # 500 + (1000 + 1187) / 8 = 774 bytes, against 375 + 422 of 3 low bits and 625 + 199 of 5.
     (70_000, 104, 9),
     (2**21, 64, 14),
-  )
-  def test_encodes_as_plain_python_does(self, size, count, low_bits):
-    chosen = np.sort(np.random.default_rng(0).choice(size, count, replace=False)).astype(np.int32)
-    expected = _oracle(chosen.tolist(), size, low_bits)
-    np.testing.assert_array_equal(positions.pack(tf.constant(chosen), size), expected)
+  ],
+)
+def test_encodes_as_plain_python_does(size, count, low_bits):
+  chosen = np.sort(np.random.default_rng(0).choice(size, count, replace=False)).astype(np.int32)
+  expected = _oracle(chosen.tolist(), size, low_bits)
+  np.testing.assert_array_equal(positions.pack(tf.constant(chosen), size), expected)
 
-  def test_five_per_cent_of_a_million_take_less_than_a_half_of_what_fixed_width_takes(self):
-    # 20 bits each would be 131,070 bytes; the entropy of a bit that is 1 in 20 times is 0.2864: 37,540 bytes.
-    self.assertLess(positions.packed_size(52_429, 2**20), 1.1 * 37_540)
 
-  @parameterized.parameters([[0, 0]], [[2, 1]], [[-1, 2]], [[1, 5]])
-  def test_refuses_what_does_not_ascend_within_the_tensor(self, chosen):
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, r'positions must ascend within \[0, 5\)'):
-      positions.pack(tf.constant(chosen), 5)
+def test_five_per_cent_of_a_million_take_less_than_a_half_of_what_fixed_width_takes():
+  # 20 bits each would be 131,070 bytes; the entropy of a bit that is 1 in 20 times is 0.2864: 37,540 bytes.
+  assert positions.packed_size(52_429, 2**20) < 1.1 * 37_540
 
-  def test_refuses_another_number_of_positions(self):
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'not 3 positions'):
-      positions.unpack(positions.pack(tf.constant([1, 2]), 4), 4, 3)
 
-  def test_nothing_holds_no_positions(self):
-    for size in (4, 2000):
-      self.assertEmpty(positions.unpack(tf.zeros([0], tf.uint8), size, 3))
+@pytest.mark.parametrize('chosen', [[0, 0], [2, 1], [-1, 2], [1, 5]])
+def test_refuses_what_does_not_ascend_within_the_tensor(chosen):
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r'positions must ascend within \[0, 5\)'):
+    positions.pack(tf.constant(chosen), 5)
 
-  def test_graph_does_not_know_how_many_there_are(self):
-    # Else it would take the size of an empty payload for that of a full one.
-    for size in (20, 2000):
-      unpack = tf.function(lambda packed, size=size: positions.unpack(packed, size, 10), autograph=False)
-      traced = unpack.get_concrete_function(tf.TensorSpec([None], tf.uint8))
-      self.assertEqual(traced.output_shapes.as_list(), [None])
+
+def test_refuses_another_number_of_positions():
+  with pytest.raises(tf.errors.InvalidArgumentError, match='not 3 positions'):
+    positions.unpack(positions.pack(tf.constant([1, 2]), 4), 4, 3)
+
+
+def test_nothing_holds_no_positions():
+  for size in (4, 2000):
+    assert len(positions.unpack(tf.zeros([0], tf.uint8), size, 3)) == 0
+
+
+def test_graph_does_not_know_how_many_there_are():
+  # Else it would take the size of an empty payload for that of a full one.
+  for size in (20, 2000):
+    unpack = tf.function(lambda packed, size=size: positions.unpack(packed, size, 10), autograph=False)
+    traced = unpack.get_concrete_function(tf.TensorSpec([None], tf.uint8))
+    assert traced.output_shapes.as_list() == [None]

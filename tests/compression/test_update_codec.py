@@ -1,7 +1,7 @@
 """Updates: groups, what is not present, sums decoded once, and payloads that are not ours."""
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import bitpack
@@ -40,68 +40,74 @@ class Doubling(stage.Stage):
     return x / 2.0
 
 
-class UpdateCodecTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('alone', update_codec.UpdateCodec()),
-    ('concatenated', update_codec.UpdateCodec(concatenate=True)),
-    ('small', update_codec.UpdateCodec(codec_lib.Codec([hadamard.Hadamard()]), small_size=5)),
-    ('small_concatenated', update_codec.UpdateCodec(small_size=5, concatenate=True)),
-  )
-  def test_round_trip_and_absent_variables_are_zero(self, codec):
-    tensors = _tensors()
-    present = tf.constant([True, False, True])
-    decoded = codec.decode(codec.encode(tensors, present, _SEED, _SEED), _SPECS, _SEED)
-    np.testing.assert_allclose(decoded[0], tensors[0], atol=1e-5)
-    np.testing.assert_array_equal(decoded[1], np.zeros([4]))
-    np.testing.assert_allclose(decoded[2], tensors[2], atol=1e-5)
-
-  def test_counts_groups_apart(self):
-    codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)]), small_size=5)
-    sent = codec.encode(_tensors(), tf.fill([3], True), _SEED, _SEED)
-    values, side = update_codec.num_bytes(sent)
-    self.assertEqual(int(values), 35 + 16 + 4)  # 35 values of a byte; 4 floats and 1 float as they are.
-    self.assertEqual(int(side), 8 + 1)  # One range; one byte of presence bits.
-
-  def test_a_sum_is_decoded_once_by_linear_stages(self):
-    doubling = Doubling()
-    codec = update_codec.UpdateCodec(codec_lib.Codec([doubling]))
-    terms, expected = codec.zero_terms(_SPECS), [np.zeros(shape) for shape in _SHAPES]
-    for client in range(4):
-      tensors = _tensors(client)
-      sent = codec.encode(tensors, tf.fill([3], True), _SEED, _SEED)
-      terms = codec.add(terms, sent, tf.constant(float(client)), _SPECS, _SEED)
-      expected = [total + client * tensor.numpy() for total, tensor in zip(expected, tensors, strict=True)]
-    self.assertEqual(doubling.num_decodes, 0)
-    for found, wanted in zip(codec.finish(terms, _SPECS, _SEED), expected, strict=True):
-      np.testing.assert_allclose(found, wanted, atol=1e-5)
-    self.assertEqual(doubling.num_decodes, 3)  # Once a variable.
-
-  def test_squared_error_is_that_of_the_decoded_update(self):
-    codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(2)]))
-    tensors, present = _tensors(), tf.constant([True, False, True])
-    sent = codec.encode(tensors, present, _SEED, _SEED)
-    decoded = codec.decode(sent, _SPECS, _SEED)
-    error, norm = codec.squared_error(tensors, sent, _SPECS, _SEED).numpy()
-    self.assertAlmostEqual(error, sum(np.square(decoded[i] - tensors[i]).sum() for i in (0, 2)), places=4)
-    self.assertAlmostEqual(norm, sum(np.square(tensors[i]).sum() for i in (0, 2)), places=4)
+@pytest.mark.parametrize(
+  'codec',
+  [
+    pytest.param(update_codec.UpdateCodec(), id='alone'),
+    pytest.param(update_codec.UpdateCodec(concatenate=True), id='concatenated'),
+    pytest.param(update_codec.UpdateCodec(codec_lib.Codec([hadamard.Hadamard()]), small_size=5), id='small'),
+    pytest.param(update_codec.UpdateCodec(small_size=5, concatenate=True), id='small_concatenated'),
+  ],
+)
+def test_round_trip_and_absent_variables_are_zero(codec):
+  tensors = _tensors()
+  present = tf.constant([True, False, True])
+  decoded = codec.decode(codec.encode(tensors, present, _SEED, _SEED), _SPECS, _SEED)
+  np.testing.assert_allclose(decoded[0], tensors[0], atol=1e-5)
+  np.testing.assert_array_equal(decoded[1], np.zeros([4]))
+  np.testing.assert_allclose(decoded[2], tensors[2], atol=1e-5)
 
 
-class CodecTest(parameterized.TestCase):
-  def test_a_truncated_payload_is_refused_by_name(self):
-    codec = codec_lib.Codec([hadamard.Hadamard(), uniform.Uniform(4)])
-    spec = tf.TensorSpec([20])
-    payload = codec.encode(tf.ones([20]), _SEED, _SEED)
-    cut = payload._replace(values=payload.values[:-1])
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, r'not one of codec hadamard\|uniform'):
-      codec.decode(cut, spec, _SEED)
+def test_update_codec_counts_groups_apart():
+  codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(8)]), small_size=5)
+  sent = codec.encode(_tensors(), tf.fill([3], True), _SEED, _SEED)
+  values, side = update_codec.num_bytes(sent)
+  assert int(values) == 35 + 16 + 4  # 35 values of a byte; 4 floats and 1 float as they are.
+  assert int(side) == 8 + 1  # One range; one byte of presence bits.
 
-  def test_a_payload_of_another_codec_is_refused(self):
-    payload = codec_lib.Codec([uniform.Uniform(8)]).encode(tf.ones([20]), _SEED, _SEED)
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'not one of codec uniform'):
-      codec_lib.Codec([uniform.Uniform(4)]).decode(payload, tf.TensorSpec([20]), _SEED)
 
-  def test_levels_are_packed_and_floats_are_not(self):
-    levels = codec_lib.Codec([uniform.Uniform(4)]).encode(tf.ones([20]), _SEED, _SEED)
-    self.assertEqual(levels.values.dtype, tf.uint8)
-    self.assertLen(levels.values, bitpack.packed_size(20, 4))
-    self.assertEqual(codec_lib.Codec().encode(tf.ones([4, 5]), _SEED, _SEED).values.shape, [20])
+def test_a_sum_is_decoded_once_by_linear_stages():
+  doubling = Doubling()
+  codec = update_codec.UpdateCodec(codec_lib.Codec([doubling]))
+  terms, expected = codec.zero_terms(_SPECS), [np.zeros(shape) for shape in _SHAPES]
+  for client in range(4):
+    tensors = _tensors(client)
+    sent = codec.encode(tensors, tf.fill([3], True), _SEED, _SEED)
+    terms = codec.add(terms, sent, tf.constant(float(client)), _SPECS, _SEED)
+    expected = [total + client * tensor.numpy() for total, tensor in zip(expected, tensors, strict=True)]
+  assert doubling.num_decodes == 0
+  for found, wanted in zip(codec.finish(terms, _SPECS, _SEED), expected, strict=True):
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+  assert doubling.num_decodes == 3  # Once a variable.
+
+
+def test_squared_error_is_that_of_the_decoded_update():
+  codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(2)]))
+  tensors, present = _tensors(), tf.constant([True, False, True])
+  sent = codec.encode(tensors, present, _SEED, _SEED)
+  decoded = codec.decode(sent, _SPECS, _SEED)
+  error, norm = codec.squared_error(tensors, sent, _SPECS, _SEED).numpy()
+  assert error == pytest.approx(sum(np.square(decoded[i] - tensors[i]).sum() for i in (0, 2)), abs=5e-5)
+  assert norm == pytest.approx(sum(np.square(tensors[i]).sum() for i in (0, 2)), abs=5e-5)
+
+
+def test_a_truncated_payload_is_refused_by_name():
+  codec = codec_lib.Codec([hadamard.Hadamard(), uniform.Uniform(4)])
+  spec = tf.TensorSpec([20])
+  payload = codec.encode(tf.ones([20]), _SEED, _SEED)
+  cut = payload._replace(values=payload.values[:-1])
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r'not one of codec hadamard\|uniform'):
+    codec.decode(cut, spec, _SEED)
+
+
+def test_a_payload_of_another_codec_is_refused():
+  payload = codec_lib.Codec([uniform.Uniform(8)]).encode(tf.ones([20]), _SEED, _SEED)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='not one of codec uniform'):
+    codec_lib.Codec([uniform.Uniform(4)]).decode(payload, tf.TensorSpec([20]), _SEED)
+
+
+def test_levels_are_packed_and_floats_are_not():
+  levels = codec_lib.Codec([uniform.Uniform(4)]).encode(tf.ones([20]), _SEED, _SEED)
+  assert levels.values.dtype == tf.uint8
+  assert len(levels.values) == bitpack.packed_size(20, 4)
+  assert codec_lib.Codec().encode(tf.ones([4, 5]), _SEED, _SEED).values.shape == [20]

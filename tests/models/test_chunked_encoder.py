@@ -1,6 +1,5 @@
 """An encoder that sees a few images at a time: the same loss and gradients as one that sees all, and less memory."""
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,64 +51,69 @@ def _step(task, flags, batch, static):
   return run(_weights(), batch)
 
 
-class ChunkedEncoderTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ((), 4), (('block_2',), 1), (('block_2',), 14), (('block_1', 'block_2'), 100), (('embedding', 'block_0'), 4)
-  )
-  def test_finds_the_same_loss_and_gradients(self, blocks, chunk_size):
-    flags, batch = _trained(*blocks), _batch(7)  # 14 views: chunks of 4, 4, 4 and 2.
-    measures, found = _step(_chunked(chunk_size), flags, batch, static=chunk_size != 4)
-    expected_measures, expected = _step(_PLAIN, flags, batch, static=True)
-    for name, value in expected_measures.items():
-      np.testing.assert_allclose(measures[name], value, rtol=1e-5)
-    assert [each is None for each in found] == [not flag for flag in flags]
-    for one, other in zip(found, expected, strict=True):
-      if one is not None:
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
-    assert max(np.abs(each).max() for each in expected if each is not None) > 0.01
-
-  def test_flags_that_are_drawn_find_the_same_gradients(self):
-    flags, batch = [tf.constant(index % 2 == 0) for index in range(len(_PLAIN.model.variables))], _batch(3)
-    _, found = gradients.gradients(_chunked(4), _weights(), flags, batch, _SEED)
-    _, expected = gradients.gradients(_PLAIN, _weights(), flags, batch, _SEED)
-    for one, other in zip(found, expected, strict=True):
+@pytest.mark.parametrize(
+  ('blocks', 'chunk_size'),
+  [((), 4), (('block_2',), 1), (('block_2',), 14), (('block_1', 'block_2'), 100), (('embedding', 'block_0'), 4)],
+)
+def test_finds_the_same_loss_and_gradients(blocks, chunk_size):
+  flags, batch = _trained(*blocks), _batch(7)  # 14 views: chunks of 4, 4, 4 and 2.
+  measures, found = _step(_chunked(chunk_size), flags, batch, static=chunk_size != 4)
+  expected_measures, expected = _step(_PLAIN, flags, batch, static=True)
+  for name, value in expected_measures.items():
+    np.testing.assert_allclose(measures[name], value, rtol=1e-5)
+  assert [each is None for each in found] == [not flag for flag in flags]
+  for one, other in zip(found, expected, strict=True):
+    if one is not None:
       np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+  assert max(np.abs(each).max() for each in expected if each is not None) > 0.01
 
-  def test_leaves_out_the_same_blocks(self):
-    kept = tf.constant([False, True])
-    whole, chunked = (depth_dropout.partly(task, ['block_0', 'block_1'], kept) for task in (_PLAIN, _chunked(4)))
-    flags, batch = _trained('block_2'), _batch(5)
-    _, expected = _step(whole, flags, batch, static=True)
-    _, found = _step(chunked, flags, batch, static=True)
-    _, undropped = _step(_PLAIN, flags, batch, static=True)
-    for one, other in zip(found, expected, strict=True):
-      if one is not None:
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
-    assert max(np.abs(a - b).max() for a, b in zip(found, undropped, strict=True) if a is not None) > 1e-3
 
-  def test_evaluates_as_one_that_sees_all(self):
-    found, expected = (task.evaluate(_weights(), _batch(5)) for task in (_chunked(4), _PLAIN))
-    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5)
+def test_flags_that_are_drawn_find_the_same_gradients():
+  flags, batch = [tf.constant(index % 2 == 0) for index in range(len(_PLAIN.model.variables))], _batch(3)
+  _, found = gradients.gradients(_chunked(4), _weights(), flags, batch, _SEED)
+  _, expected = gradients.gradients(_PLAIN, _weights(), flags, batch, _SEED)
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
-  def test_dropout_draws_again_what_it_drew(self):
-    encoder = vit.vit(width=8, mlp_width=16, num_layers=3, num_heads=2, patch_size=2, dropout=0.3)
-    task, weights, batch = _chunked(3, encoder), _weights(), _batch(2)
-    index = [variable.name for variable in task.model.variables].index('block_2/mlp/down_bias')
-    _, found = gradients.gradients(task, weights, [True] * len(weights), batch, _SEED)
 
-    def loss(change):
-      changed = [w + change if i == index else w for i, w in enumerate(weights)]
-      measures = task.evaluate(changed, batch, _SEED)
-      return float(measures['loss_sum'] / measures['weight_sum'])
+def test_leaves_out_the_same_blocks():
+  kept = tf.constant([False, True])
+  whole, chunked = (depth_dropout.partly(task, ['block_0', 'block_1'], kept) for task in (_PLAIN, _chunked(4)))
+  flags, batch = _trained('block_2'), _batch(5)
+  _, expected = _step(whole, flags, batch, static=True)
+  _, found = _step(chunked, flags, batch, static=True)
+  _, undropped = _step(_PLAIN, flags, batch, static=True)
+  for one, other in zip(found, expected, strict=True):
+    if one is not None:
+      np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+  assert max(np.abs(a - b).max() for a, b in zip(found, undropped, strict=True) if a is not None) > 1e-3
 
-    direction = np.ones(8, np.float32)
-    slope = (loss(1e-2 * direction) - loss(-1e-2 * direction)) / 2e-2
-    np.testing.assert_allclose(found[index].numpy() @ direction, slope, atol=2e-3, rtol=0.05)
 
-  @parameterized.parameters(0, -1, 1.5, True)
-  def test_refuses_no_number_of_images(self, chunk_size):
-    with pytest.raises(ValueError, match='chunk_size'):
-      chunked_encoder.ChunkedEncoder(_ENCODER, chunk_size)
+def test_evaluates_as_one_that_sees_all():
+  found, expected = (task.evaluate(_weights(), _batch(5)) for task in (_chunked(4), _PLAIN))
+  np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5)
+
+
+def test_dropout_draws_again_what_it_drew():
+  encoder = vit.vit(width=8, mlp_width=16, num_layers=3, num_heads=2, patch_size=2, dropout=0.3)
+  task, weights, batch = _chunked(3, encoder), _weights(), _batch(2)
+  index = [variable.name for variable in task.model.variables].index('block_2/mlp/down_bias')
+  _, found = gradients.gradients(task, weights, [True] * len(weights), batch, _SEED)
+
+  def loss(change):
+    changed = [w + change if i == index else w for i, w in enumerate(weights)]
+    measures = task.evaluate(changed, batch, _SEED)
+    return float(measures['loss_sum'] / measures['weight_sum'])
+
+  direction = np.ones(8, np.float32)
+  slope = (loss(1e-2 * direction) - loss(-1e-2 * direction)) / 2e-2
+  np.testing.assert_allclose(found[index].numpy() @ direction, slope, atol=2e-3, rtol=0.05)
+
+
+@pytest.mark.parametrize('chunk_size', [0, -1, 1.5, True])
+def test_refuses_no_number_of_images(chunk_size):
+  with pytest.raises(ValueError, match='chunk_size'):
+    chunked_encoder.ChunkedEncoder(_ENCODER, chunk_size)
 
 
 def test_what_is_kept_for_the_backward_pass_hardly_grows_with_the_batch():

@@ -1,7 +1,7 @@
 """The language models have the published sizes and compute what their docstrings say."""
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from models import catalog
@@ -72,89 +72,102 @@ def _plain_transformer(weights, tokens, layers, heads):
   return _plain_norm(x, weights['head/norm_scale'], weights['head/norm_bias']) @ table.T + weights['head/bias']
 
 
-class LanguageModelsTest(parameterized.TestCase):
-  @parameterized.named_parameters(
+@pytest.mark.parametrize(
+  ('build', 'expected'),
+  [
     # V E + V + 3 ((E + E) H + H) + H E + E with V = 4000: E = 256, H = 2048 and E = 1024, H = 2048.
-    ('lstm_small', lstm.lstm(size='small'), 4_704_416),
-    ('lstm_large', lstm.lstm(size='large'), 18_787_232),
+    pytest.param(lstm.lstm(size='small'), 4_704_416, id='lstm_small'),
+    pytest.param(lstm.lstm(size='large'), 18_787_232, id='lstm_large'),
     # V E + V + 2 E + L (4 (E E + E) + 2 E M + M + E + 4 E): E = 128 and E = 512, M = 2048, L = 6.
-    ('transformer_small', transformer.transformer(size='small'), 4_074_400),
-    ('transformer_large', transformer.transformer(size='large'), 20_967_328),
-  )
-  def test_has_the_published_number_of_parameters(self, build, expected):
-    self.assertEqual(build(4000).num_parameters, expected)
-
-  @parameterized.named_parameters(*catalog.LANGUAGE_MODELS.items())
-  def test_names_are_unique_and_blocks_run_from_embedding_to_head(self, configure):
-    model = configure(num_layers=2)(50)
-    names = [variable.name for variable in model.variables]
-    self.assertLen(set(names), len(names))
-    blocks = list(dict.fromkeys(variable.block for variable in model.variables))
-    self.assertEqual(blocks, ['embedding', 'block_0', 'block_1', 'head'])
-
-  def test_lstm_equals_plain_numpy(self):
-    model = lstm.lstm(width=6, num_cells=5)(11)
-    weights, tokens = _weights(model), np.random.default_rng(0).integers(0, 11, [3, 7])
-    np.testing.assert_allclose(_apply(model, weights, tokens), _plain_lstm(weights, tokens, 5), atol=2e-5)
-
-  def test_transformer_equals_plain_numpy(self):
-    model = transformer.transformer(width=8, mlp_width=12, num_layers=2, num_heads=2)(11)
-    weights, tokens = _weights(model), np.random.default_rng(0).integers(0, 11, [3, 7])
-    np.testing.assert_allclose(_apply(model, weights, tokens), _plain_transformer(weights, tokens, 2, 2), atol=1e-4)
-
-  @parameterized.named_parameters(*catalog.LANGUAGE_MODELS.items())
-  def test_a_position_does_not_see_later_tokens(self, configure):
-    model = configure()(50)
-    weights = _weights(model)
-    tokens = np.random.default_rng(0).integers(0, 50, [2, 9])
-    changed = tokens.copy()
-    changed[:, 5:] = (changed[:, 5:] + 1) % 50
-    before, after = _apply(model, weights, tokens), _apply(model, weights, changed)
-    np.testing.assert_allclose(before[:, :5], after[:, :5], atol=1e-5)
-    self.assertGreater(np.abs(before[:, 5:] - after[:, 5:]).max(), 1e-2)
-
-  @parameterized.named_parameters(*catalog.LANGUAGE_MODELS.items())
-  def test_initial_weights_depend_on_the_seed_alone(self, configure):
-    model = configure()(50)
-    first, again, other = model.initial_weights(1), model.initial_weights(1), model.initial_weights(2)
-    for one, two in zip(first, again, strict=True):
-      np.testing.assert_array_equal(one, two)
-    self.assertTrue(any(np.any(one != two) for one, two in zip(first, other, strict=True)))
-
-  @parameterized.named_parameters(*catalog.LANGUAGE_MODELS.items())
-  def test_dropout_acts_only_with_a_seed(self, configure):
-    plain, dropping = configure()(50), configure(dropout=0.5)(50)
-    weights = plain.by_name(plain.initial_weights(0))
-    tokens = tf.constant([[1, 2, 3, 4]])
-    np.testing.assert_array_equal(plain.apply(weights, tokens, None), dropping.apply(weights, tokens, None))
-    seed = tf.constant([1, 2], tf.int64)
-    self.assertGreater(np.abs(dropping.apply(weights, tokens, seed) - plain.apply(weights, tokens, seed)).max(), 1e-2)
-
-  @parameterized.named_parameters(
-    ('unknown_size', transformer.transformer, dict(size='huge')),
-    ('zero_width', transformer.transformer, dict(width=0)),
-    ('float_width', lstm.lstm, dict(width=2.5)),
-    ('heads_do_not_divide', transformer.transformer, dict(num_heads=3)),
-    ('dropout_of_one', lstm.lstm, dict(dropout=1.0)),
-  )
-  def test_refuses(self, configure, arguments):
-    with self.assertRaises(ValueError):
-      configure(**arguments)
+    pytest.param(transformer.transformer(size='small'), 4_074_400, id='transformer_small'),
+    pytest.param(transformer.transformer(size='large'), 20_967_328, id='transformer_large'),
+  ],
+)
+def test_language_models_has_the_published_number_of_parameters(build, expected):
+  assert build(4000).num_parameters == expected
 
 
-class TokenMeasuresTest(parameterized.TestCase):
-  def test_padding_counts_for_nothing(self):
-    # Uniform logits over 4 tokens: ln 4 = 1.386294 nats for each of the two targets that are not padding.
+@pytest.mark.parametrize('configure', catalog.LANGUAGE_MODELS.values(), ids=catalog.LANGUAGE_MODELS)
+def test_names_are_unique_and_blocks_run_from_embedding_to_head(configure):
+  model = configure(num_layers=2)(50)
+  names = [variable.name for variable in model.variables]
+  assert len(set(names)) == len(names)
+  blocks = list(dict.fromkeys(variable.block for variable in model.variables))
+  assert blocks == ['embedding', 'block_0', 'block_1', 'head']
+
+
+def test_lstm_equals_plain_numpy():
+  model = lstm.lstm(width=6, num_cells=5)(11)
+  weights, tokens = _weights(model), np.random.default_rng(0).integers(0, 11, [3, 7])
+  np.testing.assert_allclose(_apply(model, weights, tokens), _plain_lstm(weights, tokens, 5), atol=2e-5)
+
+
+def test_transformer_equals_plain_numpy():
+  model = transformer.transformer(width=8, mlp_width=12, num_layers=2, num_heads=2)(11)
+  weights, tokens = _weights(model), np.random.default_rng(0).integers(0, 11, [3, 7])
+  np.testing.assert_allclose(_apply(model, weights, tokens), _plain_transformer(weights, tokens, 2, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize('configure', catalog.LANGUAGE_MODELS.values(), ids=catalog.LANGUAGE_MODELS)
+def test_a_position_does_not_see_later_tokens(configure):
+  model = configure()(50)
+  weights = _weights(model)
+  tokens = np.random.default_rng(0).integers(0, 50, [2, 9])
+  changed = tokens.copy()
+  changed[:, 5:] = (changed[:, 5:] + 1) % 50
+  before, after = _apply(model, weights, tokens), _apply(model, weights, changed)
+  np.testing.assert_allclose(before[:, :5], after[:, :5], atol=1e-5)
+  assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-2
+
+
+@pytest.mark.parametrize('configure', catalog.LANGUAGE_MODELS.values(), ids=catalog.LANGUAGE_MODELS)
+def test_initial_weights_depend_on_the_seed_alone(configure):
+  model = configure()(50)
+  first, again, other = model.initial_weights(1), model.initial_weights(1), model.initial_weights(2)
+  for one, two in zip(first, again, strict=True):
+    np.testing.assert_array_equal(one, two)
+  assert any(np.any(one != two) for one, two in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize('configure', catalog.LANGUAGE_MODELS.values(), ids=catalog.LANGUAGE_MODELS)
+def test_dropout_acts_only_with_a_seed(configure):
+  plain, dropping = configure()(50), configure(dropout=0.5)(50)
+  weights = plain.by_name(plain.initial_weights(0))
+  tokens = tf.constant([[1, 2, 3, 4]])
+  np.testing.assert_array_equal(plain.apply(weights, tokens, None), dropping.apply(weights, tokens, None))
+  seed = tf.constant([1, 2], tf.int64)
+  assert np.abs(dropping.apply(weights, tokens, seed) - plain.apply(weights, tokens, seed)).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+  ('configure', 'arguments', 'message'),
+  [
+    pytest.param(transformer.transformer, dict(size='huge'), 'size', id='unknown_size'),
+    pytest.param(transformer.transformer, dict(width=0), 'width', id='zero_width'),
+    pytest.param(lstm.lstm, dict(width=2.5), 'width', id='float_width'),
+    pytest.param(transformer.transformer, dict(num_heads=3), 'num_heads', id='heads_do_not_divide'),
+    pytest.param(lstm.lstm, dict(dropout=1.0), 'dropout', id='dropout_of_one'),
+  ],
+)
+def test_language_models_refuses(configure, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    configure(**arguments)
+
+
+def test_padding_counts_for_nothing():
+  # Uniform logits over 4 tokens: ln 4 = 1.386294 nats for each of the two targets that are not padding.
+  measures = language_task.token_measures(tf.zeros([1, 3, 4]), tf.constant([[2, 1, 0]]))
+  assert float(measures['loss_sum']) == pytest.approx(2 * 1.386294, abs=5e-6)
+  assert float(measures['weight_sum']) == 2.0
+
+
+def test_token_measures_counts_right_predictions():
+  logits = tf.one_hot([[3, 1, 0]], 4)  # Right, wrong, right but padding.
+  assert float(language_task.token_measures(logits, tf.constant([[3, 2, 0]]))['correct_sum']) == 1.0
+
+
+def test_token_measures_counts_the_same_inside_a_graph_of_tff():
+  with tf.Graph().as_default() as graph:
     measures = language_task.token_measures(tf.zeros([1, 3, 4]), tf.constant([[2, 1, 0]]))
-    self.assertAlmostEqual(float(measures['loss_sum']), 2 * 1.386294, places=5)
-    self.assertEqual(float(measures['weight_sum']), 2.0)
-
-  def test_counts_right_predictions(self):
-    logits = tf.one_hot([[3, 1, 0]], 4)  # Right, wrong, right but padding.
-    self.assertEqual(float(language_task.token_measures(logits, tf.constant([[3, 2, 0]]))['correct_sum']), 1.0)
-
-  def test_counts_the_same_inside_a_graph_of_tff(self):
-    with tf.Graph().as_default() as graph:
-      measures = language_task.token_measures(tf.zeros([1, 3, 4]), tf.constant([[2, 1, 0]]))
-    with tf.compat.v1.Session(graph=graph) as session:
-      self.assertEqual(session.run(measures['weight_sum']), 2.0)
+  with tf.compat.v1.Session(graph=graph) as session:
+    assert session.run(measures['weight_sum']) == 2.0

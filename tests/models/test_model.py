@@ -1,7 +1,7 @@
 """A model runs with some of its units or blocks, and computes what it would if the others contributed nothing."""
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from models import bert
@@ -61,67 +61,86 @@ def _apply(model, weights, tokens):
   return model.apply(weights, tokens.astype(np.int32), None).numpy()
 
 
-class SubModelTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('heads', _TRANSFORMER, 'heads', [3, 0], 'attention/output_kernel'),
-    ('mlp_neurons', _TRANSFORMER, 'neurons', [0, 2, 7], 'mlp/down_kernel'),
-    ('heads_of_bert', _BERT, 'heads', [3, 0], 'attention/output_kernel'),
-    ('neurons_of_albert', _ALBERT, 'neurons', [0, 2, 7], 'mlp/down_kernel'),
-    ('cells', _LSTM, 'neurons', [4, 1, 2], 'projection_kernel'),
-  )
-  def test_units_that_are_left_out_contribute_nothing(self, model, axis, kept, outgoing):
-    weights = _weights(model)
-    expected = _apply(model, _silenced(model, weights, axis, kept, outgoing), _TOKENS)
-    np.testing.assert_allclose(_apply(model, _kept(model, weights, axis, kept), _TOKENS), expected, atol=2e-5)
-    self.assertGreater(np.abs(expected - _apply(model, weights, _TOKENS)).max(), 1e-2)
-
-  @parameterized.named_parameters(('transformer', _TRANSFORMER), ('lstm', _LSTM), ('albert', _ALBERT))
-  def test_a_part_of_the_vocabulary_scores_its_words(self, model):
-    weights, kept = _weights(model), np.array([0, 9, 3, 4])
-    positions = np.random.default_rng(1).integers(0, len(kept), [2, 5])
-    smaller = _apply(model, _kept(model, weights, 'vocabulary', kept), positions)
-    np.testing.assert_allclose(smaller, _apply(model, weights, kept[positions])[..., kept], atol=2e-5)
-
-  @parameterized.named_parameters(
-    ('transformer', _TRANSFORMER, transformer.transformer(width=8, mlp_width=10, num_layers=1, num_heads=4)(11)),
-    ('lstm', _LSTM, lstm.lstm(width=6, num_cells=5, num_layers=1)(11)),
-    ('bert', _BERT, bert.bert(width=8, mlp_width=10, num_layers=1, num_heads=4).masked_language_model(11)),
-  )
-  def test_fewer_blocks_are_a_shallower_model(self, model, shallower):
-    weights = _weights(model)
-    fewer = {variable.name: weights[variable.name] for variable in shallower.variables}
-    np.testing.assert_array_equal(_apply(model, fewer, _TOKENS), _apply(shallower, fewer, _TOKENS))
-
-  @parameterized.named_parameters(*catalog.LANGUAGE_MODELS.items())
-  def test_units_divide_the_axis_along_which_they_lie(self, configure):
-    for variable in configure()(50).variables:
-      if variable.units:
-        length = variable.shape[variable.units.position]
-        self.assertEqual(length % (variable.units.count * variable.units.copies), 0, variable.name)
-
-  def test_a_recurrent_layer_has_its_cells_once_for_each_gate(self):
-    units = {v.name.removeprefix('block_0/'): v.units for v in _LSTM.variables if v.block == 'block_0'}
-    self.assertEqual(units['recurrent_kernel'], model_lib.Units('neurons', 1, 5, copies=3))
-    self.assertEqual(units['bias'], model_lib.Units('neurons', 0, 5, copies=3))
-    self.assertEqual(units['projection_kernel'], model_lib.Units('neurons', 0, 5))
-    self.assertIsNone(units['projection_bias'])
+@pytest.mark.parametrize(
+  ('model', 'axis', 'kept', 'outgoing'),
+  [
+    pytest.param(_TRANSFORMER, 'heads', [3, 0], 'attention/output_kernel', id='heads'),
+    pytest.param(_TRANSFORMER, 'neurons', [0, 2, 7], 'mlp/down_kernel', id='mlp_neurons'),
+    pytest.param(_BERT, 'heads', [3, 0], 'attention/output_kernel', id='heads_of_bert'),
+    pytest.param(_ALBERT, 'neurons', [0, 2, 7], 'mlp/down_kernel', id='neurons_of_albert'),
+    pytest.param(_LSTM, 'neurons', [4, 1, 2], 'projection_kernel', id='cells'),
+  ],
+)
+def test_units_that_are_left_out_contribute_nothing(model, axis, kept, outgoing):
+  weights = _weights(model)
+  expected = _apply(model, _silenced(model, weights, axis, kept, outgoing), _TOKENS)
+  np.testing.assert_allclose(_apply(model, _kept(model, weights, axis, kept), _TOKENS), expected, atol=2e-5)
+  assert np.abs(expected - _apply(model, weights, _TOKENS)).max() > 1e-2
 
 
-class InitializerTest(parameterized.TestCase):
-  @parameterized.named_parameters(('convolution', (3, 3, 20, 50), 180), ('dense', (180, 50), 180))
-  def test_he_normal_has_twice_the_variance_of_one_input(self, shape, inputs):
-    drawn = model_lib.he_normal(shape, tf.constant([0, 1], tf.int64)).numpy()
-    self.assertAlmostEqual(drawn.mean() * inputs**0.5, 0.0, delta=0.06)  # 9,000 draws of deviation 1.4.
-    self.assertAlmostEqual(drawn.var() * inputs, 2.0, delta=0.12)
+@pytest.mark.parametrize(
+  'model',
+  [pytest.param(_TRANSFORMER, id='transformer'), pytest.param(_LSTM, id='lstm'), pytest.param(_ALBERT, id='albert')],
+)
+def test_a_part_of_the_vocabulary_scores_its_words(model):
+  weights, kept = _weights(model), np.array([0, 9, 3, 4])
+  positions = np.random.default_rng(1).integers(0, len(kept), [2, 5])
+  smaller = _apply(model, _kept(model, weights, 'vocabulary', kept), positions)
+  np.testing.assert_allclose(smaller, _apply(model, weights, kept[positions])[..., kept], atol=2e-5)
 
 
-class VariableTest(parameterized.TestCase):
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('model', 'shallower'),
+  [
+    pytest.param(
+      _TRANSFORMER, transformer.transformer(width=8, mlp_width=10, num_layers=1, num_heads=4)(11), id='transformer'
+    ),
+    pytest.param(_LSTM, lstm.lstm(width=6, num_cells=5, num_layers=1)(11), id='lstm'),
+    pytest.param(
+      _BERT, bert.bert(width=8, mlp_width=10, num_layers=1, num_heads=4).masked_language_model(11), id='bert'
+    ),
+  ],
+)
+def test_fewer_blocks_are_a_shallower_model(model, shallower):
+  weights = _weights(model)
+  fewer = {variable.name: weights[variable.name] for variable in shallower.variables}
+  np.testing.assert_array_equal(_apply(model, fewer, _TOKENS), _apply(shallower, fewer, _TOKENS))
+
+
+@pytest.mark.parametrize('configure', catalog.LANGUAGE_MODELS.values(), ids=catalog.LANGUAGE_MODELS)
+def test_units_divide_the_axis_along_which_they_lie(configure):
+  for variable in configure()(50).variables:
+    if variable.units:
+      length = variable.shape[variable.units.position]
+      assert length % (variable.units.count * variable.units.copies) == 0, variable.name
+
+
+def test_a_recurrent_layer_has_its_cells_once_for_each_gate():
+  units = {v.name.removeprefix('block_0/'): v.units for v in _LSTM.variables if v.block == 'block_0'}
+  assert units['recurrent_kernel'] == model_lib.Units('neurons', 1, 5, copies=3)
+  assert units['bias'] == model_lib.Units('neurons', 0, 5, copies=3)
+  assert units['projection_kernel'] == model_lib.Units('neurons', 0, 5)
+  assert units['projection_bias'] is None
+
+
+@pytest.mark.parametrize(
+  ('shape', 'inputs'), [pytest.param((3, 3, 20, 50), 180, id='convolution'), pytest.param((180, 50), 180, id='dense')]
+)
+def test_he_normal_has_twice_the_variance_of_one_input(shape, inputs):
+  drawn = model_lib.he_normal(shape, tf.constant([0, 1], tf.int64)).numpy()
+  assert drawn.mean() * inputs**0.5 == pytest.approx(0.0, abs=0.06)  # 9,000 draws of deviation 1.4.
+  assert drawn.var() * inputs == pytest.approx(2.0, abs=0.12)
+
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
     ('block_0/mlp/up_bias', True),
     ('head/bias', True),
     ('block_0/mlp/up_kernel', False),
     ('head/norm_scale', False),
     ('bias/table', False),
-  )
-  def test_biases_are_additive(self, name, expected):
-    self.assertEqual(model_lib.Variable(name, (2,), model_lib.zeros).is_additive, expected)
+  ],
+)
+def test_biases_are_additive(name, expected):
+  assert model_lib.Variable(name, (2,), model_lib.zeros).is_additive == expected

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from absl.testing import parameterized
 import pytest
 import tensorflow as tf
 
@@ -40,59 +39,65 @@ def _cost(policy: trainable.Policy, model: model_lib.Model, setting: client_cost
   return client_costs.client_cost(devices_lib.Devices((policy,)), 0, model, setting)
 
 
-class ClientCostsTest(parameterized.TestCase):
-  @parameterized.parameters(1, 2)
-  def test_bytes_of_a_suffix(self, blocks):
-    cost = _cost(policies.Suffix(blocks), _MODEL, _SETTING)
-    bitmap = -(-len(_MODEL.variables) // 8)
-    self.assertEqual(cost.upload_bytes, 4 * _suffix_size(blocks) + bitmap + 4)
-
-  def test_operations_of_a_round_are_those_of_its_examples(self):
-    once = _cost(policies.Suffix(1), _MODEL, _SETTING)
-    twice = _cost(policies.Suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
-    self.assertEqual(twice.flops, 2 * once.flops)
-    # One more block: kernels of 4 x 12, 4 x 4, 4 x 6 and 6 x 4, twice 2 operations a token backward (one product for the
-    # kernel, one for its input, which is new except for the first kernel), and attention, 2 products of [5, 4] x [4, 5],
-    # each twice more backward. The block above also gets the product for its first input, 4 x 12.
-    kernels, attention = 4 * 12 + 4 * 4 + 4 * 6 + 6 * 4, 2 * 5 * 5 * 4
-    backward = 2 * 12 * (5 * (2 * kernels - 4 * 12 + 4 * 12) + 2 * attention)
-    both = _cost(policies.Suffix(2), _MODEL, _SETTING)
-    self.assertEqual(both.flops - once.flops, backward)
-
-  def test_memory_grows_with_what_is_trained(self):
-    costs = [_cost(policies.Suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
-    added = 4 * (_suffix_size(2) - _suffix_size(1))
-    self.assertGreater(costs[1].modelled_memory_bytes - costs[0].modelled_memory_bytes, 2 * added)
-    self.assertGreater(costs[0].modelled_memory_bytes, 4 * _MODEL.num_parameters)
-
-  def test_a_sub_model_is_held_alone(self):
-    half = _cost(policies.Width(0.5), _MODEL, _SETTING)
-    whole = _cost(policies.Width(1.0), _MODEL, _SETTING)
-    self.assertLess(half.upload_bytes, whole.upload_bytes)
-    self.assertLess(half.modelled_memory_bytes, whole.modelled_memory_bytes)
-    self.assertLess(half.flops, whole.flops)
-
-  def test_bytes_that_depend_on_the_values_are_unknown(self):
-    def upload_bytes(text):
-      setting = dataclasses.replace(_SETTING, upload=codec_specs.build(text, 'upload'))
-      return _cost(policies.All(), _MODEL, setting).upload_bytes
-
-    self.assertIsNone(upload_bytes('uniform(bits=8)|rans'))
-    self.assertIsNone(upload_bytes('rate_distortion'))
-    self.assertLess(upload_bytes('uniform(bits=8)'), 4 * _MODEL.num_parameters)
-
-  def test_what_is_drawn_has_no_cost(self):
-    with self.assertRaisesRegex(ValueError, 'must not be drawn anew'):
-      _cost(policies.Random(0.7), _MODEL, _SETTING)
-
-  def test_shared_states_have_none(self):
-    optimizer = mime_lite.mime_lite().client_optimizer
-    with self.assertRaisesRegex(ValueError, 'not accounted for'):
-      _cost(policies.All(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
+@pytest.mark.parametrize('blocks', [1, 2])
+def test_bytes_of_a_suffix(blocks):
+  cost = _cost(policies.Suffix(blocks), _MODEL, _SETTING)
+  bitmap = -(-len(_MODEL.variables) // 8)
+  assert cost.upload_bytes == 4 * _suffix_size(blocks) + bitmap + 4
 
 
-class PayloadBytesTest(parameterized.TestCase):
-  @parameterized.parameters(
+def test_operations_of_a_round_are_those_of_its_examples():
+  once = _cost(policies.Suffix(1), _MODEL, _SETTING)
+  twice = _cost(policies.Suffix(1), _MODEL, dataclasses.replace(_SETTING, num_examples=24))
+  assert twice.flops == 2 * once.flops
+  # One more block: kernels of 4 x 12, 4 x 4, 4 x 6 and 6 x 4, twice 2 operations a token backward (one product for the
+  # kernel, one for its input, which is new except for the first kernel), and attention, 2 products of [5, 4] x [4, 5],
+  # each twice more backward. The block above also gets the product for its first input, 4 x 12.
+  kernels, attention = 4 * 12 + 4 * 4 + 4 * 6 + 6 * 4, 2 * 5 * 5 * 4
+  backward = 2 * 12 * (5 * (2 * kernels - 4 * 12 + 4 * 12) + 2 * attention)
+  both = _cost(policies.Suffix(2), _MODEL, _SETTING)
+  assert both.flops - once.flops == backward
+
+
+def test_memory_grows_with_what_is_trained():
+  costs = [_cost(policies.Suffix(blocks), _MODEL, _SETTING) for blocks in (1, 2)]
+  added = 4 * (_suffix_size(2) - _suffix_size(1))
+  assert costs[1].modelled_memory_bytes - costs[0].modelled_memory_bytes > 2 * added
+  assert costs[0].modelled_memory_bytes > 4 * _MODEL.num_parameters
+
+
+def test_a_sub_model_is_held_alone():
+  half = _cost(policies.Width(0.5), _MODEL, _SETTING)
+  whole = _cost(policies.Width(1.0), _MODEL, _SETTING)
+  assert half.upload_bytes < whole.upload_bytes
+  assert half.modelled_memory_bytes < whole.modelled_memory_bytes
+  assert half.flops < whole.flops
+
+
+def test_bytes_that_depend_on_the_values_are_unknown():
+  def upload_bytes(text):
+    setting = dataclasses.replace(_SETTING, upload=codec_specs.build(text, 'upload'))
+    return _cost(policies.All(), _MODEL, setting).upload_bytes
+
+  assert upload_bytes('uniform(bits=8)|rans') is None
+  assert upload_bytes('rate_distortion') is None
+  assert upload_bytes('uniform(bits=8)') < 4 * _MODEL.num_parameters
+
+
+def test_what_is_drawn_has_no_cost():
+  with pytest.raises(ValueError, match='must not be drawn anew'):
+    _cost(policies.Random(0.7), _MODEL, _SETTING)
+
+
+def test_shared_states_have_none():
+  optimizer = mime_lite.mime_lite().client_optimizer
+  with pytest.raises(ValueError, match='not accounted for'):
+    _cost(policies.All(), _MODEL, dataclasses.replace(_SETTING, optimizer=optimizer))
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
     'identity',
     'uniform(bits=4)',
     'uniform(levels=3)',
@@ -103,35 +108,38 @@ class PayloadBytesTest(parameterized.TestCase):
     'randk(fraction=0.3)',
     'eden(bits=2.5)',
     'concat|eden(bits=0.3)',
-  )
-  def test_are_those_of_what_is_encoded(self, text):
-    codec = codec_specs.build(text, 'upload')
-    tensors = [tf.ones([5, 7]), tf.ones([3]), tf.ones([40])]
-    specs, seed = [tf.TensorSpec(tensor.shape) for tensor in tensors], tf.constant([1, 2], tf.int64)
-    for present in ([True, True, True], [False, True, False]):
-      sent = codec.encode(tensors, tf.constant(present), seed, seed)
-      counted = sum(int(number) for number in update_codec.num_bytes(sent))
-      self.assertEqual(codec.payload_bytes(specs, present), counted)
+  ],
+)
+def test_payload_bytes_are_those_of_what_is_encoded(text):
+  codec = codec_specs.build(text, 'upload')
+  tensors = [tf.ones([5, 7]), tf.ones([3]), tf.ones([40])]
+  specs, seed = [tf.TensorSpec(tensor.shape) for tensor in tensors], tf.constant([1, 2], tf.int64)
+  for present in ([True, True, True], [False, True, False]):
+    sent = codec.encode(tensors, tf.constant(present), seed, seed)
+    counted = sum(int(number) for number in update_codec.num_bytes(sent))
+    assert codec.payload_bytes(specs, present) == counted
 
 
 @pytest.mark.usefixtures('worker')
-class TravelledBytesTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('suffix', [policies.Suffix(1), policies.Suffix(2)]),
-    ('width', [policies.Width(0.5), policies.Width(1.0)]),
-    ('equal_widths', [policies.Width(0.5), policies.Width(0.5)]),
-    ('lora', [policies.Lora(2), policies.Lora(4)]),
-    ('adapter', [policies.Adapter(4), policies.Adapter(4)]),
-  )
-  def test_are_those_of_the_plan(self, tiers):
-    task, devices = tiny_language.task(num_layers=2), devices_lib.Devices(tuple(tiers), (0.5, 0.5))
-    setting = dataclasses.replace(_SETTING, build_task=lambda model: dataclasses.replace(task, model=model))
-    adapted = dataclasses.replace(task, model=devices.adapt(task.model))
-    process = fed_opt.fed_avg()(adapted, algorithms.Communication(), local_batches.LocalBatches(3), 0, devices)
-    keys = {int(devices.tier(tf.constant(key, tf.int64))): key for key in range(8)}
-    self.assertLen(keys, 2)
-    state = process.initialize()
-    for tier, key in keys.items():
-      metrics = process.next(state, [tiny_language.client(key)]).metrics
-      expected = client_costs.client_cost(devices, tier, task.model, setting).upload_bytes
-      self.assertEqual(metrics['aggregator']['upload_bytes'], expected)
+@pytest.mark.parametrize(
+  'tiers',
+  [
+    pytest.param([policies.Suffix(1), policies.Suffix(2)], id='suffix'),
+    pytest.param([policies.Width(0.5), policies.Width(1.0)], id='width'),
+    pytest.param([policies.Width(0.5), policies.Width(0.5)], id='equal_widths'),
+    pytest.param([policies.Lora(2), policies.Lora(4)], id='lora'),
+    pytest.param([policies.Adapter(4), policies.Adapter(4)], id='adapter'),
+  ],
+)
+def test_travelled_bytes_are_those_of_the_plan(tiers):
+  task, devices = tiny_language.task(num_layers=2), devices_lib.Devices(tuple(tiers), (0.5, 0.5))
+  setting = dataclasses.replace(_SETTING, build_task=lambda model: dataclasses.replace(task, model=model))
+  adapted = dataclasses.replace(task, model=devices.adapt(task.model))
+  process = fed_opt.fed_avg()(adapted, algorithms.Communication(), local_batches.LocalBatches(3), 0, devices)
+  keys = {int(devices.tier(tf.constant(key, tf.int64))): key for key in range(8)}
+  assert len(keys) == 2
+  state = process.initialize()
+  for tier, key in keys.items():
+    metrics = process.next(state, [tiny_language.client(key)]).metrics
+    expected = client_costs.client_cost(devices, tier, task.model, setting).upload_bytes
+    assert metrics['aggregator']['upload_bytes'] == expected

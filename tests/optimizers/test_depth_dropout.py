@@ -1,6 +1,5 @@
 """Depth dropout against SGD on a residual network in plain NumPy, whose blocks are left out by the same draws."""
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,47 +69,50 @@ def _oracle(kept_of_step):
   return weights
 
 
-class DepthDropoutTest(parameterized.TestCase):
-  @parameterized.parameters('step', 'client', 'round')
-  def test_trains_on_what_is_left(self, per):
-    found = _trained(policies.Layerwise(1, _RATE, per))
-    expected = _oracle(lambda step: _kept(per, step))
-    for one, other in zip(found, expected, strict=True):
-      np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    whole = _trained(policies.Layerwise(1))
-    for one, other in zip(whole, _oracle(lambda step: [True] * 3), strict=True):
-      np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    assert np.abs(found[-3] - whole[-3]).max() > 1e-3
+@pytest.mark.parametrize('per', ['step', 'client', 'round'])
+def test_depth_dropout_trains_on_what_is_left(per):
+  found = _trained(policies.Layerwise(1, _RATE, per))
+  expected = _oracle(lambda step: _kept(per, step))
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+  whole = _trained(policies.Layerwise(1))
+  for one, other in zip(whole, _oracle(lambda step: [True] * 3), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+  assert np.abs(found[-3] - whole[-3]).max() > 1e-3
 
-  def test_draws_by_step_client_or_round(self):
-    keys = range(20)
-    assert len({tuple(_kept('client', 0, key)) for key in keys}) > 1
-    of_round = [
-      tuple(depth_dropout.DepthDropout(_RATE, 'round').kept_in_round(3, *_drawn(key)).numpy()) for key in keys
-    ]
-    assert set(of_round) == {tuple(_kept('round', 0))}
-    of_client = [depth_dropout.DepthDropout(_RATE, 'client').kept_in_round(3, *_drawn(key)).numpy() for key in keys]
-    np.testing.assert_array_equal(of_client, [_kept('client', 0, key) for key in keys])
 
-  def test_a_client_whose_steps_draw_needs_all_blocks(self):
-    assert depth_dropout.DepthDropout(_RATE, 'step').kept_in_round(3, *_drawn(_KEY)).numpy().all()
+def test_depth_dropout_draws_by_step_client_or_round():
+  keys = range(20)
+  assert len({tuple(_kept('client', 0, key)) for key in keys}) > 1
+  of_round = [tuple(depth_dropout.DepthDropout(_RATE, 'round').kept_in_round(3, *_drawn(key)).numpy()) for key in keys]
+  assert set(of_round) == {tuple(_kept('round', 0))}
+  of_client = [depth_dropout.DepthDropout(_RATE, 'client').kept_in_round(3, *_drawn(key)).numpy() for key in keys]
+  np.testing.assert_array_equal(of_client, [_kept('client', 0, key) for key in keys])
 
-  def test_drops_at_its_rate(self):
-    kept = depth_dropout.DepthDropout(0.3).draw(10_000, tf.constant([1, 2], tf.int64)).numpy()
-    assert abs(kept.mean() - 0.7) < 0.02  # Four standard deviations: 4 sqrt(.3 .7 / 10,000) = .018.
 
-  def test_knows_the_frozen_blocks(self):
-    flags = [True, False, False, False, False, tf.constant(False), False, False, True]
-    assert depth_dropout.frozen_blocks(_TASK, flags) == ['block_1', 'block_3']
+def test_a_client_whose_steps_draw_needs_all_blocks():
+  assert depth_dropout.DepthDropout(_RATE, 'step').kept_in_round(3, *_drawn(_KEY)).numpy().all()
 
-  @parameterized.parameters(1.0, -0.1, True, 'half')
-  def test_refuses_a_rate_out_of_range(self, rate):
-    with pytest.raises(ValueError, match=r'drop_rate must lie in \[0, 1\), not'):
-      policies.Layerwise(1, drop_rate=rate)
 
-  def test_refuses_an_unknown_granularity(self):
-    with pytest.raises(ValueError, match="drop_per must be one of step, client, round, not 'batch'"):
-      policies.Layerwise(1, drop_rate=0.5, drop_per='batch')
+def test_drops_at_its_rate():
+  kept = depth_dropout.DepthDropout(0.3).draw(10_000, tf.constant([1, 2], tf.int64)).numpy()
+  assert abs(kept.mean() - 0.7) < 0.02  # Four standard deviations: 4 sqrt(.3 .7 / 10,000) = .018.
+
+
+def test_depth_dropout_knows_the_frozen_blocks():
+  flags = [True, False, False, False, False, tf.constant(False), False, False, True]
+  assert depth_dropout.frozen_blocks(_TASK, flags) == ['block_1', 'block_3']
+
+
+@pytest.mark.parametrize('rate', [1.0, -0.1, True, 'half'])
+def test_depth_dropout_refuses_a_rate_out_of_range(rate):
+  with pytest.raises(ValueError, match=r'drop_rate must lie in \[0, 1\), not'):
+    policies.Layerwise(1, drop_rate=rate)
+
+
+def test_depth_dropout_refuses_an_unknown_granularity():
+  with pytest.raises(ValueError, match="drop_per must be one of step, client, round, not 'batch'"):
+    policies.Layerwise(1, drop_rate=0.5, drop_per='batch')
 
 
 def _drawn(key):
@@ -122,21 +124,23 @@ _TOKENS = np.random.default_rng(1).integers(4, 30, [2, 6]).astype(np.int32)
 _IMAGES = np.random.default_rng(1).uniform(-1, 1, [2, 4, 4, 1]).astype(np.float32)
 
 
-class ModelsTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('transformer', transformer.transformer(**_DIMENSIONS)(30), _TOKENS),
-    ('conformer', conformer.conformer(**_DIMENSIONS, kernel_size=3)(30), _TOKENS),
-    ('bert', bert.bert(**_DIMENSIONS).classifier(30, 3), _TOKENS),
-    ('vit', vit.vit(**_DIMENSIONS, patch_size=2).classifier((4, 4, 1), 3), _IMAGES),
-  )
-  def test_a_dropped_block_is_the_identity(self, model, inputs):
-    generator = np.random.default_rng(0)
-    weights = {each.name: tf.constant(generator.normal(size=each.shape), tf.float32) for each in model.variables}
-    without = {name: weight for name, weight in weights.items() if not name.startswith('block_2/')}
-    task = image_task.build(model, (4, 4, 1))  # Any task: only its model is used.
-    expected = model.apply(without, tf.constant(inputs), None).numpy()
-    for flags in ([True, True, False], tf.constant([True, True, False])):
-      dropping = depth_dropout.partly(task, ['block_0', 'block_1', 'block_2'], flags).model
-      run = tf.function(dropping.apply, autograph=False)
-      np.testing.assert_allclose(run(weights, tf.constant(inputs), None).numpy(), expected, atol=1e-4)
-    assert np.abs(model.apply(weights, tf.constant(inputs), None).numpy() - expected).max() > 0.1
+@pytest.mark.parametrize(
+  ('model', 'inputs'),
+  [
+    pytest.param(transformer.transformer(**_DIMENSIONS)(30), _TOKENS, id='transformer'),
+    pytest.param(conformer.conformer(**_DIMENSIONS, kernel_size=3)(30), _TOKENS, id='conformer'),
+    pytest.param(bert.bert(**_DIMENSIONS).classifier(30, 3), _TOKENS, id='bert'),
+    pytest.param(vit.vit(**_DIMENSIONS, patch_size=2).classifier((4, 4, 1), 3), _IMAGES, id='vit'),
+  ],
+)
+def test_a_dropped_block_is_the_identity(model, inputs):
+  generator = np.random.default_rng(0)
+  weights = {each.name: tf.constant(generator.normal(size=each.shape), tf.float32) for each in model.variables}
+  without = {name: weight for name, weight in weights.items() if not name.startswith('block_2/')}
+  task = image_task.build(model, (4, 4, 1))  # Any task: only its model is used.
+  expected = model.apply(without, tf.constant(inputs), None).numpy()
+  for flags in ([True, True, False], tf.constant([True, True, False])):
+    dropping = depth_dropout.partly(task, ['block_0', 'block_1', 'block_2'], flags).model
+    run = tf.function(dropping.apply, autograph=False)
+    np.testing.assert_allclose(run(weights, tf.constant(inputs), None).numpy(), expected, atol=1e-4)
+  assert np.abs(model.apply(weights, tf.constant(inputs), None).numpy() - expected).max() > 0.1

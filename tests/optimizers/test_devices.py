@@ -1,7 +1,7 @@
 """Tiers: shares are kept, a client stays what it is, and what does not fit together is refused."""
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import delivery
@@ -21,129 +21,145 @@ def _drawn(policy, model, client):
   return [bool(flag) for flag in policy.choose(model, trainable.Seeds(0, seed, seed))]
 
 
-class DevicesTest(parameterized.TestCase):
-  def test_tiers_get_their_shares(self):
-    devices = devices_lib.Devices((policies.All(),) * 3, (0.5, 0.3, 0.2))
-    keys = np.random.default_rng(0).integers(-(2**62), 2**62, 3000)
-    tiers = np.array([devices.tier(tf.constant(key)) for key in keys])
-    # A standard error of sqrt(.25 / 3000) = .009 at most.
-    np.testing.assert_allclose(np.bincount(tiers) / 3000, [0.5, 0.3, 0.2], atol=0.03)
+def test_tiers_get_their_shares():
+  devices = devices_lib.Devices((policies.All(),) * 3, (0.5, 0.3, 0.2))
+  keys = np.random.default_rng(0).integers(-(2**62), 2**62, 3000)
+  tiers = np.array([devices.tier(tf.constant(key)) for key in keys])
+  # A standard error of sqrt(.25 / 3000) = .009 at most.
+  np.testing.assert_allclose(np.bincount(tiers) / 3000, [0.5, 0.3, 0.2], atol=0.03)
 
-  def test_a_client_keeps_its_tier(self):
-    devices = devices_lib.Devices((policies.All(),) * 2, (0.5, 0.5))
-    self.assertEqual(devices.tier(tf.constant(7, tf.int64)), devices.tier(tf.constant(7, tf.int64)))
 
-  def test_the_server_holds_the_largest_model(self):
-    devices = devices_lib.Devices((policies.Lora(rank=2), policies.Lora(rank=5)), (0.5, 0.5))
-    model = devices.adapt(_MODEL)
-    ranks = {variable.units.count for variable in model.variables if '_lora_' in variable.name}
-    self.assertEqual(ranks, {5})
-    self.assertEqual([layout.counts for layout in devices.layouts(model)], [{'rank': 2}, {'rank': 5}])
+def test_a_client_keeps_its_tier():
+  devices = devices_lib.Devices((policies.All(),) * 2, (0.5, 0.5))
+  assert devices.tier(tf.constant(7, tf.int64)) == devices.tier(tf.constant(7, tf.int64))
 
-  def test_axes_that_every_tier_holds_whole_are_not_sliced(self):
-    self.assertEqual([dict(layout.counts) for layout in devices_lib.ALIKE.layouts(_MODEL)], [{}])
-    alike = devices_lib.Devices((policies.Lora(rank=2),), (1.0,))
-    self.assertEqual([dict(layout.counts) for layout in alike.layouts(alike.adapt(_MODEL))], [{}])
 
-  def test_a_tier_with_the_whole_axis_beside_one_with_a_part(self):
-    devices = devices_lib.Devices((policies.Width(fraction=0.5), policies.All()), (0.5, 0.5))
-    # 64 neurons are 4 keys of 16; 4 heads are 4 keys of one.
-    self.assertEqual(
-      [dict(layout.counts) for layout in devices.layouts(_MODEL)],
-      [{'heads': 2, 'neurons': 32}, {'heads': 4, 'neurons': 64}],
-    )
+def test_the_server_holds_the_largest_model():
+  devices = devices_lib.Devices((policies.Lora(rank=2), policies.Lora(rank=5)), (0.5, 0.5))
+  model = devices.adapt(_MODEL)
+  ranks = {variable.units.count for variable in model.variables if '_lora_' in variable.name}
+  assert ranks == {5}
+  assert [layout.counts for layout in devices.layouts(model)] == [{'rank': 2}, {'rank': 5}]
 
-  def test_ever_is_the_union(self):
-    devices = devices_lib.Devices((policies.Head(), policies.Suffix(blocks=1)), (0.5, 0.5))
-    blocks = {variable.block for variable, ever in zip(_MODEL.variables, devices.ever(_MODEL, 0), strict=True) if ever}
-    self.assertEqual(blocks, {'block_1', 'head'})
 
-  def test_random_subsets_may_train_everything(self):
-    devices = devices_lib.Devices((policies.Random(fraction=0.4),), (1.0,))
-    self.assertEqual(devices.ever(_MODEL, 0), [True] * len(_MODEL.variables))
+def test_axes_that_every_tier_holds_whole_are_not_sliced():
+  assert [dict(layout.counts) for layout in devices_lib.ALIKE.layouts(_MODEL)] == [{}]
+  alike = devices_lib.Devices((policies.Lora(rank=2),), (1.0,))
+  assert [dict(layout.counts) for layout in alike.layouts(alike.adapt(_MODEL))] == [{}]
 
-  @parameterized.named_parameters(
-    ('all', [policies.All()]),
-    ('random', [policies.Random(fraction=0.6)]),
-    ('random_of_a_round', [policies.Random(fraction=0.6, resample='round')]),
-    ('random_for_ever', [policies.Random(fraction=0.6, resample='never')]),
-    ('frozen', [policies.Frozen(blocks=1)]),
-    ('suffix', [policies.Suffix(blocks=1)]),
-    ('lora', [policies.Lora(rank=2), policies.Lora(rank=3)]),
-    ('adapter', [policies.Adapter(width=4)]),
-    ('bias', [policies.Bias()]),
-    ('head', [policies.Head()]),
-    ('width', [policies.Width(fraction=0.5), policies.All()]),
-    ('layerwise', [policies.Layerwise(blocks=2)]),
-    ('tiers', [policies.Suffix(blocks=1), policies.Suffix(blocks=2), policies.Bias()]),
-    ('tiers_that_draw', [policies.Head(), policies.Random(fraction=0.6)]),
-  )
-  def test_clients_train_all_of_a_set_or_none(self, tiers):
-    devices = devices_lib.Devices(tuple(tiers), (1.0 / len(tiers),) * len(tiers))
-    model = devices.adapt(_MODEL)
-    together, ever = np.array(devices.together(model, 0)), np.array(devices.ever(model, 0))
-    np.testing.assert_array_equal(together == groups.NEVER, ~ever)
-    trained = np.stack([_drawn(policy, model, client) for policy in tiers for client in range(12)])
-    for number in set(together) - {groups.NEVER}:
-      of_set = trained[:, together == number]
-      np.testing.assert_array_equal(of_set, np.tile(of_set[:, :1], of_set.shape[1]))
-    self.assertFalse(trained[:, ~ever].any())
-    # And no two sets could have been one, unless variables are drawn.
-    if not any(None in policy.flags_known_when_traced(model, 0) for policy in tiers):
-      self.assertLen(set(together[ever]), len({tuple(column) for column in trained[:, ever].T}))
 
-  def test_clients_that_choose_blocks_train_each_by_itself(self):
-    numbers = devices_lib.ALIKE.together(_MODEL, 0, chooses_blocks=True)
-    by_number = {
-      number: {v.block for v, n in zip(_MODEL.variables, numbers, strict=True) if n == number} for number in numbers
-    }
-    self.assertCountEqual(by_number.values(), [{'embedding', 'head'}, {'block_0'}, {'block_1'}])
+def test_a_tier_with_the_whole_axis_beside_one_with_a_part():
+  devices = devices_lib.Devices((policies.Width(fraction=0.5), policies.All()), (0.5, 0.5))
+  # 64 neurons are 4 keys of 16; 4 heads are 4 keys of one.
+  assert [dict(layout.counts) for layout in devices.layouts(_MODEL)] == [
+    {'heads': 2, 'neurons': 32},
+    {'heads': 4, 'neurons': 64},
+  ]
 
-  @parameterized.parameters(((),), ((0.5, 0.6),), ((1.5, -0.5),), ((0.5, True),), (('a',),))
-  def test_other_shares_are_refused(self, shares):
-    with self.assertRaisesRegex(ValueError, 'shares must be positive and sum to 1'):
-      devices_lib.Devices((policies.All(),) * len(shares), shares)
 
-  def test_tiers_of_different_denominators_are_refused(self):
-    tiers = tuple(policies.Random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
-    with self.assertRaisesRegex(ValueError, 'all tiers need the same denominator'):
-      devices_lib.Devices(tiers, (0.5, 0.5))
+def test_ever_is_the_union():
+  devices = devices_lib.Devices((policies.Head(), policies.Suffix(blocks=1)), (0.5, 0.5))
+  blocks = {variable.block for variable, ever in zip(_MODEL.variables, devices.ever(_MODEL, 0), strict=True) if ever}
+  assert blocks == {'block_1', 'head'}
 
-  def test_a_variable_is_sent_held_or_rebuilt(self):
-    way = delivery.Way
-    for policy, block, expected in (
-      (policies.Layerwise(blocks=1), 'block_0', way.HELD),
-      (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
-      (policies.Suffix(blocks=1), 'block_0', way.SENT),
-    ):
-      found = devices_lib.Devices((policy,)).deliveries(_MODEL, 3)
-      ways = {v.name: each.way for v, each in zip(_MODEL.variables, found, strict=True)}
-      self.assertEqual(ways[f'{block}/mlp/up_kernel'], expected)
-      self.assertEqual(ways['head/bias'], way.SENT)
-      for index, each in enumerate(found):
-        if each.way is way.REBUILT:
-          np.testing.assert_array_equal(each.make(), _MODEL.initial_weights(3)[index])
 
-  def test_a_variable_cannot_be_both_held_and_rebuilt(self):
-    class Both(policies.Frozen):
-      def held(self, model):
-        return self.rebuilt(model, 0)
+def test_random_subsets_may_train_everything():
+  devices = devices_lib.Devices((policies.Random(fraction=0.4),), (1.0,))
+  assert devices.ever(_MODEL, 0) == [True] * len(_MODEL.variables)
 
-    with self.assertRaisesRegex(ValueError, 'cannot both keep variables and make them themselves: .*block_0/'):
-      devices_lib.Devices((Both(blocks=1),)).deliveries(_MODEL, 0)
 
-  def test_a_variable_cannot_be_both_held_and_received_in_slices(self):
-    class Both(policies.Width):
-      def held(self, model):
-        return frozenset(['block_1/mlp/up_kernel'])
+@pytest.mark.parametrize(
+  'tiers',
+  [
+    pytest.param([policies.All()], id='all'),
+    pytest.param([policies.Random(fraction=0.6)], id='random'),
+    pytest.param([policies.Random(fraction=0.6, resample='round')], id='random_of_a_round'),
+    pytest.param([policies.Random(fraction=0.6, resample='never')], id='random_for_ever'),
+    pytest.param([policies.Frozen(blocks=1)], id='frozen'),
+    pytest.param([policies.Suffix(blocks=1)], id='suffix'),
+    pytest.param([policies.Lora(rank=2), policies.Lora(rank=3)], id='lora'),
+    pytest.param([policies.Adapter(width=4)], id='adapter'),
+    pytest.param([policies.Bias()], id='bias'),
+    pytest.param([policies.Head()], id='head'),
+    pytest.param([policies.Width(fraction=0.5), policies.All()], id='width'),
+    pytest.param([policies.Layerwise(blocks=2)], id='layerwise'),
+    pytest.param([policies.Suffix(blocks=1), policies.Suffix(blocks=2), policies.Bias()], id='tiers'),
+    pytest.param([policies.Head(), policies.Random(fraction=0.6)], id='tiers_that_draw'),
+  ],
+)
+def test_clients_train_all_of_a_set_or_none(tiers):
+  devices = devices_lib.Devices(tuple(tiers), (1.0 / len(tiers),) * len(tiers))
+  model = devices.adapt(_MODEL)
+  together, ever = np.array(devices.together(model, 0)), np.array(devices.ever(model, 0))
+  np.testing.assert_array_equal(together == groups.NEVER, ~ever)
+  trained = np.stack([_drawn(policy, model, client) for policy in tiers for client in range(12)])
+  for number in set(together) - {groups.NEVER}:
+    of_set = trained[:, together == number]
+    np.testing.assert_array_equal(of_set, np.tile(of_set[:, :1], of_set.shape[1]))
+  assert not trained[:, ~ever].any()
+  # And no two sets could have been one, unless variables are drawn.
+  if not any(None in policy.flags_known_when_traced(model, 0) for policy in tiers):
+    assert len(set(together[ever])) == len({tuple(column) for column in trained[:, ever].T})
 
-    devices = devices_lib.Devices((Both(fraction=0.5),))
-    deliveries = devices.deliveries(_MODEL, 0)
-    sources = slice_source.build(_MODEL, devices.layouts(_MODEL), None, deliveries)
-    with self.assertRaisesRegex(ValueError, 'cannot both keep a variable and receive slices of it: block_1/mlp/up_ker'):
-      slice_source.sliced(_MODEL, deliveries, sources)
 
-  def test_tiers_that_rebuild_different_variables_are_refused(self):
-    devices = devices_lib.Devices((policies.Frozen(blocks=1), policies.Frozen(blocks=2)), (0.5, 0.5))
-    with self.assertRaisesRegex(ValueError, 'all tiers must freeze the same variables'):
-      devices.rebuilt(_MODEL, 0)
+def test_clients_that_choose_blocks_train_each_by_itself():
+  numbers = devices_lib.ALIKE.together(_MODEL, 0, chooses_blocks=True)
+  by_number = {
+    number: {v.block for v, n in zip(_MODEL.variables, numbers, strict=True) if n == number} for number in numbers
+  }
+  assert sorted(map(sorted, by_number.values())) == [['block_0'], ['block_1'], ['embedding', 'head']]
+
+
+@pytest.mark.parametrize('shares', [(), (0.5, 0.6), (1.5, -0.5), (0.5, True), ('a',)])
+def test_other_shares_are_refused(shares):
+  with pytest.raises(ValueError, match='shares must be positive and sum to 1'):
+    devices_lib.Devices((policies.All(),) * len(shares), shares)
+
+
+def test_tiers_of_different_denominators_are_refused():
+  tiers = tuple(policies.Random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
+  with pytest.raises(ValueError, match='all tiers need the same denominator'):
+    devices_lib.Devices(tiers, (0.5, 0.5))
+
+
+def test_a_variable_is_sent_held_or_rebuilt():
+  way = delivery.Way
+  for policy, block, expected in (
+    (policies.Layerwise(blocks=1), 'block_0', way.HELD),
+    (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
+    (policies.Suffix(blocks=1), 'block_0', way.SENT),
+  ):
+    found = devices_lib.Devices((policy,)).deliveries(_MODEL, 3)
+    ways = {v.name: each.way for v, each in zip(_MODEL.variables, found, strict=True)}
+    assert ways[f'{block}/mlp/up_kernel'] == expected
+    assert ways['head/bias'] == way.SENT
+    for index, each in enumerate(found):
+      if each.way is way.REBUILT:
+        np.testing.assert_array_equal(each.make(), _MODEL.initial_weights(3)[index])
+
+
+def test_a_variable_cannot_be_both_held_and_rebuilt():
+  class Both(policies.Frozen):
+    def held(self, model):
+      return self.rebuilt(model, 0)
+
+  with pytest.raises(ValueError, match=r'cannot both keep variables and make them themselves: .*block_0/'):
+    devices_lib.Devices((Both(blocks=1),)).deliveries(_MODEL, 0)
+
+
+def test_a_variable_cannot_be_both_held_and_received_in_slices():
+  class Both(policies.Width):
+    def held(self, model):
+      return frozenset(['block_1/mlp/up_kernel'])
+
+  devices = devices_lib.Devices((Both(fraction=0.5),))
+  deliveries = devices.deliveries(_MODEL, 0)
+  sources = slice_source.build(_MODEL, devices.layouts(_MODEL), None, deliveries)
+  with pytest.raises(ValueError, match='cannot both keep a variable and receive slices of it: block_1/mlp/up_ker'):
+    slice_source.sliced(_MODEL, deliveries, sources)
+
+
+def test_tiers_that_rebuild_different_variables_are_refused():
+  devices = devices_lib.Devices((policies.Frozen(blocks=1), policies.Frozen(blocks=2)), (0.5, 0.5))
+  with pytest.raises(ValueError, match='all tiers must freeze the same variables'):
+    devices.rebuilt(_MODEL, 0)

@@ -1,6 +1,5 @@
 """Adam at the clients agrees with plain NumPy, keeps no moments between rounds, and is counted in a client's memory."""
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 
@@ -45,32 +44,34 @@ def _mean_update(w, b, learning_rate, clip_norm):
 
 
 @pytest.mark.usefixtures('worker')
-class LocalAdamTest(parameterized.TestCase):
-  @parameterized.named_parameters(('plain', 0.0, 0.0), ('clipped_and_with_momentum', 0.4, 0.6))
-  def test_two_rounds_equal_plain_numpy(self, clip_norm, momentum):
-    algorithm = local_adam.local_adam(
-      client_lr=0.1, beta_1=0.8, beta_2=0.9, epsilon=0.01, server_lr=0.7, momentum=momentum, clip_norm=clip_norm
-    )
-    (w, b), (found_w, found_b) = _trained(algorithm, 2)
-    velocity_w = velocity_b = 0.0
-    for _ in range(2):
-      update_w, update_b = _mean_update(w, b, 0.1, clip_norm or np.inf)
-      velocity_w, velocity_b = momentum * velocity_w + update_w, momentum * velocity_b + update_b
-      w, b = w - 0.7 * velocity_w, b - 0.7 * velocity_b
-    np.testing.assert_allclose(found_w, w, rtol=1e-4)
-    np.testing.assert_allclose(found_b, b, rtol=1e-4)
+@pytest.mark.parametrize(
+  ('clip_norm', 'momentum'),
+  [pytest.param(0.0, 0.0, id='plain'), pytest.param(0.4, 0.6, id='clipped_and_with_momentum')],
+)
+def test_two_rounds_equal_plain_numpy(clip_norm, momentum):
+  algorithm = local_adam.local_adam(
+    client_lr=0.1, beta_1=0.8, beta_2=0.9, epsilon=0.01, server_lr=0.7, momentum=momentum, clip_norm=clip_norm
+  )
+  (w, b), (found_w, found_b) = _trained(algorithm, 2)
+  velocity_w = velocity_b = 0.0
+  for _ in range(2):
+    update_w, update_b = _mean_update(w, b, 0.1, clip_norm or np.inf)
+    velocity_w, velocity_b = momentum * velocity_w + update_w, momentum * velocity_b + update_b
+    w, b = w - 0.7 * velocity_w, b - 0.7 * velocity_b
+  np.testing.assert_allclose(found_w, w, rtol=1e-4)
+  np.testing.assert_allclose(found_b, b, rtol=1e-4)
 
 
-class CostTest(parameterized.TestCase):
-  def test_a_client_holds_two_moments_of_what_it_trains_and_its_step(self):
-    optimizer = local_adam.local_adam().client_optimizer
-    model = tiny_task.linear_task(num_features=10).model
-    # Of the kernel, 10 values: 2 x 10 x 4 bytes and 4 of the number of the step; the bias is not trained.
-    self.assertEqual(client_costs.optimizer_bytes(optimizer, model, [True, False]), 84)
+def test_a_client_holds_two_moments_of_what_it_trains_and_its_step():
+  optimizer = local_adam.local_adam().client_optimizer
+  model = tiny_task.linear_task(num_features=10).model
+  # Of the kernel, 10 values: 2 x 10 x 4 bytes and 4 of the number of the step; the bias is not trained.
+  assert client_costs.optimizer_bytes(optimizer, model, [True, False]) == 84
 
 
-class ArgumentsTest(parameterized.TestCase):
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
     (dict(client_lr=0), 'client_lr must be a positive number, not 0'),
     (dict(beta_1=1.0), r'beta_1 must lie in \[0, 1\), not 1.0'),
     (dict(beta_2=-0.1), r'beta_2 must lie in \[0, 1\), not -0.1'),
@@ -79,7 +80,8 @@ class ArgumentsTest(parameterized.TestCase):
     (dict(server_lr='1'), "server_lr must be a positive number, not '1'"),
     (dict(clip_norm=-1), 'clip_norm must be 0 or a positive number, not -1'),
     (dict(client_schedule=0.5), 'client_schedule must be a schedule such as'),
-  )
-  def test_refuses(self, arguments, message):
-    with self.assertRaisesRegex(ValueError, message):
-      local_adam.local_adam(**arguments)
+  ],
+)
+def test_refuses(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    local_adam.local_adam(**arguments)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from optimizers import devices
@@ -56,67 +56,76 @@ def _plain(weights, x, y, trained, momentum, num_steps):
   return (kernel, bias), loss
 
 
-class TargetTest(tf.test.TestCase, parameterized.TestCase):
-  @parameterized.named_parameters(
+@pytest.mark.parametrize(
+  ('momentum', 'num_steps', 'weights', 'loss'),
+  [
     # One example x = 1, y = 1; kernel k = 2 and bias b = 0, rate 0.5. The error of step 1 is 2 - 2 - 1 = -1: k = 2.5,
     # b = 0.5. Momentum 0.8: target 2 + 0.2 * 0.5 = 2.1 and 0.1; error 3 - 2.2 - 1 = -0.2: k = 2.6, b = 0.6.
     # Losses 0.5 * 1 + 0.5 * 0.04.
-    ('two_steps', 0.8, 2, (2.6, 0.6), 0.52),
+    pytest.param(0.8, 2, (2.6, 0.6), 0.52, id='two_steps'),
     # Target 2.1 + 0.2 * 0.5 = 2.2 and 0.2; error 3.2 - 2.4 - 1 = -0.2: k = 2.7, b = 0.7. Loss 0.52 + 0.5 * 0.04.
-    ('three_steps', 0.8, 3, (2.7, 0.7), 0.54),
+    pytest.param(0.8, 3, (2.7, 0.7), 0.54, id='three_steps'),
     # Momentum 0: the target is the model itself, and every error -1.
-    ('no_momentum', 0.0, 3, (3.5, 1.5), 1.5),
-  )
-  def test_average_by_hand(self, momentum, num_steps, weights, loss):
-    done = _train(_local(_task(momentum, 1), num_steps), ([2.0], 0.0), tiny_task.client([[1.0]], [1.0]))
-    self.assertAllClose([2.0 - done.delta[0][0], 0.0 - done.delta[1]], weights)
-    self.assertAllClose(done.measures['loss_sum'], loss)
+    pytest.param(0.0, 3, (3.5, 1.5), 1.5, id='no_momentum'),
+  ],
+)
+def test_average_by_hand(momentum, num_steps, weights, loss):
+  done = _train(_local(_task(momentum, 1), num_steps), ([2.0], 0.0), tiny_task.client([[1.0]], [1.0]))
+  np.testing.assert_allclose([2.0 - done.delta[0][0], 0.0 - done.delta[1]], weights, rtol=1e-6, atol=1e-6)
+  np.testing.assert_allclose(done.measures['loss_sum'], loss, rtol=1e-6, atol=1e-6)
 
-  @parameterized.product(
-    # Known while tracing; and drawn by the client.
-    policy=[policies.All(), policies.Bias(), policies.Random(fraction=0.5)],
-    momentum=[0.0, 0.6, 0.99],
-  )
-  def test_equals_a_plain_loop(self, policy, momentum):
-    rng = np.random.default_rng(3)
-    weights, x, y = (rng.normal(size=4), 0.7), rng.normal(size=[5, 4]), rng.normal(size=5)
-    done = _train(_local(_task(momentum, 4), 4, policy), weights, tiny_task.client(x, y))
-    trained = done.trained.numpy()
-    self.assertTrue(trained.any())
-    expected, loss = _plain(weights, x, y, trained, momentum, num_steps=4)
-    found = [weight - delta for weight, delta in zip(weights, done.delta, strict=True)]
-    for one, two, flag, delta in zip(found, expected, trained, done.delta, strict=True):
-      self.assertAllClose(one, two, rtol=1e-5, atol=1e-6)
-      self.assertEqual(np.any(delta), flag)
-    self.assertAllClose(done.measures['loss_sum'], loss, rtol=1e-5)
 
-  def test_a_round_begins_with_a_new_target(self):
-    local, examples = _local(_task(0.8, 1), 2), tiny_task.client([[1.0]], [1.0])
-    # The errors are those of the first round, wherever it begins.
-    for weights in (([2.0], 0.0), ([2.6], 0.6)):
-      self.assertAllClose(_train(local, weights, examples).delta, [[-0.6], -0.6])
+# Known while tracing; and drawn by the client.
+@pytest.mark.parametrize('policy', [policies.All(), policies.Bias(), policies.Random(fraction=0.5)])
+@pytest.mark.parametrize('momentum', [0.0, 0.6, 0.99])
+def test_equals_a_plain_loop(policy, momentum):
+  rng = np.random.default_rng(3)
+  weights, x, y = (rng.normal(size=4), 0.7), rng.normal(size=[5, 4]), rng.normal(size=5)
+  done = _train(_local(_task(momentum, 4), 4, policy), weights, tiny_task.client(x, y))
+  trained = done.trained.numpy()
+  assert trained.any()
+  expected, loss = _plain(weights, x, y, trained, momentum, num_steps=4)
+  found = [weight - delta for weight, delta in zip(weights, done.delta, strict=True)]
+  for one, two, flag, delta in zip(found, expected, trained, done.delta, strict=True):
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    assert np.any(delta) == flag
+  np.testing.assert_allclose(done.measures['loss_sum'], loss, rtol=1e-5, atol=1e-6)
 
-  def test_the_gradient_over_all_data_is_that_at_the_beginning_of_a_round(self):
-    # The target is the model: the errors are -y, and the gradient of the kernel is -mean(x y) = -(1 * 3 + 2 * 1) / 2.
-    batches = tiny_task.client([[1.0], [2.0]], [3.0, 1.0]).batch(1)
-    weights, seed = (tf.constant([5.0]), tf.constant(1.0)), tf.constant([1, 2], tf.int64)
-    found = full_gradient.full_gradient(lambda step: _task(0.8, 1), batches, weights, [True, False], seed)
-    self.assertAllClose(found, [[-2.5], 0.0])
 
-  @parameterized.named_parameters(
+def test_a_round_begins_with_a_new_target():
+  local, examples = _local(_task(0.8, 1), 2), tiny_task.client([[1.0]], [1.0])
+  # The errors are those of the first round, wherever it begins.
+  for weights in (([2.0], 0.0), ([2.6], 0.6)):
+    for got, wanted in zip(_train(local, weights, examples).delta, [[-0.6], -0.6], strict=True):
+      np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_the_gradient_over_all_data_is_that_at_the_beginning_of_a_round():
+  # The target is the model: the errors are -y, and the gradient of the kernel is -mean(x y) = -(1 * 3 + 2 * 1) / 2.
+  batches = tiny_task.client([[1.0], [2.0]], [3.0, 1.0]).batch(1)
+  weights, seed = (tf.constant([5.0]), tf.constant(1.0)), tf.constant([1, 2], tf.int64)
+  found = full_gradient.full_gradient(lambda step: _task(0.8, 1), batches, weights, [True, False], seed)
+  for got, wanted in zip(found, [[-2.5], 0.0], strict=True):
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('policy', 'num_averages'),
+  [
     # The first weights, then averages of those that are trained.
-    ('all', policies.All(), 2),
-    ('bias', policies.Bias(), 1),
-  )
-  def test_only_what_is_trained_has_an_average(self, policy, num_averages):
-    def num_carried(task):
-      examples = tf.data.DatasetSpec(task.example_spec)
-      traced = tf.function(_local(task, 2, policy).__call__, autograph=False)
-      graph = traced.get_concrete_function(_received(([2.0], 0.0)), examples).graph.as_graph_def()
-      nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-      (loop,) = (node for node in nodes if node.op == 'While')
-      return len(loop.attr['T'].list.type)
+    pytest.param(policies.All(), 2, id='all'),
+    pytest.param(policies.Bias(), 1, id='bias'),
+  ],
+)
+def test_only_what_is_trained_has_an_average(policy, num_averages):
+  def num_carried(task):
+    examples = tf.data.DatasetSpec(task.example_spec)
+    traced = tf.function(_local(task, 2, policy).__call__, autograph=False)
+    graph = traced.get_concrete_function(_received(([2.0], 0.0)), examples).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    (loop,) = (node for node in nodes if node.op == 'While')
+    return len(loop.attr['T'].list.type)
 
-    without = dataclasses.replace(tiny_task.linear_task(1), target_momentum=None)
-    aimed = dataclasses.replace(without, measure=_task(0.8, 1).measure, target_momentum=0.8)
-    self.assertEqual(num_carried(aimed) - num_carried(without), num_averages)
+  without = dataclasses.replace(tiny_task.linear_task(1), target_momentum=None)
+  aimed = dataclasses.replace(without, measure=_task(0.8, 1).measure, target_momentum=0.8)
+  assert num_carried(aimed) - num_carried(without) == num_averages

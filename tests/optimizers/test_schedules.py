@@ -2,7 +2,6 @@
 
 import collections
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,26 +30,33 @@ def _datasets():
   return [tiny_task.client(x, y, client_key=k + 1) for k, (x, y) in enumerate(_clients())]
 
 
-class FactorTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('constant', schedules.constant(), [1, 1, 1]),
-    ('linear', schedules.linear(rounds=4), [1, 0.75, 0.5, 0.25, 0, 0]),
-    ('linear_with_warmup', schedules.linear(rounds=6, warmup=2), [0.5, 1, 1, 0.75, 0.5, 0.25, 0, 0]),
-    ('linear_to_a_half', schedules.linear(rounds=2, final=0.5), [1, 0.75, 0.5, 0.5]),
-    ('linear_of_one_round', schedules.linear(rounds=1), [1, 0]),
+@pytest.mark.parametrize(
+  ('schedule', 'expected'),
+  [
+    pytest.param(schedules.constant(), [1, 1, 1], id='constant'),
+    pytest.param(schedules.linear(rounds=4), [1, 0.75, 0.5, 0.25, 0, 0], id='linear'),
+    pytest.param(schedules.linear(rounds=6, warmup=2), [0.5, 1, 1, 0.75, 0.5, 0.25, 0, 0], id='linear_with_warmup'),
+    pytest.param(schedules.linear(rounds=2, final=0.5), [1, 0.75, 0.5, 0.5], id='linear_to_a_half'),
+    pytest.param(schedules.linear(rounds=1), [1, 0], id='linear_of_one_round'),
     # cos(pi / 4) = 0.70711
-    ('cosine', schedules.cosine(rounds=4), [1, 0.853553, 0.5, 0.146447, 0, 0]),
-    ('cosine_with_all', schedules.cosine(rounds=6, warmup=4, final=0.2), [0.25, 0.5, 0.75, 1, 1, 0.6, 0.2, 0.2]),
+    pytest.param(schedules.cosine(rounds=4), [1, 0.853553, 0.5, 0.146447, 0, 0], id='cosine'),
+    pytest.param(
+      schedules.cosine(rounds=6, warmup=4, final=0.2), [0.25, 0.5, 0.75, 1, 1, 0.6, 0.2, 0.2], id='cosine_with_all'
+    ),
     # 0.5 ** 0.5 = 0.70711
-    ('exponential', schedules.exponential(decay=0.5, rounds=2), [1, 0.707107, 0.5, 0.353553, 0.25]),
-    ('staircase', schedules.exponential(decay=0.1, rounds=2, staircase=True), [1, 1, 0.1, 0.1, 0.01]),
-    ('inverse_sqrt', schedules.inverse_sqrt(warmup=2), [0.5, 1, 0.816497, 0.707107]),
-  )
-  def test_goldens(self, schedule, expected):
-    found = [schedule.factor(tf.constant(r, tf.float32)).numpy() for r in range(1, len(expected) + 1)]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    pytest.param(schedules.exponential(decay=0.5, rounds=2), [1, 0.707107, 0.5, 0.353553, 0.25], id='exponential'),
+    pytest.param(schedules.exponential(decay=0.1, rounds=2, staircase=True), [1, 1, 0.1, 0.1, 0.01], id='staircase'),
+    pytest.param(schedules.inverse_sqrt(warmup=2), [0.5, 1, 0.816497, 0.707107], id='inverse_sqrt'),
+  ],
+)
+def test_factor_goldens(schedule, expected):
+  found = [schedule.factor(tf.constant(r, tf.float32)).numpy() for r in range(1, len(expected) + 1)]
+  np.testing.assert_allclose(found, expected, atol=1e-6)
 
-  @parameterized.parameters(
+
+@pytest.mark.parametrize(
+  ('build', 'arguments', 'message'),
+  [
     (schedules.linear, dict(rounds=0), 'rounds must be a whole number of at least 1, not 0'),
     (schedules.cosine, dict(rounds=2.5), 'rounds must be a whole number of at least 1, not 2.5'),
     (schedules.cosine, dict(rounds=5, warmup=5), 'warmup must be less than rounds=5, not 5'),
@@ -60,21 +66,24 @@ class FactorTest(parameterized.TestCase):
     (schedules.exponential, dict(decay=2, rounds=5), r'decay must lie in \(0, 1\], not 2'),
     (schedules.exponential, dict(decay=0.5, rounds=5, staircase=1), 'staircase must be True or False, not 1'),
     (schedules.inverse_sqrt, dict(warmup=0), 'warmup must be a whole number of at least 1, not 0'),
+  ],
+)
+def test_factor_refuses(build, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    build(**arguments)
+
+
+def test_schedules_are_specs_within_the_spec():
+  algorithm = algorithm_specs.build(
+    'fed_adam(client_schedule="exponential(decay=0.5, rounds=1)", server_schedule="linear(rounds=4)")'
   )
-  def test_refuses(self, build, arguments, message):
-    with self.assertRaisesRegex(ValueError, message):
-      build(**arguments)
+  assert algorithm.client_optimizer.schedule.factor(tf.constant(3.0)).numpy() == pytest.approx(0.25, abs=5e-8)
+  assert algorithm.server_schedule.factor(tf.constant(3.0)).numpy() == pytest.approx(0.5, abs=5e-8)
 
 
-class SpecTest(parameterized.TestCase):
-  def test_schedules_are_specs_within_the_spec(self):
-    algorithm = algorithm_specs.build(
-      'fed_adam(client_schedule="exponential(decay=0.5, rounds=1)", server_schedule="linear(rounds=4)")'
-    )
-    self.assertAlmostEqual(algorithm.client_optimizer.schedule.factor(tf.constant(3.0)).numpy(), 0.25)
-    self.assertAlmostEqual(algorithm.server_schedule.factor(tf.constant(3.0)).numpy(), 0.5)
-
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
     ('fed_adam(client_schedule="cosine(rounds=0)")', 'rounds must be a whole number of at least 1, not 0'),
     ('fed_adam(client_schedule="cosin(rounds=1)")', "did you mean 'cosine'?"),
     ('fed_adam(client_schedule="cosine")', r'cosine needs rounds=\.\.\.'),
@@ -84,62 +93,63 @@ class SpecTest(parameterized.TestCase):
     ('mime_lite(base="adam")', "base must be one of adagrad, momentum, not 'adam'"),
     ('fed_avg|fed_adam', 'does not apply here'),
     ('fed_avgn', "did you mean 'fed_avg"),
+  ],
+)
+def test_spec_refuses_in_one_line(text, message):
+  with pytest.raises(spec.SpecError, match=message) as caught:
+    algorithm_specs.build(text)
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.usefixtures('worker')
+def test_factors_of_both_sides_equal_plain_numpy():
+  algorithm = fed_opt.fed_avg(
+    client_lr=0.4,
+    server_lr=0.5,
+    clip_norm=0,
+    client_schedule=schedules.linear(rounds=4),
+    server_schedule=schedules.exponential(decay=0.1, rounds=1),
   )
-  def test_refuses_in_one_line(self, text, message):
-    with self.assertRaisesRegex(spec.SpecError, message) as caught:
-      algorithm_specs.build(text)
-    self.assertNotIn('\n', str(caught.exception))
+  process = algorithm(_TASK, algorithms.Communication(), _WHOLE, 3)
+  state = process.initialize()
+  w, b = (np.asarray(weight, np.float64) for weight in state.global_model_weights.trainable)
+  for client_factor, server_factor in ((1.0, 1.0), (0.75, 0.1), (0.5, 0.01)):
+    state = process.next(state, _datasets()).state
+    dw, db = plain_fed_avg.mean_update(w, b, [[c] for c in _clients()], 0.4 * client_factor)
+    w, b = w - 0.5 * server_factor * dw, b - 0.5 * server_factor * db
+    np.testing.assert_allclose(state.global_model_weights.trainable[0], w, rtol=1e-5)
+    np.testing.assert_allclose(state.global_model_weights.trainable[1], b, rtol=1e-5)
 
 
 @pytest.mark.usefixtures('worker')
-class RoundsTest(parameterized.TestCase):
-  def test_factors_of_both_sides_equal_plain_numpy(self):
-    algorithm = fed_opt.fed_avg(
-      client_lr=0.4,
-      server_lr=0.5,
-      clip_norm=0,
-      client_schedule=schedules.linear(rounds=4),
-      server_schedule=schedules.exponential(decay=0.1, rounds=1),
-    )
-    process = algorithm(_TASK, algorithms.Communication(), _WHOLE, 3)
-    state = process.initialize()
-    w, b = (np.asarray(weight, np.float64) for weight in state.global_model_weights.trainable)
-    for client_factor, server_factor in ((1.0, 1.0), (0.75, 0.1), (0.5, 0.01)):
-      state = process.next(state, _datasets()).state
-      dw, db = plain_fed_avg.mean_update(w, b, [[c] for c in _clients()], 0.4 * client_factor)
-      w, b = w - 0.5 * server_factor * dw, b - 0.5 * server_factor * db
-      np.testing.assert_allclose(state.global_model_weights.trainable[0], w, rtol=1e-5)
-      np.testing.assert_allclose(state.global_model_weights.trainable[1], b, rtol=1e-5)
-
-  def test_a_constant_schedule_leaves_the_state_as_it_is_without_one(self):
-    plain, constant = (
-      fed_opt.fed_adam(**arguments)(_TASK, algorithms.Communication(), _WHOLE, 3)
-      for arguments in ({}, dict(client_schedule=schedules.constant(), server_schedule=schedules.constant()))
-    )
-    self.assertEqual(constant.initialize.type_signature, plain.initialize.type_signature)
-    self.assertLen(plain.initialize.type_signature.result.member.finalizer, 2)  # One state a variable, and no counter.
+def test_a_constant_schedule_leaves_the_state_as_it_is_without_one():
+  plain, constant = (
+    fed_opt.fed_adam(**arguments)(_TASK, algorithms.Communication(), _WHOLE, 3)
+    for arguments in ({}, dict(client_schedule=schedules.constant(), server_schedule=schedules.constant()))
+  )
+  assert constant.initialize.type_signature == plain.initialize.type_signature
+  assert len(plain.initialize.type_signature.result.member.finalizer) == 2  # One state a variable, and no counter.
 
 
 @pytest.mark.usefixtures('worker')
-class FinalizerTest(parameterized.TestCase):
-  def test_the_factor_follows_the_round_and_not_how_often_a_variable_was_trained(self):
-    @tff.tensorflow.computation
-    def weights():
-      return tff.learning.models.ModelWeights((tf.constant([1.0]), tf.constant([1.0])), ())
+def test_the_factor_follows_the_round_and_not_how_often_a_variable_was_trained():
+  @tff.tensorflow.computation
+  def weights():
+    return tff.learning.models.ModelWeights((tf.constant([1.0]), tf.constant([1.0])), ())
 
-    process = finalizer.build_finalizer(
-      tff.learning.optimizers.build_sgdm(0.5, momentum=0.5),
-      weights.type_signature.result,
-      (True, True),
-      schedules.exponential(decay=0.1, rounds=1),
-    )
-    state, values = process.initialize(), weights()
-    deltas = (np.array([1.0], np.float32),) * 2
-    for trained in ([True, True], [True, False], [True, True]):
-      output = process.next(state, values, collections.OrderedDict(delta=deltas, trained=np.array(trained)))
-      state, values = output.state, output.result
-    # Velocities 1, 1.5, 1.75 and 1, -, 1.5 at the learning rates 0.5, 0.05, 0.005.
-    np.testing.assert_allclose(values.trainable[0], [1 - 0.5 - 0.075 - 0.00875], rtol=1e-6)
-    np.testing.assert_allclose(values.trainable[1], [1 - 0.5 - 0.0075], rtol=1e-6)
-    self.assertEqual(state['round_number'], 4)
-    np.testing.assert_allclose([each['learning_rate'] for each in state['states']], [0.5, 0.5])
+  process = finalizer.build_finalizer(
+    tff.learning.optimizers.build_sgdm(0.5, momentum=0.5),
+    weights.type_signature.result,
+    (True, True),
+    schedules.exponential(decay=0.1, rounds=1),
+  )
+  state, values = process.initialize(), weights()
+  deltas = (np.array([1.0], np.float32),) * 2
+  for trained in ([True, True], [True, False], [True, True]):
+    output = process.next(state, values, collections.OrderedDict(delta=deltas, trained=np.array(trained)))
+    state, values = output.state, output.result
+  # Velocities 1, 1.5, 1.75 and 1, -, 1.5 at the learning rates 0.5, 0.05, 0.005.
+  np.testing.assert_allclose(values.trainable[0], [1 - 0.5 - 0.075 - 0.00875], rtol=1e-6)
+  np.testing.assert_allclose(values.trainable[1], [1 - 0.5 - 0.0075], rtol=1e-6)
+  assert state['round_number'] == 4
+  np.testing.assert_allclose([each['learning_rate'] for each in state['states']], [0.5, 0.5])

@@ -1,6 +1,5 @@
 """A unit that no client of a round held is the same after it, bit for bit, whatever the server's optimizer remembers."""
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,14 +14,17 @@ from tests import tiny_language
 from tests import tiny_task
 from tests.optimizers import select_rounds
 
+pytestmark = pytest.mark.usefixtures('worker')
+
+_MOMENTUM = fed_opt.fed_avgm(client_lr=0.5)
 _SERVERS = (
-  ('sgd', fed_opt.fed_avg(client_lr=0.5)),
-  ('momentum', fed_opt.fed_avgm(client_lr=0.5)),
-  ('adagrad', fed_opt.fed_adagrad(client_lr=0.5)),
-  ('adam', fed_opt.fed_adam(client_lr=0.5, server_schedule=schedules.linear(rounds=9))),
-  ('yogi', fed_opt.fed_yogi(client_lr=0.5)),
-  ('proximal', fed_opt.fed_prox(client_lr=0.5)),
-  ('local_adam', local_adam.local_adam(momentum=0.9)),
+  pytest.param(fed_opt.fed_avg(client_lr=0.5), id='sgd'),
+  pytest.param(_MOMENTUM, id='momentum'),
+  pytest.param(fed_opt.fed_adagrad(client_lr=0.5), id='adagrad'),
+  pytest.param(fed_opt.fed_adam(client_lr=0.5, server_schedule=schedules.linear(rounds=9)), id='adam'),
+  pytest.param(fed_opt.fed_yogi(client_lr=0.5), id='yogi'),
+  pytest.param(fed_opt.fed_prox(client_lr=0.5), id='proximal'),
+  pytest.param(local_adam.local_adam(momentum=0.9), id='local_adam'),
 )
 
 
@@ -32,73 +34,82 @@ def _slots(state):
   return [{name: np.asarray(slot) for name, slot in each.items() if np.ndim(slot)} for each in states]
 
 
-@pytest.mark.usefixtures('worker')
-class UnitsThatNobodyHeldTest(parameterized.TestCase):
-  def _check(self, variables, before, after, held):
-    """Checks that of every sliced variable no unit but held ones moved, nor its optimizer's state."""
-    for index, (variable, one, two) in enumerate(
-      zip(variables, select_rounds.weights(before), select_rounds.weights(after), strict=True)
-    ):
-      if variable.units is None:
-        continue
-      moved = select_rounds.moved_units(variable, one, two)
-      self.assertNotEmpty(moved, variable.name)
-      self.assertContainsSubset(moved, held[variable.units.axis], variable.name)
-      for name in _slots(before)[index]:
-        both = (np.broadcast_to(each[index][name], variable.shape) for each in (_slots(before), _slots(after)))
-        self.assertContainsSubset(
-          select_rounds.moved_units(variable, *both), held[variable.units.axis], f'{name} of {variable.name}'
-        )
-
-  @parameterized.named_parameters(*_SERVERS)
-  def test_selected_units(self, build):
-    task, selected = tiny_language.task(), dict(vocabulary=8, neurons=0.25, heads=0.5)
-    process = select_rounds.process(task, build=build, **selected)
-    before, _, _ = select_rounds.run(process)
-    after, _, _ = select_rounds.run(process, state=before, clients=[tiny_language.client(5)])
-    chosen = select_rounds.keys(selection_lib.Selection(**selected), task, round_number=2, client_keys=[5])
-    self._check(task.model.variables, before, after, {axis: units for axis, (units,) in chosen.items()})
-
-  @parameterized.named_parameters(*((*server, 'trained') for server in _SERVERS), ('all', _SERVERS[1][1], 'all'))
-  def test_windows_that_roll(self, build, denominator):
-    task = tiny_task.two_layer_task(64)
-    process = select_rounds.process(task, devices_lib.Devices((policies.Width(0.5, denominator=denominator),)), build)
-    before, _, _ = select_rounds.run(process, clients=[select_rounds.regression_client(1)])
-    after, _, _ = select_rounds.run(process, state=before, clients=[select_rounds.regression_client(2)])
-    # Of 4 keys of 16 neurons, round 1 has the second and third, round 2 the third and fourth.
-    self._check(task.model.variables, before, after, dict(neurons=set(range(32, 64))))
-
-  @parameterized.named_parameters(*_SERVERS)
-  def test_a_round_of_the_smaller_tier(self, build):
-    task = tiny_task.two_layer_task(64)
-    tiers = (policies.Width(fraction=0.25, rolling=False), policies.Width(fraction=0.75, rolling=False))
-    devices = devices_lib.Devices(tiers, (0.5, 0.5))
-    by_tier = {int(devices.tier(tf.constant(key, tf.int64))): select_rounds.regression_client(key) for key in range(20)}
-    process = select_rounds.process(task, devices, build)
-    before, _, _ = select_rounds.run(process, clients=list(by_tier.values()))
-    after, _, _ = select_rounds.run(process, state=before, clients=[by_tier[0]])
-    self._check(task.model.variables, before, after, dict(neurons=set(range(16))))
-
-  def test_blocks(self):
-    task = tiny_task.residual_task(4)
-    process = select_rounds.process(task, build=fed_opt.fed_adam(client_lr=0.5), blocks=1)
-    before, _, _ = select_rounds.run(process, clients=[select_rounds.regression_client(key) for key in range(1, 9)])
-    after, _, _ = select_rounds.run(process, state=before, clients=[select_rounds.regression_client(1)])
-    ((block,),) = select_rounds.keys(selection_lib.Selection(blocks=1), task, round_number=2, client_keys=[1])['blocks']
-    moved = {
-      v.block
-      for v, one, two in zip(
-        task.model.variables, select_rounds.weights(before), select_rounds.weights(after), strict=True
+def _check(variables, before, after, held):
+  """Checks that of every sliced variable no unit but held ones moved, nor its optimizer's state."""
+  for index, (variable, one, two) in enumerate(
+    zip(variables, select_rounds.weights(before), select_rounds.weights(after), strict=True)
+  ):
+    if variable.units is None:
+      continue
+    moved = select_rounds.moved_units(variable, one, two)
+    assert moved, variable.name
+    assert set(moved) <= set(held[variable.units.axis]), variable.name
+    for name in _slots(before)[index]:
+      both = (np.broadcast_to(each[index][name], variable.shape) for each in (_slots(before), _slots(after)))
+      assert set(select_rounds.moved_units(variable, *both)) <= set(held[variable.units.axis]), (
+        f'{name} of {variable.name}'
       )
-      if (one != two).any()
-    }
-    self.assertEqual(moved, {'head', f'block_{block}'})
 
-  def test_nobody_answers(self):
-    task = tiny_language.task()
-    process = select_rounds.process(task, build=fed_opt.fed_adam(client_lr=0.5), vocabulary=8, neurons=0.25)
-    before, _, _ = select_rounds.run(process)
-    after, _, _ = select_rounds.run(process, state=before, clients=[tiny_language.of_tokens([])] * 2)
-    for one, two in zip(select_rounds.weights(before), select_rounds.weights(after), strict=True):
-      np.testing.assert_array_equal(one, two)
-    tf.nest.map_structure(np.testing.assert_array_equal, _slots(before), _slots(after))
+
+@pytest.mark.parametrize('build', _SERVERS)
+def test_selected_units(build):
+  task, selected = tiny_language.task(), dict(vocabulary=8, neurons=0.25, heads=0.5)
+  process = select_rounds.process(task, build=build, **selected)
+  before, _, _ = select_rounds.run(process)
+  after, _, _ = select_rounds.run(process, state=before, clients=[tiny_language.client(5)])
+  chosen = select_rounds.keys(selection_lib.Selection(**selected), task, round_number=2, client_keys=[5])
+  _check(task.model.variables, before, after, {axis: units for axis, (units,) in chosen.items()})
+
+
+@pytest.mark.parametrize(
+  ('build', 'denominator'),
+  [
+    *(pytest.param(*server.values, 'trained', id=server.id) for server in _SERVERS),
+    pytest.param(_MOMENTUM, 'all', id='all'),
+  ],
+)
+def test_windows_that_roll(build, denominator):
+  task = tiny_task.two_layer_task(64)
+  process = select_rounds.process(task, devices_lib.Devices((policies.Width(0.5, denominator=denominator),)), build)
+  before, _, _ = select_rounds.run(process, clients=[select_rounds.regression_client(1)])
+  after, _, _ = select_rounds.run(process, state=before, clients=[select_rounds.regression_client(2)])
+  # Of 4 keys of 16 neurons, round 1 has the second and third, round 2 the third and fourth.
+  _check(task.model.variables, before, after, dict(neurons=set(range(32, 64))))
+
+
+@pytest.mark.parametrize('build', _SERVERS)
+def test_a_round_of_the_smaller_tier(build):
+  task = tiny_task.two_layer_task(64)
+  tiers = (policies.Width(fraction=0.25, rolling=False), policies.Width(fraction=0.75, rolling=False))
+  devices = devices_lib.Devices(tiers, (0.5, 0.5))
+  by_tier = {int(devices.tier(tf.constant(key, tf.int64))): select_rounds.regression_client(key) for key in range(20)}
+  process = select_rounds.process(task, devices, build)
+  before, _, _ = select_rounds.run(process, clients=list(by_tier.values()))
+  after, _, _ = select_rounds.run(process, state=before, clients=[by_tier[0]])
+  _check(task.model.variables, before, after, dict(neurons=set(range(16))))
+
+
+def test_blocks():
+  task = tiny_task.residual_task(4)
+  process = select_rounds.process(task, build=fed_opt.fed_adam(client_lr=0.5), blocks=1)
+  before, _, _ = select_rounds.run(process, clients=[select_rounds.regression_client(key) for key in range(1, 9)])
+  after, _, _ = select_rounds.run(process, state=before, clients=[select_rounds.regression_client(1)])
+  ((block,),) = select_rounds.keys(selection_lib.Selection(blocks=1), task, round_number=2, client_keys=[1])['blocks']
+  moved = {
+    v.block
+    for v, one, two in zip(
+      task.model.variables, select_rounds.weights(before), select_rounds.weights(after), strict=True
+    )
+    if (one != two).any()
+  }
+  assert moved == {'head', f'block_{block}'}
+
+
+def test_nobody_answers():
+  task = tiny_language.task()
+  process = select_rounds.process(task, build=fed_opt.fed_adam(client_lr=0.5), vocabulary=8, neurons=0.25)
+  before, _, _ = select_rounds.run(process)
+  after, _, _ = select_rounds.run(process, state=before, clients=[tiny_language.of_tokens([])] * 2)
+  for one, two in zip(select_rounds.weights(before), select_rounds.weights(after), strict=True):
+    np.testing.assert_array_equal(one, two)
+  tf.nest.map_structure(np.testing.assert_array_equal, _slots(before), _slots(after))

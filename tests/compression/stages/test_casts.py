@@ -1,7 +1,7 @@
 """Float16 and bfloat16: bytes typed by hand, NumPy oracles and saturation."""
 
-from absl.testing import parameterized
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import codec as codec_lib
@@ -27,8 +27,9 @@ def _bfloat16(x):
   return ((bits + 0x7FFF + (bits >> 16 & 1) >> 16 << 16) & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
 
 
-class CastsTest(parameterized.TestCase):
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('build', 'x', 'expected'),
+  [
     (casts.Float16, 1.0, [0x00, 0x3C]),  # Sign 0, exponent 15, no mantissa: 15 * 2^10 = 0x3C00, low byte first.
     (casts.Float16, -2.0, [0x00, 0xC0]),  # 2^15 + 16 * 2^10 = 0xC000.
     (casts.Float16, 65504.0, [0xFF, 0x7B]),  # Exponent 30, all mantissa bits: 0x7BFF.
@@ -37,14 +38,17 @@ class CastsTest(parameterized.TestCase):
     (casts.Bfloat16, 1.0, [0x80, 0x3F]),  # Exponent 127 * 2^7 = 0x3F80.
     (casts.Bfloat16, -2.0, [0x00, 0xC0]),  # 2^15 + 128 * 2^7 = 0xC000.
     (casts.Bfloat16, 3.4e38, [0x7F, 0x7F]),  # Exponent 254, all mantissa bits: 0x7F7F; 0x7F80 is infinity.
-  )
-  def test_bytes_of_one_value(self, build, x, expected):
-    np.testing.assert_array_equal(_round_trip([x], build())[1].values, expected)
+  ],
+)
+def test_bytes_of_one_value(build, x, expected):
+  np.testing.assert_array_equal(_round_trip([x], build())[1].values, expected)
 
-  def test_float16_equals_numpy(self):
-    x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-4, 3, 5000)).astype(np.float32)
-    np.testing.assert_array_equal(_round_trip(x, casts.Float16())[0], x.astype(np.float16).astype(np.float32))
 
-  def test_bfloat16_equals_rounded_bits(self):
-    x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-30, 30, 5000)).astype(np.float32)
-    np.testing.assert_array_equal(_round_trip(x, casts.Bfloat16())[0], _bfloat16(x))
+def test_float16_equals_numpy():
+  x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-4, 3, 5000)).astype(np.float32)
+  np.testing.assert_array_equal(_round_trip(x, casts.Float16())[0], x.astype(np.float16).astype(np.float32))
+
+
+def test_bfloat16_equals_rounded_bits():
+  x = (np.random.default_rng(0).normal(size=5000) * 10.0 ** np.linspace(-30, 30, 5000)).astype(np.float32)
+  np.testing.assert_array_equal(_round_trip(x, casts.Bfloat16())[0], _bfloat16(x))

@@ -2,10 +2,10 @@
 
 import math
 
-from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from compression import codec as codec_lib
@@ -87,117 +87,145 @@ def _levels(draw, max_size):
   return levels.astype(int).tolist(), num_levels
 
 
-class RansTest(parameterized.TestCase):
-  def test_golden(self):
-    # Levels 0 and 15 have 8192 = 2**13 slots each, so coding one inserts a bit of 0 or 1 above the low 13 bits of the
-    # state. From x = 2**16, level 15 first; a word leaves before the 16th, 32nd, 48th and 64th value:
-    #   15 ones: x = (2**18 + 2**15 - 1) 2**13: word 0xE000, x = 2**15 + 4095; a one: 4 x 2**14 + 4095 + 2**13 = 77823
-    #   15 ones: x = (10 x 2**15 - 1) 2**13 + 4095: word 0xEFFF, x = 40959; a one: 4 x 2**14 + 8191 + 2**13 = 81919
-    #   15 zeros: x = 9 x 2**28 + 8191: word 0x1FFF, x = 36864; a zero: 4 x 2**14 + 4096 = 69632
-    #   15 zeros: x = 8 x 2**28 + 4096: word 0x1000, x = 32768; a zero: 4 x 2**14 = 65536, the final state.
-    # Table: bits 0 and 15 = 1, 128; twice f - 1 = 8191: low bytes 255, 255; 31 + 31 x 64 = 2015 = 223 + 7 x 256 + 0.
-    # One lane: 2**0. 1 + 2 + 5 + 1 + 4 + 4 x 2 = 21 bytes, where bitpack takes 32.
-    np.testing.assert_array_equal(_encode([0] * 32 + [15] * 32, 16), _GOLDEN)
+def test_golden():
+  # Levels 0 and 15 have 8192 = 2**13 slots each, so coding one inserts a bit of 0 or 1 above the low 13 bits of the
+  # state. From x = 2**16, level 15 first; a word leaves before the 16th, 32nd, 48th and 64th value:
+  #   15 ones: x = (2**18 + 2**15 - 1) 2**13: word 0xE000, x = 2**15 + 4095; a one: 4 x 2**14 + 4095 + 2**13 = 77823
+  #   15 ones: x = (10 x 2**15 - 1) 2**13 + 4095: word 0xEFFF, x = 40959; a one: 4 x 2**14 + 8191 + 2**13 = 81919
+  #   15 zeros: x = 9 x 2**28 + 8191: word 0x1FFF, x = 36864; a zero: 4 x 2**14 + 4096 = 69632
+  #   15 zeros: x = 8 x 2**28 + 4096: word 0x1000, x = 32768; a zero: 4 x 2**14 = 65536, the final state.
+  # Table: bits 0 and 15 = 1, 128; twice f - 1 = 8191: low bytes 255, 255; 31 + 31 x 64 = 2015 = 223 + 7 x 256 + 0.
+  # One lane: 2**0. 1 + 2 + 5 + 1 + 4 + 4 x 2 = 21 bytes, where bitpack takes 32.
+  np.testing.assert_array_equal(_encode([0] * 32 + [15] * 32, 16), _GOLDEN)
 
-  @parameterized.named_parameters(
-    ('empty', [], 4, []),
-    ('one', [3], 4, [1, 3, 0]),
-    ('few', [1, 2, 3], 4, [0, 57]),  # 1 + 2 x 4 + 3 x 16.
-    ('equal', [300] * 10_000, 4096, [1, 44, 1]),  # 300 = 44 + 256.
-  )
-  def test_golden_of_small_payloads(self, levels, num_levels, expected):
-    np.testing.assert_array_equal(_encode(levels, num_levels), expected)
-    np.testing.assert_array_equal(_decode(expected, len(levels), num_levels), levels)
 
-  @parameterized.named_parameters(
-    ('one_value', [1, 0], 0),
-    ('just_one_lane', [1599, 1599], 0),  # 3,198 bits of entropy; two lanes need 2 x 1,600.
-    ('two_lanes', [1600, 1600], 1),
-    ('a_million_values_of_two_bits', [250_000] * 4, 10),  # 2,000,000 / 1,600 = 1,250: 2**10.
-    ('at_most_4096', [10**8] * 16, 12),
-  )
-  def test_lanes(self, counts, expected):
-    self.assertEqual(rans.log2_lanes(tf.constant(counts)), expected)
+@pytest.mark.parametrize(
+  ('levels', 'num_levels', 'expected'),
+  [
+    pytest.param([], 4, [], id='empty'),
+    pytest.param([3], 4, [1, 3, 0], id='one'),
+    pytest.param([1, 2, 3], 4, [0, 57], id='few'),  # 1 + 2 x 4 + 3 x 16.
+    pytest.param([300] * 10_000, 4096, [1, 44, 1], id='equal'),  # 300 = 44 + 256.
+  ],
+)
+def test_golden_of_small_payloads(levels, num_levels, expected):
+  np.testing.assert_array_equal(_encode(levels, num_levels), expected)
+  np.testing.assert_array_equal(_decode(expected, len(levels), num_levels), levels)
 
-  @hypothesis.settings(deadline=None, max_examples=50)
-  @hypothesis.given(_levels(max_size=300))
-  def test_comes_back_in_at_most_one_byte_more_than_packed(self, drawn):
-    levels, num_levels = drawn
-    payload = _encode(levels, num_levels)
-    np.testing.assert_array_equal(_decode(payload, len(levels), num_levels), levels)
-    packed = codec_lib.bitpack.pack_levels(tf.constant(levels), num_levels)
-    self.assertLessEqual(len(payload), max(len(packed), 2) + 1)
 
-  @parameterized.parameters((200, 16, 0.7), (700, 2, 0.3), (2100, 16, 1.5), (4097, 16, 0.2), (3001, 200, 3.0))
-  def test_oracle_decodes_it(self, size, num_levels, spread):
-    rng = np.random.default_rng(size)
-    levels = np.clip(np.round(num_levels // 2 + spread * rng.standard_normal(size)), 0, num_levels - 1).astype(int)
-    payload = _encode(levels, num_levels).numpy()
-    self.assertEqual(_oracle(payload, size, num_levels), levels.tolist())
-    np.testing.assert_array_equal(_decode(payload, size, num_levels), levels)
+@pytest.mark.parametrize(
+  ('counts', 'expected'),
+  [
+    pytest.param([1, 0], 0, id='one_value'),
+    pytest.param([1599, 1599], 0, id='just_one_lane'),  # 3,198 bits of entropy; two lanes need 2 x 1,600.
+    pytest.param([1600, 1600], 1, id='two_lanes'),
+    pytest.param([250_000] * 4, 10, id='a_million_values_of_two_bits'),  # 2,000,000 / 1,600 = 1,250: 2**10.
+    pytest.param([10**8] * 16, 12, id='at_most_4096'),
+  ],
+)
+def test_lanes(counts, expected):
+  assert rans.log2_lanes(tf.constant(counts)) == expected
 
-  @parameterized.named_parameters(
-    ('normal', lambda rng: np.round(8 + 2 * rng.standard_normal(10**6))),
-    ('geometric', lambda rng: rng.geometric(0.6, 10**6) - 1),
-    ('skewed', lambda rng: np.where(rng.random(10**6) < 0.1, rng.integers(0, 16, 10**6), 3)),
-    ('flat', lambda rng: rng.integers(0, 15, 10**6)),
-  )
-  def test_a_million_levels_take_their_entropy_and_table_and_two_percent(self, draw):
-    levels = np.clip(draw(np.random.default_rng(0)), 0, 15).astype(np.int32)
-    payload = _encode(levels, 16)
-    table_bytes = 2 + math.ceil(len(np.unique(levels)) / 4) * 7  # A bit per level; four times 14 bits in 7 bytes.
-    self.assertLess(len(payload), 1.02 * _entropy_bytes(levels) + table_bytes)
-    # No code with a fixed table is shorter.
-    self.assertGreater(len(payload), _entropy_bytes(levels))
-    np.testing.assert_array_equal(_decode(payload, levels.size, 16), levels)
 
-  def test_a_rare_level_costs_little(self):
-    levels = np.zeros(50_000, np.int32)
-    levels[[7, 49_999]] = 4095, 17
-    payload = _encode(levels, 4096)
-    # 512 + 7 bytes of table; a byte and one lane of 4; f = 16382 of 16384 for 50,000 values: 8.8 bits; twice 14 bits.
-    self.assertLess(len(payload), 1 + 519 + 5 + 20)
-    np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(_levels(max_size=300))
+def test_comes_back_in_at_most_one_byte_more_than_packed(drawn):
+  levels, num_levels = drawn
+  payload = _encode(levels, num_levels)
+  np.testing.assert_array_equal(_decode(payload, len(levels), num_levels), levels)
+  packed = codec_lib.bitpack.pack_levels(tf.constant(levels), num_levels)
+  assert len(payload) <= max(len(packed), 2) + 1
 
-  def test_every_one_of_4096_levels(self):
-    levels = np.concatenate([np.arange(4096), np.full(20_000, 9)])
-    payload = _encode(levels, 4096)
-    self.assertEqual(payload[0], 2)
-    np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
 
-  @parameterized.parameters(([0] * 32 + [15] * 32,), ([3, 4, 5],), ([3] * 9,))
-  def test_any_shorter_or_longer_payload_is_refused(self, levels):
-    payload = _encode(levels, 16)
-    for wrong in [*(payload[:size] for size in range(len(payload))), tf.concat([payload, [0, 0]], axis=0)]:
-      with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: '):
-        _decode(wrong, len(levels), 16)
+@pytest.mark.parametrize(
+  ('size', 'num_levels', 'spread'), [(200, 16, 0.7), (700, 2, 0.3), (2100, 16, 1.5), (4097, 16, 0.2), (3001, 200, 3.0)]
+)
+def test_oracle_decodes_it(size, num_levels, spread):
+  rng = np.random.default_rng(size)
+  levels = np.clip(np.round(num_levels // 2 + spread * rng.standard_normal(size)), 0, num_levels - 1).astype(int)
+  payload = _encode(levels, num_levels).numpy()
+  assert _oracle(payload, size, num_levels) == levels.tolist()
+  np.testing.assert_array_equal(_decode(payload, size, num_levels), levels)
 
-  @parameterized.named_parameters(
-    ('mode', 0, 3, 'unknown mode'),
-    ('bitmap', 1, 3, 'not a table of frequencies'),
-    ('frequency', 3, 254, 'not a table of frequencies'),
-    ('lanes', 8, 13, 'too many lanes'),
-    ('state', 12, 1, 'truncated, or not of this codec'),
-    ('last_word', 19, 1, 'truncated, or not of this codec'),  # Leaves a state of 2**16 + 1.
-  )
-  def test_foreign_payload_is_refused(self, index, octet, reason):
-    payload = [*_GOLDEN[:index], octet, *_GOLDEN[index + 1 :]]
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f'rans: {reason}'):
-      _decode(payload, 64, 16)
 
-  @parameterized.parameters(([0, 255, 255, 255], 2, 7), ([1, 10, 0], 9, 10), ([1, 0, 255], 9, 10))
-  def test_levels_out_of_range_are_refused(self, payload, size, num_levels):
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: no such level'):
-      _decode(payload, size, num_levels)
+@pytest.mark.parametrize(
+  'draw',
+  [
+    pytest.param(lambda rng: np.round(8 + 2 * rng.standard_normal(10**6)), id='normal'),
+    pytest.param(lambda rng: rng.geometric(0.6, 10**6) - 1, id='geometric'),
+    pytest.param(lambda rng: np.where(rng.random(10**6) < 0.1, rng.integers(0, 16, 10**6), 3), id='skewed'),
+    pytest.param(lambda rng: rng.integers(0, 15, 10**6), id='flat'),
+  ],
+)
+def test_a_million_levels_take_their_entropy_and_table_and_two_percent(draw):
+  levels = np.clip(draw(np.random.default_rng(0)), 0, 15).astype(np.int32)
+  payload = _encode(levels, 16)
+  table_bytes = 2 + math.ceil(len(np.unique(levels)) / 4) * 7  # A bit per level; four times 14 bits in 7 bytes.
+  assert len(payload) < 1.02 * _entropy_bytes(levels) + table_bytes
+  # No code with a fixed table is shorter.
+  assert len(payload) > _entropy_bytes(levels)
+  np.testing.assert_array_equal(_decode(payload, levels.size, 16), levels)
 
-  def test_bytes_for_no_values_are_refused(self):
-    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, 'rans: bytes for no values'):
-      _decode([1], 0, 4)
 
-  def test_too_many_levels_are_refused(self):
-    with self.assertRaisesRegex(ValueError, 'rans takes at most 4096 levels, not 65536: quantize to 12 bits or fewer'):
-      _STAGE.form(_form(3, 65536))
+def test_a_rare_level_costs_little():
+  levels = np.zeros(50_000, np.int32)
+  levels[[7, 49_999]] = 4095, 17
+  payload = _encode(levels, 4096)
+  # 512 + 7 bytes of table; a byte and one lane of 4; f = 16382 of 16384 for 50,000 values: 8.8 bits; twice 14 bits.
+  assert len(payload) < 1 + 519 + 5 + 20
+  np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
 
-  def test_floats_are_refused(self):
-    with self.assertRaisesRegex(ValueError, 'rans encodes levels'):
-      codec_lib.Codec([_STAGE])
+
+def test_every_one_of_4096_levels():
+  levels = np.concatenate([np.arange(4096), np.full(20_000, 9)])
+  payload = _encode(levels, 4096)
+  assert payload[0] == 2
+  np.testing.assert_array_equal(_decode(payload, levels.size, 4096), levels)
+
+
+@pytest.mark.parametrize('levels', [[0] * 32 + [15] * 32, [3, 4, 5], [3] * 9])
+def test_any_shorter_or_longer_payload_is_refused(levels):
+  payload = _encode(levels, 16)
+  for wrong in [*(payload[:size] for size in range(len(payload))), tf.concat([payload, [0, 0]], axis=0)]:
+    with pytest.raises(tf.errors.InvalidArgumentError, match='rans: '):
+      _decode(wrong, len(levels), 16)
+
+
+@pytest.mark.parametrize(
+  ('index', 'octet', 'reason'),
+  [
+    pytest.param(0, 3, 'unknown mode', id='mode'),
+    pytest.param(1, 3, 'not a table of frequencies', id='bitmap'),
+    pytest.param(3, 254, 'not a table of frequencies', id='frequency'),
+    pytest.param(8, 13, 'too many lanes', id='lanes'),
+    pytest.param(12, 1, 'truncated, or not of this codec', id='state'),
+    pytest.param(19, 1, 'truncated, or not of this codec', id='last_word'),  # Leaves a state of 2**16 + 1.
+  ],
+)
+def test_foreign_payload_is_refused(index, octet, reason):
+  payload = [*_GOLDEN[:index], octet, *_GOLDEN[index + 1 :]]
+  with pytest.raises(tf.errors.InvalidArgumentError, match=f'rans: {reason}'):
+    _decode(payload, 64, 16)
+
+
+@pytest.mark.parametrize(
+  ('payload', 'size', 'num_levels'), [([0, 255, 255, 255], 2, 7), ([1, 10, 0], 9, 10), ([1, 0, 255], 9, 10)]
+)
+def test_levels_out_of_range_are_refused(payload, size, num_levels):
+  with pytest.raises(tf.errors.InvalidArgumentError, match='rans: no such level'):
+    _decode(payload, size, num_levels)
+
+
+def test_bytes_for_no_values_are_refused():
+  with pytest.raises(tf.errors.InvalidArgumentError, match='rans: bytes for no values'):
+    _decode([1], 0, 4)
+
+
+def test_too_many_levels_are_refused():
+  with pytest.raises(ValueError, match='rans takes at most 4096 levels, not 65536: quantize to 12 bits or fewer'):
+    _STAGE.form(_form(3, 65536))
+
+
+def test_floats_are_refused():
+  with pytest.raises(ValueError, match='rans encodes levels'):
+    codec_lib.Codec([_STAGE])

@@ -1,6 +1,5 @@
 """Image data sets are read as published, in the size and the classes asked for, and what is broken is named."""
 
-from collections.abc import Iterator
 import os
 import pathlib
 
@@ -57,7 +56,7 @@ def test_chosen_digits_are_the_same_ones_in_the_order_given():
 
 
 @pytest.fixture(name='folders')
-def _folders(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+def _folders(tmp_path: pathlib.Path) -> pathlib.Path:
   """Two classes and an empty folder, with files of other kinds among the images."""
   _grey(tmp_path / 'train/dog/b.PNG', 10)
   _grey(tmp_path / 'train/dog/a.png', 20)
@@ -68,7 +67,7 @@ def _folders(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     (tmp_path / name).write_text('x')
   (tmp_path / 'train/empty').mkdir()
   (tmp_path / 'train/dog/folder.png').mkdir()
-  yield tmp_path
+  return tmp_path
 
 
 @pytest.mark.parametrize(('build', 'name'), [(images.images, 'images'), (cifar.cifar10, 'cifar10')])

@@ -3,9 +3,9 @@
 import contextlib
 import keyword
 
-from absl.testing import parameterized
 import hypothesis
 from hypothesis import strategies
+import pytest
 
 from experiments.command import spec
 
@@ -23,18 +23,23 @@ def _topk(fraction):
 _CATALOGUE = {'identity': lambda: 'identity', 'uniform': _uniform, 'topk': _topk}
 
 
-class SpecTest(parameterized.TestCase):
-  @parameterized.parameters(
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
     ('identity', ['identity']),
     ('identity()', ['identity']),
     ('uniform(bits=4)', [('uniform', 4, False)]),
     (' topk(fraction=1e-2) | uniform(centred=True) ', [('topk', 0.01), ('uniform', 8, True)]),
     ('topk(fraction=[1, -2.5])', [('topk', [1, -2.5])]),
-  )
-  def test_builds(self, text, expected):
-    self.assertEqual(spec.build_chain(text, _CATALOGUE, 'codec'), expected)
+  ],
+)
+def test_builds(text, expected):
+  assert spec.build_chain(text, _CATALOGUE, 'codec') == expected
 
-  @parameterized.parameters(
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
     ('unifrom', "unknown codec 'unifrom' (did you mean 'uniform'?); choose one of identity, uniform, topk"),
     ('uniform(bit=4)', "codec uniform has no argument 'bit' (did you mean 'bits'?); it takes bits, centred"),
     ('identity(bits=4)', "codec identity has no argument 'bits'; it takes no arguments"),
@@ -54,45 +59,51 @@ class SpecTest(parameterized.TestCase):
     ('|'.join(['identity'] * 100_000), 'cannot read'),
     ('+'.join(['identity'] * 1500), 'is neither a name nor a call'),
     (f'uniform(bits={"-" * 1500}1)', 'is not a plain value'),
+  ],
+)
+def test_refuses(text, message):
+  with pytest.raises(spec.SpecError) as raised:
+    spec.build_chain(text, _CATALOGUE, 'codec')
+  assert message in str(raised.value)
+  assert '\n' not in str(raised.value)
+  assert len(str(raised.value)) < 3000
+
+
+def test_a_long_chain_keeps_its_order():
+  calls = spec.parse('|'.join(f'link_{number}' for number in range(100)))
+  assert [call.name for call in calls] == [f'link_{number}' for number in range(100)]
+
+
+def test_what_others_take_is_said_to_be_theirs():
+  elsewhere = {'gzip': 'is for files', 'topk': 'is never said'}
+  with pytest.raises(spec.SpecError, match="codec 'gzip' is for files; choose one of identity, uniform, topk"):
+    spec.build('gzip(level=9)', _CATALOGUE, 'codec', elsewhere)
+  assert spec.build('topk(fraction=1)', _CATALOGUE, 'codec', elsewhere) == ('topk', 1)
+  with pytest.raises(spec.SpecError, match="unknown codec 'gzi'"):
+    spec.build('gzi', _CATALOGUE, 'codec', elsewhere)
+
+
+def test_a_chain_is_refused_where_one_is_wanted():
+  with pytest.raises(spec.SpecError, match='does not apply here'):
+    spec.build('identity|uniform', _CATALOGUE, 'model')
+
+
+@hypothesis.given(strategies.text(max_size=40))
+def test_any_text_is_built_or_refused(text):
+  with contextlib.suppress(spec.SpecError):
+    spec.build_chain(text, _CATALOGUE, 'codec')
+
+
+@hypothesis.given(
+  strategies.dictionaries(
+    strategies.from_regex(r'[a-z][a-z_0-9]{0,8}', fullmatch=True).filter(lambda name: not keyword.iskeyword(name)),
+    strategies.recursive(
+      strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(),
+      lambda inner: strategies.lists(inner, max_size=3),
+    ),
+    max_size=4,
   )
-  def test_refuses(self, text, message):
-    with self.assertRaises(spec.SpecError) as raised:
-      spec.build_chain(text, _CATALOGUE, 'codec')
-    self.assertIn(message, str(raised.exception))
-    self.assertNotIn('\n', str(raised.exception))
-    self.assertLess(len(str(raised.exception)), 3000)
-
-  def test_a_long_chain_keeps_its_order(self):
-    calls = spec.parse('|'.join(f'link_{number}' for number in range(100)))
-    self.assertEqual([call.name for call in calls], [f'link_{number}' for number in range(100)])
-
-  def test_what_others_take_is_said_to_be_theirs(self):
-    elsewhere = {'gzip': 'is for files', 'topk': 'is never said'}
-    with self.assertRaisesRegex(spec.SpecError, "codec 'gzip' is for files; choose one of identity, uniform, topk"):
-      spec.build('gzip(level=9)', _CATALOGUE, 'codec', elsewhere)
-    self.assertEqual(spec.build('topk(fraction=1)', _CATALOGUE, 'codec', elsewhere), ('topk', 1))
-    with self.assertRaisesRegex(spec.SpecError, "unknown codec 'gzi'"):
-      spec.build('gzi', _CATALOGUE, 'codec', elsewhere)
-
-  def test_a_chain_is_refused_where_one_is_wanted(self):
-    with self.assertRaisesRegex(spec.SpecError, 'does not apply here'):
-      spec.build('identity|uniform', _CATALOGUE, 'model')
-
-  @hypothesis.given(strategies.text(max_size=40))
-  def test_any_text_is_built_or_refused(self, text):
-    with contextlib.suppress(spec.SpecError):
-      spec.build_chain(text, _CATALOGUE, 'codec')
-
-  @hypothesis.given(
-    strategies.dictionaries(
-      strategies.from_regex(r'[a-z][a-z_0-9]{0,8}', fullmatch=True).filter(lambda name: not keyword.iskeyword(name)),
-      strategies.recursive(
-        strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(),
-        lambda inner: strategies.lists(inner, max_size=3),
-      ),
-      max_size=4,
-    )
-  )
-  def test_literals_survive(self, arguments):
-    text = 'codec(' + ', '.join(f'{name}={value!r}' for name, value in arguments.items()) + ')'
-    self.assertEqual(spec.parse(text), [spec.Call('codec', arguments)])
+)
+def test_literals_survive(arguments):
+  text = 'codec(' + ', '.join(f'{name}={value!r}' for name, value in arguments.items()) + ')'
+  assert spec.parse(text) == [spec.Call('codec', arguments)]

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from absl.testing import absltest
+import pytest
 
 from experiments.command import launch
 from experiments.federated import attempts
@@ -44,100 +44,115 @@ def _none(client_ids):
   return []
 
 
-class AttemptsTest(absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.worker = _Worker()
-    self.supervisor = supervision.Supervisor(self.worker, probe_seconds=0.01, hang_seconds=0.01)
+@pytest.fixture
+def double() -> _Worker:
+  return _Worker()
 
-  def _on_clients(self, compute, clients, find_unreadable=_none):
-    return attempts.on_clients(self.supervisor, compute, clients, find_unreadable)
 
-  def test_nothing_happens(self):
-    self.assertEqual(self._on_clients(lambda ids: ','.join(ids), ['a', 'b']), ('a,b', 0, 0))
+@pytest.fixture
+def supervisor(double: _Worker) -> supervision.Supervisor:
+  return supervision.Supervisor(double, probe_seconds=0.01, hang_seconds=0.01)
 
-  def test_a_lost_worker_is_replaced_and_the_computation_begun_again(self):
-    calls = []
 
-    def compute(ids):
-      calls.append(list(ids))
-      return self.worker.lose() if len(calls) < 3 else 'done'
+def _on_clients(supervisor, compute, clients, find_unreadable=_none):
+  return attempts.on_clients(supervisor, compute, clients, find_unreadable)
 
-    self.assertEqual(self._on_clients(compute, ['a', 'b']), ('done', 0, 2))
-    self.assertEqual(calls, [['a', 'b']] * 3)
-    self.assertEqual(self.worker.num_restarts, 2)
 
-  def test_a_hung_worker_is_killed_and_replaced(self):
-    hung = []
+def test_nothing_happens(supervisor):
+  assert _on_clients(supervisor, lambda ids: ','.join(ids), ['a', 'b']) == ('a,b', 0, 0)
 
-    def compute(ids):
-      if hung:
-        return 'done'
-      hung.append(True)
-      self.worker.is_well = False
-      self.assertTrue(self.worker.killed.wait(timeout=20))
-      raise RuntimeError('worker ended by signal 9')
 
-    self.assertEqual(self._on_clients(compute, ['a']), ('done', 0, 1))
+def test_a_lost_worker_is_replaced_and_the_computation_begun_again(double, supervisor):
+  calls = []
 
-  def test_three_lost_workers_end_the_run(self):
-    with self.assertRaisesRegex(launch.RunEnded, 'gave up after 3 lost workers, the last one so: worker ended'):
-      self._on_clients(lambda ids: self.worker.lose(), ['a'])
-    self.assertEqual(self.worker.num_restarts, 3)
+  def compute(ids):
+    calls.append(list(ids))
+    return double.lose() if len(calls) < 3 else 'done'
 
-  def test_no_new_worker_ends_the_run(self):
-    self.worker.can_restart = False
-    with self.assertRaisesRegex(launch.RunEnded, 'no worker to be had'):
-      self._on_clients(lambda ids: self.worker.lose(), ['a'])
+  assert _on_clients(supervisor, compute, ['a', 'b']) == ('done', 0, 2)
+  assert calls == [['a', 'b']] * 3
+  assert double.num_restarts == 2
 
-  def test_an_error_of_the_computation_itself_is_not_hidden(self):
-    with self.assertRaises(ZeroDivisionError):
-      self._on_clients(lambda ids: 1 // 0, ['a'])
 
-  def test_unreadable_clients_are_skipped(self):
-    def compute(ids):
-      if 'c' in ids:
-        raise ValueError('cannot parse')
-      return ids
+def test_a_hung_worker_is_killed_and_replaced(double, supervisor):
+  hung = []
 
-    clients = ['a', 'b', 'c', 'd']
-    outcome = self._on_clients(compute, clients, lambda ids: [i for i in ids if i == 'c'])
-    self.assertEqual(outcome, (['a', 'b', 'd'], 1, 0))
+  def compute(ids):
+    if hung:
+      return 'done'
+    hung.append(True)
+    double.is_well = False
+    assert double.killed.wait(timeout=20)
+    raise RuntimeError('worker ended by signal 9')
 
-  def test_a_client_that_kills_the_worker_is_skipped(self):
-    def compute(ids):
-      return self.worker.lose() if 'c' in ids else ids
+  assert _on_clients(supervisor, compute, ['a']) == ('done', 0, 1)
 
-    outcome = self._on_clients(compute, list('abcd'), lambda ids: [i for i in ids if i == 'c'])
-    self.assertEqual(outcome, (['a', 'b', 'd'], 1, 1))
 
-  def test_too_many_unreadable_clients_end_the_run(self):
-    def compute(ids):
+def test_three_lost_workers_end_the_run(double, supervisor):
+  with pytest.raises(launch.RunEnded, match='gave up after 3 lost workers, the last one so: worker ended'):
+    _on_clients(supervisor, lambda ids: double.lose(), ['a'])
+  assert double.num_restarts == 3
+
+
+def test_no_new_worker_ends_the_run(double, supervisor):
+  double.can_restart = False
+  with pytest.raises(launch.RunEnded, match='no worker to be had'):
+    _on_clients(supervisor, lambda ids: double.lose(), ['a'])
+
+
+def test_an_error_of_the_computation_itself_is_not_hidden(supervisor):
+  with pytest.raises(ZeroDivisionError):
+    _on_clients(supervisor, lambda ids: 1 // 0, ['a'])
+
+
+def test_unreadable_clients_are_skipped(supervisor):
+  def compute(ids):
+    if 'c' in ids:
       raise ValueError('cannot parse')
+    return ids
 
-    with self.assertRaisesRegex(launch.RunEnded, 'the data of 2 of 4 clients cannot be read, for example of b'):
-      self._on_clients(compute, list('abcd'), lambda ids: [i for i in ids if i in 'bc'])
+  clients = ['a', 'b', 'c', 'd']
+  outcome = _on_clients(supervisor, compute, clients, lambda ids: [i for i in ids if i == 'c'])
+  assert outcome == (['a', 'b', 'd'], 1, 0)
 
-  def test_a_signal_abandons_what_is_computed_and_what_would_come_next(self):
-    def compute(ids):
-      os.kill(os.getpid(), signal.SIGTERM)
-      time.sleep(20)
 
-    with self.supervisor.handling_signals():
-      started = time.monotonic()
-      with self.assertRaisesRegex(launch.Stopped, 'SIGTERM') as caught:
-        self._on_clients(compute, ['a'])
-      self.assertLess(time.monotonic() - started, 5)
-      self.assertTrue(self.worker.killed.is_set())
-      self.assertEqual(caught.exception.exit_code, 143)
-      with self.assertRaises(launch.Stopped):
-        self._on_clients(lambda ids: 'never', ['a'])
+def test_a_client_that_kills_the_worker_is_skipped(double, supervisor):
+  def compute(ids):
+    return double.lose() if 'c' in ids else ids
 
-  def test_a_signal_between_computations_waits_for_the_next(self):
-    before = signal.getsignal(signal.SIGTERM)
-    with self.supervisor.handling_signals():
-      os.kill(os.getpid(), signal.SIGTERM)
-      self.assertFalse(self.worker.killed.is_set())
-      with self.assertRaises(launch.Stopped):
-        self._on_clients(lambda ids: 'never', ['a'])
-    self.assertEqual(signal.getsignal(signal.SIGTERM), before)
+  outcome = _on_clients(supervisor, compute, list('abcd'), lambda ids: [i for i in ids if i == 'c'])
+  assert outcome == (['a', 'b', 'd'], 1, 1)
+
+
+def test_too_many_unreadable_clients_end_the_run(supervisor):
+  def compute(ids):
+    raise ValueError('cannot parse')
+
+  with pytest.raises(launch.RunEnded, match='the data of 2 of 4 clients cannot be read, for example of b'):
+    _on_clients(supervisor, compute, list('abcd'), lambda ids: [i for i in ids if i in 'bc'])
+
+
+def test_a_signal_abandons_what_is_computed_and_what_would_come_next(double, supervisor):
+  def compute(ids):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+
+  with supervisor.handling_signals():
+    started = time.monotonic()
+    with pytest.raises(launch.Stopped, match='SIGTERM') as caught:
+      _on_clients(supervisor, compute, ['a'])
+    assert time.monotonic() - started < 5
+    assert double.killed.is_set()
+    assert caught.value.exit_code == 143
+    with pytest.raises(launch.Stopped):
+      _on_clients(supervisor, lambda ids: 'never', ['a'])
+
+
+def test_a_signal_between_computations_waits_for_the_next(double, supervisor):
+  before = signal.getsignal(signal.SIGTERM)
+  with supervisor.handling_signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not double.killed.is_set()
+    with pytest.raises(launch.Stopped):
+      _on_clients(supervisor, lambda ids: 'never', ['a'])
+  assert signal.getsignal(signal.SIGTERM) == before

@@ -2,7 +2,6 @@
 
 import collections
 
-from absl.testing import parameterized
 import numpy as np
 import pytest
 import tensorflow_federated as tff
@@ -16,35 +15,41 @@ _NESTED = collections.OrderedDict(b=(_MATRIX, np.int64(3)), a=[_MATRIX + 1])
 _NESTED_TYPE = tff.types.to_type(collections.OrderedDict(b=(_MATRIX_TYPE, np.int64), a=[_MATRIX_TYPE]))
 
 
-class RequestWriterTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-    ('tensor', _MATRIX, _MATRIX_TYPE),
-    ('scalar', 3, tff.TensorType(np.int32)),
-    ('text', 'client 7', tff.TensorType(np.str_)),
-    ('structure', _NESTED, _NESTED_TYPE),
-    ('empty_structure', (), tff.types.to_type(())),
-    ('empty_in_structure', (_MATRIX, ()), tff.types.to_type((_MATRIX_TYPE, ()))),
-    ('server', _NESTED, tff.FederatedType(_NESTED_TYPE, tff.SERVER)),
-    ('broadcast', _MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS, all_equal=True)),
-    ('clients', [_NESTED, _NESTED], tff.FederatedType(_NESTED_TYPE, tff.CLIENTS)),
-    ('no_clients', [], tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS)),
-  )
-  def test_message_is_that_of_tff(self, value, type_spec):
-    message = executor_pb2.Value()
-    request_writer.write(message, value, type_spec)
-    expected, _ = tff.framework.serialize_value(value, type_spec)
-    self.assertEqual(message, expected)
+@pytest.mark.parametrize(
+  ('value', 'type_spec'),
+  [
+    pytest.param(_MATRIX, _MATRIX_TYPE, id='tensor'),
+    pytest.param(3, tff.TensorType(np.int32), id='scalar'),
+    pytest.param('client 7', tff.TensorType(np.str_), id='text'),
+    pytest.param(_NESTED, _NESTED_TYPE, id='structure'),
+    pytest.param((), tff.types.to_type(()), id='empty_structure'),
+    pytest.param((_MATRIX, ()), tff.types.to_type((_MATRIX_TYPE, ())), id='empty_in_structure'),
+    pytest.param(_NESTED, tff.FederatedType(_NESTED_TYPE, tff.SERVER), id='server'),
+    pytest.param(_MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS, all_equal=True), id='broadcast'),
+    pytest.param([_NESTED, _NESTED], tff.FederatedType(_NESTED_TYPE, tff.CLIENTS), id='clients'),
+    pytest.param([], tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS), id='no_clients'),
+  ],
+)
+def test_message_is_that_of_tff(value, type_spec):
+  message = executor_pb2.Value()
+  request_writer.write(message, value, type_spec)
+  expected, _ = tff.framework.serialize_value(value, type_spec)
+  assert message == expected
 
-  @parameterized.named_parameters(
-    ('structure_too_short', (_MATRIX,), tff.types.to_type((_MATRIX_TYPE, np.int64))),
-    ('structure_too_long', (_MATRIX, 1, 2), tff.types.to_type((_MATRIX_TYPE, np.int64))),
-    ('other_shape', (_MATRIX.T,), tff.types.to_type((_MATRIX_TYPE,))),
-    ('other_dtype', (_MATRIX.astype(np.float64),), tff.types.to_type((_MATRIX_TYPE,))),
-    ('one_value_for_clients', _MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS)),
-  )
-  def test_refuses_what_is_of_another_type(self, value, type_spec):
-    with self.assertRaises(TypeError):
-      request_writer.write(executor_pb2.Value(), value, type_spec)
+
+@pytest.mark.parametrize(
+  ('value', 'type_spec'),
+  [
+    pytest.param((_MATRIX,), tff.types.to_type((_MATRIX_TYPE, np.int64)), id='structure_too_short'),
+    pytest.param((_MATRIX, 1, 2), tff.types.to_type((_MATRIX_TYPE, np.int64)), id='structure_too_long'),
+    pytest.param((_MATRIX.T,), tff.types.to_type((_MATRIX_TYPE,)), id='other_shape'),
+    pytest.param((_MATRIX.astype(np.float64),), tff.types.to_type((_MATRIX_TYPE,)), id='other_dtype'),
+    pytest.param(_MATRIX, tff.FederatedType(_MATRIX_TYPE, tff.CLIENTS), id='one_value_for_clients'),
+  ],
+)
+def test_refuses_what_is_of_another_type(value, type_spec):
+  with pytest.raises(TypeError):
+    request_writer.write(executor_pb2.Value(), value, type_spec)
 
 
 @pytest.mark.usefixtures('worker')

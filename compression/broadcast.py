@@ -94,7 +94,7 @@ def _build_encode(
         round_seed=seed_of_round,
         round_number=round_number,
         num_bytes=num_bytes,
-        held=tuple(_delivered(weights.trainable, deliveries, delivery_lib.Way.HELD)),
+        kept=tuple(_delivered(weights.trainable, deliveries, delivery_lib.Way.KEPT)),
       ),
     )
 
@@ -118,7 +118,7 @@ def _build_decode(
     round_seed = sent['uncounted']['round_seed']
     travelled = {
       delivery_lib.Way.SENT: iter(codec.decode(update, specs, round_seed)),
-      delivery_lib.Way.HELD: iter(sent['uncounted']['held']),
+      delivery_lib.Way.KEPT: iter(sent['uncounted']['kept']),
     }
     weights = tuple(each.make() if each.make else next(travelled[each.way]) for each in deliveries)
     return collections.OrderedDict(

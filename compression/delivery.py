@@ -12,7 +12,7 @@ class Way(enum.Enum):
 
   SENT = 'sent'  # Broadcast whole, and counted.
   SLICED = 'sliced'  # Sent in those slices that a client asks for, and counted.
-  HELD = 'held'  # Kept from before the first round, while nobody trains it: it never travels.
+  KEPT = 'kept'  # Kept from before the first round, while nobody trains it: it never travels.
   REBUILT = 'rebuilt'  # Made by every client itself, from the seed of the run: it never travels.
 
 
@@ -30,4 +30,4 @@ class Delivery(NamedTuple):
 
 
 SENT = Delivery(Way.SENT)
-HELD = Delivery(Way.HELD)
+KEPT = Delivery(Way.KEPT)

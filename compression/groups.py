@@ -13,13 +13,13 @@ from compression import codec as codec_lib
 NEVER = -1  # In `UpdateCodec.together`: of a variable that never travels.
 
 
-class Group(NamedTuple):
+class VariableGroup(NamedTuple):
   """Variables that one payload holds.
 
   Attributes:
     members: Their indices.
     sizes: Their numbers of values.
-    spec: Of what is encoded: the variable itself, or all members flattened into one.
+    spec: What is encoded: the variable itself, or all members flattened into one.
     codec: Encodes it.
     together: Whether all members travel, or none. Otherwise what is left out is encoded as zeros, which most codecs
       decode to something else: such a group is decoded in full, one client at a time, and what was left out is dropped.
@@ -37,7 +37,7 @@ class Group(NamedTuple):
     return self.codec.term_size(self.spec) if self.together else sum(self.sizes)
 
 
-class Encoder:
+class GroupEncoder:
   """Encodes groups one by one, tracing groups of one codec and shape once for all: far smaller graphs."""
 
   def __init__(self, client_seed: tf.Tensor, shared_seed: tf.Tensor):
@@ -45,14 +45,14 @@ class Encoder:
     self._client_seed, self._shared_seed = client_seed, shared_seed
     self._encode_if_present = _once_a_shape(_encoding_if_present)
 
-  def encode(self, group: Group, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> codec_lib.Payload:
+  def encode(self, group: VariableGroup, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> codec_lib.Payload:
     """Encodes those of a group's variables that are present, bool [n]; the payload is empty if none is."""
     seed = tf.random.experimental.stateless_fold_in(self._client_seed, tf.constant(group.members[0], tf.int64))
     tensor = _gather(group, tensors, present)
     return self._encode_if_present(group)(any_present(group, present), tensor, seed, self._shared_seed)
 
 
-class Decoder:
+class GroupDecoder:
   """Decodes groups one by one, tracing groups of one codec and shape once for all: far smaller graphs."""
 
   def __init__(self, shared_seed: tf.Tensor):
@@ -66,12 +66,12 @@ class Decoder:
       lambda codec, shape: lambda term, seed: codec.decode_sum(term, tf.TensorSpec(shape), seed)
     )
 
-  def decode(self, group: Group, payload: codec_lib.Payload) -> tf.Tensor:
+  def decode(self, group: VariableGroup, payload: codec_lib.Payload) -> tf.Tensor:
     """Decodes a payload in full: float32 [number of values in the group]."""
     return self._flat(group, self._term(group, payload))
 
   def add_if_present(
-    self, group: Group, payload: codec_lib.Payload, present: tf.Tensor, weight: tf.Tensor, term: tf.Tensor
+    self, group: VariableGroup, payload: codec_lib.Payload, present: tf.Tensor, weight: tf.Tensor, term: tf.Tensor
   ) -> tf.Tensor:
     """Adds `weight` times those members of a group that are present, bool [n], to a term.
 
@@ -85,35 +85,35 @@ class Decoder:
 
   def _adding_if_present(self, codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable[..., tf.Tensor]:
     spec = tf.TensorSpec(shape)
-    group = Group((0,), (spec.shape.num_elements(),), spec, codec, together=True)
+    group = VariableGroup((0,), (spec.shape.num_elements(),), spec, codec, together=True)
     return lambda is_present, payload, weight, term: tf.cond(
       is_present, lambda: term + weight * self._term(group, payload), lambda: term
     )
 
-  def finish(self, group: Group, term: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
+  def finish(self, group: VariableGroup, term: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
     """Decodes what is left of a sum of terms; returns the group's variables by index."""
     return self.split(group, self._flat(group, term) if group.together else term, specs)
 
-  def split(self, group: Group, flat: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
+  def split(self, group: VariableGroup, flat: tf.Tensor, specs: Sequence[tf.TensorSpec]) -> dict[int, tf.Tensor]:
     """Cuts the values of a group, rank 1, into its variables, by index."""
     parts = tf.split(flat, group.sizes)
     return {index: tf.reshape(part, specs[index].shape) for index, part in zip(group.members, parts, strict=True)}
 
-  def _term(self, group: Group, payload: codec_lib.Payload) -> tf.Tensor:
+  def _term(self, group: VariableGroup, payload: codec_lib.Payload) -> tf.Tensor:
     # The slice keeps the static length from becoming that of the payload, where it would be counted.
     size = group.codec.term_size(group.spec)
     return tf.ensure_shape(self._decode_term(group)(payload, self._shared_seed)[:size], [size])
 
-  def _flat(self, group: Group, term: tf.Tensor) -> tf.Tensor:
+  def _flat(self, group: VariableGroup, term: tf.Tensor) -> tf.Tensor:
     return tf.reshape(self._decode_sum(group)(term, self._shared_seed), [sum(group.sizes)])
 
 
-def any_present(group: Group, present: tf.Tensor) -> tf.Tensor:
+def any_present(group: VariableGroup, present: tf.Tensor) -> tf.Tensor:
   """Tells whether a group has a payload: whether any of its variables travels, bool []."""
   return tf.reduce_any(tf.gather(present, group.members))
 
 
-def _gather(group: Group, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
+def _gather(group: VariableGroup, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
   """Returns what is encoded for a group; a member that is not present, beside others that are, is zero."""
   if len(group.members) == 1:
     return tensors[group.members[0]]
@@ -130,7 +130,7 @@ def _encoding_if_present(codec: codec_lib.Codec, shape: tuple[int, ...]) -> Call
 
 
 def _addition(codec: codec_lib.Codec, shape: tuple[int, ...]) -> list[Any]:
-  """Returns what `Decoder.add_if_present` is traced for: payloads of any length, since what is absent has an empty one."""
+  """Returns what `GroupDecoder.add_if_present` is traced for: payloads of any length, since what is absent has an empty one."""
   spec = tf.TensorSpec(shape)
   payload = tf.nest.map_structure(lambda part: tf.TensorSpec([None], part.dtype), codec.payload_spec(spec))
   return [tf.TensorSpec([], tf.bool), payload, tf.TensorSpec([]), tf.TensorSpec([codec.term_size(spec)])]
@@ -139,7 +139,7 @@ def _addition(codec: codec_lib.Codec, shape: tuple[int, ...]) -> list[Any]:
 def _once_a_shape(
   build: Callable[[codec_lib.Codec, tuple[int, ...]], Callable],
   signature: Callable[[codec_lib.Codec, tuple[int, ...]], list[Any] | None] = lambda codec, shape: None,
-) -> Callable[[Group], Callable]:
+) -> Callable[[VariableGroup], Callable]:
   """Traces what `build` makes of a codec and a shape once for all groups that have both: far smaller graphs."""
 
   @functools.cache

@@ -100,9 +100,9 @@ class PartialMeanFactory(tff.aggregators.WeightedAggregationFactory):
     """Configures the factory.
 
     Args:
-      codec: Of the updates. Whether a variable is small, it tells by the whole of it.
+      codec: Encodes updates. Whether a variable is small, it tells by the whole of it.
       measure_distortion: Makes every client decode what it encoded.
-      variables: Of the model that the update is of; needed if some layout slices.
+      variables: Those of the model that the update is of; needed if some layout slices.
       layouts: What clients may hold of it; a client's update names its own.
       denominator: `trained` or `all`, see `compression.denominators`.
       units_per_key: How many neighbouring units a key stands for, on axes whose units clients choose and keys travel.

@@ -48,14 +48,14 @@ class PartialSum:
     Args:
       added: The sum so far.
       sent: The client's update.
-      claim: Of which units it is.
+      claim: Which units it is of.
       weight: float32 [].
       shared_seed: int64[2].
 
     Returns:
       The sum with the client, and the units it held, as of `SubModels.held`.
     """
-    present, decoder = presence.unpack(sent.bitmap, len(self._sub_models.specs)), groups_lib.Decoder(shared_seed)
+    present, decoder = presence.unpack(sent.bitmap, len(self._sub_models.specs)), groups_lib.GroupDecoder(shared_seed)
     whole = [
       (group, payload) for group, payload in zip(self._groups, sent.payloads, strict=True) if self._is_whole(group)
     ]
@@ -74,7 +74,7 @@ class PartialSum:
   def _add_slices(self, sums, sent, claim, present, weight, shared_seed, layout: slices.Layout):
     """Adds the slices of a client of one layout; returns the sums and what it held."""
     sums = dict(zip(self._apart, sums, strict=True))
-    indices, decoder = self._sub_models.claimed(layout, claim), groups_lib.Decoder(shared_seed)
+    indices, decoder = self._sub_models.claimed(layout, claim), groups_lib.GroupDecoder(shared_seed)
     specs = self._sub_models.specs_in(layout)
     for group, payload in zip(self._codec.groups(specs), sent.payloads, strict=True):
       if self._is_whole(group):
@@ -102,7 +102,7 @@ class PartialSum:
 
   def finish(self, added: Mapping[str, Any], shared_seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Decodes what is left of the sum of terms; returns the weighted sum of every variable."""
-    decoder = groups_lib.Decoder(shared_seed)
+    decoder = groups_lib.GroupDecoder(shared_seed)
     tensors = dict(zip(self._apart, added['sums'], strict=True))
     whole = [group for group in self._groups if self._is_whole(group)]
     for group, term in zip(whole, added['terms'], strict=True):
@@ -110,6 +110,6 @@ class PartialSum:
     specs = self._sub_models.specs
     return tuple(tensors[index] if index in tensors else tf.zeros(spec.shape) for index, spec in enumerate(specs))
 
-  def _is_whole(self, group: groups_lib.Group) -> bool:
+  def _is_whole(self, group: groups_lib.VariableGroup) -> bool:
     """Tells whether every client holds all of every variable of a group."""
     return not set(group.members).intersection(self._sub_models.sliced)

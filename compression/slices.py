@@ -22,8 +22,8 @@ def take(tensor: tf.Tensor, units: model_lib.Units, indices: tf.Tensor) -> tf.Te
   """Takes the chosen units of a variable.
 
   Args:
-    tensor: Of static shape, the variable's.
-    units: Of which units it consists.
+    tensor: A tensor of static shape, the variable's.
+    units: The units that it consists of.
     indices: int32 [k], k static, each in [0, units.count).
 
   Returns:
@@ -48,10 +48,10 @@ def put(sliced: tf.Tensor, units: model_lib.Units, indices: tf.Tensor, full_shap
   """Puts a slice where it was taken from; the inverse of `take` but for what was not taken, which is zero.
 
   Args:
-    sliced: Of static shape: k units.
-    units: Of which units the whole variable consists.
+    sliced: A tensor of static shape: k units.
+    units: The units that the whole variable consists of.
     indices: int32 [k], distinct, each in [0, units.count); the graph need not know k.
-    full_shape: Of the whole variable.
+    full_shape: The shape of the whole variable.
 
   Returns:
     A tensor of `full_shape`.

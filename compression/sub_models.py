@@ -47,7 +47,7 @@ class SubModels:
     """Takes the layouts.
 
     Args:
-      variables: Of the whole model.
+      variables: Those of the whole model.
       layouts: 1 to 256; those of which none slices anything are like one.
       units_per_key: For each axis whose units clients choose, how many neighbouring units one key stands for: a client's
         indices are those of whole keys, one key after the other, ascending.

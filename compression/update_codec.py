@@ -50,7 +50,7 @@ class UpdateCodec:
     """Whether values of one variable decide how exactly those of another are encoded."""
     return self.concatenate
 
-  def groups(self, specs: Sequence[tf.TensorSpec]) -> list[groups_lib.Group]:
+  def groups(self, specs: Sequence[tf.TensorSpec]) -> list[groups_lib.VariableGroup]:
     """Returns the groups of the variables of `specs`, in the order of the payloads."""
     sizes = [spec.shape.num_elements() for spec in specs]
     together = self.together or (0,) * len(specs)
@@ -59,7 +59,7 @@ class UpdateCodec:
       if together[index] != groups_lib.NEVER:
         sets.setdefault((size < self.small_size, together[index] if self.concatenate else index), []).append(index)
     return [
-      groups_lib.Group(
+      groups_lib.VariableGroup(
         members=tuple(members),
         sizes=tuple(sizes[index] for index in members),
         spec=specs[members[0]] if len(members) == 1 else tf.TensorSpec([sum(sizes[index] for index in members)]),
@@ -86,7 +86,7 @@ class UpdateCodec:
     Raises:
       InvalidArgumentError: When the graph runs, for a part of a set of `together`, and for what never travels.
     """
-    present, encoder = self._checked(present), groups_lib.Encoder(client_seed, shared_seed)
+    present, encoder = self._checked(present), groups_lib.GroupEncoder(client_seed, shared_seed)
     groups = self.groups([tf.TensorSpec.from_tensor(tensor) for tensor in tensors])
     return Sent(tuple(encoder.encode(group, tensors, present) for group in groups), presence.pack(present))
 
@@ -94,7 +94,7 @@ class UpdateCodec:
     """Returns what an update takes on its way, the bitmap included, without encoding one.
 
     Args:
-      specs: Of the variables.
+      specs: Shapes and dtypes of the variables.
       present: Which of them travel.
 
     Returns:
@@ -119,7 +119,7 @@ class UpdateCodec:
     shared_seed: tf.Tensor,
   ) -> tuple[tf.Tensor, ...]:
     """Adds `weight` times a client's update to the terms, decoding all but the leading linear stages."""
-    present, decoder = presence.unpack(sent.bitmap, len(specs)), groups_lib.Decoder(shared_seed)
+    present, decoder = presence.unpack(sent.bitmap, len(specs)), groups_lib.GroupDecoder(shared_seed)
     return tuple(
       decoder.add_if_present(group, payload, present, weight, term)
       for group, payload, term in zip(self.groups(specs), sent.payloads, terms, strict=True)
@@ -129,7 +129,7 @@ class UpdateCodec:
     self, terms: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, ...]:
     """Decodes the leading linear stages of a sum of terms, once; returns tensors of `specs`."""
-    decoder, tensors = groups_lib.Decoder(shared_seed), {}
+    decoder, tensors = groups_lib.GroupDecoder(shared_seed), {}
     for group, term in zip(self.groups(specs), terms, strict=True):
       tensors.update(decoder.finish(group, term, specs))
     return tuple(tensors[index] if index in tensors else tf.zeros(spec.shape) for index, spec in enumerate(specs))

@@ -127,10 +127,10 @@ def write_texts(
   Args:
     texts: What to write.
     writer: Where to.
-    name: Of the data set, for the progress bar.
+    name: The data set's, for the progress bar.
     assignments: The clients of the texts of a split, for splits that do not keep their own.
     tokenizer: Makes the ids.
-    length: Of the rows of ids.
+    length: Ids in a row.
     labelled: Whether labels are written.
 
   Returns:

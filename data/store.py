@@ -78,7 +78,7 @@ class Writer:
 
     Args:
       split: The split.
-      name: Of the client, known or not.
+      name: The client's, known or not.
       values: int32 [length] of tokens; of an image, integers of any shape, which are stored flat.
       label: Its class, if it has one.
       text: What stands for the values in the hash of the split; itself it is not stored.

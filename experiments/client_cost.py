@@ -61,20 +61,20 @@ flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 def main() -> None:
   """Measures what the flags name, prints it and keeps it."""
-  settings = _settings()
-  rounds = [client_round.ClientRound(setting) for setting in settings]
+  cases = _cases()
+  rounds = [client_round.ClientRound(case) for case in cases]
   output_dir = _folder()
-  measured = [[] for _ in settings]
-  with tqdm.tqdm(total=len(settings) * _REPEATS.value, unit='process') as bar:
+  measured = [[] for _ in cases]
+  with tqdm.tqdm(total=len(cases) * _REPEATS.value, unit='process') as bar:
     for repeat in range(_REPEATS.value):
-      for setting, found in zip(settings, measured, strict=True):
-        bar.set_postfix_str(setting.policy)
-        found.append(client_process.run(setting, repeat * client_process.NUM_CLIENTS, _CORES.value))
+      for case, found in zip(cases, measured, strict=True):
+        bar.set_postfix_str(case.policy)
+        found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, _CORES.value))
         bar.update()
   rows = []
-  for setting, one, found in zip(settings, tqdm.tqdm(rounds, unit='policy counted'), measured, strict=True):
+  for case, one, found in zip(cases, tqdm.tqdm(rounds, unit='policy counted'), measured, strict=True):
     traffic = one.traffic()
-    rows.append(report.row(setting.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+    rows.append(report.row(case.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
   table = report.table(rows, _REPEATS.value, _CORES.value)
   (output_dir / 'client_cost.md').write_text(table + '\n')
   report.write_csv(rows, output_dir / 'client_cost.csv')
@@ -83,7 +83,7 @@ def main() -> None:
   print(f'the picture is {output_dir / "client_cost.png"}')
 
 
-def _settings() -> list[client_round.Setting]:
+def _cases() -> list[client_round.Case]:
   if _CHUNK_SIZE.value and not _OBJECTIVE.value:
     raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
   if _OBJECTIVE.value and spec.parse(_MODEL.value)[0].name not in models_catalog.VISION_MODELS:
@@ -94,7 +94,7 @@ def _settings() -> list[client_round.Setting]:
   if not policies:
     raise launch.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
   return [
-    client_round.Setting(
+    client_round.Case(
       model=_MODEL.value,
       policy=policy,
       upload=_UPLOAD.value,

@@ -25,7 +25,7 @@ from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import plots
 from experiments.comparisons import policies
-from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import runs
 from experiments.comparisons import savings
 from experiments.comparisons import table as comparison_table
 from experiments.results import output
@@ -68,16 +68,16 @@ def main() -> None:
 def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _RUNS.value:
     raise launch.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
-  read = {folder: run_comparison.read(folder) for folder in run_folders.find(_RUNS.value)}
+  read = {folder: runs.read(folder) for folder in run_folders.find(_RUNS.value)}
   left_out = [
     f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
   ]
-  runs = [run for run in read.values() if run]
-  if not runs:
+  found = [run for run in read.values() if run]
+  if not found:
     raise launch.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
   if not _ALLOW_DIFFERENT_DATA.value:
-    run_comparison.check_same_data(runs)
-  groups = run_comparison.groups(runs)
+    runs.check_same_data(found)
+  groups = runs.groups(found)
   paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)
   for sentence in left_out:

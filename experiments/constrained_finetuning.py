@@ -78,7 +78,7 @@ def main() -> None:
   work = family.domain.prepare(source, partition)
   for depth in family.depths:
     work.check_learned(family.source(depth))
-  costs = planning.costs(family, method, tiers, planned_run.setting(work, setup), work.build)
+  costs = planning.costs(family, method, tiers, planned_run.workload(work, setup), work.build)
   plan = planning.choose(family, method, tiers, costs)
   terminal.show(planning.table(plan))
   setup = planned_run.planned(setup, plan)
@@ -99,7 +99,7 @@ def main() -> None:
   report.conclude(summary, setup.config.output_dir, setup.measure(quality.ACCURACY), setup.measure(quality.LOSS))
 
 
-def _data(setup: run_setup.RunSetup, family: model_family.Family) -> tuple[Any, partitions.Partition]:
+def _data(setup: run_setup.RunSetup, family: model_family.ModelFamily) -> tuple[Any, partitions.Partition]:
   """Builds what `--dataset` and `--partition` name, found to fit the models."""
   try:
     source, partition = setup.dataset(family.domain.datasets)

@@ -152,7 +152,7 @@ def _check_chunks(subject: subjects.Subject) -> None:
     raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
 
 
-def _stages(num_blocks: int) -> tuple[Sequence[stages_lib.Stage], bool]:
+def _stages(num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:
   """Returns the stages, and whether they share a head."""
   named = spec.build(_STAGES.value, stages_lib.STAGES, 'stages')
   try:

@@ -163,12 +163,12 @@ def _report(summary: Mapping[str, Any], description: checkpoint.Description) -> 
     )
 
 
-def _config() -> training.Config:
+def _config() -> training.CentralConfig:
   if not _OUTPUT_DIR.value:
     raise launch.UsageError(
       '--output_dir is missing: name the folder for this training, for example --output_dir=runs/pretrained'
     )
-  return training.Config(
+  return training.CentralConfig(
     output_dir=pathlib.Path(_OUTPUT_DIR.value),
     steps=_STEPS.value,
     batch_size=_BATCH_SIZE.value,

@@ -21,7 +21,9 @@ from models import gradients as gradients_lib
 from models import graph_nodes
 from models import task as task_lib
 
-Trained = Sequence[bool | float]  # For each variable: known while tracing, or the probability of a run-time draw.
+TrainedChances = Sequence[
+  bool | float
+]  # For each variable: known while tracing, or the probability of a run-time draw.
 
 _SAME_BUFFER = ('Reshape', 'Identity', 'ExpandDims', 'Squeeze', 'StopGradient')
 _NOT_ACTIVATIONS = ('Placeholder', 'Const')
@@ -34,10 +36,10 @@ class StepCost:
   """One local step; expectations, where variables are drawn.
 
   Attributes:
-    forward_flops: Of the matrix products and convolutions of the forward pass.
-    backward_flops: Of those of the backward pass.
+    forward_flops: Operations of the matrix products and convolutions of the forward pass.
+    backward_flops: Operations of those of the backward pass.
     weight_bytes: Of all variables.
-    gradient_bytes: Of the gradients of the trained ones.
+    gradient_bytes: Bytes of the gradients of the trained ones.
     activation_bytes: What the forward pass keeps for the backward pass.
     workspace_bytes: Four times the largest tensor of the forward pass: an allowance for what is there for a moment only.
   """
@@ -55,7 +57,7 @@ class StepCost:
     return self.weight_bytes + 2 * self.gradient_bytes + self.activation_bytes + self.workspace_bytes
 
 
-def step_cost(task: task_lib.Task, trained: Trained, batch_size: int) -> StepCost:
+def step_cost(task: task_lib.Task, trained: TrainedChances, batch_size: int) -> StepCost:
   """Accounts for a step.
 
   Args:
@@ -82,7 +84,7 @@ def step_cost(task: task_lib.Task, trained: Trained, batch_size: int) -> StepCos
   )
 
 
-def trace_step(task: task_lib.Task, trained: Trained, batch_size: int) -> tf.Graph:
+def trace_step(task: task_lib.Task, trained: TrainedChances, batch_size: int) -> tf.Graph:
   """Traces measures and gradients of a batch of static shape; variables that are drawn get a flag as an input."""
   weights, batch = _specs(task, batch_size)
   drawn = [index for index, flag in enumerate(trained) if not isinstance(flag, bool)]
@@ -140,7 +142,7 @@ def _specs(task: task_lib.Task, batch_size: int) -> tuple[tuple[tf.TensorSpec, .
   return weights, batch
 
 
-def _flops(task: task_lib.Task, trained: Trained, batch_size: int) -> tuple[float, float]:
+def _flops(task: task_lib.Task, trained: TrainedChances, batch_size: int) -> tuple[float, float]:
   """Returns the operations of the forward and of the backward pass."""
   weights, batch = _specs(task, batch_size)
   traced = tf.function(lambda *args: task.evaluate(args[:-2], *args[-2:]), autograph=False)
@@ -156,7 +158,7 @@ def _flops(task: task_lib.Task, trained: Trained, batch_size: int) -> tuple[floa
   return sum(flops), sum(backward)
 
 
-def _probability(operand: graph_nodes.Operand, trained: Trained) -> float:
+def _probability(operand: graph_nodes.Operand, trained: TrainedChances) -> float:
   """Returns how probably the gradient of an operand is formed: a tape keeps to what is known while tracing."""
   if operand.is_source:
     (index,) = operand.sources

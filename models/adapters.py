@@ -35,7 +35,7 @@ def with_lora(model: model_lib.Model, rank: int, alpha: float, on: str = KERNELS
 
   Args:
     model: Its variables and their initial values stay as they are.
-    rank: Of the updates. Weights with fewer ranks run too, at the same scale.
+    rank: Rank of the updates. Weights with fewer ranks run too, at the same scale.
     alpha: The update is scaled by alpha / rank.
     on: Regular expression, searched for in the names of the two-dimensional variables.
 
@@ -74,7 +74,7 @@ def with_adapters(model: model_lib.Model, width: int, on: str = SUBLAYER_OUTPUTS
 
   Args:
     model: Its variables and their initial values stay as they are.
-    width: Of the bottlenecks.
+    width: Units of a bottleneck.
     on: Regular expression, searched for in the names of the two-dimensional variables.
 
   Returns:

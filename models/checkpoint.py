@@ -37,7 +37,7 @@ class Description:
     tokenizer: A serialized SentencePiece model; of a classifier what `data.text_encoders.deserialize` takes.
     trainable: The spec that `--trainable` takes; it may have added variables.
     devices: The spec that `--devices` takes; it may have, too.
-    class_names: Of a classifier.
+    class_names: The classes of a classifier.
     image_shape: Height, width and channels, of a model of images.
   """
 

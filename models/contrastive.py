@@ -62,7 +62,7 @@ def crossed(predictions: Sequence[tf.Tensor], targets: Sequence[tf.Tensor]) -> t
 
   Args:
     predictions: From first and second views, float32 [batch, width] each.
-    targets: Of first and second views.
+    targets: Targets of first and second views.
 
   Returns:
     For each image, float32 [batch] each: `negative_cosine` and `nearest`, means over both views.

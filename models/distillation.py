@@ -94,7 +94,7 @@ def build(
   Args:
     student: Passes `check` with `teacher`.
     teacher: The teacher.
-    teacher_weights: Of its masked-language model, by name; they stay as they are.
+    teacher_weights: Weights of its masked-language model, by name; they stay as they are.
     sequence_length: Tokens of an example, padding included.
     mask_id: The token that stands for a hidden one.
     special_ids: Tokens that are never chosen, besides the mask and padding.

@@ -65,13 +65,13 @@ class Encoder:
 
   Attributes:
     family: Which of the three.
-    width: Of what passes from layer to layer.
+    width: Units of what passes from layer to layer.
     mlp_width: Hidden width of each layer's MLP.
     num_layers: Number of layers.
     num_heads: Attention heads; divides width.
     max_length: Positions that have a code; sequences are no longer.
-    embedding_width: Of the embeddings; other than `width` only where the family shares its block.
-    activation: Of the hidden layers: a key of `ACTIVATIONS`.
+    embedding_width: Units of the embeddings; other than `width` only where the family shares its block.
+    activation: Activation of the hidden layers: a key of `ACTIVATIONS`.
     dropout: Rate while training, in [0, 1): of embeddings, attention weights, what each sub-layer adds, and the input
       of the last layer for classes.
     attention_mask: Whether padding is hidden from the other positions.

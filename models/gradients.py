@@ -9,14 +9,14 @@ from models import model as model_lib
 from models import task as task_lib
 from models import weight as weight_lib
 
-Trained = Sequence[bool | tf.Tensor]  # For each variable: known while tracing, or a scalar bool tensor.
+TrainedFlags = Sequence[bool | tf.Tensor]  # For each variable: known while tracing, or a scalar bool tensor.
 Gradients = tuple[tf.Tensor | None, ...]
 
 
 def gradients(
   task: task_lib.Task,
   weights: model_lib.Weights,
-  trained: Trained,
+  trained: TrainedFlags,
   batch: task_lib.Batch,
   seed: tf.Tensor | None,
   target: model_lib.Weights | None = None,
@@ -66,7 +66,7 @@ def _used(
 ) -> weight_lib.Value:
   """What the model gets; an additive weight is watched itself, because its gradient is no product."""
   if tapped is None:
-    return weight_lib.Frozen(weight, precision)
+    return weight_lib.FrozenWeight(weight, precision)
   return tf.convert_to_tensor(tapped) if variable.is_additive else tapped
 
 

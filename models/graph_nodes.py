@@ -38,7 +38,7 @@ class Product:
   """A matrix product, a batch of them, or a convolution of images with a kernel.
 
   Attributes:
-    multiplications: Of scalars, over all times that it runs; those with the zeros around an image count too.
+    multiplications: Products of scalars, over all times that it runs; those with the zeros around an image count too.
     operands: Both sides.
   """
 
@@ -50,7 +50,7 @@ def products(graph: tf.compat.v1.GraphDef, sources: Mapping[str, int]) -> list[P
   """Lists the matrix products and convolutions of a graph.
 
   Args:
-    graph: Of static shapes, which it names (`add_shapes=True`).
+    graph: A graph of static shapes, which it names (`add_shapes=True`).
     sources: Names of the nodes, outside of functions, whose influence is followed, and the numbers they go by.
 
   Returns:

@@ -18,8 +18,8 @@ def read_bfloat16(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndar
   """Reads tensors of a sound safetensors file that are stored as bfloat16.
 
   Args:
-    path: Of the file.
-    names: Of the tensors.
+    path: Where the file is.
+    names: The tensors' names.
 
   Returns:
     float32 arrays by name.

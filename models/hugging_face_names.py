@@ -93,7 +93,7 @@ def canonical(family: str, names: Iterable[str]) -> dict[str, str]:
   """Maps the names in a file to those of `published`, where they are variants of them.
 
   Args:
-    family: Of the model.
+    family: The model's.
     names: Those in the file: with or without the family's prefix, normalization's with `gamma` and `beta` or not.
 
   Returns:

@@ -49,7 +49,7 @@ class ImageEncoder(FeatureExtractor):
   of a deeper one, and the same variables for them.
 
   Attributes:
-    name: Of the builder, in `catalog.VISION_MODELS`.
+    name: A key of `catalog.VISION_MODELS`.
     num_layers: Number of blocks.
   """
 

@@ -26,7 +26,7 @@ class _Created:
   """A variable that a model has created.
 
   Attributes:
-    variable: Of Keras.
+    variable: A variable of Keras.
     initial_value: From which it was created.
     drawn: The value then.
   """
@@ -46,7 +46,7 @@ def from_keras(
 
   Args:
     build: Makes the model, the same one whenever it is called: functional, or sequential with an input shape.
-    input_spec: Of a batch of its inputs, with a leading `None`.
+    input_spec: Shape and dtype of a batch of its inputs, with a leading `None`.
     blocks: From the name of each layer of the model that has weights to the block that it belongs to: `embedding`,
       `block_0`, `block_1` and so on, or `head`. By default the last such layer is the head, `Embedding` layers are the
       embedding, and each of the others is a block.

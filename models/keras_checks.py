@@ -45,7 +45,7 @@ def check_call(call: Callable[[tf.Tensor, bool], tf.Tensor], input_spec: tf.Tens
 
   Args:
     call: From inputs, and whether the model trains, to outputs.
-    input_spec: Of a batch of inputs.
+    input_spec: Shape and dtype of a batch of inputs.
   """
   shape = [_PROBE_SIZE if size is None else size for size in input_spec.shape]
   values = np.ones(shape) if input_spec.dtype.is_integer else np.random.default_rng(0).normal(size=shape)

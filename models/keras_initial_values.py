@@ -21,7 +21,7 @@ def redrawn(initial_value: object) -> model_lib.Initializer | None:
   """Returns an initializer that draws what a random one of Keras draws, from the same distribution.
 
   Args:
-    initial_value: Of a variable that Keras creates: a function without arguments that calls its initializer.
+    initial_value: What Keras gives a variable that it creates: a function without arguments that calls its initializer.
 
   Returns:
     From (shape, int64[2] seed) to float32; a seed that the initializer of Keras brings along does not count. None if

@@ -47,7 +47,7 @@ class Variable:
     name: Unique within the model; begins with the block, for example `block_0/mlp/up_kernel`.
     shape: Its static shape.
     initializer: From (shape, int64[2] seed) to the initial value.
-    units: Of which it consists, if a smaller model can do with some of them.
+    units: What it consists of, if a smaller model can do with some of them.
   """
 
   name: str

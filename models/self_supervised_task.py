@@ -34,7 +34,7 @@ class Objective(abc.ABC):
 
   Attributes:
     augmentation: How views are drawn.
-    width: Of the hidden layer between features and projections.
+    width: Units of the hidden layer between features and projections.
     outputs: Length of a projection.
   """
 

@@ -20,7 +20,7 @@ class SimCLR(self_supervised_task.Objective):
   """The objective.
 
   Attributes:
-    temperature: Of the loss.
+    temperature: Temperature of the loss.
   """
 
   temperature: float

@@ -112,7 +112,7 @@ class Weight:
     )
 
 
-class Frozen(Weight):
+class FrozenWeight(Weight):
   """A weight that is not trained: no tape watches it, and no loop over it forms its gradient."""
 
   def __init__(self, tensor: tf.Tensor, precision: str = 'float32'):
@@ -135,7 +135,7 @@ class Frozen(Weight):
     return _product_with_constant(x, self.tensor)
 
 
-class Tapped(Frozen):
+class Tapped(FrozenWeight):
   """A trained weight whose uses are watched in place of its tensor.
 
   Attributes:
@@ -184,7 +184,7 @@ def of(value: Value) -> Weight:
 def is_trained(value: Value | bool) -> bool:
   """Whether a gradient may be asked for: not of what is known to be frozen, and not of flags."""
   if isinstance(value, Weight):
-    return isinstance(value, Tapped) or not isinstance(value, Frozen)
+    return isinstance(value, Tapped) or not isinstance(value, FrozenWeight)
   return tf.is_tensor(value) and value.dtype.is_floating
 
 

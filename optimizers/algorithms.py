@@ -42,7 +42,7 @@ class Communication:
     upload: Encodes updates.
     download: Encodes weights; slices travel as they are.
     measure_distortion: Whether clients measure what encoding their update loses.
-    selection: Of which units clients ask for a part; None for all.
+    selection: The units of which clients ask for a part; None for all.
   """
 
   upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec = dataclasses.field(
@@ -58,9 +58,9 @@ class Algorithm:
   """Which optimizer runs where; called with the rest of a run, it composes the learning process.
 
   Attributes:
-    client_optimizer: Of the local steps.
-    server_optimizer: Of the step along the mean update.
-    server_schedule: Of its learning rate over rounds.
+    client_optimizer: Makes the local steps.
+    server_optimizer: Makes the step along the mean update.
+    server_schedule: How its learning rate changes over rounds.
     precision: In which clients form the products of weights: see `models.precision`. Evaluations form them in float32.
   """
 
@@ -138,7 +138,7 @@ class Algorithm:
       communication: How updates and weights travel.
       devices: Which client trains which part.
     """
-    if communication.selection is not None and devices.held(model):
+    if communication.selection is not None and devices.kept(model):
       raise ValueError('clients cannot select among variables that they have kept: leave out select')
     if not self.client_optimizer.is_shared:
       return

@@ -88,8 +88,8 @@ class Blocks:
     return tuple(by_index[index] for index in range(len(self._model.variables)))
 
   def take_flags(
-    self, flags: Sequence[local_optimizer.Trained], chosen: tf.Tensor
-  ) -> tuple[local_optimizer.Trained, ...]:
+    self, flags: Sequence[local_optimizer.TrainedFlag], chosen: tf.Tensor
+  ) -> tuple[local_optimizer.TrainedFlag, ...]:
     """Does `take` on one flag for each variable; one that is the same in all blocks stays known to the graph."""
     by_block = [[flags[index] for index in indices] for indices in self._indices]
     return self._merged(
@@ -103,10 +103,10 @@ class Blocks:
     )
 
   def only_chosen(
-    self, flags: Sequence[local_optimizer.Trained], chosen: tf.Tensor
-  ) -> tuple[local_optimizer.Trained, ...]:
+    self, flags: Sequence[local_optimizer.TrainedFlag], chosen: tf.Tensor
+  ) -> tuple[local_optimizer.TrainedFlag, ...]:
     """Clears the flags of variables in blocks that were not chosen."""
-    by_index: dict[int, local_optimizer.Trained] = dict(enumerate(flags))
+    by_index: dict[int, local_optimizer.TrainedFlag] = dict(enumerate(flags))
     for indices in self._indices:
       for block, index in enumerate(indices):
         by_index[index] = tf.logical_and(flags[index], tf.reduce_any(tf.equal(chosen, block)))

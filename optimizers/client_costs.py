@@ -27,7 +27,7 @@ class ClientCost(NamedTuple):
 
   Attributes:
     modelled_memory_bytes: At the peak of a local step, weights included.
-    upload_bytes: Of the update, the bitmap of its variables and its weight; None if they depend on the values.
+    upload_bytes: Bytes of the update, the bitmap of its variables and its weight; None if they depend on the values.
     flops: Floating-point operations of all matrix products.
   """
 
@@ -37,16 +37,16 @@ class ClientCost(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class ClientWorkload:
   """How clients train, whatever they train.
 
   Attributes:
     build_task: From a model to the task.
-    optimizer: Of the local steps.
+    optimizer: Makes the local steps.
     upload: Encodes updates.
     batch_size: Examples in a local batch.
     num_examples: That the client with the most of them goes through in a round, all epochs together.
-    seed: Of the run.
+    seed: The run's.
   """
 
   build_task: Callable[[model_lib.Model], task_lib.Task]
@@ -57,14 +57,16 @@ class Setting:
   seed: int = 0
 
 
-def client_cost(devices: devices_lib.Devices, tier: int, model: model_lib.Model, setting: Setting) -> ClientCost:
+def client_cost(
+  devices: devices_lib.Devices, tier: int, model: model_lib.Model, workload: ClientWorkload
+) -> ClientCost:
   """Accounts for a client.
 
   Args:
     devices: Who trains what; nothing that is drawn when the graph runs.
     tier: The client's.
     model: Before the policies adapt it.
-    setting: The rest.
+    workload: The rest.
 
   Returns:
     The cost.
@@ -72,22 +74,22 @@ def client_cost(devices: devices_lib.Devices, tier: int, model: model_lib.Model,
   Raises:
     ValueError: If the policy draws or does not fit the model, or the optimizer's state travels.
   """
-  if setting.optimizer.is_shared:
+  if workload.optimizer.is_shared:
     raise ValueError('clients receive and send the state of an optimizer, which is not accounted for')
   adapted = devices.adapt(model)
   layouts = devices.layouts(adapted)
   held = held_model(adapted, layouts[tier])
-  trained = devices.tiers[tier].flags_known_when_traced(adapted, setting.seed)
+  trained = devices.tiers[tier].flags_known_when_traced(adapted, workload.seed)
   if None in trained:
     raise ValueError('what a client trains must not be drawn anew: its cost would change from round to round')
-  step = accounting.step_cost(setting.build_task(held), trained, setting.batch_size)
-  together = devices.together(adapted, setting.seed)
-  payload_bytes = _payload_bytes(setting.upload, adapted, held, trained, together)
+  step = accounting.step_cost(workload.build_task(held), trained, workload.batch_size)
+  together = devices.together(adapted, workload.seed)
+  payload_bytes = _payload_bytes(workload.upload, adapted, held, trained, together)
   layout_bytes = int(len(layouts) > 1 and bool(slices.largest_counts(layouts)))  # The number of the client's tier.
   return ClientCost(
-    modelled_memory_bytes=step.peak_bytes + optimizer_bytes(setting.optimizer, held, trained),
+    modelled_memory_bytes=step.peak_bytes + optimizer_bytes(workload.optimizer, held, trained),
     upload_bytes=None if payload_bytes is None else payload_bytes + layout_bytes + _WEIGHT_BYTES,
-    flops=(step.forward_flops + step.backward_flops) * setting.num_examples / setting.batch_size,
+    flops=(step.forward_flops + step.backward_flops) * workload.num_examples / workload.batch_size,
   )
 
 

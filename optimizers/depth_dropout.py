@@ -40,7 +40,7 @@ class DepthDropout:
   def at_client(
     self,
     task: task_lib.Task,
-    flags: Sequence[local_optimizer.Trained],
+    flags: Sequence[local_optimizer.TrainedFlag],
     round_seed: tf.Tensor,
     client_key: tf.Tensor,
   ) -> Callable[[tf.Tensor], task_lib.Task]:
@@ -80,7 +80,7 @@ class DepthDropout:
     return randomness.client_seed(round_seed, client_key, randomness.Purpose.DEPTH_DROPOUT)
 
 
-def frozen_blocks(task: task_lib.Task, flags: Sequence[local_optimizer.Trained]) -> list[str]:
+def frozen_blocks(task: task_lib.Task, flags: Sequence[local_optimizer.TrainedFlag]) -> list[str]:
   """Returns the names of the blocks of which nothing is trained, in order."""
   trains = {}
   for variable, flag in zip(task.model.variables, flags, strict=True):

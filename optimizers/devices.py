@@ -67,7 +67,7 @@ class Devices:
 
     Args:
       model: The adapted one.
-      seed: Of the run.
+      seed: The run's.
       chooses_blocks: Whether clients train some of the blocks, each its own.
 
     Returns:
@@ -90,30 +90,30 @@ class Devices:
       raise ValueError('all tiers must freeze the same variables, or they would have to travel')
     return names.pop()
 
-  def held(self, model: model_lib.Model) -> frozenset[str]:
+  def kept(self, model: model_lib.Model) -> frozenset[str]:
     """Returns the names of variables that all clients keep from before the first round."""
-    return frozenset.intersection(*(policy.held(model) for policy in self.tiers))
+    return frozenset.intersection(*(policy.kept(model) for policy in self.tiers))
 
   def deliveries(self, model: model_lib.Model, seed: int) -> tuple[delivery.Delivery, ...]:
     """Returns how each variable of the adapted model reaches clients that receive whole variables.
 
     Args:
       model: The adapted one.
-      seed: Of the run.
+      seed: The run's.
 
     Raises:
       ValueError: If tiers disagree, or clients would both keep a variable and make it themselves.
     """
-    rebuilt, held = self.rebuilt(model, seed), self.held(model)
-    if rebuilt & held:
-      raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(rebuilt & held)}')
+    rebuilt, kept = self.rebuilt(model, seed), self.kept(model)
+    if rebuilt & kept:
+      raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(rebuilt & kept)}')
     deliveries = []
     for index, variable in enumerate(model.variables):
       if variable.name in rebuilt:
         draw = functools.partial(model.initial_weight, index, seed)
         deliveries.append(delivery.Delivery(delivery.Way.REBUILT, draw))
       else:
-        deliveries.append(delivery.HELD if variable.name in held else delivery.SENT)
+        deliveries.append(delivery.KEPT if variable.name in kept else delivery.SENT)
     return tuple(deliveries)
 
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:

@@ -59,7 +59,7 @@ def build_finalizer(
     optimizer: The server optimizer; takes the mean of received minus trained weights as its gradient.
     weights_type: `tff.learning.models.ModelWeights` of float32 tensors of static shape.
     trainable: For each variable, whether clients ever train it.
-    schedule: Of the server's learning rate.
+    schedule: How the server's learning rate changes.
     units: See `update_type`.
 
   Returns:

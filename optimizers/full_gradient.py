@@ -18,7 +18,7 @@ def full_gradient(
   task_of_step: Callable[[tf.Tensor], task_lib.Task],
   batches: tf.data.Dataset,
   weights: tuple[tf.Tensor, ...],
-  flags: Sequence[local_optimizer.Trained],
+  flags: Sequence[local_optimizer.TrainedFlag],
   dropout_seed: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
   """Differentiates the loss of all batches together.
@@ -54,7 +54,7 @@ def full_gradient(
   )
 
 
-def _plus(total: tf.Tensor, gradient: tf.Tensor, flag: local_optimizer.Trained, weight: tf.Tensor) -> tf.Tensor:
+def _plus(total: tf.Tensor, gradient: tf.Tensor, flag: local_optimizer.TrainedFlag, weight: tf.Tensor) -> tf.Tensor:
   """Adds `weight` times a gradient, which is empty if the flag turns out false."""
 
   def added() -> tf.Tensor:

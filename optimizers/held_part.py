@@ -19,7 +19,7 @@ class HeldPart:
     layout: How many units of each axis.
     units: For each axis of which the client holds some units, their indices, int32.
     model: The part, as a model of its own.
-    sizes: Of its variables, for each of those of the whole model: number of scalars.
+    sizes: Scalars of its variables, for each of those of the whole model.
   """
 
   def __init__(
@@ -49,11 +49,11 @@ class HeldPart:
     deltas = self._blocks.put(deltas, self._chosen) if self._blocks else deltas
     return tuple(self.layout.put(*each, self.units) for each in zip(self._variables, deltas, strict=True))
 
-  def take_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
+  def take_flags(self, flags: Sequence[local_optimizer.TrainedFlag]) -> Sequence[local_optimizer.TrainedFlag]:
     """Does `take` on one flag for each variable."""
     return self._blocks.take_flags(flags, self._chosen) if self._blocks else flags
 
-  def put_flags(self, flags: Sequence[local_optimizer.Trained]) -> Sequence[local_optimizer.Trained]:
+  def put_flags(self, flags: Sequence[local_optimizer.TrainedFlag]) -> Sequence[local_optimizer.TrainedFlag]:
     """Clears the flags of variables in blocks that are not held."""
     return self._blocks.only_chosen(flags, self._chosen) if self._blocks else flags
 

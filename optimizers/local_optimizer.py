@@ -20,7 +20,9 @@ from optimizers import schedules
 
 _INFINITY = float('inf')
 
-Trained = bool | tf.Tensor  # Whether a client trains a variable: known when its graph is built, or only when it runs.
+TrainedFlag = (
+  bool | tf.Tensor
+)  # Whether a client trains a variable: known when its graph is built, or only when it runs.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class LocalOptimizer:
     optimizer: What makes a step of a clipped gradient.
     clip_norm: Largest global norm of the gradient of a step; infinity does not clip.
     proximal: The strength mu of the pull towards the received weights.
-    schedule: Of the learning rate over rounds.
+    schedule: How the learning rate changes over rounds.
     is_shared: Whether the slots of the state come from the server with the weights, and stay the same in all steps.
   """
 
@@ -64,13 +66,13 @@ class LocalOptimizer:
     states: Sequence[Any],
     weights: Sequence[tf.Tensor],
     gradients: Sequence[tf.Tensor],
-    trained: Sequence[Trained],
+    trained: Sequence[TrainedFlag],
     received: Sequence[tf.Tensor],
   ) -> tuple[tuple[Any, ...], tuple[tf.Tensor, ...]]:
     """Makes a step.
 
     Args:
-      states: Of each variable.
+      states: The state of each variable.
       weights: float32, of static shape.
       gradients: Like the weights, or empty (float32 [0]) for a variable that turns out not to be trained.
       trained: Whether each is trained.
@@ -85,7 +87,7 @@ class LocalOptimizer:
     stepped = [self._next(scale, *each) for each in zip(states, weights, gradients, trained, strict=True)]
     return tuple(state for state, _ in stepped), tuple(weight for _, weight in stepped)
 
-  def _pulled(self, gradient: tf.Tensor, weight: tf.Tensor, received: tf.Tensor, trained: Trained) -> tf.Tensor:
+  def _pulled(self, gradient: tf.Tensor, weight: tf.Tensor, received: tf.Tensor, trained: TrainedFlag) -> tf.Tensor:
     """Adds the proximal term; a gradient that is empty stays empty."""
 
     def pulled() -> tf.Tensor:
@@ -102,7 +104,7 @@ class LocalOptimizer:
     return self.clip_norm / tf.maximum(norm, self.clip_norm)
 
   def _next(
-    self, scale: tf.Tensor, state: Any, weight: tf.Tensor, gradient: tf.Tensor, trained: Trained
+    self, scale: tf.Tensor, state: Any, weight: tf.Tensor, gradient: tf.Tensor, trained: TrainedFlag
   ) -> tuple[Any, tf.Tensor]:
     def step() -> tuple[Any, tf.Tensor]:
       next_state, next_weight = self.optimizer.next(state, weight, scale * tf.reshape(gradient, weight.shape))

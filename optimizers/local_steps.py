@@ -35,7 +35,7 @@ class LocalSteps:
 
   task_of_step: Callable[[tf.Tensor], task_lib.Task]
   optimizer: local_optimizer.LocalOptimizer
-  flags: Sequence[local_optimizer.Trained]
+  flags: Sequence[local_optimizer.TrainedFlag]
   dropout_seed: tf.Tensor
   target_momentum: float | None
 

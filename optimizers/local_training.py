@@ -44,7 +44,7 @@ class Received(NamedTuple):
     round_number: int64 [], from 1.
     units: For each axis of which clients hold a part, the indices of the client's units, its own first: int32 [largest
       count]. If it holds some blocks only, `blocks` are theirs, ascending: int32 [number of blocks].
-    slots: Of the optimizer's state, for each variable, if the server shares it; else empty.
+    slots: What the optimizer keeps of each variable, if the server shares it; else empty.
   """
 
   weights: tuple[tf.Tensor, ...]
@@ -90,7 +90,7 @@ class LocalTraining:
     batches: How a client goes through its examples.
     devices: Which client trains which part.
     layouts: For each tier, how many units of each axis its clients hold.
-    seed: Of the run.
+    seed: The run's.
     client_dropout: Which clients vanish once they have received the model: they train like those without examples.
     client_weighting: What an update counts in the mean: `examples`, or `uniform` for 1 each.
   """
@@ -130,7 +130,7 @@ class LocalTraining:
   ) -> Result:
     return self._result(tier, self._train(tier, received, examples, client_key), answers)
 
-  def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_Trained':
+  def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_AfterSteps':
     model, layout = self.task.model, self.layouts[tier]
     units = {axis: received.units[axis][:count] for axis, count in layout.counts.items()}
     held = held_part.HeldPart(model, layout, units, received.units.get(blocks_lib.AXIS))
@@ -158,9 +158,9 @@ class LocalTraining:
       gradient = full_gradient.full_gradient(
         task_of_step, self.batches.in_order(examples), weights, flags, dropout_seed
       )
-    return _Trained(held, flags, weights, trained_weights, gradient, measures, num_examples, encoding_seed)
+    return _AfterSteps(held, flags, weights, trained_weights, gradient, measures, num_examples, encoding_seed)
 
-  def _result(self, tier: int, done: '_Trained', answers: tf.Tensor) -> Result:
+  def _result(self, tier: int, done: '_AfterSteps', answers: tf.Tensor) -> Result:
     held, measures, num_examples = done.held, done.measures, done.num_examples
     delta = held.put(tf.nest.map_structure(tf.subtract, done.received_weights, done.weights))
     flags = held.put_flags(done.flags)
@@ -193,7 +193,7 @@ class LocalTraining:
 def _own_start(
   model: model_lib.Model,
   weights: tuple[tf.Tensor, ...],
-  flags: Sequence[local_optimizer.Trained],
+  flags: Sequence[local_optimizer.TrainedFlag],
   round_number: tf.Tensor,
   seed: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
@@ -209,11 +209,11 @@ def _own_start(
   return tuple(start)
 
 
-class _Trained(NamedTuple):
+class _AfterSteps(NamedTuple):
   """A client after its local steps."""
 
   held: held_part.HeldPart
-  flags: Sequence[local_optimizer.Trained]
+  flags: Sequence[local_optimizer.TrainedFlag]
   received_weights: tuple[tf.Tensor, ...]
   weights: tuple[tf.Tensor, ...]
   gradient: tuple[tf.Tensor, ...]

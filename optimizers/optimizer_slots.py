@@ -31,7 +31,7 @@ def initial(
 
   Args:
     optimizer: Any.
-    specs: Of the variables.
+    specs: Shapes and dtypes of the variables.
     trainable: For each, whether clients ever train it.
 
   Returns:
@@ -49,8 +49,8 @@ def by_unit(optimizer: tff.learning.optimizers.Optimizer, spec: tf.TensorSpec, u
 
   Args:
     optimizer: Any whose slots are one number, or one for each element of the variable.
-    spec: Of the variable.
-    units: Of which it consists.
+    spec: Shape and dtype of the variable.
+    units: What it consists of.
 
   Returns:
     The state.

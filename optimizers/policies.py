@@ -155,7 +155,7 @@ class Layerwise(trainable.Policy):
     del seeds
     return self._flags(model)
 
-  def held(self, model: model_lib.Model) -> frozenset[str]:
+  def kept(self, model: model_lib.Model) -> frozenset[str]:
     """Returns the names of all other variables."""
     flags = self._flags(model)
     return frozenset(variable.name for variable, flag in zip(model.variables, flags, strict=True) if not flag)

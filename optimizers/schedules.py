@@ -65,7 +65,7 @@ def linear(rounds: int, warmup: int = 0, final: float = 0.0) -> Schedule:
 
   Args:
     rounds: After so many rounds the factor is `final`, and stays there.
-    warmup: Of these, so many first ones go up.
+    warmup: Number of first rounds in which it goes up.
     final: The last factor, in [0, 1].
 
   Returns:

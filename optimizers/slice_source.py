@@ -60,8 +60,8 @@ class UnitSource:
 
     Args:
       model: That of the server.
-      axis: Of its units.
-      layouts: Of each tier.
+      axis: The axis of its units.
+      layouts: The layout of each tier.
       deliveries: How whole variables reach clients; those that clients rebuild are no source.
 
     Raises:
@@ -141,7 +141,7 @@ def build(
 
   Args:
     model: That of the server.
-    layouts: Of each tier.
+    layouts: The layout of each tier.
     selection: What clients choose themselves, if they do.
     deliveries: How each variable reaches clients that receive it whole.
 
@@ -177,7 +177,7 @@ def sliced(
   changed = list(deliveries)
   for index in [index for source in sources.values() for index in source.variables]:
     variable = model.variables[index]
-    if deliveries[index].way is delivery_lib.Way.HELD:
+    if deliveries[index].way is delivery_lib.Way.KEPT:
       raise ValueError(f'clients cannot both keep a variable and receive slices of it: {variable.name}')
     changed[index] = delivery_lib.Delivery(delivery_lib.Way.SLICED, functools.partial(tf.zeros, variable.shape))
   return tuple(changed)

@@ -17,12 +17,12 @@ HEADS = ('per_stage', 'shared')
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class TrainingStage:
   """One stage.
 
   Attributes:
     number: From 1.
-    num_blocks: Of the encoder in this stage.
+    num_blocks: Blocks of the encoder in this stage.
     num_trained_blocks: The last ones.
     depth_dropout: Which of the others are left out while training.
   """
@@ -39,7 +39,7 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stages:
+class Growth:
   """How an encoder grows.
 
   Attributes:
@@ -59,26 +59,26 @@ class Stages:
       arguments.check_whole(1, layers_per_stage=self.layers_per_stage)
     arguments.check_one_of(HEADS, head=self.head)
 
-  def of(self, num_blocks: int) -> tuple[Stage, ...]:
+  def of(self, num_blocks: int) -> tuple[TrainingStage, ...]:
     """Returns the stages of an encoder; raises `ValueError` if they do not come out even."""
     added = self.layers_per_stage or num_blocks
     if num_blocks % added:
       raise ValueError(f'layers_per_stage={added} must divide the {num_blocks} blocks of the encoder')
     depths = range(added, num_blocks + 1, added)
     return tuple(
-      Stage(number, depth, added if self.freezes else depth, self.depth_dropout)
+      TrainingStage(number, depth, added if self.freezes else depth, self.depth_dropout)
       for number, depth in enumerate(depths, start=1)
     )
 
 
 def layerwise(
   layers_per_stage: int = 1, head: str = 'per_stage', drop_rate: float = 0.0, drop_per: str = 'step'
-) -> Stages:
+) -> Growth:
   """Configures layer-wise learning: each stage trains the blocks it adds, on top of frozen ones.
 
   Args:
-    layers_per_stage: See `Stages`.
-    head: See `Stages`.
+    layers_per_stage: See `Growth`.
+    head: See `Growth`.
     drop_rate: With which probability each frozen block is left out, in [0, 1).
     drop_per: How often that is drawn: `step`, `client` (in each round) or `round` (for all clients alike).
 
@@ -89,15 +89,15 @@ def layerwise(
     ValueError: For a value out of range.
   """
   depth_dropout = depth_dropout_lib.DepthDropout(drop_rate, drop_per)
-  return Stages(layers_per_stage, freezes=True, head=head, depth_dropout=depth_dropout)
+  return Growth(layers_per_stage, freezes=True, head=head, depth_dropout=depth_dropout)
 
 
-def progressive(layers_per_stage: int = 1, head: str = 'per_stage') -> Stages:
+def progressive(layers_per_stage: int = 1, head: str = 'per_stage') -> Growth:
   """Configures progressive learning: each stage adds blocks and trains all so far.
 
   Args:
-    layers_per_stage: See `Stages`.
-    head: See `Stages`.
+    layers_per_stage: See `Growth`.
+    head: See `Growth`.
 
   Returns:
     The stages.
@@ -105,12 +105,12 @@ def progressive(layers_per_stage: int = 1, head: str = 'per_stage') -> Stages:
   Raises:
     ValueError: For a value out of range.
   """
-  return Stages(layers_per_stage, freezes=False, head=head)
+  return Growth(layers_per_stage, freezes=False, head=head)
 
 
-def end_to_end() -> Stages:
+def end_to_end() -> Growth:
   """Configures learning of all blocks at once, in one stage."""
-  return Stages(None, freezes=False)
+  return Growth(None, freezes=False)
 
 
 STAGES = {'layerwise': layerwise, 'progressive': progressive, 'end_to_end': end_to_end}

@@ -45,7 +45,7 @@ class Policy(abc.ABC):
   depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
 
   @abc.abstractmethod
-  def choose(self, model: model_lib.Model, seeds: Seeds) -> Sequence[local_optimizer.Trained]:
+  def choose(self, model: model_lib.Model, seeds: Seeds) -> Sequence[local_optimizer.TrainedFlag]:
     """Returns whether each variable of the adapted model is trained; raises `ValueError` if the policy does not fit."""
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
@@ -59,12 +59,12 @@ class Policy(abc.ABC):
 
     Args:
       model: The adapted one.
-      seed: Of the run.
+      seed: The run's.
     """
     del model, seed
     return frozenset()
 
-  def held(self, model: model_lib.Model) -> frozenset[str]:
+  def kept(self, model: model_lib.Model) -> frozenset[str]:
     """Returns the names of those that clients keep from before the first round and nobody trains; they never travel."""
     del model
     return frozenset()

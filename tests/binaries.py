@@ -28,8 +28,8 @@ def run(
 
   Args:
     binary: The module, such as `experiments.language_model`.
-    arguments: Of its command line.
-    environment: Of the process; that of this one if None.
+    arguments: Its command line.
+    environment: The process's; that of this one if None.
     timeout_seconds: After which it is killed.
 
   Returns:

@@ -1,6 +1,7 @@
 """The rules of the tree that a reader relies on: who imports whom, where flags live, how long a file or function may be."""
 
 import ast
+import collections
 from collections.abc import Callable
 from collections.abc import Iterator
 import pathlib
@@ -30,6 +31,7 @@ _MAX_FUNCTION_LINES = 60
 _USUAL_FUNCTION_LINES = 40  # Nine functions in ten are no longer than this.
 _VAGUE_NAMES = ('utils.py', 'helpers.py', 'common.py')
 _OTHER_DIALECTS = ('absl.testing.absltest', 'absl.testing.parameterized', 'unittest', 'unittest.TestCase')
+_WITHOUT_SUBJECT = re.compile(r'\s*("""Of |[\w*`/, .-]+: (Of (?!all\b)|See there))')
 _MACHINE_PATH = re.compile(r'(?<![\w.~-])/(?:work|root)/')
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -114,6 +116,26 @@ def find_other_dialects_of_tests(root: pathlib.Path) -> list[str]:
       if any(isinstance(each, _Function) and each.name.startswith('test') for each in functions):
         found.append(f'{path}:{node.lineno} {node.name} is a class with tests')
   return found
+
+
+def find_lines_without_a_subject(root: pathlib.Path) -> list[str]:
+  """Lines of docstrings that say "Of ..." or "See there", of which a reader has to guess what."""
+  return [
+    f'{path}:{number} {line.strip()}'
+    for path, _ in _syntax(root, _FOLDERS)
+    for number, line in enumerate((root / path).read_text(encoding='utf-8').splitlines(), 1)
+    if _WITHOUT_SUBJECT.match(line)
+  ]
+
+
+def find_two_things_of_one_name(root: pathlib.Path) -> list[str]:
+  """Public classes that are called as another one."""
+  places = collections.defaultdict(list)
+  for path, syntax in _syntax(root, _LAYERS):
+    for node in syntax.body:
+      if isinstance(node, ast.ClassDef) and not node.name.startswith('_'):
+        places[node.name].append(f'{path}:{node.lineno}')
+  return [f'{found[0]} {name} is also {", ".join(found[1:])}' for name, found in places.items() if len(found) > 1]
 
 
 def find_vague_names(root: pathlib.Path) -> list[str]:
@@ -223,6 +245,17 @@ _RULES = [
     find_other_dialects_of_tests,
     ('tests/a.py', 'class ATest(tf.test.TestCase):\n  def test_a(self): pass'),
     ('tests/a.py', 'class A:\n  def run(self): pass\ndef test_a(): pass'),
+  ),
+  (
+    find_lines_without_a_subject,
+    ('data/a.py', '"""A.\n\n  seed: Of ' + 'a run."""'),
+    ('data/a.py', '"""Seed: a run\'s."""'),
+  ),
+  (find_lines_without_a_subject, ('data/a.py', '"""Of ' + 'it."""'), ('data/a.py', '"""One of them."""')),
+  (
+    find_two_things_of_one_name,
+    ('data/a.py', 'class A: pass\nclass A: pass'),
+    ('data/a.py', 'class A: pass\nclass B: pass'),
   ),
   (find_vague_names, ('data/utils.py', ''), ('data/utilities.py', '')),
   (find_long_files, ('data/a.py', 'pass\n' * 301), ('data/a.py', 'pass\n' * 300)),

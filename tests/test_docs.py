@@ -177,7 +177,7 @@ def test_defaults_of_flags_are_names_of_their_catalogues(binaries):
 
 
 def test_columns_are_those_that_are_written_and_each_is_explained_once():
-  assert columns.names(columns.CLIENT_COST) == tuple(field.name for field in dataclasses.fields(report.Row))
+  assert columns.names(columns.CLIENT_COST) == tuple(field.name for field in dataclasses.fields(report.CostRow))
   tables = (columns.ROUNDS, columns.STAGES, columns.STEPS, columns.HELDOUT, columns.CLIENT_COST, columns.SUMMARY)
   for table in tables:
     assert len(set(columns.names(table))) == len(table)

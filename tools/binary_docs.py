@@ -27,7 +27,7 @@ class Flag:
 
   Attributes:
     name: Its name.
-    kind: Of its values: `string`, `int` and so on; of an enumeration its values.
+    kind: What its values are: `string`, `int` and so on; of an enumeration its values.
     default: As a command gives it; None without one.
     help: What `--help` says of it.
   """

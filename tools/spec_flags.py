@@ -28,7 +28,7 @@ class Catalogue:
   Attributes:
     title: What they are.
     builders: By name.
-    page: Of the reference, on which they are.
+    page: The page of the reference on which they are.
   """
 
   title: str

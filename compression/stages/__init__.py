@@ -1,1 +1,1 @@
-"""The links of a codec, each of which turns tensors into smaller ones and back."""
+"""The stages of codecs, each of which turns tensors into smaller ones and back."""

@@ -32,7 +32,7 @@ def as_gather_encoder(codec: codec_lib.Codec, spec: tf.TensorSpec, seed: int = 0
 
   Args:
     codec: Its payload must have fixed lengths.
-    spec: Of the tensor to encode: float32, of static shape.
+    spec: What is encoded: float32, of static shape.
     seed: Whatever is drawn is a function of it, the round (the state of the encoder) and the value, see `value_seed`.
 
   Returns:

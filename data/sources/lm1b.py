@@ -26,7 +26,7 @@ def lm1b(
 
   Args:
     path: The folder that the archive unpacks to, or the one that holds it; must be given.
-    max_sentences: Of each of the two, from the first file on; the benchmark is shuffled.
+    max_sentences: At most so many of each of the two, from the first file on; the benchmark is shuffled.
     vocabulary: See `TextSource`.
     sequence_length: See `TextSource`.
 

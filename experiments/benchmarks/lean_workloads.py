@@ -20,7 +20,7 @@ def of_keras(name: str, keras_model: model_lib.Model) -> model_lib.Model:
   """Returns a workload in the suite's layers.
 
   Args:
-    name: Of the workload, in `keras_workloads.WORKLOADS`.
+    name: A key of `keras_workloads.WORKLOADS`.
     keras_model: That model, of `keras_bridge.from_keras`.
 
   Returns:

@@ -35,7 +35,7 @@ def print_parts(folder: pathlib.Path, worker: local_runtime.LocalWorker, repeats
   Args:
     folder: Takes the examples.
     worker: Runs the rounds.
-    repeats: Of each measurement, after one that is not counted; the median is printed.
+    repeats: How often each is measured, after one that is not counted; the median is printed.
   """
   _print_imports()
   clients = {}

@@ -47,13 +47,13 @@ _HEADER = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ScaleRow:
   """What rounds of one size cost.
 
   Attributes:
     workers: How many worker processes share the clients of a round.
     clients_per_round: Clients of a round.
-    seconds: Of each measured round.
+    seconds: What each measured round took.
     main_bytes: Resident memory of this process afterwards.
     worker_bytes: That of all workers together.
     worker_peak_bytes: The most that the workers have held since they started, added up.
@@ -120,7 +120,7 @@ def prepared_population(num_clients: int, cache_dir: pathlib.Path | None = None)
   return prepare.prepare(source, partitions.natural(), cache_dir)
 
 
-def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_round: int, repeats: int) -> Row:
+def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_round: int, repeats: int) -> ScaleRow:
   """Measures `repeats` rounds after one to warm up.
 
   Args:
@@ -137,7 +137,7 @@ def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_roun
     started = time.perf_counter()
     simulation.advance(clients_per_round)
     seconds.append(time.perf_counter() - started)
-  return Row(
+  return ScaleRow(
     workers=len(worker_pids),
     clients_per_round=clients_per_round,
     seconds=tuple(seconds[1:]),
@@ -147,13 +147,13 @@ def measure(simulation: Simulation, worker_pids: Sequence[int], clients_per_roun
   )
 
 
-def measure_sizes(simulation: Simulation, worker_pid: int, repeats: int) -> list[Row]:
+def measure_sizes(simulation: Simulation, worker_pid: int, repeats: int) -> list[ScaleRow]:
   """Measures rounds of each size of `CLIENTS_PER_ROUND` that the population has clients for, the smallest first."""
   sizes = [size for size in CLIENTS_PER_ROUND if size <= simulation.num_clients]
   return [measure(simulation, [worker_pid], size, repeats) for size in sizes]
 
 
-def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, repeats: int) -> list[Row]:
+def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, repeats: int) -> list[ScaleRow]:
   """Measures rounds of `SPREAD_CLIENTS` with one and with two workers behind Unix sockets in a folder."""
   rows = []
   for num_workers in (1, 2):
@@ -166,26 +166,26 @@ def measure_workers(text: federated_text.FederatedText, folder: pathlib.Path, re
   return rows
 
 
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(rows: Sequence[ScaleRow]) -> None:
   """Prints a line for each row."""
   print(f'{len(rows[0].seconds)} rounds a line')
   terminal.show(markdown_table.render(_HEADER, [row.cells() for row in rows]))
 
 
-def print_line(rows: Sequence[Row]) -> None:
+def print_line(rows: Sequence[ScaleRow]) -> None:
   """Prints the straight line through the medians of at least two rows."""
   slope, start = line(rows)
   print(f'least squares: {start:.2f} s a round and {1e3 * slope:.1f} ms a client', flush=True)
 
 
-def line(rows: Sequence[Row]) -> tuple[float, float]:
+def line(rows: Sequence[ScaleRow]) -> tuple[float, float]:
   """Returns seconds a client and seconds a round of the line through the medians, by least squares of relative errors."""
   medians = np.array([statistics.median(row.seconds) for row in rows])
   slope, start = np.polyfit([row.clients_per_round for row in rows], medians, 1, w=1 / medians)
   return float(slope), float(start)
 
 
-def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
+def plot(rows: Sequence[ScaleRow], path: pathlib.Path) -> None:
   """Draws seconds a round and memory against the number of clients as a PNG."""
   figure = picture.blank(10, 4)
   times, memory = figure.subplots(1, 2)

@@ -31,7 +31,7 @@ def table(task: task_lib.Task, batch: task_lib.Batch, learning_rate: float) -> s
   Args:
     task: What is trained, in full.
     batch: NumPy arrays of its example spec with a leading batch axis.
-    learning_rate: Of the steps.
+    learning_rate: Step size of SGD.
 
   Returns:
     A table: for each kind of operation its milliseconds in a step, the share, and how many operations.

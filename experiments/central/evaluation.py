@@ -62,7 +62,7 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
   """Scores the model in a folder on held-out clients, whose text is cut by the model's own tokenizer.
 
   Args:
-    folder: Of the model.
+    folder: Where the model is.
     source: Whose held-out text counts.
     eval_clients: How many clients; 0 for all. A run with as many evaluates on the same ones.
 

@@ -17,7 +17,7 @@ def evaluate(folder: str | pathlib.Path, source: image_source.ImageSource, eval_
   """Scores the model in a folder on held-out images.
 
   Args:
-    folder: Of the model.
+    folder: Where the model is.
     source: Whose held-out images count; of the same classes and size as those that it was trained on.
     eval_clients: How many of the ten clients that hold them; 0 for all. A run with as many evaluates on the same ones.
 

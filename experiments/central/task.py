@@ -46,7 +46,7 @@ def build(
 
   Args:
     model: From `named`.
-    vocabulary_size: Of the tokenizer; an encoder has one row more, for the mask.
+    vocabulary_size: Sub-words of the tokenizer; an encoder has one row more, for the mask.
     sequence_length: An example holds one token more.
     teacher: From `load_teacher`, for this model, with the same tokenizer; None without.
 
@@ -65,7 +65,7 @@ def load_teacher(folder: str, student: Named) -> checkpoint.Checkpoint:
   """Reads the teacher of an encoder.
 
   Args:
-    folder: Of a pre-trained BERT.
+    folder: Where a pre-trained BERT is.
     student: Who learns from it.
 
   Returns:

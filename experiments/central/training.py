@@ -43,14 +43,14 @@ _DROPOUT = 1  # Keeps the draws of dropout apart from those of the initial weigh
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class CentralConfig:
   """How long a training goes on, at which rate, and where it writes.
 
   Attributes:
     output_dir: Folder of the training; one that is already in it continues.
     steps: Number of batches; 0 evaluates the initial model only.
     batch_size: Examples in a batch.
-    learning_rate: Of Adam, at its highest.
+    learning_rate: Adam's, at its highest.
     warmup_steps: Steps over which the learning rate grows to that; over the rest it falls to 0 as a half cosine.
     clip_norm: Largest global norm of a gradient.
     steps_per_eval: Steps between evaluations; the first and the last model are evaluated in any case.
@@ -106,15 +106,15 @@ def train(
   task: task_lib.Task,
   examples: Examples,
   description: checkpoint.Description,
-  config: Config,
-  start: pretrained.Start | None = None,
+  config: CentralConfig,
+  start: pretrained.WarmStart | None = None,
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves metrics.csv, summary.json and the model in `config.output_dir`.
 
   Args:
     task: What is learned.
     examples: From what.
-    description: Of the model, to be saved with it.
+    description: What the model is, to be saved with it.
     config: The rest.
     start: Weights to begin with instead of the initial ones; `facts` of `config` should name them.
 
@@ -154,8 +154,8 @@ class _Training:
     task: task_lib.Task,
     examples: Examples,
     description: checkpoint.Description,
-    config: Config,
-    start: pretrained.Start | None,
+    config: CentralConfig,
+    start: pretrained.WarmStart | None,
   ):
     self._task, self._examples, self._description, self._config = task, examples, description, config
     self._evaluate = central_evaluation.Evaluation(task)
@@ -195,7 +195,7 @@ class _Training:
       'seconds': self._state.seconds,
     }
 
-  def _begin(self, start: pretrained.Start | None) -> tuple[training_state.State, list[dict[str, Any]]]:
+  def _begin(self, start: pretrained.WarmStart | None) -> tuple[training_state.State, list[dict[str, Any]]]:
     """Returns the checkpoint and the rows up to it, or the initial state and its evaluation as step 0."""
     model, seed = self._task.model, self._config.seed
     weights = tuple(map(tf.constant, start.of(model, seed))) if start else model.initial_weights(seed)
@@ -269,7 +269,7 @@ def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
   return rows
 
 
-def build_optimizer(config: Config) -> tff.learning.optimizers.Optimizer:
+def build_optimizer(config: CentralConfig) -> tff.learning.optimizers.Optimizer:
   """Builds Adam with the learning rate of `config`."""
   decay = tf.keras.optimizers.schedules.CosineDecay(
     initial_learning_rate=0.0,
@@ -282,7 +282,7 @@ def build_optimizer(config: Config) -> tff.learning.optimizers.Optimizer:
 
 
 def _build_step(
-  task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, config: Config
+  task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, config: CentralConfig
 ) -> Callable[..., tuple[model_lib.Weights, Any, Mapping[str, tf.Tensor]]]:
   """Builds the function of one step: from (weights, optimizer state, batch, step) to the first two and measures."""
 

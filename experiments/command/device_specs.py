@@ -56,7 +56,7 @@ def adapt(devices: devices_lib.Devices, model: model_lib.Model, seed: int, text:
   Args:
     devices: Made by `build`.
     model: The model as `--model` names it.
-    seed: Of the run.
+    seed: The run's.
     text: The spec, for messages.
 
   Returns:

@@ -25,12 +25,12 @@ class Mark(NamedTuple):
   high: float
 
 
-def plot(points: Sequence[codecs.Point], groups: Sequence[runs.Group], path: pathlib.Path) -> None:
+def plot(points: Sequence[codecs.CodecPoint], groups: Sequence[runs.Group], path: pathlib.Path) -> None:
   """Draws both comparisons side by side as a PNG; a comparison without data is left out.
 
   Args:
-    points: Of `codecs.measure_update`.
-    groups: Of `codecs.read_runs`.
+    points: As `codecs.measure_update` returns them.
+    groups: As `codecs.read_runs` returns them.
     path: The PNG.
   """
   panels = []

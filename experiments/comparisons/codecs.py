@@ -25,7 +25,7 @@ CODECS = (
 )  # fmt: skip
 
 
-class Point(NamedTuple):
+class CodecPoint(NamedTuple):
   """One codec on one update: bits a parameter on the wire, and squared error over squared values."""
 
   codec: str
@@ -33,7 +33,7 @@ class Point(NamedTuple):
   distortion: float
 
 
-def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[Point]:
+def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[CodecPoint]:
   """Encodes and decodes a client's update with each codec.
 
   Args:
@@ -46,7 +46,7 @@ def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[P
   return [_measure([tf.constant(array) for array in update], spec) for spec in specs]
 
 
-def _measure(tensors: list[tf.Tensor], spec: str) -> Point:
+def _measure(tensors: list[tf.Tensor], spec: str) -> CodecPoint:
   codec = codec_specs.build(spec)
   if not isinstance(codec, update_codec_lib.UpdateCodec):
     codec = codec.at(tf.constant(codec.initial_parameter))
@@ -59,7 +59,7 @@ def _measure(tensors: list[tf.Tensor], spec: str) -> Point:
 
   num_bytes, (error, norm) = measure(*tensors)
   num_values = sum(spec.shape.num_elements() for spec in tensor_specs)
-  return Point(spec, 8 * int(num_bytes) / num_values, float(error / norm))
+  return CodecPoint(spec, 8 * int(num_bytes) / num_values, float(error / norm))
 
 
 def read_runs(patterns: Sequence[str]) -> list[runs.Group]:
@@ -67,7 +67,7 @@ def read_runs(patterns: Sequence[str]) -> list[runs.Group]:
   return varied_flags.read(patterns, ['upload'])[::-1]
 
 
-def points_table(points: Sequence[Point]) -> str:
+def points_table(points: Sequence[CodecPoint]) -> str:
   """Renders points as a Markdown table, fewest bits first."""
   rows = (
     [f'`{point.codec}`', f'{point.bits_per_parameter:.3f}', f'{point.distortion:.3g}']

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.command import command_line
 from experiments.comparisons import paired_comparison
-from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import runs
 from experiments.comparisons import table
 
 _STYLE = """
@@ -49,7 +49,7 @@ dl { font-size: .85rem; margin: 0; } dt { font-weight: 600; } dd { margin: 0 0 .
 
 
 def render(
-  groups: Sequence[run_comparison.Group],
+  groups: Sequence[runs.Group],
   pictures: Mapping[str, pathlib.Path],
   left_out: Sequence[str] = (),
   target: float | None = None,
@@ -62,12 +62,12 @@ def render(
     pictures: PNG files by title, which the page then holds.
     left_out: Sentences on runs that are not compared.
     target: See `comparison_table.columns`.
-    paired: See there; its notes follow the table.
+    paired: Each group against the reference; its notes follow the table.
 
   Returns:
     HTML; every text that comes from runs is escaped.
   """
-  reference = run_comparison.reference(groups)
+  reference = runs.reference(groups)
   row = 'the first row' if reference == 0 else f'row {reference + 1}, the first that is finished and finite'
   title = f'{len(groups)} settings, {sum(len(group.runs) for group in groups)} runs'
   parts = [
@@ -98,14 +98,14 @@ def _cell(text: str) -> str:
   return re.sub(r'(±|to|&lt;) ', r'\1&nbsp;', _text(text))
 
 
-def _setting(group: run_comparison.Group) -> str:
+def _setting(group: runs.Group) -> str:
   """Returns the name of a group, and below it the exact one, which may be broken after the signs of a spec."""
   return _text(group.name) + '<code>' + re.sub(r'([(,|])', r'\1<wbr>', _text(group.label)) + '</code>'
 
 
-def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
-  found, runs = [], [run for group in groups for run in group.runs]
-  if not all(run_comparison.evaluated_alike(runs[0], run) for run in runs):
+def _warnings(groups: Sequence[runs.Group]) -> list[str]:
+  found, first = [], groups[0].runs[0]
+  if not all(runs.evaluated_alike(first, run) for group in groups for run in group.runs):
     found.append('These runs have different data sets: their quality does not compare.')
   if any(group.num_diverged for group in groups):
     found.append('Some runs diverged: their settings have no mean and are not on the Pareto front.')
@@ -114,12 +114,10 @@ def _warnings(groups: Sequence[run_comparison.Group]) -> list[str]:
   return found
 
 
-def _table(
-  groups: Sequence[run_comparison.Group], target: float | None, paired: paired_comparison.Comparison | None
-) -> str:
+def _table(groups: Sequence[runs.Group], target: float | None, paired: paired_comparison.Comparison | None) -> str:
   columns = table.columns(groups[0].quality, target, paired)
   header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
-  front = run_comparison.pareto_front(groups)
+  front = runs.pareto_front(groups)
   rows = []
   for index, (group, cells) in enumerate(zip(groups, table.cells(groups, target, paired), strict=True)):
     named = zip(columns, cells, strict=True)
@@ -141,7 +139,7 @@ def _picture(title: str, path: pathlib.Path) -> str:
   )
 
 
-def _repeat(number: int, group: run_comparison.Group) -> str:
+def _repeat(number: int, group: runs.Group) -> str:
   run = group.runs[0]
   facts = {
     'data set': run.config.get('dataset_hash'),
@@ -158,7 +156,7 @@ def _commits(config: Mapping[str, Any]) -> list[str]:
   return [str(commit) for commit in (*config.get('earlier_commits', ()), config.get('git_commit'))]
 
 
-def _command(number: int, group: run_comparison.Group) -> str:
+def _command(number: int, group: runs.Group) -> str:
   """Returns a shell loop over seeds that repeats the runs of a group."""
   settings = {name: value for name, value in group.runs[0].settings.items() if name not in ('seed', 'output_dir')}
   seeds = ' '.join(str(run.settings['seed']) for run in group.runs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.command import launch
 from experiments.comparisons import paired_difference
-from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import runs
 from experiments.results import heldout_units
 from experiments.results import quality as quality_lib
 
@@ -21,8 +21,8 @@ class Paired(NamedTuple):
   """A setting against the reference.
 
   Attributes:
-    difference: Of the quality, as it is written: see `columns`.
-    deviation: Of that between seeds, the sample standard deviation; None for a single seed, or where one is not finite.
+    difference: How much the quality differs, as it is written: see `columns`.
+    deviation: Its sample standard deviation between seeds; None for a single seed, or where one is not finite.
   """
 
   difference: paired_difference.Difference
@@ -69,8 +69,8 @@ def _cells(paired: Paired) -> list[str]:
   ]
 
 
-def compare(groups: Sequence[run_comparison.Group]) -> Comparison:
-  """Compares each group with the reference, which is that of `run_comparison.reference`.
+def compare(groups: Sequence[runs.Group]) -> Comparison:
+  """Compares each group with the reference, which is that of `runs.reference`.
 
   Args:
     groups: At least one, of one quality.
@@ -81,7 +81,7 @@ def compare(groups: Sequence[run_comparison.Group]) -> Comparison:
   Raises:
     UsageError: If a run's `heldout.csv` is damaged.
   """
-  reference = run_comparison.reference(groups)
+  reference = runs.reference(groups)
   first = groups[reference].runs[0]
   try:
     units = _read(first)
@@ -108,16 +108,16 @@ def compare(groups: Sequence[run_comparison.Group]) -> Comparison:
   return Comparison(reference, [paired.get(index) for index in range(len(groups))], [explanation, *notes])
 
 
-def _sums_on(units: heldout_units.HeldoutUnits, first: run_comparison.Run, run: run_comparison.Run) -> np.ndarray:
+def _sums_on(units: heldout_units.HeldoutUnits, first: runs.Run, run: runs.Run) -> np.ndarray:
   """Returns the sums of which the quality of a run is the mean, float64 [n]; raises `_NotPaired` for other units."""
   found = _read(run)
   same = found.names == units.names and np.array_equal(found.num_predicted, units.num_predicted)
-  if not same or not run_comparison.evaluated_alike(first, run):
+  if not same or not runs.evaluated_alike(first, run):
     raise _NotPaired(f'{run.folder} and {first.folder} were judged by different clients or examples')
   return _sums(found, run.quality)
 
 
-def _read(run: run_comparison.Run) -> heldout_units.HeldoutUnits:
+def _read(run: runs.Run) -> heldout_units.HeldoutUnits:
   """Returns the units of a run that have anything to predict.
 
   Raises:
@@ -152,15 +152,13 @@ def _sums(units: heldout_units.HeldoutUnits, measure: quality_lib.Quality) -> np
   return np.full_like(units.num_correct, np.nan) if units.loss_sum is None else units.loss_sum
 
 
-def _extra(
-  reference: run_comparison.Group, group: run_comparison.Group, sums: Callable[[run_comparison.Run], np.ndarray]
-) -> np.ndarray:
+def _extra(reference: runs.Group, group: runs.Group, sums: Callable[[runs.Run], np.ndarray]) -> np.ndarray:
   """Returns what a group's sums have beyond those of the reference: float64 [seeds that both have, n]."""
-  runs, others = ({run.settings['seed']: run for run in each.runs} for each in (reference, group))
-  seeds = [seed for seed in runs if seed in others]
+  own, others = ({run.settings['seed']: run for run in each.runs} for each in (reference, group))
+  seeds = [seed for seed in own if seed in others]
   if not seeds:
     raise _NotPaired(f'{group.label} and {reference.label} have no seed in common')
-  return np.stack([sums(others[seed]) - sums(runs[seed]) for seed in seeds])
+  return np.stack([sums(others[seed]) - sums(own[seed]) for seed in seeds])
 
 
 def _paired(found: paired_difference.Difference, of_seeds: np.ndarray, measure: quality_lib.Quality) -> Paired:
@@ -171,10 +169,10 @@ def _paired(found: paired_difference.Difference, of_seeds: np.ndarray, measure: 
       return 100.0 * (float(np.expm1(value)) if measure is quality_lib.PERPLEXITY else value)
 
   difference = paired_difference.Difference(*map(written, found[:3]), found.p_value)
-  return Paired(difference, run_comparison.spread([written(value) for value in of_seeds]).deviation)
+  return Paired(difference, runs.spread([written(value) for value in of_seeds]).deviation)
 
 
-def _explanation(groups: Sequence[run_comparison.Group], reference: int, units: heldout_units.HeldoutUnits) -> str:
+def _explanation(groups: Sequence[runs.Group], reference: int, units: heldout_units.HeldoutUnits) -> str:
   kind = 'examples' if units.are_examples else 'clients'
   how = (
     'Perplexities are compared by their ratio, less one, in per cent: the geometric mean'

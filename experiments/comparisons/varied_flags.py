@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.command import launch
-from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import runs
 from experiments.results import quality
 from experiments.results import run_folders
 
@@ -12,7 +12,7 @@ PERPLEXITY_COLUMNS = ('perplexity, mean', 'standard deviation', 'each seed')
 _TUNED = 'algorithm'  # Each setting may have rates of its own, the same ones for all seeds.
 
 
-def read(patterns: Sequence[str], names: Sequence[str]) -> list[run_comparison.Group]:
+def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
   """Reads the runs of `run_folders.find`; those that are not finished are left out.
 
   Args:
@@ -26,7 +26,7 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[run_comparison.G
     UsageError: If there is no finished run, runs differ in other flags than these, the seed and the rates of a
       combination, or a run has no perplexity to compare, or none that is finite.
   """
-  found = [run for run in map(run_comparison.read, run_folders.find(patterns)) if run and run.finished]
+  found = [run for run in map(runs.read, run_folders.find(patterns)) if run and run.finished]
   if not found:
     raise launch.UsageError(f'{patterns[0]} holds no finished run: name the folder above their --output_dir')
   for run in found:
@@ -36,7 +36,7 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[run_comparison.G
       raise launch.UsageError(
         f'{run.folder} is judged by {run.quality.name}, not perplexity: compare it by --what=runs'
       )
-  groups = run_comparison.groups(found)
+  groups = runs.groups(found)
   common, combinations = _others(groups[0], names), set()
   for group in groups:
     folder, others = group.runs[0].folder, _others(group, names)
@@ -50,13 +50,13 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[run_comparison.G
   return groups
 
 
-def _others(group: run_comparison.Group, names: Sequence[str]) -> dict[str, Any]:
-  identity = run_comparison.identity(group.runs[0])
+def _others(group: runs.Group, names: Sequence[str]) -> dict[str, Any]:
+  identity = runs.identity(group.runs[0])
   return {name: value for name, value in identity.items() if name not in (*names, _TUNED)}
 
 
-def perplexity_cells(group: run_comparison.Group) -> list[str]:
+def perplexity_cells(group: runs.Group) -> list[str]:
   """Returns the mean over seeds, the sample standard deviation, and the perplexity of each seed."""
-  spread = group.spread(run_comparison.quality)
+  spread = group.spread(runs.quality)
   deviation = '' if spread.deviation is None else f'{spread.deviation:.1f}'
   return [f'{spread.mean:.1f}', deviation, ', '.join(f'{run.last.quality:.1f}' for run in group.runs)]

@@ -62,19 +62,19 @@ class Measured(NamedTuple):
   time: Time
 
 
-def run(setting: client_round.Setting, first_client: int, num_cores: int) -> Measured:
+def run(case: client_round.Case, first_client: int, num_cores: int) -> Measured:
   """Measures clients from `first_client` on in fresh processes, which use `num_cores` threads.
 
   Raises:
     RuntimeError: If a process fails; ends with what it said last.
   """
   return Measured(
-    Memory(**_run('memory', setting, first_client, num_cores)),
-    Time(**_run('step_time', setting, first_client, num_cores)),
+    Memory(**_run('memory', case, first_client, num_cores)),
+    Time(**_run('step_time', case, first_client, num_cores)),
   )
 
 
-def _run(what: str, setting: client_round.Setting, first_client: int, num_cores: int) -> dict[str, Any]:
+def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) -> dict[str, Any]:
   environment = os.environ | {
     'OMP_NUM_THREADS': str(num_cores),
     'TF_CPP_MIN_LOG_LEVEL': '3',
@@ -84,7 +84,7 @@ def _run(what: str, setting: client_round.Setting, first_client: int, num_cores:
   if what == 'memory':
     environment |= resident_memory.ENVIRONMENT
   script = f'from experiments.costs import client_process; client_process.print_measured(client_process.{what})'
-  arguments = json.dumps(dict(setting=dataclasses.asdict(setting), first_client=first_client))
+  arguments = json.dumps(dict(case=dataclasses.asdict(case), first_client=first_client))
   done = subprocess.run(
     [sys.executable, '-c', script, arguments],
     cwd=command_line.ROOT,
@@ -94,21 +94,21 @@ def _run(what: str, setting: client_round.Setting, first_client: int, num_cores:
     check=False,
   )
   if done.returncode:
-    raise RuntimeError(f'measuring {setting.policy} failed with code {done.returncode}: {done.stderr[-2000:]}')
+    raise RuntimeError(f'measuring {case.policy} failed with code {done.returncode}: {done.stderr[-2000:]}')
   return json.loads(done.stdout.splitlines()[-1])
 
 
-def print_measured(measure: Callable[[client_round.Setting, int], NamedTuple]) -> None:
+def print_measured(measure: Callable[[client_round.Case, int], NamedTuple]) -> None:
   """Measures in this process what its argument says and prints the result as a line of JSON."""
   arguments = json.loads(sys.argv[1])
-  print(json.dumps(measure(client_round.Setting(**arguments['setting']), arguments['first_client'])._asdict()))
+  print(json.dumps(measure(client_round.Case(**arguments['case']), arguments['first_client'])._asdict()))
 
 
-def memory(setting: client_round.Setting, first_client: int) -> Memory:
+def memory(case: client_round.Case, first_client: int) -> Memory:
   """Measures the memory of a client's local steps in this process, which should be a fresh one."""
-  client = client_round.ClientRound(setting)
+  client = client_round.ClientRound(case)
   received = client.received(first_client, client.task.model.initial_weights(0))
-  examples = client.examples(first_client, setting.batch_size * setting.num_steps)
+  examples = client.examples(first_client, case.batch_size * case.num_steps)
   idle = resident_memory.settled_bytes()
   train = client.build_local_steps()
   train(received, examples.take(1))
@@ -116,17 +116,17 @@ def memory(setting: client_round.Setting, first_client: int) -> Memory:
   return Memory(idle, fixed, resident_memory.peak_bytes(lambda: train(received, examples)))
 
 
-def step_time(setting: client_round.Setting, first_client: int) -> Time:
+def step_time(case: client_round.Case, first_client: int) -> Time:
   """Measures the time of the local steps of `NUM_CLIENTS` clients in this process."""
-  client = client_round.ClientRound(setting)
+  client = client_round.ClientRound(case)
   weights, train = client.task.model.initial_weights(0), client.build_local_steps()
   train(client.received(first_client, weights), client.examples(first_client, 1))
   steps = []
   for key in range(first_client, first_client + NUM_CLIENTS):
-    received, examples = client.received(key, weights), client.examples(key, setting.batch_size * setting.num_steps)
-    single = _seconds(functools.partial(train, received, examples.take(setting.batch_size)))
+    received, examples = client.received(key, weights), client.examples(key, case.batch_size * case.num_steps)
+    single = _seconds(functools.partial(train, received, examples.take(case.batch_size)))
     whole = _seconds(functools.partial(train, received, examples))
-    steps.append((whole - single) / (setting.num_steps - 1))
+    steps.append((whole - single) / (case.num_steps - 1))
   wall, cpu = np.transpose(steps).tolist()
   return Time(tuple(wall), tuple(cpu))
 

@@ -43,7 +43,7 @@ _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class Case:
   """What is measured; plain values, so that it can go to another process.
 
   Attributes:
@@ -55,7 +55,7 @@ class Setting:
     batch_size: Examples in a batch.
     num_steps: Local steps of a round.
     image_size: Pixels on both sides of an image of three colours, for models of images.
-    num_classes: Of those.
+    num_classes: Classes of images.
     objective: A spec of `--objective`, what is learned from images without labels; None for their classes.
     chunk_size: Images that the encoder of an objective sees at once; 0 for all of a batch.
     algorithm: A spec of `--algorithm`, whose client's half is measured.
@@ -82,7 +82,7 @@ class Traffic(NamedTuple):
     trained: For each variable: whether it is trained, or how many of the clients drew it, as a fraction.
     trained_fraction: Trained parameters over the parameters of the model that `--model` names.
     upload_bytes: Payload of the update, bitmap and weight, as the column `upload_bytes` of a run counts them.
-    download_bytes: Of the weights that the client receives, uncompressed.
+    download_bytes: Bytes of the weights that the client receives, uncompressed.
   """
 
   trained: tuple[bool | float, ...]
@@ -99,32 +99,32 @@ class _Subject(NamedTuple):
   draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 
-def _text(setting: Setting) -> _Subject:
+def _text(case: Case) -> _Subject:
   def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
-    shape = [num_examples, setting.sequence_length + 1]
-    return dict(tokens=generator.integers(1, setting.vocabulary_size, shape, np.int32))
+    shape = [num_examples, case.sequence_length + 1]
+    return dict(tokens=generator.integers(1, case.vocabulary_size, shape, np.int32))
 
-  model = spec.build(setting.model, models_catalog.LANGUAGE_MODELS, 'model')(setting.vocabulary_size)
-  return _Subject(model, lambda held: language_task.build(held, setting.sequence_length), draw)
+  model = spec.build(case.model, models_catalog.LANGUAGE_MODELS, 'model')(case.vocabulary_size)
+  return _Subject(model, lambda held: language_task.build(held, case.sequence_length), draw)
 
 
-def _images(setting: Setting) -> _Subject:
-  image_shape = (setting.image_size, setting.image_size, 3)
+def _images(case: Case) -> _Subject:
+  image_shape = (case.image_size, case.image_size, 3)
 
   def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
     image = generator.integers(0, 256, [num_examples, *image_shape], np.int32)
-    return dict(image=image, label=generator.integers(0, setting.num_classes, [num_examples], np.int32))
+    return dict(image=image, label=generator.integers(0, case.num_classes, [num_examples], np.int32))
 
-  encoder = spec.build(setting.model, models_catalog.VISION_MODELS, 'model')
-  objective = setting.objective and spec.build(setting.objective, models_catalog.OBJECTIVES, 'objective')
+  encoder = spec.build(case.model, models_catalog.VISION_MODELS, 'model')
+  objective = case.objective and spec.build(case.objective, models_catalog.OBJECTIVES, 'objective')
   try:
     if objective is None:
-      task = image_task.build(encoder.classifier(image_shape, setting.num_classes), image_shape)
+      task = image_task.build(encoder.classifier(image_shape, case.num_classes), image_shape)
     else:
-      chunked = chunked_encoder.by_chunks(encoder, setting.chunk_size)
+      chunked = chunked_encoder.by_chunks(encoder, case.chunk_size)
       task = self_supervised_task.build(objective, chunked, image_shape)
   except ValueError as error:
-    raise spec.SpecError(f'model {setting.model!r}: {error}') from error
+    raise spec.SpecError(f'model {case.model!r}: {error}') from error
   return _Subject(task.model, lambda held: dataclasses.replace(task, model=held), draw)
 
 
@@ -145,7 +145,7 @@ class _ChosenFor(trainable.Policy):
     """See `trainable.Policy`."""
     return self.policy.depth_dropout
 
-  def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> Sequence[local_optimizer.Trained]:
+  def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> Sequence[local_optimizer.TrainedFlag]:
     """Returns what the policy chooses for the other model."""
     del model
     return self.policy.choose(self.model, seeds)
@@ -159,26 +159,26 @@ class ClientRound:
     local: Trains it.
   """
 
-  def __init__(self, setting: Setting):
-    """Builds what a setting names; raises `SpecError` for what cannot be built."""
-    self._setting = setting
-    subject = _images(setting) if spec.parse(setting.model)[0].name in models_catalog.VISION_MODELS else _text(setting)
+  def __init__(self, case: Case):
+    """Builds what a case names; raises `SpecError` for what cannot be built."""
+    self._case = case
+    subject = _images(case) if spec.parse(case.model)[0].name in models_catalog.VISION_MODELS else _text(case)
     plain, self._draw = subject.model, subject.draw
-    devices = device_specs.build(setting.policy, policies=_POLICIES)
-    model = device_specs.adapt(devices, plain, _SEED, setting.policy)
+    devices = device_specs.build(case.policy, policies=_POLICIES)
+    model = device_specs.adapt(devices, plain, _SEED, case.policy)
     (policy,) = devices.tiers
     self.task = subject.build_task(client_costs.held_model(model, devices.layouts(model)[0]))
     self.local = local_training.LocalTraining(
       self.task,
-      _client_optimizer(setting.algorithm),
-      local_batches.LocalBatches(setting.batch_size, max_examples=setting.batch_size * setting.num_steps),
+      _client_optimizer(case.algorithm),
+      local_batches.LocalBatches(case.batch_size, max_examples=case.batch_size * case.num_steps),
       devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
     self._deliveries = devices.deliveries(model, _SEED)
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
-      _fixed_codec(setting.upload),
+      _fixed_codec(case.upload),
       sizes=tuple(variable.size for variable in model.variables),
       together=devices.together(model, _SEED),
     )
@@ -211,7 +211,7 @@ class ClientRound:
     flags, fractions, upload_bytes = [], [], []
     for client in range(1 if None not in known else _NUM_DRAWN_CLIENTS):
       received = self.received(client, weights)
-      result = train(received, self.examples(client, self._setting.batch_size))
+      result = train(received, self.examples(client, self._case.batch_size))
       flags.append(result.trained.numpy())
       fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
       upload_bytes.append(int(encode(result, received.round_seed)))
@@ -230,9 +230,9 @@ class ClientRound:
 
     The encoder is taken to see a whole batch at once.
     """
-    dropout, batch_size = self.local.devices.tiers[0].depth_dropout, self._setting.batch_size
-    whole = dataclasses.replace(self._setting, chunk_size=0)
-    task = ClientRound(whole).task if self._setting.chunk_size else self.task
+    dropout, batch_size = self.local.devices.tiers[0].depth_dropout, self._case.batch_size
+    whole = dataclasses.replace(self._case, chunk_size=0)
+    task = ClientRound(whole).task if self._case.chunk_size else self.task
     cost = accounting.step_cost(task, traffic.trained, batch_size)
     dropped = depth_dropout.frozen_blocks(task, self._flags_known_when_traced()) if dropout.rate else []
     if not dropped:

@@ -27,7 +27,7 @@ encoder sees a whole batch, if there are chunks, and without the target of byol.
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class CostRow:
   """One policy; the names of the fields are the columns of the CSV. Those that begin with `modelled` are not measured."""
 
   policy: str
@@ -56,11 +56,11 @@ def row(
   traffic: client_round.Traffic,
   cost: accounting.StepCost,
   optimizer_bytes: int,
-) -> Row:
+) -> CostRow:
   """Puts together what was found for a policy; the smallest and largest values are those of single processes."""
   step_ms = [1e3 * statistics.median(each.time.step_seconds) for each in measured]
   peak_mb = [each.memory.peak_bytes / 1e6 for each in measured]
-  return Row(
+  return CostRow(
     policy=policy,
     trained_fraction=traffic.trained_fraction,
     step_ms=statistics.median(step_ms),
@@ -82,7 +82,7 @@ def row(
   )
 
 
-def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
+def table(rows: Sequence[CostRow], num_processes: int, num_cores: int) -> str:
   """Renders the rows as a Markdown table, and below it what is measured and what is modelled."""
   header = [
     'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
@@ -110,15 +110,15 @@ def table(rows: Sequence[Row], num_processes: int, num_cores: int) -> str:
   return f'{markdown_table.render(header, cells)}\n\n{_NOTES.format(processes=num_processes, cores=num_cores)}'
 
 
-def write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
+def write_csv(rows: Sequence[CostRow], path: pathlib.Path) -> None:
   """Writes the rows, a column for each field."""
   with path.open('w', newline='') as file:
-    writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
+    writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(CostRow)])
     writer.writeheader()
     writer.writerows(dataclasses.asdict(each) for each in rows)
 
 
-def plot(rows: Sequence[Row], path: pathlib.Path) -> None:
+def plot(rows: Sequence[CostRow], path: pathlib.Path) -> None:
   """Draws time and memory of every policy as a PNG; whiskers reach from the smallest to the largest process."""
   figure = picture.blank(12, 1.6 + 0.6 * len(rows))
   axes = figure.subplots(1, 2, sharey=True)

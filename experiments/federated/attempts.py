@@ -38,7 +38,7 @@ def on_clients(
   """Returns what `compute` returns for the clients whose data can be read.
 
   Args:
-    supervisor: Of the worker that computes.
+    supervisor: Watches the worker that computes.
     compute: Computes from its start; called again after a failure.
     client_ids: The clients.
     find_unreadable: Returns those of them whose data cannot be read; called after a failure only.

@@ -69,7 +69,7 @@ class Config:
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-  start_runtime: runtimes.Start = runtimes.start_local
+  start_runtime: runtimes.StartRuntime = runtimes.start_local
 
 
 def run(
@@ -77,7 +77,7 @@ def run(
   process: tff.learning.templates.LearningProcess,
   population: population_lib.Population,
   config: Config,
-  start: pretrained.Start | None = None,
+  start: pretrained.WarmStart | None = None,
   description: checkpoint_lib.Description | None = None,
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves in `config.output_dir` the files that `docs/design.md` lists.
@@ -136,7 +136,7 @@ class _Run:
     config: Config,
     worker: local_runtime.Runtime,
     supervisor: supervision.Supervisor,
-    start: pretrained.Start | None,
+    start: pretrained.WarmStart | None,
     description: checkpoint_lib.Description | None,
   ):
     self._config = config

@@ -16,7 +16,7 @@ from optimizers import evaluation
 
 
 def facts(
-  task: task_lib.Task, population: population_lib.Population, eval_clients: int, start: pretrained.Start | None
+  task: task_lib.Task, population: population_lib.Population, eval_clients: int, start: pretrained.WarmStart | None
 ) -> dict[str, Any]:
   """Returns what follows from the settings of a run and decides its result: hashes of what it learns from and is judged by."""
   return {
@@ -37,7 +37,7 @@ def undeclared(
   """Returns what decides the result where settings do not say it.
 
   Args:
-    task: Of the run.
+    task: The run's.
     process: Its process.
     population: Its clients.
     configuration: What else is decided, such as the number of clients in a round.

@@ -107,7 +107,7 @@ class RunSetup:
     """Returns the clients of a run on prepared examples; those of `--eval_split` evaluate."""
     return population_lib.Population.of(examples, self.flags['eval_split'])
 
-  def start(self, build_model: Callable[[int], model_lib.Model]) -> pretrained.Start | None:
+  def start(self, build_model: Callable[[int], model_lib.Model]) -> pretrained.WarmStart | None:
     """Reads the language model that `--pretrained` names, found to fit model and devices; None without the flag."""
     if not self.flags['pretrained']:
       return None
@@ -120,7 +120,9 @@ class RunSetup:
     """Returns the names of the variables that clients draw from the seed."""
     return self.devices.rebuilt(adapted, self.config.seed)
 
-  def description(self, text: federated_text.FederatedText, start: pretrained.Start | None) -> checkpoint.Description:
+  def description(
+    self, text: federated_text.FederatedText, start: pretrained.WarmStart | None
+  ) -> checkpoint.Description:
     """Says what the language model is; raises `UsageError` if it starts from one with another vocabulary."""
     described = checkpoint.Description(
       model=self.flags['model'],

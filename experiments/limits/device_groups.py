@@ -81,10 +81,10 @@ class DeviceGroups:
     """Renders the accuracy on all examples of each group's own clients, before and after a run.
 
     Args:
-      task: Of the run.
+      task: The run's.
       start: The weights it began with, in the order of the model.
       run: Its folder.
-      seed: Of the run.
+      seed: The run's.
       enough: If a group has more examples, clients of it are drawn by the seed until they have as many; all examples of
         those count.
 

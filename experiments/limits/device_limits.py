@@ -20,7 +20,7 @@ class Tier(NamedTuple):
 
   Attributes:
     number: From 0.
-    share: Of the clients, in (0, 1].
+    share: Fraction of the clients, in (0, 1].
     limits: On a round: peak `memory_mb`, `upload_mb` and `gflops`, those that there are.
   """
 

@@ -72,7 +72,7 @@ class Work(abc.ABC, Generic[_Source]):
   @abc.abstractmethod
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
-  ) -> pretrained.Start:
+  ) -> pretrained.WarmStart:
     """Makes a pre-trained model the start of a run.
 
     Args:
@@ -114,7 +114,7 @@ class CharacterWork(Work[source_lib.TextSource]):
 
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
-  ) -> pretrained.Start:
+  ) -> pretrained.WarmStart:
     found = pretrained.start(loaded, self.build(model), adapted, frozenset())
     found.check_vocabulary(self.describe(model, 'all', 'alike'), dataset)
     return found
@@ -149,7 +149,7 @@ class ImageWork(Work[image_source.ImageSource]):
 
   def start(
     self, loaded: checkpoint.Checkpoint, model: str, adapted: model_lib.Model, dataset: str
-  ) -> pretrained.Start:
+  ) -> pretrained.WarmStart:
     del dataset
     base = self.build(model)
     kept = tuple(variable for variable in base.variables if not variable.name.startswith(_NEW_HEAD))

@@ -15,11 +15,11 @@ _FLAGFILES = recipe.RECIPES.parent
 _NAME = re.compile(r'.*_(?P<depth>\d+)')
 
 
-class Family:
+class ModelFamily:
   """The models of some depths; nothing is pre-trained before its weights are asked for.
 
   Attributes:
-    domain: Of language or vision.
+    domain: Language or vision.
     depths: Numbers of blocks, ascending.
   """
 
@@ -97,7 +97,9 @@ class Family:
     return isinstance(depth, int) and not isinstance(depth, bool) and depth in self._names
 
 
-def transformer(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+def transformer(
+  depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None
+) -> ModelFamily:
   """The character-level Transformers of 3, 6, 9 and 12 blocks.
 
   Args:
@@ -108,7 +110,7 @@ def transformer(depths: Sequence[int] | None = None, recipes: str | None = None,
   return _family(domains.LANGUAGE, 'tiny_transformers', depths, recipes, dataset)
 
 
-def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> ModelFamily:
   """The Vision Transformers, pre-trained on other classes than those that devices learn.
 
   Args:
@@ -120,7 +122,7 @@ def vit(depths: Sequence[int] | None = None, recipes: str | None = None, dataset
   return _family(domains.VISION, 'vits_8', depths, recipes, dataset)
 
 
-def resnet(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> Family:
+def resnet(depths: Sequence[int] | None = None, recipes: str | None = None, dataset: str | None = None) -> ModelFamily:
   """The residual networks, pre-trained on other classes than those that devices learn.
 
   Args:
@@ -136,5 +138,5 @@ FAMILIES = {'transformer': transformer, 'vit': vit, 'resnet': resnet}
 
 def _family(
   domain: domains.Domain, folder: str, depths: Sequence[int] | None, recipes: str | None, dataset: str | None
-) -> Family:
-  return Family(domain, _FLAGFILES / folder if recipes is None else pathlib.Path(recipes), depths, dataset)
+) -> ModelFamily:
+  return ModelFamily(domain, _FLAGFILES / folder if recipes is None else pathlib.Path(recipes), depths, dataset)

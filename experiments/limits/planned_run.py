@@ -12,10 +12,10 @@ from models import model as model_lib
 from optimizers import client_costs
 
 
-def setting(work: domains.Work, setup: run_setup.RunSetup) -> client_costs.Setting:
+def workload(work: domains.Work, setup: run_setup.RunSetup) -> client_costs.ClientWorkload:
   """Returns how clients train; the client with the most examples has to bear the costs."""
   most, batches = max(work.prepared.num_examples('train').values()), setup.batches
-  return client_costs.Setting(
+  return client_costs.ClientWorkload(
     build_task=work.task,
     optimizer=setup.algorithm.client_optimizer,
     upload=setup.communication.upload,
@@ -26,8 +26,12 @@ def setting(work: domains.Work, setup: run_setup.RunSetup) -> client_costs.Setti
 
 
 def start(
-  plan: planning.Plan, family: model_family.Family, work: domains.Work, adapted: model_lib.Model, dataset: str
-) -> pretrained.Start:
+  plan: planning.DevicePlan,
+  family: model_family.ModelFamily,
+  work: domains.Work,
+  adapted: model_lib.Model,
+  dataset: str,
+) -> pretrained.WarmStart:
   """Returns the pre-trained weights of the planned model, which is pre-trained now unless it has been.
 
   Args:
@@ -48,7 +52,7 @@ def start(
   return work.start(loaded, plan.model, adapted, dataset)
 
 
-def planned(setup: run_setup.RunSetup, plan: planning.Plan) -> run_setup.RunSetup:
+def planned(setup: run_setup.RunSetup, plan: planning.DevicePlan) -> run_setup.RunSetup:
   """Returns the set-up in which devices train what is planned for them; the run is continued by the same plan only."""
   facts = dict(planned_model=plan.model, planned_trainable=plan.trainable, planned_devices=plan.devices)
   config = dataclasses.replace(setup.config, facts=facts)

@@ -37,7 +37,7 @@ class Fit:
     tier: The device.
     policy: A spec of `--trainable`; None if it is left out.
     layers: How many layers count as trained.
-    cost: Of a round; None if it is left out.
+    cost: What a round costs it; None if it is left out.
   """
 
   tier: device_limits.Tier
@@ -47,11 +47,11 @@ class Fit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class DevicePlan:
   """A model, and what each tier trains of it.
 
   Attributes:
-    depth: Of the model.
+    depth: Blocks of the model.
     model: Its spec.
     trainable: The spec of what is trained, but for what differs by tier.
     devices: The spec of the tiers.
@@ -73,11 +73,11 @@ class Plan:
 
 
 def choose(
-  family: model_family.Family,
+  family: model_family.ModelFamily,
   method: methods.Method,
   tiers: Sequence[device_limits.Tier],
   cost: Cost,
-) -> Plan:
+) -> DevicePlan:
   """Finds the plan; of depths that are equally good the smallest.
 
   Args:
@@ -107,14 +107,14 @@ def choose(
   depth = max(possible, key=lambda each: considered[each])
   chosen = searches[depth]
   devices = _devices(method, tiers, chosen.sizes)
-  return Plan(depth, family.spec(depth), method.policy, devices, chosen.fits(), considered)
+  return DevicePlan(depth, family.spec(depth), method.policy, devices, chosen.fits(), considered)
 
 
 def costs(
-  family: model_family.Family,
+  family: model_family.ModelFamily,
   method: methods.Method,
   tiers: Sequence[device_limits.Tier],
-  setting: client_costs.Setting,
+  workload: client_costs.ClientWorkload,
   build: Callable[[str], model_lib.Model],
 ) -> Cost:
   """Returns the costs of a method, each of which takes a second to find and so is found once.
@@ -123,7 +123,7 @@ def costs(
     family: The models.
     method: What is trained of them.
     tiers: The devices.
-    setting: How.
+    workload: How.
     build: From the spec of a model to the model.
 
   Returns:
@@ -134,14 +134,14 @@ def costs(
   def cost(depth: int, sizes: Sizes, tier: int) -> client_costs.ClientCost:
     devices = device_specs.build(method.policy, _devices(method, tiers, sizes))
     try:
-      return client_costs.client_cost(devices, tier, build(family.spec(depth)), setting)
+      return client_costs.client_cost(devices, tier, build(family.spec(depth)), workload)
     except ValueError as error:
       raise launch.UsageError(f'{method.text(sizes[tier])} has no cost to hold against limits: {error}') from error
 
   return cost
 
 
-def table(plan: Plan) -> str:
+def table(plan: DevicePlan) -> str:
   """Renders the plan: what was considered, and what each tier trains against what it allows."""
   considered = [
     [str(depth), result if isinstance(result, str) else f'{result:.2f}' + (' (chosen)' if depth == plan.depth else '')]

@@ -23,7 +23,7 @@ class HeldoutUnits(NamedTuple):
   """What a model did on n units.
 
   Attributes:
-    names: Of each unit the id of the client and the number of the example, from 0, empty for a whole client; a linear
+    names: For each unit the id of the client and the number of the example, from 0, empty for a whole client; a linear
       probe, which takes all held-out examples together, leaves the id empty.
     num_predicted: float64 [n], the tokens or examples that were predicted: what losses are averaged over.
     loss_sum: float64 [n], their cross-entropy in nats; None if a probe was asked for classes only.

@@ -26,7 +26,7 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
 
   Args:
     measured: `LearningProcessOutput.metrics`.
-    num_parameters: Of the model.
+    num_parameters: Scalars of the model.
 
   Returns:
     Columns by name; a mean over nothing is None. `num_clients` counts all that received the model, and

@@ -49,9 +49,9 @@ def write(
     axes: A `matplotlib.axes.Axes` whose scales and limits are final.
     points: Where the points are.
     texts: One a point, written in this order: the first has the best place.
-    colours: Of the texts.
+    colours: The colour of each text.
     avoided: The corners of lines that are drawn, on which no text should lie.
-    size: Of the letters, in typographic points.
+    size: Height of the letters, in typographic points.
   """
   figure = axes.figure
   figure.draw_without_rendering()  # The layout decides where the points are.

@@ -14,7 +14,7 @@ class Quality(NamedTuple):
 
   Attributes:
     name: What it is called.
-    column: Of `metrics.csv`.
+    column: Its column of `metrics.csv`.
     form: How a value is written, a format string.
     higher_is_better: Whether more of it is better.
   """
@@ -67,7 +67,7 @@ def diverged_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
   training loss is finite either.
 
   Args:
-    rows: Of `metrics.csv`, of which the last was evaluated unless the run goes on.
+    rows: Those of `metrics.csv`, of which the last was evaluated unless the run goes on.
   """
   since, nothing_is_finite = None, True
   for row in reversed(rows):

@@ -36,8 +36,8 @@ def read_rows(folder: pathlib.Path, summary: Mapping[str, Any] | None) -> list[M
   """Reads the rows of `metrics.csv`, none if there is none.
 
   Args:
-    folder: Of the run.
-    summary: Of `read_summary`; if it has a probe, the last row gets it.
+    folder: The run's.
+    summary: What `read_summary` returned; if it has a probe, the last row gets it.
 
   Raises:
     ValueError: If the file holds something else.

@@ -22,7 +22,7 @@ def identity(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
   Args:
     name: The setting.
     value: What it is set to.
-    facts: Of the run, by name, as in its `config.json`.
+    facts: What decides the run besides its flags, by name, as in its `config.json`.
 
   Returns:
     The value; for one that says where data or weights are, if a fact names these: that fact, and of a spec whatever else

@@ -50,7 +50,7 @@ def accuracies(
   Args:
     lesson: What it has learned, and from what.
     learned: The encoder.
-    config: Of its training; its seed decides which labels are seen, and all that is random.
+    config: That of its training, whose seed decides which labels are seen, and all that is random.
     eval_split: Whose examples judge.
     num_examples: How many training examples have a label; 0 for all.
     finetune_steps: Number of batches; 0 for no fine-tuning.

@@ -31,8 +31,8 @@ def accuracies(
     task: Classification by the encoder.
     examples: With labels.
     learned: The encoder; its head, if it has one, is not taken over.
-    description: Of the model of the task.
-    config: Of the run; its seed decides the classifier, the encoder that has learned nothing and the order of examples.
+    description: What the model of the task is.
+    config: The run's, whose seed decides the classifier, the encoder that has learned nothing and the order of examples.
     steps: Number of batches; 0 for no fine-tuning.
 
   Returns:
@@ -44,11 +44,11 @@ def accuracies(
   if not steps:
     return {}
   encoder = {name: value for name, value in learned.weights.items() if not name.startswith('head/')}
-  start = pretrained.Start(dataclasses.replace(learned, weights=encoder))
+  start = pretrained.WarmStart(dataclasses.replace(learned, weights=encoder))
 
-  def accuracy(folder: str, facts: dict[str, Any], begin: pretrained.Start | None) -> float:
+  def accuracy(folder: str, facts: dict[str, Any], begin: pretrained.WarmStart | None) -> float:
     print(f'fine-tuning with labels: {folder}', flush=True)
-    trained = training.Config(
+    trained = training.CentralConfig(
       output_dir=config.output_dir / folder,
       steps=steps,
       learning_rate=_LEARNING_RATE,

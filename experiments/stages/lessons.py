@@ -35,7 +35,7 @@ from models import task as task_lib
 TF_IDF = 'probe/accuracy_tf_idf'
 
 
-class Encoder(Protocol):
+class AnyEncoder(Protocol):
   """What lessons need of an encoder, a dataclass as those of `models.encoder` and `models.image_encoder` are.
 
   Attributes:
@@ -47,7 +47,7 @@ class Encoder(Protocol):
   spec: str
 
 
-_Encoder = TypeVar('_Encoder', bound=Encoder)
+_Encoder = TypeVar('_Encoder', bound=AnyEncoder)
 _Objective = TypeVar('_Objective')
 
 
@@ -174,7 +174,7 @@ class TextLesson(Lesson[encoder_lib.Encoder, Callable[..., task_lib.Task]]):
 
   @property
   def _num_rows(self) -> int:
-    """Of the table of tokens: all of them and the mask."""
+    """Rows of the table of tokens: all of them and the mask."""
     return self.examples.vocabulary_size + 1
 
   @property

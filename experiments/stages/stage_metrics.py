@@ -32,23 +32,23 @@ def combine(
   not needed in an earlier round.
 
   Args:
-    stage_rows: Of each stage, its rows from round 0 on.
-    needs: Of each stage, for its rounds from round 1 on, the frozen parts of the model that each client runs, by its id.
+    stage_rows: For each stage, its rows from round 0 on.
+    needs: For each stage and its rounds from round 1 on, the frozen parts of the model that each client runs, by its id.
     frozen_bytes: The size of the encoded payload of each such part.
 
   Returns:
     Rows of `COLUMNS`: round 0 of the first stage, and the other rounds numbered on. `download_bytes` holds what was
     frozen, too.
   """
-  joined, held = [], collections.defaultdict(set)
+  joined, kept = [], collections.defaultdict(set)
   for stage, (rows, needs_of_rounds) in enumerate(zip(stage_rows, needs, strict=True)):
     if not stage:
       joined.append(rows[0] | dict(stage=1, download_bytes_frozen=None))
     for row, needs_of_clients in zip(rows[1:], needs_of_rounds, strict=True):
       frozen = 0
       for client, parts in needs_of_clients.items():
-        frozen += sum(frozen_bytes[part] for part in parts - held[client])
-        held[client] |= parts
+        frozen += sum(frozen_bytes[part] for part in parts - kept[client])
+        kept[client] |= parts
       before = joined[-1]
       counted = dict(
         round=before['round'] + 1,

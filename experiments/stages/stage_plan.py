@@ -20,7 +20,7 @@ from optimizers import stages as stages_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class StagePlan:
   """What a training consists of.
 
   Attributes:
@@ -31,13 +31,13 @@ class Plan:
     describe: From the number of blocks to the description that is saved with the model.
     download: Encodes what is frozen on its way to the clients.
     population: The clients.
-    config: Of the training; its rounds are those of all stages, which share them equally.
+    config: That of the training; its rounds are those of all stages, which share them equally.
   """
 
-  stages: Sequence[stages_lib.Stage]
+  stages: Sequence[stages_lib.TrainingStage]
   keeps_head: bool
   build_task: Callable[[int], task_lib.Task]
-  build_process: Callable[[task_lib.Task, stages_lib.Stage, int], tff.learning.templates.LearningProcess]
+  build_process: Callable[[task_lib.Task, stages_lib.TrainingStage, int], tff.learning.templates.LearningProcess]
   describe: Callable[[int], checkpoint.Description]
   download: update_codec.UpdateCodec
   population: population_lib.Population
@@ -45,14 +45,16 @@ class Plan:
 
 
 def build(
-  setup: run_setup.RunSetup, lesson: lessons.Lesson, stages: Sequence[stages_lib.Stage], keeps_head: bool
-) -> Plan:
+  setup: run_setup.RunSetup, lesson: lessons.Lesson, stages: Sequence[stages_lib.TrainingStage], keeps_head: bool
+) -> StagePlan:
   """Returns the plan of what a set-up says of each stage."""
 
-  def build_process(task: task_lib.Task, stage: stages_lib.Stage, seed: int) -> tff.learning.templates.LearningProcess:
+  def build_process(
+    task: task_lib.Task, stage: stages_lib.TrainingStage, seed: int
+  ) -> tff.learning.templates.LearningProcess:
     return _of_stage(setup, stage).process(task, seed)
 
-  return Plan(
+  return StagePlan(
     stages=stages,
     keeps_head=keeps_head,
     build_task=lesson.build_task,
@@ -64,7 +66,7 @@ def build(
   )
 
 
-def check(plan: Plan, setup: run_setup.RunSetup) -> None:
+def check(plan: StagePlan, setup: run_setup.RunSetup) -> None:
   """Raises `UsageError` for a plan that could not be followed to its end."""
   config, num_stages = plan.config, len(plan.stages)
   if config.rounds % num_stages:
@@ -78,7 +80,7 @@ def check(plan: Plan, setup: run_setup.RunSetup) -> None:
     raise launch.UsageError(f'these flags do not fit each other: {error}') from error
 
 
-def facts(plan: Plan) -> dict[str, Any]:
+def facts(plan: StagePlan) -> dict[str, Any]:
   """Returns what decides the result besides the flags."""
   return dict(
     dataset_hash=plan.population.dataset_hash,
@@ -89,11 +91,11 @@ def facts(plan: Plan) -> dict[str, Any]:
   )
 
 
-def _of_stage(setup: run_setup.RunSetup, stage: stages_lib.Stage) -> run_setup.RunSetup:
+def _of_stage(setup: run_setup.RunSetup, stage: stages_lib.TrainingStage) -> run_setup.RunSetup:
   return setup.trained_by(devices.Devices((stage.policy,)))
 
 
-def _check_head(plan: Plan) -> None:
+def _check_head(plan: StagePlan) -> None:
   """Raises `ValueError` if stages share a head that does not fit all of them, as where features grow with the depth."""
   if not plan.keeps_head:
     return

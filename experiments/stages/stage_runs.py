@@ -35,7 +35,7 @@ _SEED_OF_NEXT_STAGE = 1_000_003  # Added to that of a stage, so that stages draw
 _NUM_SEEDS = 2**32
 
 
-def train(plan: stage_plan.Plan) -> dict[str, Any]:
+def train(plan: stage_plan.StagePlan) -> dict[str, Any]:
   """Runs all stages that are left, and leaves metrics.csv in the folder of the training.
 
   Returns:
@@ -66,11 +66,11 @@ def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def _run(
-  plan: stage_plan.Plan,
-  stage: stages_lib.Stage,
+  plan: stage_plan.StagePlan,
+  stage: stages_lib.TrainingStage,
   task: task_lib.Task,
   config: run.Config,
-  start: pretrained.Start | None,
+  start: pretrained.WarmStart | None,
 ) -> dict[str, Any]:
   process = plan.build_process(task, stage, config.draw_seed)
   return run.run(task, process, plan.population, config, start, plan.describe(stage.num_blocks))
@@ -85,7 +85,7 @@ def _finished(config: run.Config) -> dict[str, Any] | None:
   return summary if summary and summary.get('rounds') == config.rounds else None
 
 
-def _check_finite(stage: stages_lib.Stage, summary: Mapping[str, Any]) -> None:
+def _check_finite(stage: stages_lib.TrainingStage, summary: Mapping[str, Any]) -> None:
   if summary.get('diverged_round') is not None:
     raise launch.UsageError(
       f'stage {stage.number} diverged, since its round {summary["diverged_round"]}, and no stage can go on from there: '
@@ -104,7 +104,7 @@ def _summary(rows: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str,
   }
 
 
-def _config(plan: stage_plan.Plan, stage: stages_lib.Stage) -> run.Config:
+def _config(plan: stage_plan.StagePlan, stage: stages_lib.TrainingStage) -> run.Config:
   return dataclasses.replace(
     plan.config,
     output_dir=folder(plan.config.output_dir, stage.number),
@@ -114,15 +114,15 @@ def _config(plan: stage_plan.Plan, stage: stages_lib.Stage) -> run.Config:
   )
 
 
-def _text(stage: stages_lib.Stage) -> str:
+def _text(stage: stages_lib.TrainingStage) -> str:
   first = stage.num_blocks - stage.num_trained_blocks + 1
   frozen = f', on {first - 1} frozen' if first > 1 else ''
   return f'trains blocks {first} to {stage.num_blocks}{frozen}'
 
 
 def _passed_on(
-  plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task, stage_folder: pathlib.Path
-) -> tuple[pretrained.Start, dict[str, int]]:
+  plan: stage_plan.StagePlan, stage: stages_lib.TrainingStage, task: task_lib.Task, stage_folder: pathlib.Path
+) -> tuple[pretrained.WarmStart, dict[str, int]]:
   """Returns the weights with which the next stage begins, and the bytes of each block of them that it freezes.
 
   What the next stage freezes is what clients decode of a payload for each block, encoded here once; the bytes are those
@@ -133,22 +133,22 @@ def _passed_on(
   if not plan.keeps_head:
     weights = {name: value for name, value in weights.items() if not name.startswith('head/')}
   members, num_bytes = collections.defaultdict(list), {}
-  for name in _newly_held(plan, stage, task):
+  for name in _newly_kept(plan, stage, task):
     members[model_lib.block_of(name)].append(name)
   for block, names in members.items():
     sent = [weights[name] for name in names]
     decoded, num_bytes[block] = _sent(plan.download, sent, plan.config.seed, stage.number)
     weights |= dict(zip(names, decoded, strict=True))
-  return pretrained.Start(dataclasses.replace(loaded, weights=weights)), num_bytes
+  return pretrained.WarmStart(dataclasses.replace(loaded, weights=weights)), num_bytes
 
 
-def _newly_held(plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task) -> list[str]:
+def _newly_kept(plan: stage_plan.StagePlan, stage: stages_lib.TrainingStage, task: task_lib.Task) -> list[str]:
   """Returns the names of the variables that the next stage freezes, if there is one."""
   if stage.number == len(plan.stages):
     return []
   following = plan.stages[stage.number]
-  held = following.policy.held(plan.build_task(following.num_blocks).model) - stage.policy.held(task.model)
-  return [variable.name for variable in task.model.variables if variable.name in held]
+  kept = following.policy.kept(plan.build_task(following.num_blocks).model) - stage.policy.kept(task.model)
+  return [variable.name for variable in task.model.variables if variable.name in kept]
 
 
 def _sent(
@@ -165,11 +165,11 @@ def _sent(
 
 
 def _needs(
-  plan: stage_plan.Plan, stage: stages_lib.Stage, task: task_lib.Task, config: run.Config
+  plan: stage_plan.StagePlan, stage: stages_lib.TrainingStage, task: task_lib.Task, config: run.Config
 ) -> list[dict[str, frozenset[str]]]:
   """Returns, for each round of a stage, the frozen blocks that each of its clients runs, and the frozen embedding."""
-  held = stage.policy.held(task.model)
-  frozen = list(dict.fromkeys(variable.block for variable in task.model.variables if variable.name in held))
+  kept = stage.policy.kept(task.model)
+  frozen = list(dict.fromkeys(variable.block for variable in task.model.variables if variable.name in kept))
   blocks = [block for block in frozen if block.startswith('block_')]
   always = frozenset(frozen).difference(blocks)
   draw, needs = run.draw(plan.population, config), []

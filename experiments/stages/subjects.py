@@ -31,7 +31,7 @@ from models import encoder as encoder_lib
 from models import image_encoder
 from models import task as task_lib
 
-_Encoder = TypeVar('_Encoder', bound=lessons.Encoder)
+_Encoder = TypeVar('_Encoder', bound=lessons.AnyEncoder)
 _Source = TypeVar('_Source', bound=source_lib.Source)
 
 

@@ -37,7 +37,7 @@ def find(
   Args:
     name: A folder in the Hugging Face layout, one that `experiments.pretrain` or a classification run left, `minilm` for
       the package that carries that model, one of `recipe.names`, or `none` for an encoder that nobody has trained.
-    encoder: Of the family that is expected; its dimensions count without weights, else they are those of the family's
+    encoder: Says which family is expected; its dimensions count without weights, else they are those of the family's
       default or agree with the weights.
     untrained_vocabulary: Whose sub-words an encoder without weights takes.
 

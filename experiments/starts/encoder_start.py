@@ -73,12 +73,12 @@ class EncoderStart:
 
   def of(
     self, model: model_lib.Model, description: checkpoint.Description, rebuilt: frozenset[str]
-  ) -> pretrained.Start | None:
+  ) -> pretrained.WarmStart | None:
     """Returns the start of a run.
 
     Args:
       model: What `--trainable` makes of `classifier`.
-      description: Of it.
+      description: What it is.
       rebuilt: Names of the variables that clients draw from the seed instead of receiving them.
 
     Returns:
@@ -92,7 +92,7 @@ class EncoderStart:
     self._check(model, description)
     pretrained.check_received(self.folder, rebuilt)
     known = self._known(model)
-    return pretrained.Start(checkpoint.Checkpoint(self.folder, known, description, 0, self.content_hash))
+    return pretrained.WarmStart(checkpoint.Checkpoint(self.folder, known, description, 0, self.content_hash))
 
   def _check(self, model: model_lib.Model, description: checkpoint.Description) -> None:
     plain = {variable.name for variable in self.encoder.classifier(self.num_rows, 1).variables}

@@ -15,7 +15,7 @@ from models import model as model_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class WarmStart:
   """The weights that a run starts from.
 
   Attributes:
@@ -58,7 +58,7 @@ def start(
   base: model_lib.Model,
   adapted: model_lib.Model,
   rebuilt: frozenset[str],
-) -> Start:
+) -> WarmStart:
   """Makes a model the start of a run.
 
   Args:
@@ -75,7 +75,7 @@ def start(
   """
   _check_variables(loaded, base, adapted)
   check_received(loaded.folder, rebuilt)
-  return Start(loaded)
+  return WarmStart(loaded)
 
 
 def check_received(folder: pathlib.Path, rebuilt: frozenset[str]) -> None:

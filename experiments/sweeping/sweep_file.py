@@ -41,7 +41,7 @@ class Cell(NamedTuple):
   """One run of a sweep.
 
   Attributes:
-    name: Of its folder.
+    name: The name of its folder.
     flags: Its flags as text by name, but for those that are searched.
     candidates: The values among which each searched flag is chosen, by its name.
   """

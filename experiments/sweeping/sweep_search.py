@@ -13,7 +13,7 @@ import pathlib
 from typing import NamedTuple
 
 from experiments.command import launch
-from experiments.comparisons import runs as run_comparison
+from experiments.comparisons import runs
 from experiments.results import markdown_table
 from experiments.sweeping import sweep_file
 from experiments.sweeping import sweep_runs
@@ -103,9 +103,9 @@ def choose(search: Search, made: sweep_runs.Runs) -> Choice:
   return Choice(search, [run.last.quality if run else math.nan for run in runs], failures, best)
 
 
-def _read(folder: pathlib.Path) -> run_comparison.Run | None:
+def _read(folder: pathlib.Path) -> runs.Run | None:
   try:
-    run = run_comparison.read(folder)
+    run = runs.read(folder)
   except launch.UsageError:
     return None
   return run if run and run.finished else None

@@ -23,7 +23,7 @@ def round_bytes(num_parameters: int, clients_per_round: int, at_once: int) -> fl
   TFF holds until the round ends, and 2 for each client that runs.
 
   Args:
-    num_parameters: Of the model, 4 bytes each.
+    num_parameters: Scalars of the model, 4 bytes each.
     clients_per_round: Clients of the round.
     at_once: How many of them run at a time.
   """
@@ -35,7 +35,7 @@ def max_clients_at_once(num_parameters: int, clients_per_round: int, num_process
   """Returns how many clients a worker should run at a time: as many as have a processor and fit into memory.
 
   Args:
-    num_parameters: Of the model.
+    num_parameters: Scalars of the model.
     clients_per_round: Clients of a round; more are never run at once.
     num_processors: Processors that the worker may use.
     memory_bytes: Memory that the worker can still take; `round_bytes` may fill four fifths of it.

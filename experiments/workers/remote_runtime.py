@@ -117,7 +117,7 @@ class RemoteWorkers:
 
     Args:
       database: The SQLite file, see `data.store`; read under this very path.
-      dataset_hash: Of the file here.
+      dataset_hash: The hash of the file here.
 
     Raises:
       UsageError: If a worker finds none there, or another one.

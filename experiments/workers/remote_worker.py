@@ -21,7 +21,7 @@ class RemoteWorker:
   """A connection to a worker, and the execution context that computes on it.
 
   Attributes:
-    address: Of the worker: `unix:` and the path of a socket.
+    address: The worker's: `unix:` and the path of a socket.
     context: Computes on this worker, in a thread of its own; for TFF's mergeable context.
   """
 

@@ -17,7 +17,7 @@ _GROUPS = 8
 
 # From the file that a local worker prints to, the parameters of the model and the clients of a round, to the runtime for
 # the length of a `with` block. The keyword argument `num_groups` splits the clients, see `execution.build_spread_context`.
-Start = Callable[..., contextlib.AbstractContextManager[local_runtime.Runtime]]
+StartRuntime = Callable[..., contextlib.AbstractContextManager[local_runtime.Runtime]]
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def start_local(
     yield worker
 
 
-def build(text: str, deterministic: bool) -> Start:
+def build(text: str, deterministic: bool) -> StartRuntime:
   """Builds what a spec such as `remote(workers=["unix:a.sock"])` names.
 
   Args:
@@ -48,12 +48,12 @@ def build(text: str, deterministic: bool) -> Start:
   return functools.partial(start, num_groups=_GROUPS) if deterministic else start
 
 
-def local() -> Start:
+def local() -> StartRuntime:
   """Computes on this machine, in a worker that the run starts and ends."""
   return start_local
 
 
-def remote(workers: Sequence[str]) -> Start:
+def remote(workers: Sequence[str]) -> StartRuntime:
   """Spreads clients over workers that `experiments.worker` offers.
 
   Args:

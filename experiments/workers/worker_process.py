@@ -98,7 +98,7 @@ def offer(command: list[str], port: int, log_path: pathlib.Path, socket_path: st
     command: Runs the server, in the foreground.
     port: The TCP port it listens on, which must be free.
     log_path: The file that everything it prints is appended to.
-    socket_path: Of the socket, which must not exist; at most 107 bytes.
+    socket_path: Where the socket is made, which must not exist; at most 107 bytes.
 
   Returns:
     The server, which may not listen yet.

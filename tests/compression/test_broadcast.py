@@ -73,7 +73,7 @@ def test_counts_the_encoded_payload():
 
 def test_what_clients_have_kept_is_theirs_and_not_counted():
   codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
-  process = broadcast.build_broadcast(_WEIGHTS, codec, 0, [delivery.HELD, delivery.SENT])
+  process = broadcast.build_broadcast(_WEIGHTS, codec, 0, [delivery.KEPT, delivery.SENT])
   _, mean, _, measured, _ = _build_round(process, 2)(process.initialize())
   # 2 clients x (1 byte for one value of one bit + 8 of range; 5 floats): one bit would not leave 0 to 5 as they are.
   assert measured['download_bytes'] == 2 * (1 + 8 + 20)

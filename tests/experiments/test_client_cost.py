@@ -26,7 +26,7 @@ _BITMAP, _WEIGHT = 5, 4  # Bytes: of 36 variables; of the number of examples.
 
 def _round(policy, upload='identity', model=_MODEL, **changes):
   return client_round.ClientRound(
-    client_round.Setting(
+    client_round.Case(
       model=model,
       policy=policy,
       upload=upload,

@@ -41,7 +41,7 @@ def recipes(dataset, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope='module')
 def costs(recipes) -> planning.Cost:
-  setting = client_costs.Setting(
+  setting = client_costs.ClientWorkload(
     build_task=lambda model: language_task.build(model, _LENGTH),
     optimizer=fed_opt.fed_avg(client_lr=0.3).client_optimizer,
     upload=update_codec.UpdateCodec(),
@@ -49,7 +49,7 @@ def costs(recipes) -> planning.Cost:
     num_examples=16,
   )
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
-  family = model_family.Family(domains.LANGUAGE, recipes)
+  family = model_family.ModelFamily(domains.LANGUAGE, recipes)
   return planning.costs(
     family,
     methods.caff(),

@@ -77,7 +77,7 @@ def trained(source, text, tmp_path_factory) -> pathlib.Path:
   folder = tmp_path_factory.mktemp('models') / 'trained'
   description = checkpoint.Description(_MODEL, text.vocabulary_size, text.sequence_length, text.tokenizer.model)
   task = language_task.build(_build(_MODEL, text.vocabulary_size), text.sequence_length)
-  config = training.Config(folder, steps=30, learning_rate=0.02, warmup_steps=2)
+  config = training.CentralConfig(folder, steps=30, learning_rate=0.02, warmup_steps=2)
   training.train(task, text_examples.examples(text, source, 0), description, config)
   return folder
 

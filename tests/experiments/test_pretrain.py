@@ -44,7 +44,7 @@ def _train(folder: pathlib.Path, examples=_EXAMPLES, **changes) -> dict:
   task = language_task.build(lstm.lstm(width=8, num_cells=8)(20), 6)
   settings = dict(steps=12, batch_size=8, learning_rate=0.02, warmup_steps=3, steps_per_eval=4, steps_per_checkpoint=3)
   settings |= changes
-  config = training.Config(output_dir=folder, settings=settings, **settings)
+  config = training.CentralConfig(output_dir=folder, settings=settings, **settings)
   return training.train(task, examples, _DESCRIPTION, config)
 
 
@@ -170,7 +170,7 @@ def test_every_epoch_has_every_example_once(num_examples, batch_size):
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
-  config = training.Config(pathlib.Path('unused'), steps=4, learning_rate=0.1, warmup_steps=2)
+  config = training.CentralConfig(pathlib.Path('unused'), steps=4, learning_rate=0.1, warmup_steps=2)
   optimizer = training.build_optimizer(config)
   weight, moves = (tf.constant(0.0),), []
   state = optimizer.initialize((tf.TensorSpec([]),))

@@ -29,7 +29,7 @@ def _train(folder: pathlib.Path, model: str, teacher: checkpoint.Checkpoint | No
   task = pretraining_task.build(pretraining_task.named(model, _LENGTH), _VOCABULARY, _LENGTH, teacher)
   settings = dict(steps=6, batch_size=8, learning_rate=0.02, warmup_steps=2, steps_per_eval=2, steps_per_checkpoint=2)
   facts = {} if teacher is None else dict(teacher_sha256=teacher.content_hash)
-  config = training.Config(folder, **(settings | changes), facts=facts)
+  config = training.CentralConfig(folder, **(settings | changes), facts=facts)
   description = checkpoint.Description(model, _VOCABULARY, _LENGTH, b'a tokenizer')
   examples = training.Examples(dict(tokens=_tokens(0, 37)), dict(tokens=_tokens(1, 10)))
   return training.train(task, examples, description, config)

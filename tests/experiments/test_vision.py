@@ -156,7 +156,7 @@ def test_central_training_goes_on_with_images(work, tmp_path):
   task, examples = image_task.build(model, (8, 8, 1)), image_examples.examples(work.prepared, 2)
   description = work.describe(_MODEL.format(depth=1), 'all', 'alike')
   settings = dict(batch_size=8, warmup_steps=2, steps_per_eval=3, steps_per_checkpoint=3)
-  config = training.Config(tmp_path / 'whole', steps=6, **settings)
+  config = training.CentralConfig(tmp_path / 'whole', steps=6, **settings)
   training.train(task, examples, description, config)
   rows = (tmp_path / 'whole' / 'metrics.csv').read_text().splitlines()
   assert len(rows) == 4 and rows[0].startswith('step,')
@@ -229,12 +229,12 @@ def test_residual_networks_are_fitted_to_devices_by_depth_but_not_by_width(work,
   for depth in (1, 2):
     (tmp_path / f'resnet_{depth}.flags').write_text(_RECIPE.replace(_MODEL, model).format(depth=depth))
   family = model_family.resnet(recipes=str(tmp_path))
-  setting = client_costs.Setting(
+  setting = client_costs.ClientWorkload(
     work.task, fed_opt.fed_avg(client_lr=0.1).client_optimizer, update_codec.UpdateCodec(), 4, 8
   )
   tiers = device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[0.0013, 1])')
 
-  def choose(name: str) -> planning.Plan:
+  def choose(name: str) -> planning.DevicePlan:
     method = methods.METHODS[name]()
     return planning.choose(family, method, tiers, planning.costs(family, method, tiers, setting, work.build))
 

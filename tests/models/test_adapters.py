@@ -209,6 +209,6 @@ def test_a_frozen_kernel_has_no_weight_gradient(base, shape):
 def test_a_tapped_part_records_uses_of_its_own_shape():
   x, kernel, a, b = _named([4, 5], [5, 3], [5, 2], [2, 3])
   with tf.GradientTape(watch_accessed_variables=False) as tape:
-    tapped = [weight_lib.Frozen(kernel), weight_lib.Tapped(a, tape), weight_lib.Tapped(b, tape)]
+    tapped = [weight_lib.FrozenWeight(kernel), weight_lib.Tapped(a, tape), weight_lib.Tapped(b, tape)]
     adapters.LowRank(0.5, *tapped).product(x)
   assert [output.shape for weight in tapped[1:] for output, _ in weight.uses] == [[4, 2], [4, 3]]

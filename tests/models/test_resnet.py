@@ -17,7 +17,7 @@ _SHAPE = (5, 6, 3)
 
 
 def _convolved(x, kernel, stride=1):
-  """Of one image, place by place; a kernel is centred at pixels 0, stride, 2 stride, ..."""
+  """The convolution of one image, place by place; a kernel is centred at pixels 0, stride, 2 stride, ..."""
   height, width, _ = x.shape
   y = np.zeros([-(-height // stride), -(-width // stride), kernel.shape[3]])
   for i, j, a, b in np.ndindex(*y.shape[:2], 3, 3):
@@ -45,7 +45,7 @@ def _plain_block(w, index, x, groups, stride, skipped=False):
 
 
 def _plain_features(w, image, skipped=None):
-  """Of `_SMALL`: the third block begins a group."""
+  """The features of `_SMALL`: the third block begins a group."""
   x = np.maximum(_normalized_convolution(w, 'embedding', image, 2), 0)
   for index, stride in enumerate((1, 1, 2)):
     x = _plain_block(w, index, x, 2, stride, index == skipped)

@@ -56,7 +56,7 @@ def _project(w, name, x):
 
 
 def _plain_features(w, view):
-  """Of one 4 x 4 image: four patches, one layer and one head of attention."""
+  """The features of one 4 x 4 image: four patches, one layer and one head of attention."""
   patches = [view[i : i + 2, j : j + 2].reshape(-1) for i in (0, 2) for j in (0, 2)]
   code = [[math.sin(p), math.sin(p / 100), math.cos(p), math.cos(p / 100)] for p in (0, 1)]
   x = _project(w, 'embedding/patch', np.stack(patches)) + np.array([code[i] + code[j] for i in (0, 1) for j in (0, 1)])

@@ -28,7 +28,7 @@ def _code(place, width):
 
 
 def _plain_states(w, image, patch, width, layers, heads):
-  """Of one image, patch by patch and head by head, in float64."""
+  """The logits of one image, patch by patch and head by head, in float64."""
   rows, columns = image.shape[0] // patch, image.shape[1] // patch
   x = np.zeros([rows * columns, width])
   for i in range(rows):

@@ -95,7 +95,7 @@ def _tapped_gradient(value, *uses):
 def test_use_equals_numpy(value, use, expected):
   tensor = tf.constant(value)
   with tf.GradientTape() as tape:
-    weights = [weight_lib.Weight(tensor), weight_lib.Frozen(tensor), weight_lib.Tapped(tensor, tape)]
+    weights = [weight_lib.Weight(tensor), weight_lib.FrozenWeight(tensor), weight_lib.Tapped(tensor, tape)]
   for weight in weights:
     np.testing.assert_allclose(use(weight), expected(value), rtol=1e-5, atol=1e-6)
 
@@ -120,7 +120,7 @@ def test_gradients_agree_in_a_graph_of_tff(value, use, expected):
   'make',
   [
     pytest.param(lambda taps, tape: weight_lib.Weight(taps), id='weight'),
-    pytest.param(lambda taps, tape: weight_lib.Frozen(taps), id='frozen'),
+    pytest.param(lambda taps, tape: weight_lib.FrozenWeight(taps), id='frozen'),
     pytest.param(weight_lib.Tapped, id='tapped'),
   ],
 )
@@ -138,7 +138,7 @@ def test_a_causal_convolution_ends_at_its_position(make):
     d_taps = weight.gradient([tape.gradient(loss, output) for output, _ in weight.uses])
   else:
     d_taps = tape.gradient(loss, taps)
-  if isinstance(weight, weight_lib.Frozen) and not isinstance(weight, weight_lib.Tapped):
+  if isinstance(weight, weight_lib.FrozenWeight) and not isinstance(weight, weight_lib.Tapped):
     assert d_taps is None
   else:
     np.testing.assert_array_equal(d_taps, [[2.0 * 1.0 + 4.0 * 2.0], [1.0 + 2.0 * 2.0 + 4.0 * 3.0]])
@@ -150,7 +150,7 @@ def test_the_gradient_of_images_is_that_of_tensorflow(stride, size):
   x = tf.constant(_RNG.normal(size=[2, *size, 2]), tf.float32)
   with tf.GradientTape(persistent=True) as tape:
     tape.watch(x)
-    weights = [make(tf.constant(_KERNEL)) for make in (weight_lib.Weight, weight_lib.Frozen)]
+    weights = [make(tf.constant(_KERNEL)) for make in (weight_lib.Weight, weight_lib.FrozenWeight)]
     losses = [_loss([weight.convolution(x, stride)]) for weight in weights]
   plain, frozen = (tape.gradient(loss, x) for loss in losses)
   np.testing.assert_allclose(frozen, plain, rtol=1e-5, atol=1e-6)
@@ -196,11 +196,11 @@ def test_a_frozen_weight_gets_no_gradient_and_keeps_no_activation(value, use, ex
   del expected
   tensor = tf.constant(value)
   with tf.GradientTape(watch_accessed_variables=False) as tape:
-    output = use(weight_lib.Frozen(tensor))
+    output = use(weight_lib.FrozenWeight(tensor))
   assert tape.gradient(output, tensor) is None
 
 
 def test_of_keeps_a_weight():
-  frozen = weight_lib.Frozen(tf.constant(_W))
+  frozen = weight_lib.FrozenWeight(tf.constant(_W))
   assert weight_lib.of(frozen) is frozen
   assert weight_lib.of(tf.constant(_W)).shape == [3, 4]

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def gradient(w, b, x, y):
-  """Of half the mean squared error of x w + b."""
+  """The gradient of half the mean squared error of x w + b."""
   residual = x @ w + b - y
   return x.T @ residual / len(y), residual.mean()
 

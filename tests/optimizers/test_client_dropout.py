@@ -198,7 +198,7 @@ def test_a_round_in_which_everyone_vanished_changes_nothing(algorithm, communica
   assert (columns['num_clients'], columns['num_examples']) == (len(gone), 0)
   assert (columns['upload_bytes'], columns['upload_bytes_per_client_max']) == (0, 0)
   assert columns['download_bytes'] > 0
-  assert (columns['train/loss'], columns['trained_fraction']) == ('', 0.0)
+  assert (columns['train/loss'], columns['trained_fraction']) == (None, 0.0)
 
 
 @pytest.mark.usefixtures('worker')

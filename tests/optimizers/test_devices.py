@@ -125,7 +125,7 @@ def test_tiers_of_different_denominators_are_refused():
 def test_a_variable_is_sent_held_or_rebuilt():
   way = delivery.Way
   for policy, block, expected in (
-    (policies.Layerwise(blocks=1), 'block_0', way.HELD),
+    (policies.Layerwise(blocks=1), 'block_0', way.KEPT),
     (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
     (policies.Suffix(blocks=1), 'block_0', way.SENT),
   ):
@@ -140,7 +140,7 @@ def test_a_variable_is_sent_held_or_rebuilt():
 
 def test_a_variable_cannot_be_both_held_and_rebuilt():
   class Both(policies.Frozen):
-    def held(self, model):
+    def kept(self, model):
       return self.rebuilt(model, 0)
 
   with pytest.raises(ValueError, match=r'cannot both keep variables and make them themselves: .*block_0/'):
@@ -149,7 +149,7 @@ def test_a_variable_cannot_be_both_held_and_rebuilt():
 
 def test_a_variable_cannot_be_both_held_and_received_in_slices():
   class Both(policies.Width):
-    def held(self, model):
+    def kept(self, model):
       return frozenset(['block_1/mlp/up_kernel'])
 
   devices = devices_lib.Devices((Both(fraction=0.5),))

@@ -51,13 +51,13 @@ def test_suffix_of_all_blocks_leaves_the_embedding():
 def test_a_stage_trains_the_newest_blocks_and_clients_have_kept_the_rest():
   policy = policies.Layerwise(blocks=1)
   assert {name.split('/')[0] for name in _names(policy)} == {'block_2', 'head'}
-  assert {name.split('/')[0] for name in policy.held(_MODEL)} == {'embedding', 'block_0', 'block_1'}
+  assert {name.split('/')[0] for name in policy.kept(_MODEL)} == {'embedding', 'block_0', 'block_1'}
 
 
 def test_a_stage_of_all_blocks_trains_the_embedding_too():
   policy = policies.Layerwise(blocks=3)
   assert len(_names(policy)) == len(_MODEL.variables)
-  assert len(policy.held(_MODEL)) == 0
+  assert len(policy.kept(_MODEL)) == 0
 
 
 def test_bias_is_every_additive_variable_and_nothing_else():

@@ -1,4 +1,4 @@
-"""Of a docstring, sentences stay and code goes."""
+"""Sentences of a docstring stay and code goes."""
 
 import textwrap
 

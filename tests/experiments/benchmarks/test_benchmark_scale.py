@@ -42,8 +42,8 @@ def test_measures_one_and_two_workers(text, tmp_path: pathlib.Path, monkeypatch)
   assert rows[1].worker_bytes > rows[0].worker_bytes
 
 
-def _row(clients: int, *seconds: float) -> scale.Row:
-  return scale.Row(2, clients, seconds, main_bytes=10**9, worker_bytes=2 * 10**6, worker_peak_bytes=3 * 10**6)
+def _row(clients: int, *seconds: float) -> scale.ScaleRow:
+  return scale.ScaleRow(2, clients, seconds, main_bytes=10**9, worker_bytes=2 * 10**6, worker_peak_bytes=3 * 10**6)
 
 
 def test_a_row_shows_median_spread_and_megabytes():

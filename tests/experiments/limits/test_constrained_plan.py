@@ -22,7 +22,7 @@ from optimizers import fed_opt
 from optimizers import policies
 from tests.experiments import tiny_family
 
-_SETTING = client_costs.Setting(
+_WORKLOAD = client_costs.ClientWorkload(
   build_task=lambda model: language_task.build(model, sequence_length=4),
   optimizer=fed_opt.fed_avg(client_lr=0.1).client_optimizer,
   upload=update_codec.UpdateCodec(),
@@ -36,8 +36,8 @@ def _build(model: str) -> model_lib.Model:
 
 
 @pytest.fixture(scope='module')
-def family(tmp_path_factory) -> model_family.Family:
-  return model_family.Family(domains.LANGUAGE, tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
+def family(tmp_path_factory) -> model_family.ModelFamily:
+  return model_family.ModelFamily(domains.LANGUAGE, tiny_family.write(tmp_path_factory.mktemp('recipes'), (1, 2, 4)))
 
 
 def _cost(depth: int, sizes: planning.Sizes, tier: int) -> client_costs.ClientCost:
@@ -46,7 +46,7 @@ def _cost(depth: int, sizes: planning.Sizes, tier: int) -> client_costs.ClientCo
   return client_costs.ClientCost(depth * 1e6, int(1e6 * (10 * depth if size is None else size)), 1e9)
 
 
-def _choose(family, method: str, tiers: str, **arguments) -> planning.Plan:
+def _choose(family, method: str, tiers: str, **arguments) -> planning.DevicePlan:
   return planning.choose(family, methods.METHODS[method](**arguments), device_limits.build(tiers), _cost)
 
 
@@ -168,10 +168,10 @@ def test_sub_models_count_as_their_share_of_the_layers(family):
 
 def test_real_costs_are_those_of_the_policy(family):
   tiers = device_limits.build('tiers(shares=[0.5, 0.5])')
-  cost = planning.costs(family, methods.caff(), tiers, _SETTING, _build)
+  cost = planning.costs(family, methods.caff(), tiers, _WORKLOAD, _build)
   devices = devices_lib.Devices((policies.Suffix(1), policies.Suffix(2)), (0.5, 0.5))
   for tier in (0, 1):
-    expected = client_costs.client_cost(devices, tier, _build(family.spec(2)), _SETTING)
+    expected = client_costs.client_cost(devices, tier, _build(family.spec(2)), _WORKLOAD)
     assert cost(2, (1, 2), tier) == expected
   assert cost(2, (1, 2), 0) is cost(2, (1, 2), 0)  # Found once.
 

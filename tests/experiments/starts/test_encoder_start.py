@@ -58,7 +58,7 @@ def _load(folder: pathlib.Path, family: str = 'bert', **options) -> encoder_star
   return encoder_finder.find(str(folder), catalog.ENCODERS[family](**options), docstrings.docstrings())
 
 
-def _start(folder: pathlib.Path, trainable: str, num_classes: int = 3) -> pretrained.Start:
+def _start(folder: pathlib.Path, trainable: str, num_classes: int = 3) -> pretrained.WarmStart:
   """Begins a run as the binary does."""
   start, devices = _load(folder), device_specs.build(trainable)
   source = source_lib.LabelledSource('x', 'x', list, _CLASSES[:num_classes], sequence_length=8)

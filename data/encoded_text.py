@@ -108,14 +108,14 @@ def _tokenise(
   length = source.sequence_length + 1
   tokens, owners, index_of = [np.zeros([0, length], np.int32)], [np.zeros([0], np.int64)], {}
   rows = ((row.client, row.text) for row in texts.rows() if row.split in splits)
-  with progress.bar(f'tokenising {source.name}', texts.count(*splits), 'sentence') as report:
+  with progress.Progress('sentence', texts.count(*splits), task=f'tokenising {source.name}') as bar:
     while batch := list(itertools.islice(rows, _TEXTS_PER_BATCH)):
       encoded = tokenizer.encode([text for _, text in batch], length)
       owner = np.array([index_of.setdefault(client, len(index_of)) for client, _ in batch], np.int64)
       kept = encoded[:, 1] != tokenizer_lib.END
       tokens.append(encoded[kept])
       owners.append(owner[kept])
-      report(sum(bool(text) for _, text in batch))
+      bar.advance(sum(bool(text) for _, text in batch))
   client_ids = np.array([client_key.derive(name).client_id for name in index_of], 'U16')
   place = np.empty([len(client_ids)], np.int64)
   place[np.argsort(client_ids)] = np.arange(len(client_ids))

@@ -73,14 +73,14 @@ def _fill(connection: sqlite3.Connection, sizes: dict[str, int], seed: int) -> N
   connection.execute('PRAGMA journal_mode = OFF')
   connection.execute('PRAGMA synchronous = OFF')
   connection.executescript(_SCHEMA)
-  with progress.bar('generating a population', sum(sizes.values()), 'client') as report:
+  with progress.Progress('client', sum(sizes.values()), task='generating a population') as bar:
     for split, clients, counts, protos in _draws(sizes, np.random.default_rng(seed)):
       owners = np.repeat(clients, counts).tolist()
       rows = ((split, owner, proto) for owner, proto in zip(owners, protos, strict=True))
       connection.executemany('INSERT INTO examples VALUES (?, ?, ?)', rows)
       metadata = zip(clients, [split] * len(clients), counts.tolist(), strict=True)
       connection.executemany('INSERT INTO client_metadata VALUES (?, ?, ?)', metadata)
-      report(len(clients))
+      bar.advance(len(clients))
   connection.commit()
 
 

@@ -140,7 +140,7 @@ def write_texts(
     for client in assignment.clients:
       writer.add_client(split, client)
   num_written = 0
-  with progress.bar(f'tokenising {name}', texts.count(*source_lib.SPLITS), 'sentence') as report:
+  with progress.Progress('sentence', texts.count(*source_lib.SPLITS), task=f'tokenising {name}') as bar:
     for batch in _batches(_with_clients(texts.rows(), assignments)):
       tokens = tokenizer.encode([row.text for row in batch], length)
       for row, ids in zip(batch, tokens, strict=True):
@@ -150,7 +150,7 @@ def write_texts(
           # How accurate a classifier is can be compared whatever its vocabulary makes of a text.
           writer.add_example(row.split, row.client, ids, *([row.label, row.text] if labelled else []))
           num_written += 1
-      report(sum(bool(row.text) for row in batch))
+      bar.advance(sum(bool(row.text) for row in batch))
   return num_written
 
 

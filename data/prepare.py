@@ -1,6 +1,5 @@
 """Turns a text source into a tokenised data set on disk, once."""
 
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import functools
@@ -56,11 +55,11 @@ def _write(
 def _tokenizer(source: source_lib.TextSource, texts: spool.Spool) -> tokenizer_lib.Tokenizer:
   if source.vocabulary == source_lib.CHARACTERS:
     return tokenizer_lib.of_characters()
-  with progress.bar(f'training a vocabulary on {source.name}', texts.num_training_texts(), 'sentence') as report:
-    return tokenizer_lib.train(_reported(texts.training_texts(), report), source.vocabulary)
+  with progress.Progress('sentence', texts.num_training_texts(), task=f'training a vocabulary on {source.name}') as bar:
+    return tokenizer_lib.train(_counted(texts.training_texts(), bar), source.vocabulary)
 
 
-def _reported(texts: Iterable[str], report: Callable[[int], object]) -> Iterator[str]:
+def _counted(texts: Iterable[str], bar: progress.Progress) -> Iterator[str]:
   for text in texts:
     yield text
-    report(1)
+    bar.advance()

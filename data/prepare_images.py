@@ -57,14 +57,14 @@ def _build(source: image_source.ImageSource, partition: partitions.Partition, da
   }
   with (
     preparation.writing(database) as writer,
-    progress.bar(f'writing {source.name}', sum(map(len, examples.values())), 'image') as report,
+    progress.Progress('image', sum(map(len, examples.values())), task=f'writing {source.name}') as bar,
   ):
     for split, (clients, client_of_example) in assignments.items():
       for client in clients:
         writer.add_client(split, client)
       for (image, label), owner in zip(examples[split], client_of_example, strict=True):
         writer.add_example(split, clients[owner], image, label, feature='image')
-        report(1)
+        bar.advance()
     writer.finish(
       {
         'name': source.name,
@@ -82,9 +82,9 @@ def _read(source: image_source.ImageSource) -> tuple[_Examples, int]:
   examples: _Examples = {'train': [], 'validation': [], 'heldout': []}
   numbers = {name: number for number, name in enumerate(source.class_names)}
   first, num_skipped = None, 0
-  with progress.bar(f'reading {source.name}', unit='image') as report:
+  with progress.Progress('image', task=f'reading {source.name}') as bar:
     for split, example in source.examples():
-      report(1)
+      bar.advance()
       if example.image is None:
         num_skipped += 1
         if num_skipped <= _MAX_NAMED:

@@ -13,11 +13,12 @@ outside of TFF, whose worker holds copies of its own. Linux only. Prints a table
 client_cost.csv and client_cost.png in --output_dir.
 """
 
+from collections.abc import Sequence
 import pathlib
 
 from absl import flags
-import tqdm
 
+from data import progress
 from experiments.command import launch
 from experiments.command import spec
 from experiments.costs import client_process
@@ -64,23 +65,41 @@ def main() -> None:
   cases = _cases()
   rounds = [client_round.ClientRound(case) for case in cases]
   output_dir = _folder()
-  measured = [[] for _ in cases]
-  with tqdm.tqdm(total=len(cases) * _REPEATS.value, unit='process') as bar:
-    for repeat in range(_REPEATS.value):
-      for case, found in zip(cases, measured, strict=True):
-        bar.set_postfix_str(case.policy)
-        found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, _CORES.value))
-        bar.update()
-  rows = []
-  for case, one, found in zip(cases, tqdm.tqdm(rounds, unit='policy counted'), measured, strict=True):
-    traffic = one.traffic()
-    rows.append(report.row(case.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+  rows = _count(cases, rounds, _measure(cases))
   table = report.table(rows, _REPEATS.value, _CORES.value)
   (output_dir / 'client_cost.md').write_text(table + '\n')
   report.write_csv(rows, output_dir / 'client_cost.csv')
   report.plot(rows, output_dir / 'client_cost.png')
   terminal.show(table)
   print(f'the picture is {output_dir / "client_cost.png"}')
+
+
+def _measure(cases: Sequence[client_round.Case]) -> list[list[client_process.Measured]]:
+  """Returns, for each case, what each of its processes measured."""
+  measured = [[] for _ in cases]
+  task = 'measuring in processes of their own'
+  with progress.Progress('measurement', len(cases) * _REPEATS.value, task=task) as bar:
+    for repeat in range(_REPEATS.value):
+      for case, found in zip(cases, measured, strict=True):
+        bar.show(case.policy)
+        found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, _CORES.value))
+        bar.advance(state=case.policy)
+  return measured
+
+
+def _count(
+  cases: Sequence[client_round.Case],
+  rounds: Sequence[client_round.ClientRound],
+  measured: Sequence[Sequence[client_process.Measured]],
+) -> list[report.CostRow]:
+  """Returns a row for each case, with what travels in its round."""
+  rows = []
+  with progress.Progress('case', len(cases), task='counting what travels') as bar:
+    for case, one, found in zip(cases, rounds, measured, strict=True):
+      traffic = one.traffic()
+      rows.append(report.row(case.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+      bar.advance(state=case.policy)
+  return rows
 
 
 def _cases() -> list[client_round.Case]:

@@ -129,10 +129,10 @@ def _extract(paths: list[str]) -> Iterator[list[str]]:
   executor = concurrent.futures.ThreadPoolExecutor(_NUM_PROCESSES)
   try:
     results = executor.map(_run_worker, batches)
-    with progress.bar('reading docstrings', total=len(paths), unit='file') as report:
+    with progress.Progress('file', len(paths), task='reading docstrings') as bar:
       for batch, sentences in zip(batches, results, strict=True):
         yield from sentences
-        report(len(batch))
+        bar.advance(len(batch))
   finally:
     executor.shutdown(cancel_futures=True)  # an interruption does not wait for the files not begun
 

@@ -22,13 +22,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from data import progress
 from experiments.central import evaluation as central_evaluation
 from experiments.central import training_state
 from experiments.command import launch
 from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
-from experiments.results import progress as progress_lib
 from experiments.results import quality
 from experiments.results import records
 from experiments.results import run_files
@@ -166,9 +166,8 @@ class _Training:
   def run(self) -> float | None:
     """Takes all steps that are left; returns how many a second it took, without the first, which builds the graph."""
     config, first = self._config, self._state.step
-    progress = progress_lib.Progress('step', first, config.steps)
     seconds = 0.0
-    try:
+    with progress.Progress('step', config.steps, first) as bar:
       for step in range(first + 1, config.steps + 1):
         before = self._state.seconds
         measured = self._advance()
@@ -179,9 +178,7 @@ class _Training:
         if is_last or step % config.steps_per_checkpoint == 0:
           self._save()
         state = f'loss {measured:.2f}, held-out {quality.last(self._rows)}'
-        progress.show(step, state, self._rows[-1]['step'] == step)
-    finally:
-      progress.close()
+        bar.advance(state=state, is_news=self._rows[-1]['step'] == step)
     return (config.steps - first - 1) / seconds if seconds else None
 
   def summary(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tensorflow_federated as tff
 
 from data import errors
 from data import population as population_lib
+from data import progress
 from experiments.command import launch
 from experiments.federated import attempts
 from experiments.federated import checkpoints
@@ -25,7 +26,6 @@ from experiments.results import heldout_scores
 from experiments.results import heldout_units
 from experiments.results import metrics
 from experiments.results import output
-from experiments.results import progress as progress_lib
 from experiments.results import records
 from experiments.results import run_files
 from experiments.starts import pretrained
@@ -177,19 +177,18 @@ class _Run:
   async def _finish(self) -> dict[str, Any]:
     started = time.monotonic()
     state = await self._start()
-    progress = progress_lib.Progress('round', self._records.round_number, self._config.rounds)
+    rounds = range(self._records.round_number + 1, self._config.rounds + 1)
     try:
-      for round_number in range(self._records.round_number + 1, self._config.rounds + 1):
-        state = await self._advance(round_number, state)
-        if self._is_due(round_number, self._config.rounds_per_checkpoint):
-          await self._save(state)
-        evaluated = self._records.rows[-1]['eval/loss'] is not None
-        progress.show(round_number, progress_lib.of_rounds(self._records.rows), evaluated)
+      with progress.Progress('round', self._config.rounds, self._records.round_number) as bar:
+        for round_number in rounds:
+          state = await self._advance(round_number, state)
+          if self._is_due(round_number, self._config.rounds_per_checkpoint):
+            await self._save(state)
+          evaluated = self._records.rows[-1]['eval/loss'] is not None
+          bar.advance(state=self._records.told(), is_news=evaluated)
     except (launch.Stopped, launch.RunEnded, errors.DataError):
       await self._save(state)
       raise
-    finally:
-      progress.close()
     summary = self._summary(time.monotonic() - started)
     self._write_heldout(state)
     run_files.write_summary(summary, self._config.output_dir)

@@ -77,6 +77,11 @@ class Records:
     self.rows.append({'round': round_number, **row})
     return self.rows[-1]
 
+  def told(self) -> str:
+    """Says the last quality, and what was sent in all rounds until now."""
+    up, down = (self.rows[-1][name] / 1e6 for name in ('upload_bytes_total', 'download_bytes_total'))
+    return f'{quality.last(self.rows)}, {up:.1f} MB up, {down:.1f} MB down'
+
   def summary(self) -> dict[str, Any]:
     """Returns what the rows come to: the part of `summary.json` that they decide."""
     evaluated = quality.evaluated(self.rows)[-1]

@@ -13,8 +13,7 @@ import time
 from typing import Any
 from typing import NamedTuple
 
-import tqdm
-
+from data import progress
 from experiments.command import launch
 from experiments.command import tied_process
 from experiments.results import markdown_table
@@ -74,13 +73,13 @@ class Runs:
       UsageError: If the folder cannot be used, or another sweep is at work in it.
     """
     waiting = [job for job in self.jobs if job.name not in self._done]
-    with _claimed(self.folder), _Bar(len(self.jobs), len(self.jobs) - len(waiting)) as bar:
+    with _claimed(self.folder), progress.Progress('run', len(self.jobs), len(self.jobs) - len(waiting)) as bar:
       try:
         while waiting or self._processes:
           while waiting and len(self._processes) < parallel:
             self._processes.append(_start(waiting.pop(0), self.folder / 'logs'))
             self._write_status()
-          bar.show(process.job.name for process in self._processes)
+          bar.show(', '.join(process.job.name for process in self._processes))
           time.sleep(_POLL_SECONDS)
           for process in [process for process in self._processes if process.popen.poll() is not None]:
             self._end(process, bar)
@@ -104,15 +103,15 @@ class Runs:
     rows = _rows(self.folder / job.name)
     return f'stopped after round {rows[-1]["round"]}' if rows else 'not begun'
 
-  def _end(self, process: _Process, bar: '_Bar') -> None:
+  def _end(self, process: _Process, bar: progress.Progress) -> None:
     self._processes.remove(process)
     name = process.job.name
     if process.popen.returncode:
       self._failed[name] = _last_error(process)
-      bar.advance(f'{name} failed: {self._failed[name]}')
+      bar.advance(state=f'{name} failed: {self._failed[name]}', is_news=True)
     else:
       self._done.add(name)
-      bar.advance(f'{name} is done')
+      bar.advance(state=f'{name} is done', is_news=True)
     self._write_status()
 
   def _row(self, job: Job) -> list[str]:
@@ -200,35 +199,3 @@ def _last_error(process: _Process) -> str:
     return f'ended by signal {-code}'
   errors = [line for line in lines if _ERROR.match(line)] or lines or [f'exit code {code}']
   return errors[-1][:_MAX_NOTE]
-
-
-class _Bar:
-  """Progress over runs on stderr: a bar with the time left on a terminal, a line for each run anywhere else."""
-
-  def __init__(self, total: int, done: int):
-    self._total = total
-    self._count = done
-    self._bar = None
-    if sys.stderr.isatty():
-      self._bar = tqdm.tqdm(total=total, initial=done, unit='run', dynamic_ncols=True)
-
-  def __enter__(self) -> '_Bar':
-    return self
-
-  def __exit__(self, *_: Any) -> None:
-    if self._bar is not None:
-      self._bar.close()
-
-  def show(self, running: Any) -> None:
-    """Shows the names of the runs that are being made."""
-    if self._bar is not None:
-      self._bar.set_postfix_str(', '.join(running))
-
-  def advance(self, message: str) -> None:
-    """Counts a run that has ended and says how."""
-    self._count += 1
-    if self._bar is not None:
-      self._bar.write(message, file=sys.stderr)
-      self._bar.update()
-    else:
-      print(f'{self._count}/{self._total} {message}', file=sys.stderr, flush=True)

@@ -55,7 +55,7 @@ def test_makes_runs_past_a_failure_and_keeps_the_state(tmp_path, capfd):
   assert '| `old` | done | perplexity 120.0 | 2.5 | 1.5 |  |' in status
   assert (tmp_path / 'logs' / 'new.log').read_text() == 'fine\n'
   assert not (tmp_path / 'logs' / 'old.log').exists()
-  assert '3/3 new is done' in capfd.readouterr().err
+  assert 'run 3/3, new is done' in capfd.readouterr().err
 
 
 def test_a_probe_counts_as_the_last_evaluation(tmp_path):

@@ -36,7 +36,7 @@ docs: setup
 	$(PYTHON_IN_VENV) -m tools.reference
 
 build-files: setup
-	$(PYTHON_IN_VENV) tools/build_files.py
+	$(PYTHON_IN_VENV) -m tools.build_files
 
 bazel-test: setup
 	tools/bazel_test.sh

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tools import build_files
+from tools import source_files
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _LAYERS = ('data', 'models', 'compression', 'optimizers', 'experiments')  # Each may import itself and those before it.
@@ -65,7 +65,7 @@ def _functions(root: pathlib.Path) -> Iterator[tuple[str, int]]:
 def _imports(root: pathlib.Path, folders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
   """Yields (path, dotted name) of every import in the folders."""
   for path, syntax in _syntax(root, folders):
-    for name in build_files.imported_names(syntax, path.rpartition('/')[0].replace('/', '.')):
+    for name in source_files.imported_names(syntax, path.rpartition('/')[0].replace('/', '.')):
       yield path, name
 
 

@@ -15,6 +15,7 @@ _TREE = {
   'experiments/train.py': 'import models.lstm\n' + _ENTRY,
   'experiments/presets/quick.flags': '--rounds=1\n',
   'requirements.txt': 'absl-py\n',
+  'docs/a.md': '# A\n',
   'tests/test_train.py': "import data.store\ncommand = ['-m', 'experiments.train']\n",
 }
 
@@ -71,14 +72,12 @@ def test_test_file_gets_a_py_test_with_what_it_imports_and_runs(tree):
     ('from .. import test_train', '//tests:test_train'),
     ('from . import rows', ':rows'),
     ("'experiments.train'", None),  # A bare string is a docstring.
-    ("run('experiments.train')", '//experiments:train'),
-    ("run(f'experiments.{name}')", '//experiments:train'),
     ("pathlib.Path(__file__).with_name('rows.py')", ':rows'),
-    ("root / 'experiments' / 'train.py'", '//experiments:train'),
     ("root / 'experiments' / 'presets'", '//experiments:presets_files'),
     ("os.path.join(root, 'experiments', 'presets', 'quick.flags')", '//experiments:presets_files'),
     ("run('--flagfile=experiments/presets/quick.flags')", '//experiments:presets_files'),
     ("open('requirements.txt')", '//:requirements.txt'),
+    ("open('docs/a.md')", '//:docs_files'),
     ('import tensorflow.data', None),
   ],
 )
@@ -86,6 +85,25 @@ def test_every_form_of_use_counts(tree, text, label):
   _write(tree, {'tests/kit/laws.py': '"""Laws."""\n' + text + '\n', 'tests/kit/rows.py': ''})
   rule = _rule(tree, '//tests/kit:laws')
   assert f' ["{label}"],' in rule if label else 'deps' not in rule and 'data =' not in rule
+
+
+@pytest.mark.parametrize('text', ["'experiments.train'", "f'experiments.{name}'", "root / 'experiments' / 'train.py'"])
+def test_a_binary_that_a_library_starts_comes_with_its_tests_and_binaries(tree, text):
+  _write(
+    tree,
+    {
+      'experiments/starts/recipe.py': f'command = [{text}]\n',
+      'experiments/tune.py': 'from experiments.starts import recipe\n' + _ENTRY,
+      'tests/kit/laws.py': 'from experiments import tune\n',
+      'tests/kit/test_laws.py': 'from tests.kit import laws\n',
+    },
+  )
+  assert 'deps' not in _rule(tree, '//experiments/starts:recipe')
+  assert '":train"' not in _rule(tree, '//experiments:tune')
+  assert '":train"' in _rule(tree, '//experiments:tune_main')
+  assert '"//experiments:train"' in _rule(tree, '//tests/kit:test_laws')
+  _write(tree, {'experiments/train.py': 'from experiments.starts import recipe\n' + _ENTRY})  # It may use the library.
+  assert build_files.generate(tree)
 
 
 def test_package_files_come_with_every_import_from_outside(tree):
@@ -124,7 +142,7 @@ def test_check_names_the_stale_file_and_writing_mends_it(tree, capsys, change, l
   assert build_files.main(tree, ['--check']) == 0
   _write(tree, change)
   assert build_files.main(tree, ['--check']) == 1
-  assert capsys.readouterr().err == f'{line}: run python tools/build_files.py\n'
+  assert capsys.readouterr().err == f'{line}: run make build-files\n'
   build_files.main(tree, [])
   assert build_files.main(tree, ['--check']) == 0
 

@@ -94,14 +94,14 @@ class DeviceGroups:
     evaluation = central_evaluation.Evaluation(task)
     models = [start, pretrained.weights_of(pretrained.load(run), task.model)]
     sizes, rows = self.work.prepared.num_examples('train'), []
-    with progress.bar('accuracy by device', len(self.members), 'tier') as report:
+    with progress.Progress('tier', len(self.members), task='accuracy by device') as bar:
       for number, ids in enumerate(self.members):
         chosen = counted({client_id: sizes[client_id] for client_id in ids}, enough, seed)
         examples = self.work.examples(chosen)
         accuracies = [_accuracy(evaluation(model, examples)) for model in models]
         num_examples = central_evaluation.num_examples(examples)
         rows.append([f'tier {number}', f'{len(ids)}', f'{len(chosen)}', f'{num_examples}', *accuracies])
-        report(1)
+        bar.advance()
     header = [
       'device', 'clients', 'of these count', 'examples', 'accuracy on their own examples, before', 'after the training',
     ]  # fmt: skip

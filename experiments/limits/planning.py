@@ -94,10 +94,10 @@ def choose(
   """
   searches = {depth: _Search(method, depth, tiers, cost) for depth in family.depths}
   considered = {}
-  with progress.bar('what devices can bear', len(searches), 'model') as report:
+  with progress.Progress('model', len(searches), task='what devices can bear') as bar:
     for depth, search in searches.items():
       considered[depth] = search.ruled_out or search.mean_layers
-      report(1)
+      bar.advance()
   possible = [depth for depth in family.depths if not searches[depth].ruled_out]
   if not possible:
     remedy = '' if method.drops else ', or leave such devices out by its argument drop=True'

@@ -85,12 +85,12 @@ def _probe(
   model = lesson.build_task(lesson.encoder.num_layers).model
   random = model.by_name(model.initial_weights(seed))
   training, heldout = ((split[lesson.input_name], split['label']) for split in examples)
-  with progress.bar('linear probe', 2, 'encoder') as report:
+  with progress.Progress('encoder', 2, task='linear probe') as bar:
     found = {}
     for name, weights in (('probe/accuracy', learned.weights), ('probe/accuracy_random', random)):
       held = {variable: tf.constant(value) for variable, value in weights.items()}
       found[name] = linear_probe.correct(functools.partial(lesson.features, held), training, heldout)
-      report(1)
+      bar.advance()
   measured = {name: float(correct.mean()) for name, correct in found.items()}
   units = heldout_units.of_examples(found['probe/accuracy'])
   return measured | lesson.baselines(training, heldout), units

@@ -85,7 +85,7 @@ def _python_path() -> str:
 
 def _follow(flags: list[str], name: str) -> None:
   """Pre-trains in a process that ends with this one."""
-  command = [sys.executable, '-m', f'{command_line.PACKAGE}.pretrain', *flags]
+  command = [sys.executable, '-m', 'experiments.pretrain', *flags]
   code = subprocess.run(
     [sys.executable, '-I', '-S', tied_process.__file__, str(os.getpid()), *command],
     env=os.environ | {'LEANFED_CACHE': str(cache.default_dir()), 'PYTHONPATH': _python_path()},

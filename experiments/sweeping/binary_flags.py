@@ -86,7 +86,7 @@ def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, t
 
 def of(binary: str) -> tuple[types.ModuleType, dict[str, flags.Flag]]:
   """Imports a binary, of which a process has one at most; returns it and the flags that it takes, by name."""
-  module = importlib.import_module(f'{command_line.PACKAGE}.{binary}')
+  module = importlib.import_module(f'experiments.{binary}')
   return module, {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
 
 

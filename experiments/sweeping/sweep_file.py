@@ -106,8 +106,9 @@ def _binary(content: Mapping[str, Any], path: pathlib.Path) -> str:
   binary = content.get('binary', 'language_model')
   if not (isinstance(binary, str) and binary.isidentifier()):
     raise launch.UsageError(f'binary of {path} is {binary!r}: name a binary such as "language_model"')
-  if not (command_line.ROOT / command_line.PACKAGE / f'{binary}.py').exists():
-    raise launch.UsageError(f'binary of {path} is {binary!r}, but there is no experiments.{binary}')
+  module = f'experiments.{binary}'
+  if not (command_line.ROOT / f'{module.replace(".", "/")}.py').exists():
+    raise launch.UsageError(f'binary of {path} is {binary!r}, but there is no {module}')
   return binary
 
 

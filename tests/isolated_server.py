@@ -77,6 +77,12 @@ def network_of(pid: int | str) -> str:
     return ''
 
 
+def may_become(user: int) -> bool:
+  """Whether this process can start others as a user: it is root, and its user namespace has that user."""
+  ranges = (map(int, line.split()) for line in pathlib.Path('/proc/self/uid_map').read_text().splitlines())
+  return os.getuid() == 0 and any(first <= user < first + count for first, _, count in ranges)
+
+
 def processes_in(network: str) -> list[int]:
   """The ids of our processes in a network namespace."""
   return [int(path.name) for path in pathlib.Path('/proc').glob('[0-9]*') if network_of(path.name) == network]

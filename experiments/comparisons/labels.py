@@ -20,6 +20,7 @@ _NAMES = {
 _FORMS = {'random': '{} trained', 'uniform': '{}', 'topk': 'top {}'}
 _ALWAYS = ('bits', 'levels', 'fraction')  # Arguments that say more than the call's name.
 _COUNTS = ('bits', 'levels', 'clients', 'labels', 'layers', 'blocks', 'classes', 'rounds', 'steps', 'epochs')
+_SAYS_ITSELF = ('size', 'per', 'resample')  # Arguments whose value does without their name.
 _PRETRAINED = 'pretrained'
 # What is told only if nothing else tells two settings apart: where weights come from, and rates, which are chosen for each.
 _SPARED = (_PRETRAINED, 'client_lr', 'server_lr')
@@ -113,7 +114,9 @@ def _argument(name: str, value: Any) -> str:
   if isinstance(value, bool) or value in (None, 'none'):
     return words if value is True else f'no {words}'
   if isinstance(value, str):
-    return ' + '.join(_call(*link) for link in _parsed(value)) or value
+    bare = value.isidentifier()
+    said = value.replace('_', ' ') if bare else ' + '.join(_call(*link) for link in _parsed(value)) or value
+    return said if name in _SAYS_ITSELF else f'{words} {said}'
   if isinstance(value, (list, tuple)):
     return ' '.join([words, *map(str, value)])
   if name in _COUNTS:

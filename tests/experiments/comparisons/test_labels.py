@@ -39,7 +39,7 @@ _ADAM = 'fed_adam(client_lr=1.0, server_lr={})'
     ([{'trainable': 'random'}, {}], ['random', 'no trainable']),
     (
       [{'algorithm': 'fed_adam(client_schedule="linear(rounds=11)")'}, {'algorithm': 'fed_adam'}],
-      ['FedAdam linear 11 rounds', 'FedAdam'],
+      ['FedAdam client schedule linear 11 rounds', 'FedAdam'],
     ),
     ([{'devices': 'tiers(memory_mb=[50, 60])'}, {'devices': 'tiers(memory_mb=[90])'}], ['memory MB 50 60', 'memory MB 90']),
     ([{'partition': 'iid(clients=1)'}, {'partition': 'iid(clients=20)'}], ['1 client', '20 clients']),

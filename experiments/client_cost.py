@@ -19,6 +19,7 @@ import pathlib
 from absl import flags
 
 from data import progress
+from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
 from experiments.costs import client_process
@@ -104,14 +105,14 @@ def _count(
 
 def _cases() -> list[client_round.Case]:
   if _CHUNK_SIZE.value and not _OBJECTIVE.value:
-    raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
+    raise failures.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
   if _OBJECTIVE.value and spec.parse(_MODEL.value)[0].name not in models_catalog.VISION_MODELS:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--objective={_OBJECTIVE.value} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
     )
   policies = [text.strip() for text in _POLICIES.value.split(';') if text.strip()]
   if not policies:
-    raise launch.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
+    raise failures.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
   return [
     client_round.Case(
       model=_MODEL.value,
@@ -133,7 +134,7 @@ def _cases() -> list[client_round.Case]:
 
 def _folder() -> pathlib.Path:
   if not _OUTPUT_DIR.value:
-    raise launch.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
+    raise failures.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
   folder = pathlib.Path(_OUTPUT_DIR.value)
   output.make(folder)
   return folder

@@ -20,6 +20,7 @@ import sys
 
 from absl import flags
 
+from experiments.command import failures
 from experiments.command import launch
 from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
@@ -52,7 +53,7 @@ flags.DEFINE_bool('version', False, 'Print the version and exit.')
 def main() -> None:
   """Measures, prints and draws what the flags name."""
   if not _OUTPUT_DIR.value or not (_RUN.value or _RUNS.value):
-    raise launch.UsageError('name --output_dir and at least one of --run and --runs')
+    raise failures.UsageError('name --output_dir and at least one of --run and --runs')
   output_dir = pathlib.Path(_OUTPUT_DIR.value)
   if _WHAT.value == 'runs':
     _compare_runs(output_dir)
@@ -67,14 +68,14 @@ def main() -> None:
 
 def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _RUNS.value:
-    raise launch.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
+    raise failures.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
   read = {folder: runs.read(folder) for folder in run_folders.find(_RUNS.value)}
   left_out = [
     f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
   ]
   found = [run for run in read.values() if run]
   if not found:
-    raise launch.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
+    raise failures.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
   if not _ALLOW_DIFFERENT_DATA.value:
     runs.check_same_data(found)
   groups = runs.groups(found)
@@ -111,7 +112,7 @@ def _codecs(picture: pathlib.Path) -> list[str]:
 
 def _policies(picture: pathlib.Path) -> list[str]:
   if not _RUNS.value:
-    raise launch.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
+    raise failures.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
   groups = policies.read_runs(_RUNS.value)
   policies.plot(groups, picture)
   return [policies.table(groups)]

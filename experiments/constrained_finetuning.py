@@ -18,6 +18,7 @@ from typing import Any
 
 from data import catalog as data_catalog
 from data import partitions
+from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run
@@ -104,7 +105,7 @@ def _data(setup: run_setup.RunSetup, family: model_family.ModelFamily) -> tuple[
   try:
     source, partition = setup.dataset(family.domain.datasets)
   except spec.SpecError as error:
-    raise launch.UsageError(f'{error}; for these models write for example {family.domain.example}') from error
+    raise failures.UsageError(f'{error}; for these models write for example {family.domain.example}') from error
   family.check(source)
   return source, partition
 

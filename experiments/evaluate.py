@@ -15,8 +15,9 @@ import pathlib
 from absl import flags
 
 from data import catalog
-from experiments.central import evaluation
 from experiments.central import image_evaluation
+from experiments.central import text_evaluation
+from experiments.command import failures
 from experiments.command import launch
 from experiments.command import takers
 from experiments.results import metrics
@@ -39,14 +40,14 @@ _EVAL_CLIENTS = flags.DEFINE_integer(
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
-_TEXT = (catalog.DATASETS, evaluation.evaluate)
+_TEXT = (catalog.DATASETS, text_evaluation.evaluate)
 _IMAGES = (catalog.IMAGE_DATASETS, image_evaluation.evaluate)
 
 
 def main() -> None:
   """Scores what the flags name."""
   if not _PRETRAINED.value:
-    raise launch.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
+    raise failures.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
   is_of_images = bool(pretrained.load(_PRETRAINED.value).description.image_shape)
   datasets, score = _IMAGES if is_of_images else _TEXT
   source = takers.build_dataset(_DATASET.value, datasets)

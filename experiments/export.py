@@ -13,6 +13,7 @@ checkpoint.
 
 from absl import flags
 
+from experiments.command import failures
 from experiments.command import launch
 from experiments.starts import exporting
 
@@ -25,7 +26,7 @@ def main() -> None:
   """Exports what the flags name."""
   for name, value in (('run', _RUN.value), ('output_dir', _OUTPUT_DIR.value)):
     if not value:
-      raise launch.UsageError(f'--{name} is missing: write --run=runs/first --output_dir=runs/first_model')
+      raise failures.UsageError(f'--{name} is missing: write --run=runs/first --output_dir=runs/first_model')
   exported = exporting.export(_RUN.value, _OUTPUT_DIR.value)
   num_parameters = sum(value.size for value in exported.weights.values())
   print(

@@ -21,6 +21,7 @@ from typing import Any
 from absl import flags
 
 from data import catalog as data_catalog
+from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
 from experiments.federated import run_flags
@@ -149,7 +150,7 @@ def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
 def _check_chunks(subject: subjects.Subject) -> None:
   """Raises `UsageError` for `--chunk_size` where there are no views."""
   if _CHUNK_SIZE.value and subject is not subjects.IMAGES:
-    raise launch.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
+    raise failures.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
 
 
 def _stages(num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:

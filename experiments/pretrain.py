@@ -37,6 +37,7 @@ from experiments.central import task as pretraining_task
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
@@ -128,7 +129,7 @@ def _text() -> _Lesson:
 def _images() -> _Lesson:
   for flag in (_CORPUS, _TEACHER):
     if flag.value:
-      raise launch.UsageError(f'--{flag.name} is for models of text: leave it out')
+      raise failures.UsageError(f'--{flag.name} is for models of text: leave it out')
   source = takers.build_dataset(_DATASET.value, data_catalog.IMAGE_DATASETS)
   encoder = spec.build(_MODEL.value, models_catalog.VISION_MODELS, 'model')
   images = prepare_images.prepare(source, partitions.iid(clients=1))
@@ -165,7 +166,7 @@ def _report(summary: Mapping[str, Any], description: checkpoint.Description) -> 
 
 def _config() -> training.CentralConfig:
   if not _OUTPUT_DIR.value:
-    raise launch.UsageError(
+    raise failures.UsageError(
       '--output_dir is missing: name the folder for this training, for example --output_dir=runs/pretrained'
     )
   return training.CentralConfig(

@@ -23,6 +23,7 @@ from typing import Any
 from absl import flags
 
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import launch
 from experiments.results import output
 from experiments.results import terminal
@@ -47,7 +48,7 @@ flags.DEFINE_bool('version', False, 'Print the version and exit.')
 def main() -> None:
   """Reads the sweep, makes its runs and reports."""
   if not (_SWEEP.value and _OUTPUT_DIR.value):
-    raise launch.UsageError('name the file and a folder: --sweep=experiments/sweeps/... --output_dir=runs/...')
+    raise failures.UsageError('name the file and a folder: --sweep=experiments/sweeps/... --output_dir=runs/...')
   folder = pathlib.Path(_OUTPUT_DIR.value)
   sweep = sweep_file.read(pathlib.Path(_SWEEP.value), _SET.value)
   searches = sweep_search.searches(sweep.cells)

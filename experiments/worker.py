@@ -15,6 +15,7 @@ import time
 
 from absl import flags
 
+from experiments.command import failures
 from experiments.command import launch
 from experiments.workers import offered_worker
 
@@ -31,7 +32,7 @@ def main() -> None:
     UsageError: If there can be no worker at this socket.
   """
   if not _SOCKET.value:
-    raise launch.UsageError('--socket is missing: name the socket to make, for example --socket=worker.sock')
+    raise failures.UsageError('--socket is missing: name the socket to make, for example --socket=worker.sock')
   path = os.path.abspath(_SOCKET.value)
   offered_worker.make_room(path)
   signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job inherits that it is ignored.

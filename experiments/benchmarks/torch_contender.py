@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 
 from experiments.command import command_line
-from experiments.command import launch
+from experiments.command import failures
 
 _SCRIPT = command_line.ROOT / 'tools' / 'torch_rounds.py'
 
@@ -18,9 +18,9 @@ def require(python: str) -> None:
   try:
     found = subprocess.run([python, '-c', 'import numpy, torch'], capture_output=True, check=False)
   except OSError:
-    raise launch.UsageError(f'cannot run {python!r}: {remedy}') from None
+    raise failures.UsageError(f'cannot run {python!r}: {remedy}') from None
   if found.returncode:
-    raise launch.UsageError(f'{python!r} has no PyTorch: {remedy}')
+    raise failures.UsageError(f'{python!r} has no PyTorch: {remedy}')
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from data import partitions
 from data import population
 from data import prepare_images
 from experiments.central import evaluation as central_evaluation
-from experiments.command import launch
+from experiments.command import failures
 from experiments.starts import pretrained
 from models import image_task
 
@@ -32,15 +32,15 @@ def evaluate(folder: str | pathlib.Path, source: image_source.ImageSource, eval_
   loaded = pretrained.load(folder)
   described = loaded.description
   if not described.class_names:
-    raise launch.UsageError('this model names no classes: experiments.layerwise_ssl says what its features are worth')
+    raise failures.UsageError('this model names no classes: experiments.layerwise_ssl says what its features are worth')
   if source.class_names != described.class_names:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'this model names {", ".join(described.class_names)}, but --dataset has {", ".join(source.class_names)}: choose '
       'its classes=[...]'
     )
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   if images.image_shape != described.image_shape:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'this model takes images of {list(described.image_shape)}, but those of --dataset have '
       f'{list(images.image_shape)}: choose others, or another image_size=...'
     )

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from data import tokenizer as tokenizer_lib
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.starts import saved_encoder
 from models import catalog
@@ -27,7 +27,7 @@ def named(text: str, sequence_length: int) -> Named:
   """Returns what a `--model` spec names; raises `SpecError`, and `UsageError` for an encoder of too few positions."""
   model: Any = spec.build(text, catalog.LANGUAGE_MODELS | catalog.ENCODERS, 'model')
   if is_encoder(model) and model.max_length < sequence_length + 1:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{text} has {model.max_length} positions, but examples have {sequence_length + 1} tokens: choose a larger '
       f'max_length, or a --dataset with sequence_length={model.max_length - 1}'
     )
@@ -75,16 +75,16 @@ def load_teacher(folder: str, student: Named) -> checkpoint.Checkpoint:
     UsageError: With one line that says why this one cannot teach that one.
   """
   if not is_encoder(student):
-    raise launch.UsageError('--teacher is for encoders: choose a --model=distilbert(...) of the size of the teacher')
+    raise failures.UsageError('--teacher is for encoders: choose a --model=distilbert(...) of the size of the teacher')
   try:
     teacher = checkpoint.load(pathlib.Path(folder))
     encoder = saved_encoder.encoder_of(teacher)
     distillation.check(student, encoder)
   except (ValueError, OSError) as error:
-    raise launch.UsageError(f'--teacher={folder}: {error}') from error
+    raise failures.UsageError(f'--teacher={folder}: {error}') from error
   model = encoder.masked_language_model(teacher.description.vocabulary_size + 1)
   if {name: value.shape for name, value in teacher.weights.items()} != {v.name: v.shape for v in model.variables}:
-    raise launch.UsageError(f'--teacher={folder} does not predict hidden tokens: {_REMEDY}')
+    raise failures.UsageError(f'--teacher={folder} does not predict hidden tokens: {_REMEDY}')
   return teacher
 
 
@@ -92,7 +92,7 @@ def check_vocabulary(teacher: checkpoint.Checkpoint, description: checkpoint.Des
   """Raises `UsageError` unless a teacher has the tokens of the student that is described, on the data set so named."""
   own = teacher.description
   if own.tokenizer_hash != description.tokenizer_hash:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--teacher={teacher.folder} has another vocabulary ({own.vocabulary_size} pieces) than --dataset={dataset} '
       f'({description.vocabulary_size} pieces): pre-train the teacher with this --dataset'
     )

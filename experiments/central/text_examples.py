@@ -10,7 +10,7 @@ from data import population
 from data import source as source_lib
 from data import tokenizer as tokenizer_lib
 from experiments.central import training as central_training
-from experiments.command import launch
+from experiments.command import failures
 
 
 def examples(
@@ -37,7 +37,7 @@ def examples(
     training = encoded_text.encode(corpus, ['pretrain', 'train'], text.tokenizer).tokens
     wanted = f'corpus {corpus.name} has no text that is not held out'
   if not len(training):
-    raise launch.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
+    raise failures.UsageError(f"{wanted}: name some, as --corpus='text(path=...)' or --corpus='lm1b(path=...)'")
   ids = population.Population.of(text).evaluation_ids(eval_clients)
   return central_training.Examples(dict(tokens=training), dict(tokens=text.tokens('heldout', ids)))
 

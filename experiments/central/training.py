@@ -25,7 +25,7 @@ import tensorflow_federated as tff
 from data import progress
 from experiments.central import evaluation as central_evaluation
 from experiments.central import training_state
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
@@ -76,7 +76,7 @@ class CentralConfig:
     for name in ('learning_rate', 'clip_norm'):
       value = getattr(self, name)
       if not 0.0 < value < math.inf:
-        raise launch.UsageError(f'--{name} must be a positive number, not {value}')
+        raise failures.UsageError(f'--{name} must be a positive number, not {value}')
 
 
 Features = Mapping[str, np.ndarray]  # int32 [n, ...] by name, as in `Task.example_spec` but for the key of the client.
@@ -221,7 +221,7 @@ class _Training:
     seconds = state.seconds + time.monotonic() - started
     self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums, seconds)
     if not math.isfinite(loss_sum):
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'
       )
     return loss_sum / max(1.0, weight_sum)  # By chance, a small batch hides no token.
@@ -231,7 +231,7 @@ class _Training:
     row = collections.OrderedDict.fromkeys(COLUMNS)
     row.update(self._evaluate(state.weights, self._examples.evaluation), step=state.step, seconds=state.seconds)
     if row['eval/loss'] is None:
-      raise launch.UsageError(
+      raise failures.UsageError(
         'the held-out examples have nothing to predict: raise --eval_clients, or choose more data'
       )
     if state.weight_sum:
@@ -262,7 +262,7 @@ def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
   except (OSError, KeyError, TypeError, ValueError):
     rows = []
   if not rows:
-    raise launch.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
+    raise failures.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
   return rows
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from experiments.command import launch
+from experiments.command import failures
 from models import checkpoint
 from models import model as model_lib
 
@@ -38,7 +38,7 @@ def load(folder: pathlib.Path, like: State) -> State | None:
   try:
     arrays, _ = checkpoint.load_arrays(folder / FILE)
   except ValueError as error:
-    raise launch.UsageError(f'{error}, or choose a new --output_dir') from error
+    raise failures.UsageError(f'{error}, or choose a new --output_dir') from error
   leaves = [
     tf.constant(arrays[str(index)]) if tf.is_tensor(leaf) else type(leaf)(arrays[str(index)])
     for index, leaf in enumerate(tf.nest.flatten(like))

@@ -13,39 +13,18 @@ from absl import logging
 
 from data import errors
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import spec
 from experiments.command import version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
 
 
-class UsageError(ValueError):
-  """Something the user asked for that cannot be done; the message is one line naming the remedy."""
-
-
-class RunEnded(RuntimeError):
-  """What ended a run from outside, after it saved what it had; the message is one line."""
-
-
-class Stopped(BaseException):
-  """SIGTERM or SIGINT came; whatever was being computed is abandoned. No `Exception`, so that nobody swallows it.
-
-  Attributes:
-    exit_code: What a shell reports for a program that a signal ended.
-    way_on: What the same command does next.
-  """
-
-  def __init__(self, signal_number: int, way_on: str = 'begins again'):
-    super().__init__(signal.Signals(signal_number).name)
-    self.exit_code = 128 + signal_number
-    self.way_on = way_on
-
-
 def launch(main: Callable[[], None]) -> None:
   """Parses the flags, runs `main` and exits: 0 when it returns, 2 after one line on stderr for bad input, 1 if it ended early.
 
   Args:
-    main: Raises `UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `RunEnded` for an early end.
+    main: Raises `failures.UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `failures.RunEnded` for an early end.
   """
   # What the terminal cannot show is written as an escape.
   sys.stdout.reconfigure(errors='backslashreplace')
@@ -77,11 +56,11 @@ def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:
   try:
     main()
     sys.stdout.flush()
-  except (UsageError, spec.SpecError, errors.DataError) as error:
+  except (failures.UsageError, spec.SpecError, errors.DataError) as error:
     _refuse(error)
-  except RunEnded as error:
+  except failures.RunEnded as error:
     _leave(f'error: {_line(error)}', 1)
-  except Stopped as stop:
+  except failures.Stopped as stop:
     _leave(f'stopped by {stop}; the same command {stop.way_on}', stop.exit_code)
   except BrokenPipeError:
     os._exit(128 + signal.SIGPIPE)  # Who was reading what is printed, such as `head`, has seen enough.

@@ -8,7 +8,7 @@ import tensorflow as tf
 from data import catalog as data_catalog
 from data import prepare
 from experiments.command import algorithm_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.results import run_files
 from models import catalog as models_catalog
@@ -36,14 +36,14 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
     settings = run_files.read_config(folder)['settings']
     trained = checkpoint.load(folder)
   except (OSError, ValueError, KeyError) as error:
-    raise launch.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error
+    raise failures.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error
   source = spec.build(settings['dataset'], data_catalog.DATASETS, 'dataset')
   text = prepare.prepare(source, spec.build(settings['partition'], data_catalog.PARTITIONS, 'partition'))
   build_model = spec.build(trained.description.model, models_catalog.LANGUAGE_MODELS, 'model')
   task = language_task.build(build_model(text.vocabulary_size), text.sequence_length)
   algorithm = algorithm_specs.build(settings['algorithm'])
   if algorithm.client_optimizer.is_shared:
-    raise launch.UsageError(f'{folder} lacks the optimizer state that its clients train with: name a run of fed_adam')
+    raise failures.UsageError(f'{folder} lacks the optimizer state that its clients train with: name a run of fed_adam')
   batches = local_batches.LocalBatches(
     settings['batch_size'], settings['local_epochs'], settings['max_examples_per_client']
   )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import paired_difference
 from experiments.comparisons import runs
 from experiments.results import heldout_units
@@ -131,7 +131,7 @@ def _read(run: runs.Run) -> heldout_units.HeldoutUnits:
   try:
     units = heldout_units.read(run.folder)
   except ValueError as error:
-    raise launch.UsageError(f'{error}; delete it or leave {run.folder} out of --runs') from error
+    raise failures.UsageError(f'{error}; delete it or leave {run.folder} out of --runs') from error
   if units is None:
     raise _NotPaired(
       f'{run.folder} has no {heldout_units.FILE}: an older version made it, or examples were judged by comparison'

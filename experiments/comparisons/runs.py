@@ -11,7 +11,7 @@ import statistics
 from typing import Any
 from typing import NamedTuple
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import labels
 from experiments.results import quality as quality_lib
 from experiments.results import run_files
@@ -133,17 +133,17 @@ def read(folder: pathlib.Path) -> Run | None:
   try:
     config, summary = run_files.read_config(folder), run_files.read_summary(folder) or {}
   except ValueError as error:
-    raise launch.UsageError(f'{error}: leave {folder} out of --runs') from error
+    raise failures.UsageError(f'{error}: leave {folder} out of --runs') from error
   settings = config['settings']
   if 'seed' not in settings:
-    raise launch.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+    raise failures.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
   try:
     rows = run_files.read_rows(folder, summary)
     evaluated = quality_lib.evaluated(rows)
     quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
   except (KeyError, ValueError, TypeError) as error:
-    raise launch.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
+    raise failures.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
   finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
@@ -165,7 +165,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
   for run in runs:
     if not evaluated_alike(runs[0], run):
       judges = ' and '.join(map(_judges, (runs[0], run)))
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'{runs[0].folder} and {run.folder} are judged by different clients ({judges}), so their quality does not '
         'compare: name runs of one data set with equal --eval_split and --eval_clients, or add --allow_different_data'
       )
@@ -202,7 +202,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
   """
   judged = sorted({run.quality.name for run in runs})
   if len(judged) > 1:
-    raise launch.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
+    raise failures.UsageError(f'some runs are judged by {judged[0]} and some by {judged[1]}: compare them apart')
   gathered: dict[str, list[Run]] = {}
   for run in runs:
     gathered.setdefault(json.dumps(identity(run), sort_keys=True), []).append(run)
@@ -210,7 +210,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
   for found in members:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
-        raise launch.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
+        raise failures.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
   settings = _told_apart([found[0] for found in members])
   names = zip(labels.exact(settings), members, labels.plain(settings), strict=True)
   unsorted = [Group(*of_group) for of_group in names]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import runs
 from experiments.results import quality
 from experiments.results import run_folders
@@ -28,12 +28,12 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
   """
   found = [run for run in map(runs.read, run_folders.find(patterns)) if run and run.finished]
   if not found:
-    raise launch.UsageError(f'{patterns[0]} holds no finished run: name the folder above their --output_dir')
+    raise failures.UsageError(f'{patterns[0]} holds no finished run: name the folder above their --output_dir')
   for run in found:
     if run.diverged:
-      raise launch.UsageError(f'{run.folder} diverged, since round {run.diverged_round}: compare it by --what=runs')
+      raise failures.UsageError(f'{run.folder} diverged, since round {run.diverged_round}: compare it by --what=runs')
     if run.quality is not quality.PERPLEXITY:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'{run.folder} is judged by {run.quality.name}, not perplexity: compare it by --what=runs'
       )
   groups = runs.groups(found)
@@ -42,10 +42,10 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
     folder, others = group.runs[0].folder, _others(group, names)
     differing = sorted(name for name in common | others if common.get(name) != others.get(name))
     if differing:
-      raise launch.UsageError(f'{folder} differs from the other runs in {", ".join(differing)}: compare it apart')
+      raise failures.UsageError(f'{folder} differs from the other runs in {", ".join(differing)}: compare it apart')
     combination = tuple(group.runs[0].settings.get(name) for name in names)
     if combination in combinations:
-      raise launch.UsageError(f'{folder} differs in {_TUNED} from another seed of its setting: compare it apart')
+      raise failures.UsageError(f'{folder} differs in {_TUNED} from another seed of its setting: compare it apart')
     combinations.add(combination)
   return groups
 

@@ -7,7 +7,7 @@ from typing import Generic
 from typing import NamedTuple
 from typing import TypeVar
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import supervision
 
 _T = TypeVar('_T')
@@ -65,10 +65,10 @@ def on_clients(
       elif not unreadable:
         raise
       if num_lost == MAX_LOST_WORKERS:
-        raise launch.RunEnded(f'gave up after {num_lost} lost workers, the last one so: {failure}') from failure
+        raise failures.RunEnded(f'gave up after {num_lost} lost workers, the last one so: {failure}') from failure
       readable = [client_id for client_id in readable if client_id not in unreadable]
       if len(client_ids) - len(readable) > MAX_SKIPPED_FRACTION * len(client_ids):
-        raise launch.RunEnded(
+        raise failures.RunEnded(
           f'the data of {len(client_ids) - len(readable)} of {len(client_ids)} clients cannot be read, for example of '
           f'{min(unreadable)}: delete the prepared data set, which is then made anew'
         ) from failure

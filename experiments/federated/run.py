@@ -17,7 +17,7 @@ import tensorflow_federated as tff
 from data import errors
 from data import population as population_lib
 from data import progress
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import attempts
 from experiments.federated import checkpoints
 from experiments.federated import run_identity
@@ -169,7 +169,7 @@ class _Run:
     """Runs all rounds that are left; returns the summary, which it also writes."""
     try:
       return await self._finish()
-    except launch.Stopped as stop:
+    except failures.Stopped as stop:
       if (saved_round := await self._checkpoints.newest_round()) is not None:
         stop.way_on = f'goes on after round {saved_round}'
       raise
@@ -186,7 +186,7 @@ class _Run:
             await self._save(state)
           evaluated = self._records.rows[-1]['eval/loss'] is not None
           bar.advance(state=self._records.told(), is_news=evaluated)
-    except (launch.Stopped, launch.RunEnded, errors.DataError):
+    except (failures.Stopped, failures.RunEnded, errors.DataError):
       await self._save(state)
       raise
     summary = self._summary(time.monotonic() - started)
@@ -206,7 +206,7 @@ class _Run:
       return state
     initial = self._evaluation_columns(state)
     if initial['eval/loss'] is None:
-      raise launch.UsageError(
+      raise failures.UsageError(
         'the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data'
       )
     self._records.begin()

@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from experiments.command import codec_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import quality
 from models import precision
 from optimizers import catalog as optimizers_catalog
@@ -155,5 +155,5 @@ def values() -> dict[str, Any]:
   found = {flag.name: flag.value for flag in flags.FLAGS.get_flags_for_module(__name__) if flag.name != 'version'}
   for name, reason in _reasons.items():
     if found[name] != flags.FLAGS[name].default:
-      raise launch.UsageError(f'--{name}={found[name]} does not apply: {reason}')
+      raise failures.UsageError(f'--{name}={found[name]} does not apply: {reason}')
   return found

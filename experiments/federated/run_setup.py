@@ -17,7 +17,7 @@ from data import prepared_examples
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
@@ -75,7 +75,7 @@ class RunSetup:
   def refuse_selection(self, reason: str) -> None:
     """Raises `UsageError`, with the reason, if `--download` is federated select."""
     if self.communication.selection is not None:
-      raise launch.UsageError(f'--download=select(...) does not apply: {reason}')
+      raise failures.UsageError(f'--download=select(...) does not apply: {reason}')
 
   def trained_by(self, devices: devices_lib.Devices) -> 'RunSetup':
     """Returns this set-up with other devices."""
@@ -179,7 +179,7 @@ def _communication(given: Mapping[str, Any]) -> algorithms.Communication:
 
 def _config(given: dict[str, Any]) -> run.Config:
   if not given['output_dir']:
-    raise launch.UsageError(
+    raise failures.UsageError(
       '--output_dir is missing: name the folder for this run, for example --output_dir=runs/first'
     )
   names = ('rounds', 'clients_per_round', 'rounds_per_eval', 'rounds_per_checkpoint', 'eval_clients', 'seed')

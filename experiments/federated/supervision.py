@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 from typing import TypeVar
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.workers import local_runtime
 
 _T = TypeVar('_T')
@@ -27,7 +27,7 @@ def starting() -> Iterator[None]:
   try:
     yield
   except (RuntimeError, OSError) as error:
-    raise launch.RunEnded(str(error)) from error
+    raise failures.RunEnded(str(error)) from error
 
 
 class Supervisor:
@@ -80,7 +80,7 @@ class Supervisor:
       try:
         self._worker.restart()
       except RuntimeError as reason:
-        raise launch.RunEnded(str(reason)) from error
+        raise failures.RunEnded(str(reason)) from error
       raise WorkerLost(str(error).partition('\n')[0]) from error
     finally:
       self._is_computing = False
@@ -90,11 +90,11 @@ class Supervisor:
     self._signal_number = number
     if self._is_computing:
       self._worker.kill()
-      raise launch.Stopped(number)
+      raise failures.Stopped(number)
 
   def _check_stopped(self) -> None:
     if self._signal_number:
-      raise launch.Stopped(self._signal_number)
+      raise failures.Stopped(self._signal_number)
 
   @contextlib.contextmanager
   def _watched(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from data import client_key
 from data import population as population_lib
 from data import progress
 from experiments.central import evaluation as central_evaluation
-from experiments.command import launch
+from experiments.command import failures
 from experiments.limits import domains
 from experiments.results import markdown_table
 from experiments.results import quality
@@ -64,7 +64,7 @@ class DeviceGroups:
       client_id for number, ids in enumerate(self.members) if number not in left_out for client_id in ids
     )
     if len(participants) < max(1, clients_per_round):
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'--clients_per_round={clients_per_round}, but {len(participants)} clients have devices that can train: lower '
         'it, or raise limits'
       )

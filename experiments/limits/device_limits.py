@@ -3,7 +3,7 @@
 from typing import Any
 from typing import NamedTuple
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from optimizers import client_costs
 from optimizers import devices as devices_lib
@@ -37,7 +37,7 @@ class Tier(NamedTuple):
     for name, limit in self.limits.items():
       what, unit, value = _UNITS[name]
       if name == 'upload_mb' and cost.upload_bytes is None:
-        raise launch.UsageError(
+        raise failures.UsageError(
           'upload_mb needs an --upload of fixed size: leave out entropy coders and rate_distortion'
         )
       if value(cost) > limit:

@@ -23,7 +23,7 @@ from data import prepare_images
 from data import prepared_examples
 from data import source as source_lib
 from experiments.central import image_examples
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.starts import pretrained
 from models import catalog
@@ -141,7 +141,7 @@ class ImageWork(Work[image_source.ImageSource]):
   def check_learned(self, source: image_source.ImageSource) -> None:
     learned = prepare_images.prepare(source, partitions.iid(clients=1)).image_shape
     if learned[2] != self.prepared.image_shape[2]:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'the models have learned from images of shape {list(learned)}, but those of --dataset have '
         f'{list(self.prepared.image_shape)}: choose other models, such as '
         '--model=\'vit(recipes="experiments/flagfiles/vits_32")\' for 32 x 32 pixels of three colours'
@@ -181,7 +181,7 @@ class Domain(Generic[_Source]):
 
 def _check_characters(source: source_lib.TextSource) -> None:
   if source.vocabulary != source_lib.CHARACTERS:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'the models of this binary predict characters: write --dataset=\'{source.name}(vocabulary="characters", ...)\''
     )
 
@@ -189,7 +189,7 @@ def _check_characters(source: source_lib.TextSource) -> None:
 def _check_classes_apart(source: image_source.ImageSource, learned: image_source.ImageSource) -> None:
   shared = [name for name in source.class_names if name in learned.class_names]
   if shared:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'the models are pre-trained on {", ".join(learned.class_names)} of {learned.name}, {", ".join(shared)} of which '
       f'--dataset holds too: write others, as {source.name}(classes=[...])'
     )

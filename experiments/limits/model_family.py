@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from data import source as source_lib
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.limits import domains
 from experiments.starts import recipe
@@ -80,7 +80,7 @@ class ModelFamily:
     self._names[depth] = name
     try:
       self.domain.check(self.source(depth))
-    except launch.UsageError as error:
+    except failures.UsageError as error:
       raise ValueError(f'{self._recipes / name}.flags: {error}') from error
     num_blocks = self.domain.num_blocks(text)
     if num_blocks != depth:

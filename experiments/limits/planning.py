@@ -15,7 +15,7 @@ import functools
 
 from data import progress
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.limits import device_limits
 from experiments.limits import methods
@@ -101,7 +101,7 @@ def choose(
   possible = [depth for depth in family.depths if not searches[depth].ruled_out]
   if not possible:
     remedy = '' if method.drops else ', or leave such devices out by its argument drop=True'
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'no model is small enough: {considered[family.depths[0]]}; raise that limit, choose another --trainable{remedy}'
     )
   depth = max(possible, key=lambda each: considered[each])
@@ -136,7 +136,7 @@ def costs(
     try:
       return client_costs.client_cost(devices, tier, build(family.spec(depth)), workload)
     except ValueError as error:
-      raise launch.UsageError(f'{method.text(sizes[tier])} has no cost to hold against limits: {error}') from error
+      raise failures.UsageError(f'{method.text(sizes[tier])} has no cost to hold against limits: {error}') from error
 
   return cost
 
@@ -229,7 +229,7 @@ class _Search:
       cost = self._cost(self.sizes, tier.number) if number else None
       exceeded = tier.exceeded(cost) if cost else []
       if exceeded:
-        raise launch.UsageError(
+        raise failures.UsageError(
           f'{self._method.text(size)} takes {tier} {" and ".join(exceeded)} beside the other tiers: raise that limit'
         )
       found.append(Fit(tier, self._method.text(size) if number else None, self._layers(number), cost))

@@ -16,7 +16,7 @@ from typing import Any
 
 from data import cache
 from experiments.command import command_line
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
@@ -35,7 +35,7 @@ def usable(output_dir: pathlib.Path) -> Iterator[None]:
   except OSError as error:
     file = next((path for path in (output_dir, *output_dir.parents) if path.is_file()), None)
     reason = f'{file} is a file; choose a folder' if file else f'{error.strerror}; choose a folder you can write'
-    raise launch.UsageError(f'cannot use --output_dir={output_dir}: {reason}') from error
+    raise failures.UsageError(f'cannot use --output_dir={output_dir}: {reason}') from error
 
 
 def make(output_dir: pathlib.Path) -> None:
@@ -63,7 +63,7 @@ def exclusive(output_dir: pathlib.Path, refusal: str) -> Iterator[None]:
       try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except BlockingIOError as error:
-        raise launch.UsageError(f'{refusal}: wait for it, or choose a new --output_dir') from error
+        raise failures.UsageError(f'{refusal}: wait for it, or choose a new --output_dir') from error
     yield
 
 
@@ -120,20 +120,20 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   path = output_dir / 'config.json'
   if not path.exists():
     if any(not entry.name.startswith(_BEFORE_CONFIG) for entry in output_dir.iterdir()):
-      raise launch.UsageError(f'{output_dir} holds other files and no run: choose a new --output_dir')
+      raise failures.UsageError(f'{output_dir} holds other files and no run: choose a new --output_dir')
     return
   try:
     before = json.loads(path.read_text())
     recorded = before['settings'] | {name: before.get(name) for name in facts}
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise launch.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
+    raise failures.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
   # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
   known = {name: value for name, value in facts.items() if name in before or not settings}
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
     if recorded.get(name) == value or name in _FREE_TO_CHANGE or (name in facts and name not in known):
       continue
     if same_content.identity(name, recorded.get(name), recorded) != same_content.identity(name, value, facts):
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: choose a new --output_dir or '
         + (
           'the script of that run, with the same initial weights'

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.results import output
 from experiments.results import quality
@@ -36,7 +36,7 @@ class Records:
     """Starts with no row; raises `UsageError` if there are rows of rounds, whose states then are gone."""
     last = max(_rounds_on_disk(self._folder), default=0)
     if last > 0:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'{self._csv} has rows up to round {last}, but no checkpoint is sound: put the checkpoints back, or choose a new '
         '--output_dir'
       )
@@ -52,7 +52,7 @@ class Records:
     except (OSError, KeyError, TypeError, ValueError):
       whole = False
     if not whole:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'{self._csv} has not all rows up to round {round_number}, from which the run would go on: put the file back as '
         'it was, or choose a new --output_dir'
       )
@@ -106,7 +106,7 @@ def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:
   """Raises `UsageError` if the run in a folder, finished or not, has done more than `rounds`."""
   last = max(_rounds_on_disk(output_dir), default=0)
   if last > rounds:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{output_dir} holds a run that has done {last} rounds, more than rounds={rounds}: ask for {last} at least, or '
       'choose a new --output_dir'
     )
@@ -136,6 +136,6 @@ def saving(output_dir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    raise launch.RunEnded(
+    raise failures.RunEnded(
       f'cannot write to {output_dir} any more: {error}; mend that, and the same command goes on from the last checkpoint'
     ) from error

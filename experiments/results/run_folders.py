@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import glob
 import pathlib
 
-from experiments.command import launch
+from experiments.command import failures
 
 
 def find(patterns: Sequence[str]) -> list[pathlib.Path]:
@@ -18,7 +18,7 @@ def find(patterns: Sequence[str]) -> list[pathlib.Path]:
     matches = _matches(pattern)
     runs = _of_runs(matches) or _of_runs([path for match in matches for path in sorted(match.glob('*'))])
     if not runs:
-      raise launch.UsageError(f"--runs={pattern} matches no run: name their folders, for example --runs='runs/x/*'")
+      raise failures.UsageError(f"--runs={pattern} matches no run: name their folders, for example --runs='runs/x/*'")
     for path in runs:
       found.setdefault(path.resolve(), path)
   return list(found.values())

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from data import progress
 from experiments.central import training as central_training
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import run
 from experiments.results import heldout_units
 from experiments.stages import few_labels
@@ -33,7 +33,7 @@ def check(lesson: lessons.Lesson, num_examples: int) -> None:
   """Raises `UsageError` unless there are two classes and `num_examples`, 0 for all, of the examples can be drawn."""
   examples = lesson.examples
   if examples.num_classes < 2:
-    raise launch.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
+    raise failures.UsageError('a linear classifier needs examples of two classes at least: choose more in --dataset')
   few_labels.check(num_examples, examples.num_classes, sum(examples.num_examples('train').values()))
 
 

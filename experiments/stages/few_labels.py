@@ -3,13 +3,13 @@
 import numpy as np
 
 from experiments.central import training
-from experiments.command import launch
+from experiments.command import failures
 
 
 def check(num_examples: int, num_classes: int, num_training: int) -> None:
   """Raises `UsageError` unless so many training examples, 0 for all, can be drawn, of each class one at least."""
   if num_examples and not num_classes <= num_examples <= num_training:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--probe_examples={num_examples} must be 0, for all, or from {num_classes}, the number of classes, to '
       f'{num_training}, that of training examples'
     )

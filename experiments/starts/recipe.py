@@ -9,7 +9,7 @@ import sys
 from data import cache
 from data import catalog
 from experiments.command import command_line
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.command import tied_process
 
@@ -94,6 +94,6 @@ def _follow(flags: list[str], name: str) -> None:
     check=False,
   ).returncode
   if code:
-    raise launch.RunEnded(
+    raise failures.RunEnded(
       f'{name} could not be pre-trained: see above; the same command goes on from its last checkpoint'
     )

@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import launch
 from experiments.sweeping import sweep_file
 
@@ -38,9 +39,9 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
   )
   last = process.stderr.strip().rpartition('\n')[2]
   if process.returncode == _REFUSED:
-    raise launch.UsageError(last.removeprefix('error: '))
+    raise failures.UsageError(last.removeprefix('error: '))
   if process.returncode:
-    raise launch.UsageError(f'{command_line.PACKAGE}.{sweep.binary} cannot be imported: {last}')
+    raise failures.UsageError(f'{command_line.PACKAGE}.{sweep.binary} cannot be imported: {last}')
   return json.loads(process.stdout.rpartition('\n')[2])
 
 
@@ -74,14 +75,14 @@ def resolve(
 
 def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, text: str) -> Any:
   if name not in known:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{name!r} of run {cell!r} is no flag of {command_line.PACKAGE}.{binary}{sweep_file.nearest(name, known)}; '
       f'it has {", ".join(known)}'
     )
   try:
     return known[name].parser.parse(text)
   except ValueError as error:
-    raise launch.UsageError(f'{name}={text} of run {cell!r}: {error}') from error
+    raise failures.UsageError(f'{name}={text} of run {cell!r}: {error}') from error
 
 
 def of(binary: str) -> tuple[types.ModuleType, dict[str, flags.Flag]]:
@@ -97,7 +98,7 @@ def main() -> None:
   defining = {flags.FLAGS.find_module_defining_flag(name) for name in taken}
   known = {flag.name: flag for origin in defining for flag in flags.FLAGS.get_flags_for_module(origin)}
   if 'output_dir' not in known:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{command_line.PACKAGE}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
     )
   defaults_for = [module.defaults_for] if hasattr(module, 'defaults_for') else []

@@ -28,7 +28,7 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.command import command_line
-from experiments.command import launch
+from experiments.command import failures
 
 _KEYS = ('binary', 'flags', 'grid', 'search', 'runs')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.,=+-]*')
@@ -75,12 +75,12 @@ def read(path: pathlib.Path, overrides: Sequence[str] = ()) -> Sweep:
   try:
     content = tomllib.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
-    raise launch.UsageError(f'cannot read --sweep={path}: {error.strerror}; name a TOML file') from error
+    raise failures.UsageError(f'cannot read --sweep={path}: {error.strerror}; name a TOML file') from error
   except ValueError as error:
-    raise launch.UsageError(f'{path} is not TOML: {error}') from error
+    raise failures.UsageError(f'{path} is not TOML: {error}') from error
   for key in content:
     if key not in _KEYS:
-      raise launch.UsageError(f'{path} has an unknown key {key!r}{nearest(key, _KEYS)}; it takes {", ".join(_KEYS)}')
+      raise failures.UsageError(f'{path} has an unknown key {key!r}{nearest(key, _KEYS)}; it takes {", ".join(_KEYS)}')
   fixed = dict(_override(text) for text in overrides)
   flags = _texts(_table(content, 'flags', path), f'[flags] of {path}')
   grid = _lists(_table(content, 'grid', path), f'[grid] of {path}')
@@ -105,37 +105,37 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 def _binary(content: Mapping[str, Any], path: pathlib.Path) -> str:
   binary = content.get('binary', 'language_model')
   if not (isinstance(binary, str) and binary.isidentifier()):
-    raise launch.UsageError(f'binary of {path} is {binary!r}: name a binary such as "language_model"')
+    raise failures.UsageError(f'binary of {path} is {binary!r}: name a binary such as "language_model"')
   module = f'experiments.{binary}'
   if not (command_line.ROOT / f'{module.replace(".", "/")}.py').exists():
-    raise launch.UsageError(f'binary of {path} is {binary!r}, but there is no {module}')
+    raise failures.UsageError(f'binary of {path} is {binary!r}, but there is no {module}')
   return binary
 
 
 def _table(content: Mapping[str, Any], key: str, path: pathlib.Path) -> Mapping[str, Any]:
   table = content.get(key, {})
   if not isinstance(table, dict):
-    raise launch.UsageError(f'{key} of {path} is no table: write [{key}] and a line for each flag below it')
+    raise failures.UsageError(f'{key} of {path} is no table: write [{key}] and a line for each flag below it')
   return table
 
 
 def _override(text: str) -> tuple[str, str]:
   name, equals, value = text.partition('=')
   if not (equals and name.isidentifier()):
-    raise launch.UsageError(f"--set={text} is not understood: write --set='flag=value'")
+    raise failures.UsageError(f"--set={text} is not understood: write --set='flag=value'")
   return name, value
 
 
 def _lists(table: Mapping[str, Any], where: str) -> dict[str, list[str]]:
   for name, values in table.items():
     if not isinstance(values, list):
-      raise launch.UsageError(f'{name} in {where} is no list: write {name} = [...], or put it into [flags]')
+      raise failures.UsageError(f'{name} in {where} is no list: write {name} = [...], or put it into [flags]')
     if not values:
-      raise launch.UsageError(f'{name} in {where} is an empty list: give it a value or take it out')
+      raise failures.UsageError(f'{name} in {where} is an empty list: give it a value or take it out')
   lists = {name: [_text(value, name, where) for value in values] for name, values in table.items()}
   for name, texts in lists.items():
     if repeated := [text for text in texts if texts.count(text) > 1]:
-      raise launch.UsageError(f'{name} in {where} lists {repeated[0]!r} twice: list a value once')
+      raise failures.UsageError(f'{name} in {where} lists {repeated[0]!r} twice: list a value once')
   return lists
 
 
@@ -144,14 +144,14 @@ def _runs(
 ) -> list[tuple[str, dict[str, str], dict[str, list[str]]]]:
   """Returns the name of each of the tables, its flags, and what is searched for it: its own lists, and `search` beside them."""
   if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-    raise launch.UsageError(f'runs of {path} is no list of tables: write [[runs]], a name and a line for each flag')
+    raise failures.UsageError(f'runs of {path} is no list of tables: write [[runs]], a name and a line for each flag')
   if not tables:
-    raise launch.UsageError(f'runs of {path} is an empty list: write a [[runs]] or take it out')
+    raise failures.UsageError(f'runs of {path} is an empty list: write a [[runs]] or take it out')
   found = []
   for table in tables:
     name = table.get('name', '') if table else ''
     if table and not (isinstance(name, str) and _NAME.fullmatch(name)):
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'a [[runs]] of {path} has the name {name!r}: give it one of letters, digits and the signs _.,=+- '
       )
     where, flags = f'run {name!r} of {path}', {flag: value for flag, value in table.items() if flag != 'name'}
@@ -168,7 +168,7 @@ def _texts(table: Mapping[str, Any], where: str) -> dict[str, str]:
 
 def _text(value: Any, name: str, where: str) -> str:
   if not isinstance(value, bool | int | float | str):
-    raise launch.UsageError(f'{name} in {where} is {value!r}: a flag takes text in quotes, a number, true or false')
+    raise failures.UsageError(f'{name} in {where} is {value!r}: a flag takes text in quotes, a number, true or false')
   return command_line.flag_text(value)
 
 
@@ -184,16 +184,16 @@ def _check_once(
   tables = [('[flags]', flags), *((f'run {name!r}', {**texts, **searched}) for name, texts, searched in runs)]
   for where, texts in [('--set', fixed), ('[grid]', grid), ('[search]', search), *tables]:
     if 'output_dir' in texts:
-      raise launch.UsageError(f'output_dir in {where} of {path}: a sweep names the folders of its runs; take it out')
+      raise failures.UsageError(f'output_dir in {where} of {path}: a sweep names the folders of its runs; take it out')
   for where, texts in tables:
     for name in texts:
       if name in grid:
-        raise launch.UsageError(f'{path} varies {name} in [grid] and sets it in {where}: keep one of them')
+        raise failures.UsageError(f'{path} varies {name} in [grid] and sets it in {where}: keep one of them')
   for name in search:
     if name in flags:
-      raise launch.UsageError(f'{path} searches {name} in [search] and sets it in [flags]: keep one of them')
+      raise failures.UsageError(f'{path} searches {name} in [search] and sets it in [flags]: keep one of them')
   if any(searched and 'eval_split' in {**flags, **grid, **texts, **searched} for _, texts, searched in runs):
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'{path} searches, and sets eval_split, which is validation for a search and heldout for what follows: take it out'
     )
 
@@ -224,9 +224,11 @@ def _check_names(cells: Sequence[tuple[tuple[str, ...], Cell]], path: pathlib.Pa
   """Raises `UsageError` for two runs of one name, and for a name that a sweep needs itself."""
   for index, (written, cell) in enumerate(cells):
     if written in [other for other, _ in cells[:index]]:
-      raise launch.UsageError(f'{path} has two runs of the name {cell.name!r}: name each otherwise')
+      raise failures.UsageError(f'{path} has two runs of the name {cell.name!r}: name each otherwise')
     if cell.name in _RESERVED_NAMES:
-      raise launch.UsageError(f'{path} has a run of the name {cell.name!r}, which a sweep needs itself: choose another')
+      raise failures.UsageError(
+        f'{path} has a run of the name {cell.name!r}, which a sweep needs itself: choose another'
+      )
 
 
 def named(cells: Sequence[tuple[tuple[str, ...], Cell]], longest: int = _MAX_NAME) -> list[Cell]:

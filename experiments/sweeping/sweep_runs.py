@@ -14,7 +14,7 @@ from typing import Any
 from typing import NamedTuple
 
 from data import progress
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import tied_process
 from experiments.results import markdown_table
 from experiments.results import metrics
@@ -158,7 +158,7 @@ def _claimed(folder: pathlib.Path) -> Any:
   """Keeps `folder` for this sweep while the block runs: two would make the same runs."""
   with output.exclusive(folder, f'another sweep is at work in {folder}'):
     if (folder / 'config.json').exists():
-      raise launch.UsageError(f'{folder} is the folder of one run: choose another --output_dir for a sweep')
+      raise failures.UsageError(f'{folder} is the folder of one run: choose another --output_dir for a sweep')
     output.make(folder / 'logs')
     yield
 

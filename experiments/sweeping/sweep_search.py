@@ -12,7 +12,7 @@ import math
 import pathlib
 from typing import NamedTuple
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import runs
 from experiments.results import markdown_table
 from experiments.sweeping import sweep_file
@@ -106,7 +106,7 @@ def choose(search: Search, made: sweep_runs.Runs) -> Choice:
 def _read(folder: pathlib.Path) -> runs.Run | None:
   try:
     run = runs.read(folder)
-  except launch.UsageError:
+  except failures.UsageError:
     return None
   return run if run and run.finished else None
 

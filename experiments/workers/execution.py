@@ -12,7 +12,7 @@ from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.backends.native import mergeable_comp_compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 
-from experiments.command import launch
+from experiments.command import failures
 
 _COMPILED_KEPT = 128  # TFF's own number.
 
@@ -67,7 +67,7 @@ def check_mergeable(computation: tff.Computation) -> None:
     reason = str(error).partition('\n')[0]
     if 'dependent on another' in reason:
       reason = 'it aggregates what clients made of an earlier aggregate of the same round, and workers merge once'
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'this computation cannot be split between workers or groups: {reason}; use --runtime=local without --deterministic'
     ) from error
 

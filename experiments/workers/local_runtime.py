@@ -45,10 +45,10 @@ class Runtime(Protocol):
     """Makes computing possible again after a failure; raises `RuntimeError` if it cannot."""
 
   def check(self, computation: tff.Computation) -> None:
-    """Raises `launch.UsageError` if the workers cannot run this computation, whatever its arguments."""
+    """Raises `failures.UsageError` if the workers cannot run this computation, whatever its arguments."""
 
   def check_data(self, database: pathlib.Path, dataset_hash: str) -> None:
-    """Raises `launch.UsageError` if a worker finds no data set, or another one, at this path."""
+    """Raises `failures.UsageError` if a worker finds no data set, or another one, at this path."""
 
 
 class LocalWorker:

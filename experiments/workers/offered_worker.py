@@ -6,7 +6,7 @@ import socket
 import stat
 import time
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.workers import local_runtime
 from experiments.workers import remote_worker
 from experiments.workers import worker_process
@@ -23,24 +23,24 @@ def make_room(path: str) -> None:
     UsageError: If no socket can be made at this absolute path.
   """
   if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
-    raise launch.UsageError(
+    raise failures.UsageError(
       f'--socket={path} has {len(os.fsencode(path))} bytes, and the system allows {_LONGEST_PATH_BYTES}: choose a shorter path'
     )
   if not os.path.isdir(os.path.dirname(path)):
-    raise launch.UsageError(f'--socket={path}: there is no folder {os.path.dirname(path)}; make it or choose another')
+    raise failures.UsageError(f'--socket={path}: there is no folder {os.path.dirname(path)}; make it or choose another')
   try:
     is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
   except FileNotFoundError:
     return
   if not is_socket:
-    raise launch.UsageError(f'--socket={path} is a file of another kind: choose another path')
+    raise failures.UsageError(f'--socket={path} is a file of another kind: choose another path')
   with socket.socket(socket.AF_UNIX) as client:
     try:
       client.connect(path)
     except ConnectionRefusedError:
       os.unlink(path)
     else:
-      raise launch.UsageError(f'--socket={path} is in use: end the worker there or choose another path')
+      raise failures.UsageError(f'--socket={path} is in use: end the worker there or choose another path')
 
 
 def start(path: str) -> worker_process.WorkerProcess:
@@ -54,12 +54,12 @@ def start(path: str) -> worker_process.WorkerProcess:
     try:
       process = worker_process.offer(local_runtime.worker_command(port, None), port, log_path(path), path)
     except worker_process.NotIsolatedError as error:
-      raise launch.UsageError(
+      raise failures.UsageError(
         f'no worker without a network namespace, or others could reach it, and this system refuses one ({error}): allow '
         'unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1) or start it as root'
       ) from error
     except OSError as error:
-      raise launch.UsageError(f'--socket={path}: {error.strerror}; choose a folder you can write') from error
+      raise failures.UsageError(f'--socket={path}: {error.strerror}; choose a folder you can write') from error
     try:
       _wait_until_ready(process, path)
     except BaseException:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.workers import execution
 from experiments.workers import remote_worker
 
@@ -48,7 +48,7 @@ class RemoteWorkers:
       if not answers:
         for each in self._workers:
           each.hang_up()
-        raise launch.UsageError(
+        raise failures.UsageError(
           f'no worker answers at {worker.address}: run python -m experiments.worker on its machine and carry its socket '
           'here with ssh -N -L'
         )
@@ -131,12 +131,12 @@ class RemoteWorkers:
       except remote_worker.WorkerError as error:
         if not worker.answers(_ANSWER_SECONDS):
           raise
-        raise launch.UsageError(_no_data(worker.address, path, 'no data set')) from error
+        raise failures.UsageError(_no_data(worker.address, path, 'no data set')) from error
       if not found:
-        raise launch.UsageError(_no_data(worker.address, path, 'nothing'))
+        raise failures.UsageError(_no_data(worker.address, path, 'nothing'))
       if found != dataset_hash:
         others = f'another data set (its hash starts with {found[:12]}, here with {dataset_hash[:12]})'
-        raise launch.UsageError(_no_data(worker.address, path, others))
+        raise failures.UsageError(_no_data(worker.address, path, others))
 
   def _compute_on_workers(self) -> None:
     # TFF merges groups in the order in which workers finish them: to have them in order, one worker computes them all.

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data.sources import text as text_lib
-from experiments.central import evaluation
 from experiments.central import task
-from experiments.command import launch
+from experiments.central import text_evaluation
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.starts import encoder_finder
 from experiments.starts import exporting
@@ -46,12 +46,12 @@ def test_the_recipes_make_encoders_that_are_scored_and_exported(text, tmp_path):
   assert f'--teacher={teacher}\n' in (folder / 'run.flags').read_text()
 
   source = text_lib.text(path=text, sequence_length=12)
-  measured = evaluation.evaluate(folder, source, 100)
+  measured = text_evaluation.evaluate(folder, source, 100)
   row = metrics.read(folder / 'metrics.csv')[-1]
   assert measured['eval/perplexity'] == pytest.approx(row['eval/perplexity'], rel=1e-5)
   long = text_lib.text(path=text, sequence_length=200)
-  with pytest.raises(launch.UsageError, match='128 positions, but examples have 201 tokens'):
-    evaluation.evaluate(folder, long, 100)
+  with pytest.raises(failures.UsageError, match='128 positions, but examples have 201 tokens'):
+    text_evaluation.evaluate(folder, long, 100)
 
   exported = exporting.export(folder, tmp_path / 'model')
   found = encoder_finder.find(str(tmp_path / 'model'), bert.distilbert(), source)
@@ -85,7 +85,7 @@ def test_a_model_is_made_once_for_a_recipe(text, tmp_path, monkeypatch):
 def test_a_recipe_that_fails_leaves_no_model(text, tmp_path):
   recipes = _short_recipes(tmp_path / 'recipes', text)
   (recipes / 'tiny_bert.flags').write_text('--model=nothing\n--dataset=docstrings\n')
-  with pytest.raises(launch.RunEnded, match='tiny_bert could not be pre-trained'):
+  with pytest.raises(failures.RunEnded, match='tiny_bert could not be pre-trained'):
     recipe.folder_of('tiny_bert', recipes)
   assert not list(tmp_path.rglob('summary.json'))
 

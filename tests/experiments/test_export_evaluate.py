@@ -16,10 +16,11 @@ from data import population as population_lib
 from data import prepare
 from data.sources import text as text_lib
 from experiments import language_model
-from experiments.central import evaluation
+from experiments.central import text_evaluation
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import device_specs
+from experiments.command import failures
 from experiments.command import launch
 from experiments.federated import run
 from experiments.results import columns
@@ -109,7 +110,7 @@ def federated(text, trained, tmp_path_factory) -> tuple[pathlib.Path, dict]:
 def test_a_run_begins_with_the_pretrained_model(federated, trained, source):
   with (federated[0] / 'metrics.csv').open(newline='') as file:
     first = next(csv.DictReader(file))
-  measured = evaluation.evaluate(trained, source, 0)
+  measured = text_evaluation.evaluate(trained, source, 0)
   # What lora adds starts at zero.
   assert float(first['eval/perplexity']) == pytest.approx(measured['eval/perplexity'], rel=1e-4)
   assert float(first['eval/accuracy']) == pytest.approx(measured['eval/accuracy'], rel=1e-4)
@@ -127,22 +128,22 @@ def test_an_export_scores_as_the_run_did(federated, source, tmp_path):
     'model.safetensors', 'tokenizer.model', 'config.json'
   }  # fmt: skip
   assert exported.steps == 1 and exported.description.trainable == _LORA
-  measured = evaluation.evaluate(tmp_path / 'model', source, 0)
+  measured = text_evaluation.evaluate(tmp_path / 'model', source, 0)
   assert measured['eval/perplexity'] == pytest.approx(summary['eval/perplexity'], rel=1e-4)
-  assert evaluation.evaluate(folder, source, 0) == measured
+  assert text_evaluation.evaluate(folder, source, 0) == measured
   exporting.export(folder, tmp_path / 'model')  # Once more changes nothing.
   assert checkpoint.load(tmp_path / 'model').content_hash == measured['model_sha256']
 
 
 def test_an_export_takes_no_folder_of_something_else(federated, trained, tmp_path):
   (tmp_path / 'thesis.tex').write_text('years of work')
-  with pytest.raises(launch.UsageError, match='holds other files: choose a new --output_dir'):
+  with pytest.raises(failures.UsageError, match='holds other files: choose a new --output_dir'):
     exporting.export(federated[0], tmp_path)
   before = checkpoint.load(trained).content_hash
-  with pytest.raises(launch.UsageError, match='holds other files'):
+  with pytest.raises(failures.UsageError, match='holds other files'):
     exporting.export(federated[0], trained)
   assert checkpoint.load(trained).content_hash == before
-  with pytest.raises(launch.UsageError, match=r'--run=.* holds no model.safetensors'):
+  with pytest.raises(failures.UsageError, match=r'--run=.* holds no model.safetensors'):
     exporting.export(tmp_path, tmp_path / 'new')
   assert not (tmp_path / 'new').exists()
 
@@ -152,14 +153,14 @@ def test_a_run_is_not_continued_with_another_model(federated, trained, text, tmp
   loaded = checkpoint.load(other)
   weights = {name: value + np.float32(0.5) for name, value in loaded.weights.items()}
   checkpoint.save(other, weights, loaded.description, loaded.steps)
-  with pytest.raises(launch.UsageError, match='holds a run with pretrained_sha256='):
+  with pytest.raises(failures.UsageError, match='holds a run with pretrained_sha256='):
     _federated(text, other, federated[0])
 
 
 def test_text_of_another_vocabulary_is_cut_by_the_tokenizer_of_the_model(trained, tmp_path):
   path = _write_text(tmp_path / 'dogs', 'dog')
   scores = [
-    evaluation.evaluate(trained, text_lib.text(path=path, vocabulary=pieces, sequence_length=16), 0)
+    text_evaluation.evaluate(trained, text_lib.text(path=path, vocabulary=pieces, sequence_length=16), 0)
     for pieces in (40, 60)
   ]
   assert scores[0] == scores[1]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import runs as run_comparison
 from tests.experiments.comparisons.test_run_comparison import write_run
 
@@ -15,7 +15,7 @@ def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):
     for name, hashes in (('a', ('a', 'x')), ('b', ('b', 'x')), ('c', ('a', 'y')))
   )
   run_comparison.check_same_data([one, other])
-  with pytest.raises(launch.UsageError, match='judged by different clients'):
+  with pytest.raises(failures.UsageError, match='judged by different clients'):
     run_comparison.check_same_data([other, third])
 
 
@@ -41,5 +41,5 @@ def test_runs_compare_if_the_same_clients_judge_them(tmp_path, changes, alike):
     runs.append(run_comparison.read(folder))
   assert run_comparison.evaluated_alike(*runs) == alike
   if not alike:
-    with pytest.raises(launch.UsageError, match=r'are judged by different clients \(3 held-out clients of data set'):
+    with pytest.raises(failures.UsageError, match=r'are judged by different clients \(3 held-out clients of data set'):
       run_comparison.check_same_data(runs)

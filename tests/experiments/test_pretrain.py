@@ -18,7 +18,7 @@ from data import prepare
 from data.sources import text
 from experiments.central import text_examples
 from experiments.central import training
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import columns
 from experiments.results import metrics
 from models import checkpoint
@@ -130,13 +130,13 @@ def test_a_finished_training_stays_as_it_is(undisturbed, tmp_path):
 @pytest.mark.parametrize('changes', [{'steps': 13}, {'learning_rate': 0.1}, {'seed': 1}])
 def test_other_settings_are_refused_in_the_same_folder(changes, undisturbed):
   before = (undisturbed / 'training.safetensors').read_bytes()
-  with pytest.raises(launch.UsageError, match=f'holds a run with {next(iter(changes))}='):
+  with pytest.raises(failures.UsageError, match=f'holds a run with {next(iter(changes))}='):
     _train(undisturbed, **changes)
   assert (undisturbed / 'training.safetensors').read_bytes() == before
 
 
 def test_other_examples_are_refused_in_the_same_folder(undisturbed):
-  with pytest.raises(launch.UsageError, match='holds a run with dataset_hash='):
+  with pytest.raises(failures.UsageError, match='holds a run with dataset_hash='):
     _train(undisturbed, examples=_EXAMPLES._replace(training=dict(tokens=_tokens(2, 37))))
 
 
@@ -144,18 +144,20 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
   _train(tmp_path / 'run', steps=0)
   path = tmp_path / 'run' / 'training.safetensors'
   path.write_bytes(path.read_bytes()[:-9])
-  with pytest.raises(launch.UsageError, match=r'training.safetensors.* is truncated .*, or choose a new --output_dir'):
+  with pytest.raises(
+    failures.UsageError, match=r'training.safetensors.* is truncated .*, or choose a new --output_dir'
+  ):
     _train(tmp_path / 'run', steps=0)
 
 
 def test_a_training_that_diverges_says_so(tmp_path):
-  with pytest.raises(launch.UsageError, match=r'not finite at step \d+: .* lower --learning_rate'):
+  with pytest.raises(failures.UsageError, match=r'not finite at step \d+: .* lower --learning_rate'):
     _train(tmp_path / 'run', learning_rate=1e30, clip_norm=1e30)
 
 
 @pytest.mark.parametrize('changes', [{'learning_rate': 0.0}, {'learning_rate': math.nan}, {'clip_norm': -1.0}])
 def test_rates_out_of_range_are_refused(changes, tmp_path):
-  with pytest.raises(launch.UsageError, match='must be a positive number'):
+  with pytest.raises(failures.UsageError, match='must be a positive number'):
     _train(tmp_path / 'run', **changes)
   assert not (tmp_path / 'run').exists()
 
@@ -193,7 +195,7 @@ def test_learns_from_a_corpus_in_the_tokens_of_the_data_set(tmp_path, monkeypatc
   monkeypatch.setenv('LEANFED_CACHE', str(tmp_path / 'cache'))
   path = _folder_of_text(tmp_path / 'text')
   federated = prepare.prepare(text.text(path=path, vocabulary=40, sequence_length=30), partitions.natural())
-  with pytest.raises(launch.UsageError, match="no text for pre-training: name some, as --corpus='text"):
+  with pytest.raises(failures.UsageError, match="no text for pre-training: name some, as --corpus='text"):
     text_examples.examples(federated, None, 0)
   found = text_examples.examples(federated, text.text(path=path, sequence_length=5), 0)
   # Eight clients of two sentences; one is held out.

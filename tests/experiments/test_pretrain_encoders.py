@@ -9,7 +9,7 @@ import pytest
 from experiments.central import task as pretraining_task
 from experiments.central import text_examples
 from experiments.central import training
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import metrics
 from models import bert
 from models import checkpoint
@@ -96,26 +96,28 @@ def _saved(folder: pathlib.Path, model: str, head: bool = True) -> str:
 )
 def test_refuses_who_cannot_learn_from_whom(teacher_model, student, expected, tmp_path):
   folder = _saved(tmp_path / 'teacher', teacher_model)
-  with pytest.raises(launch.UsageError, match=f'^--teacher.*{expected}'):
+  with pytest.raises(failures.UsageError, match=f'^--teacher.*{expected}'):
     pretraining_task.load_teacher(folder, pretraining_task.named(student, _LENGTH))
 
 
 def test_refuses_a_teacher_that_is_none(tmp_path):
   student = bert.distilbert(width=8, mlp_width=12, num_heads=2, num_layers=1, max_length=8)
-  with pytest.raises(launch.UsageError, match=r'^--teacher=.* holds no model.safetensors'):
+  with pytest.raises(failures.UsageError, match=r'^--teacher=.* holds no model.safetensors'):
     pretraining_task.load_teacher(str(tmp_path), student)
-  with pytest.raises(launch.UsageError, match='does not predict hidden tokens: name the --output_dir'):
+  with pytest.raises(failures.UsageError, match='does not predict hidden tokens: name the --output_dir'):
     pretraining_task.load_teacher(_saved(tmp_path / 'headless', _BERT, head=False), student)
 
 
 def test_refuses_a_teacher_of_other_tokens(teacher):
   description = checkpoint.Description(_DISTILBERT, 30, _LENGTH, b'another tokenizer')
-  with pytest.raises(launch.UsageError, match=r'vocabulary \(20 pieces\) than --dataset=text \(30 pieces\): pre-train'):
+  with pytest.raises(
+    failures.UsageError, match=r'vocabulary \(20 pieces\) than --dataset=text \(30 pieces\): pre-train'
+  ):
     pretraining_task.check_vocabulary(teacher, description, 'text')
 
 
 def test_refuses_examples_longer_than_the_encoder():
-  with pytest.raises(launch.UsageError, match=r'has 8 positions, but examples have 9 tokens: .*sequence_length=7$'):
+  with pytest.raises(failures.UsageError, match=r'has 8 positions, but examples have 9 tokens: .*sequence_length=7$'):
     pretraining_task.named(_BERT, 8)
 
 

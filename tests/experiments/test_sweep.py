@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.sweeping import sweep_runs
 from tests import binaries
@@ -142,12 +142,12 @@ def test_refuses_a_folder_that_another_sweep_or_a_run_has(tmp_path):
     while not (tmp_path / 'status.md').exists() and time.monotonic() < deadline:
       time.sleep(0.05)
     try:
-      with pytest.raises(launch.UsageError, match='another sweep is at work'):
+      with pytest.raises(failures.UsageError, match='another sweep is at work'):
         sweep_runs.Runs([_job('x', '')], tmp_path).make(1)
     finally:
       other.kill()
   (tmp_path / 'config.json').write_text('{}')
-  with pytest.raises(launch.UsageError, match='is the folder of one run'):
+  with pytest.raises(failures.UsageError, match='is the folder of one run'):
     sweep_runs.Runs([_job('x', '')], tmp_path).make(1)
 
 

@@ -13,7 +13,7 @@ import pytest
 from data import text_encoders
 from data.sources import docstrings
 from data.sources import spooky
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
@@ -168,7 +168,7 @@ def _load(folder: pathlib.Path, **options) -> encoder_start.EncoderStart:
 
 def test_sequences_longer_than_the_positions_are_refused(folder):
   source = spooky.spooky(path=str(folder / 'train.csv'), sequence_length=11)
-  with pytest.raises(launch.UsageError, match='sequence_length=11 of --dataset is more than 10'):
+  with pytest.raises(failures.UsageError, match='sequence_length=11 of --dataset is more than 10'):
     _load(folder / 'bert').check_length(source)
 
 
@@ -178,14 +178,16 @@ def test_heads_are_shared_or_per_client():
 
 
 def test_other_models_are_refused(folder):
-  with pytest.raises(launch.UsageError, match='holds bert, not albert: name bert in --model, or another --pretrained'):
+  with pytest.raises(
+    failures.UsageError, match='holds bert, not albert: name bert in --model, or another --pretrained'
+  ):
     encoder_finder.find(str(folder / 'bert'), bert.albert(), docstrings.docstrings())
   for name, options, message in (
     (folder / 'bert', {'size': 'base'}, r'not bert\(width=768, mlp_width=3072, num_layers=12'),
     ('/no/such', {}, "--pretrained=/no/such: '/no/such' holds no model.safetensors"),
     ('tiny_albert', {}, '--pretrained=tiny_albert holds albert, not bert'),  # Nothing is pre-trained for it.
   ):
-    with pytest.raises(launch.UsageError, match=message):
+    with pytest.raises(failures.UsageError, match=message):
       _load(name, **options)
 
 
@@ -198,5 +200,5 @@ def test_clients_draw_what_is_new_in_the_head(folder):
 
 def test_minilm_is_a_package(monkeypatch):
   monkeypatch.setattr(encoder_finder.importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(launch.UsageError, match=r'--pretrained=minilm needs a package: .*requirements-pretrained.txt'):
+  with pytest.raises(failures.UsageError, match=r'--pretrained=minilm needs a package: .*requirements-pretrained.txt'):
     encoder_finder.find('minilm', bert.bert(), docstrings.docstrings())

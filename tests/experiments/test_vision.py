@@ -18,7 +18,7 @@ from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples
 from experiments.central import training
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.limits import device_limits
 from experiments.limits import domains
@@ -125,7 +125,7 @@ def test_a_start_of_other_shapes_is_refused(work, tmp_path):
   checkpoint.save(tmp_path, weights, checkpoint.of_images('vit', (8, 8, 1), '01234'), 7)
   text = _MODEL.format(depth=1)
   with pytest.raises(
-    launch.UsageError, match=r'holds another model: block_0/attention/key_bias has shape \[8\], not \[16\]'
+    failures.UsageError, match=r'holds another model: block_0/attention/key_bias has shape \[8\], not \[16\]'
   ):
     work.start(pretrained.load(tmp_path), text, work.build(text), 'digits')
 
@@ -179,7 +179,7 @@ def test_central_training_goes_on_with_images(work, tmp_path):
 )
 def test_classes_that_were_pre_trained_on_are_refused(classes, message, recipes):
   family = model_family.vit(recipes=str(recipes))
-  with pytest.raises(launch.UsageError, match=re.escape(message)):
+  with pytest.raises(failures.UsageError, match=re.escape(message)):
     family.check(digits.digits(classes=classes))
   family.check(digits.digits(classes=[5, 9]))
   model_family.vit(recipes=str(recipes), dataset='digits(classes=[0, 1])').check(digits.digits(classes=[2, 5]))
@@ -196,15 +196,17 @@ def test_a_saved_model_is_scored_on_held_out_images(work, tmp_path, monkeypatch)
   labels = work.prepared.arrays('heldout')['label']
   assert (measured['num_clients'], measured['num_examples']) == (10, len(labels))
   assert measured['eval/accuracy'] == pytest.approx(np.mean(labels == 2))
-  with pytest.raises(launch.UsageError, match=r'names 7, 8, 9, but --dataset has 1, 2: choose its classes=\[...\]'):
+  with pytest.raises(failures.UsageError, match=r'names 7, 8, 9, but --dataset has 1, 2: choose its classes=\[...\]'):
     image_evaluation.evaluate(tmp_path, digits.digits(classes=[1, 2]), 0)
-  with pytest.raises(launch.UsageError, match=r'takes images of \[8, 8, 1\], but .* have \[16, 16, 1\]: choose others'):
+  with pytest.raises(
+    failures.UsageError, match=r'takes images of \[8, 8, 1\], but .* have \[16, 16, 1\]: choose others'
+  ):
     image_evaluation.evaluate(tmp_path, digits.digits(classes=[7, 8, 9], image_size=16), 0)
 
 
 def test_images_of_other_colours_than_those_learned_are_refused(work):
   with pytest.raises(
-    launch.UsageError, match=r'learned from images of shape \[8, 8, 1\], but .* have \[8, 8, 3\]: choose'
+    failures.UsageError, match=r'learned from images of shape \[8, 8, 1\], but .* have \[8, 8, 3\]: choose'
   ):
     domains.ImageWork(dataclasses.replace(work.prepared, image_shape=(8, 8, 3))).check_learned(
       digits.digits(classes=[0])
@@ -244,7 +246,7 @@ def test_residual_networks_are_fitted_to_devices_by_depth_but_not_by_width(work,
   assert plan.depth == 1 and [fit.cost.upload_bytes for fit in plan.fits] == [1_282, 1_282]
   assert 'suffix(blocks=1) of 2 blocks is too much for tier 0' in plan.considered[2]
   for name, reason in (('heterofl', 'width needs a model whose variables name'), ('lora', 'kernel of a convolution')):
-    with pytest.raises(launch.UsageError, match=f'has no cost to hold against limits: .*{reason}'):
+    with pytest.raises(failures.UsageError, match=f'has no cost to hold against limits: .*{reason}'):
       choose(name)
 
 

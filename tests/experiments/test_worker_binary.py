@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 import pytest
 
 from experiments import worker
-from experiments.command import launch
+from experiments.command import failures
 from experiments.workers import offered_worker
 from experiments.workers import worker_connection
 from tests import language_model_runs
@@ -58,7 +58,7 @@ def test_offers_a_worker_until_it_is_told_to_end(offered, stack):
   assert '--runtime=\'remote(workers=["unix:a.sock"])\'' in line
   assert stat.S_IMODE(os.stat(offered).st_mode) == 0o600
   assert _answers(offered)
-  with pytest.raises(launch.UsageError, match='is in use: end the worker there'):
+  with pytest.raises(failures.UsageError, match='is in use: end the worker there'):
     offered_worker.make_room(offered)
   binary.terminate()
   assert binary.stdout.read() == ''
@@ -117,7 +117,7 @@ def test_replaces_a_socket_that_was_left_over(offered):
 
 def test_make_room_refuses_another_kind_of_file(offered):
   pathlib.Path(offered).touch()
-  with pytest.raises(launch.UsageError, match='is a file of another kind: choose another path'):
+  with pytest.raises(failures.UsageError, match='is a file of another kind: choose another path'):
     offered_worker.make_room(offered)
 
 
@@ -129,11 +129,11 @@ def test_make_room_refuses_another_kind_of_file(offered):
   ],
 )
 def test_make_room_refuses_path(refused, message):
-  with pytest.raises(launch.UsageError, match=message):
+  with pytest.raises(failures.UsageError, match=message):
     offered_worker.make_room(refused)
 
 
 @pytest.mark.usefixtures('offered')
 def test_make_room_needs_a_socket():
-  with flagsaver.flagsaver(socket=None), pytest.raises(launch.UsageError, match='--socket is missing'):
+  with flagsaver.flagsaver(socket=None), pytest.raises(failures.UsageError, match='--socket is missing'):
     worker.main()

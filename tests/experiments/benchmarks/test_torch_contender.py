@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from experiments.benchmarks import torch_contender
-from experiments.command import launch
+from experiments.command import failures
 
 
 def _python(folder: pathlib.Path, script: str) -> str:
@@ -36,8 +36,8 @@ def test_a_process_that_ends_early_is_no_round(tmp_path):
 
 
 def test_a_python_without_pytorch_is_refused(tmp_path):
-  with pytest.raises(launch.UsageError, match='has no PyTorch: name a Python with torch'):
+  with pytest.raises(failures.UsageError, match='has no PyTorch: name a Python with torch'):
     torch_contender.require(_python(tmp_path, 'exit 1'))
-  with pytest.raises(launch.UsageError, match="cannot run '/no/such/python': name a Python with torch"):
+  with pytest.raises(failures.UsageError, match="cannot run '/no/such/python': name a Python with torch"):
     torch_contender.require('/no/such/python')
   torch_contender.require(_python(tmp_path, 'exit 0'))

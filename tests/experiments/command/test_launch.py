@@ -9,6 +9,7 @@ from absl import flags
 import pytest
 
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import launch
 from tests import language_model_runs as runs
 
@@ -50,9 +51,9 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
   assert (process.returncode, process.stdout, process.stderr) == (2, '', '')
 
 
-_PRINTS = 'from experiments.command import launch; launch.guarded({main}, ["test"])'
+_PRINTS = 'from experiments.command import failures, launch; launch.guarded({main}, ["test"])'
 _FULL = 'error: standard output cannot be written: No space left on device\n'
-_RAISES = '[print("a"), (_ for _ in ()).throw(launch.RunEnded("the end"))]'
+_RAISES = '[print("a"), (_ for _ in ()).throw(failures.RunEnded("the end"))]'
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,8 @@ def test_flag_files_that_cannot_be_read_are_refused(tmp_path):
   ('raised', 'exit_code', 'expected'),
   [
     (KeyboardInterrupt(), 130, 'interrupted; the same command does what is left\n'),
-    (launch.Stopped(15), 143, 'stopped by SIGTERM; the same command begins again\n'),
-    (launch.Stopped(2, 'goes on after round 7'), 130, 'stopped by SIGINT; the same command goes on after round 7\n'),
+    (failures.Stopped(15), 143, 'stopped by SIGTERM; the same command begins again\n'),
+    (failures.Stopped(2, 'goes on after round 7'), 130, 'stopped by SIGINT; the same command goes on after round 7\n'),
   ],
 )
 def test_an_interruption_promises_only_what_there_is(raised, exit_code, expected, capsys, monkeypatch):

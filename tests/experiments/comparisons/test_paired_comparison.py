@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
@@ -223,7 +223,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path):
   _write(tmp_path / 'b', _clients(0.1), upload='b')
   (tmp_path / 'b' / 'heldout.csv').write_text('client_id\n')
   with pytest.raises(
-    launch.UsageError, match=r'b/heldout\.csv cannot be read: .*; delete it or leave .*b out of --runs'
+    failures.UsageError, match=r'b/heldout\.csv cannot be read: .*; delete it or leave .*b out of --runs'
   ):
     _compare(tmp_path)
 

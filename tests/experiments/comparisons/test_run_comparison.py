@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.comparisons import runs as run_comparison
 from experiments.comparisons import series as comparison_series
 from experiments.comparisons import table
@@ -160,7 +160,9 @@ def test_series_over_clients_differ_in_nothing_else(tmp_path):
 
 
 def test_classifiers_and_language_models_do_not_compare(tmp_path):
-  with pytest.raises(launch.UsageError, match='some runs are judged by accuracy and some by perplexity: compare them'):
+  with pytest.raises(
+    failures.UsageError, match='some runs are judged by accuracy and some by perplexity: compare them'
+  ):
     _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
 
 
@@ -199,12 +201,12 @@ def test_training_in_stages_has_no_result_before_its_probe(tmp_path):
 
 
 def test_a_probe_and_another_measure_do_not_compare(tmp_path):
-  with pytest.raises(launch.UsageError, match='some runs are judged by accuracy and some by probe accuracy: compare'):
+  with pytest.raises(failures.UsageError, match='some runs are judged by accuracy and some by probe accuracy: compare'):
     _groups(_write_staged_run(tmp_path / 'a', 0.75), write_run(tmp_path / 'b', ((0, 0.25), (4, 0.5))))
 
 
 def test_two_runs_of_one_seed_are_refused(tmp_path):
-  with pytest.raises(launch.UsageError, match='have the same settings and seed: name one of them'):
+  with pytest.raises(failures.UsageError, match='have the same settings and seed: name one of them'):
     _groups(write_run(tmp_path / 'a'), write_run(tmp_path / 'b'))
 
 
@@ -222,7 +224,7 @@ def test_two_runs_of_one_seed_are_refused(tmp_path):
 def test_files_that_are_not_of_a_run_are_refused(name, content, expected, tmp_path):
   write_run(tmp_path / 'a')
   (tmp_path / 'a' / name).write_text(content)
-  with pytest.raises(launch.UsageError, match=expected):
+  with pytest.raises(failures.UsageError, match=expected):
     run_comparison.read(tmp_path / 'a')
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import attempts
 from experiments.federated import supervision
 
@@ -89,14 +89,14 @@ def test_a_hung_worker_is_killed_and_replaced(double, supervisor):
 
 
 def test_three_lost_workers_end_the_run(double, supervisor):
-  with pytest.raises(launch.RunEnded, match='gave up after 3 lost workers, the last one so: worker ended'):
+  with pytest.raises(failures.RunEnded, match='gave up after 3 lost workers, the last one so: worker ended'):
     _on_clients(supervisor, lambda ids: double.lose(), ['a'])
   assert double.num_restarts == 3
 
 
 def test_no_new_worker_ends_the_run(double, supervisor):
   double.can_restart = False
-  with pytest.raises(launch.RunEnded, match='no worker to be had'):
+  with pytest.raises(failures.RunEnded, match='no worker to be had'):
     _on_clients(supervisor, lambda ids: double.lose(), ['a'])
 
 
@@ -128,7 +128,7 @@ def test_too_many_unreadable_clients_end_the_run(supervisor):
   def compute(ids):
     raise ValueError('cannot parse')
 
-  with pytest.raises(launch.RunEnded, match='the data of 2 of 4 clients cannot be read, for example of b'):
+  with pytest.raises(failures.RunEnded, match='the data of 2 of 4 clients cannot be read, for example of b'):
     _on_clients(supervisor, compute, list('abcd'), lambda ids: [i for i in ids if i in 'bc'])
 
 
@@ -139,12 +139,12 @@ def test_a_signal_abandons_what_is_computed_and_what_would_come_next(double, sup
 
   with supervisor.handling_signals():
     started = time.monotonic()
-    with pytest.raises(launch.Stopped, match='SIGTERM') as caught:
+    with pytest.raises(failures.Stopped, match='SIGTERM') as caught:
       _on_clients(supervisor, compute, ['a'])
     assert time.monotonic() - started < 5
     assert double.killed.is_set()
     assert caught.value.exit_code == 143
-    with pytest.raises(launch.Stopped):
+    with pytest.raises(failures.Stopped):
       _on_clients(supervisor, lambda ids: 'never', ['a'])
 
 
@@ -153,6 +153,6 @@ def test_a_signal_between_computations_waits_for_the_next(double, supervisor):
   with supervisor.handling_signals():
     os.kill(os.getpid(), signal.SIGTERM)
     assert not double.killed.is_set()
-    with pytest.raises(launch.Stopped):
+    with pytest.raises(failures.Stopped):
       _on_clients(supervisor, lambda ids: 'never', ['a'])
   assert signal.getsignal(signal.SIGTERM) == before

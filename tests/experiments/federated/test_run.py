@@ -22,7 +22,7 @@ from data import partitions
 from data import population as population_lib
 from data import prepare
 from data.sources import text as text_lib
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import checkpoints
 from experiments.federated import run
 from experiments.results import metrics
@@ -115,7 +115,7 @@ def test_a_disk_that_fails_once_loses_no_round(text, tmp_path, monkeypatch):
 
   monkeypatch.setattr(checkpoints.Checkpoints, 'save', save_but_once)
   config = dataclasses.replace(reference, output_dir=tmp_path / 'run')
-  with pytest.raises(launch.RunEnded, match='no space left'):
+  with pytest.raises(failures.RunEnded, match='no space left'):
     _run(text, config)
   assert rounds == [0, 1, 2, 2]
   _run(text, config)
@@ -128,7 +128,7 @@ def test_without_its_checkpoints_a_run_is_not_begun_again(text, tmp_path):
   _run(text, config)
   shutil.rmtree(tmp_path / 'run' / 'checkpoints')
   before = (tmp_path / 'run' / 'metrics.csv').read_text()
-  with pytest.raises(launch.UsageError, match='rows up to round 1, but no checkpoint is sound: put the checkpoints'):
+  with pytest.raises(failures.UsageError, match='rows up to round 1, but no checkpoint is sound: put the checkpoints'):
     _run(text, config)
   assert (tmp_path / 'run' / 'metrics.csv').read_text() == before
 
@@ -136,7 +136,7 @@ def test_without_its_checkpoints_a_run_is_not_begun_again(text, tmp_path):
 def test_an_evaluation_of_nothing_is_refused(text, tmp_path):
   config = run.Config(tmp_path / 'run', rounds=1, clients_per_round=1)
   with pytest.raises(
-    launch.UsageError, match=r'^the clients that evaluate hold nothing to predict: raise --eval_clients'
+    failures.UsageError, match=r'^the clients that evaluate hold nothing to predict: raise --eval_clients'
   ):
     _run(text, config, judges=[])
   assert not (tmp_path / 'run' / 'summary.json').exists()
@@ -176,7 +176,7 @@ def test_what_defines_a_run_is_known_whoever_calls(text, tmp_path):
     "note=None, not 'x'": dict(config=dataclasses.replace(config, settings={'note': 'x'}), bits=8),
   }
   for expected, other in others.items():
-    with pytest.raises(launch.UsageError, match=expected):
+    with pytest.raises(failures.UsageError, match=expected):
       _run(text, **({'config': config} | other))
     assert _files(config.output_dir) == before
   again = _run(text, config, bits=8)
@@ -202,7 +202,7 @@ def test_a_run_is_not_shortened(finished, text, tmp_path):
     (tmp_path / 'run' / 'summary.json').unlink()
   before = _files(config.output_dir)
   for rounds in (2, 0):
-    with pytest.raises(launch.UsageError, match=f'has done 3 rounds, more than rounds={rounds}: ask for 3 at least'):
+    with pytest.raises(failures.UsageError, match=f'has done 3 rounds, more than rounds={rounds}: ask for 3 at least'):
       _run(text, dataclasses.replace(config, rounds=rounds))
     assert _files(config.output_dir) == before
   assert _run(text, config)['rounds'] == 3
@@ -253,14 +253,14 @@ def test_a_stop_promises_what_was_saved(asked, way_on, text, tmp_path):
       def stopping():
         times.append(1)
         if len(times) == asked:
-          raise launch.Stopped(15)
+          raise failures.Stopped(15)
         return ask()
 
       worker.rss_bytes = stopping
       yield worker
 
   config = run.Config(tmp_path / 'run', rounds=3, clients_per_round=1, start_runtime=stopped)
-  with pytest.raises(launch.Stopped) as stop:
+  with pytest.raises(failures.Stopped) as stop:
     _run(text, config)
   assert stop.value.way_on == way_on
 
@@ -277,7 +277,7 @@ def test_units_are_those_of_the_last_model_however_often_a_run_is_continued(text
   population = dict(evaluation=text.clients('train'), judges=None)
   with monkeypatch.context() as patched:
     patched.setattr(cache, 'publish', publish_all_but_units)
-    with pytest.raises(launch.RunEnded, match='no space left'):
+    with pytest.raises(failures.RunEnded, match='no space left'):
       _run(text, config, **population)
   assert not list((tmp_path / 'run').glob('heldout*')) and not (tmp_path / 'run' / 'summary.json').exists()
   _run(text, config, **population)

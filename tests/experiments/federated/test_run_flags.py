@@ -7,7 +7,7 @@ from absl import flags
 from absl.testing import flagsaver
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import run_flags
 
 
@@ -35,5 +35,5 @@ def test_refuses_the_others_with_the_reason(binary):
   flags.FLAGS.devices = 'alike'
   run_flags.values()
   flags.FLAGS.devices = 'tiers(shares=[1.0])'
-  with pytest.raises(launch.UsageError, match=r'--devices=tiers.* does not apply: all are alike'):
+  with pytest.raises(failures.UsageError, match=r'--devices=tiers.* does not apply: all are alike'):
     run_flags.values()

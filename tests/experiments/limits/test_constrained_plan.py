@@ -6,7 +6,7 @@ import pytest
 
 from compression import update_codec
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.limits import device_limits
 from experiments.limits import domains
@@ -86,12 +86,12 @@ def test_the_weakest_device_decides_for_all_where_all_are_alike(family):
 
 
 def test_a_device_that_can_bear_nothing_is_named_with_its_limit(family):
-  with pytest.raises(launch.UsageError) as caught:
+  with pytest.raises(failures.UsageError) as caught:
     _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 40])')
   message = str(caught.value)
   expected = 'all of 1 blocks is too much for tier 0 (25% of the clients): 10 MB of upload where upload_mb allows 9'
   assert expected in message and 'drop=True' in message and '\n' not in message
-  with pytest.raises(launch.UsageError, match=r'tier 0 \(25% .* and tier 1 \(75%'):
+  with pytest.raises(failures.UsageError, match=r'tier 0 \(25% .* and tier 1 \(75%'):
     _choose(family, 'full', 'tiers(shares=[0.25, 0.75], upload_mb=[9, 8])')
 
 
@@ -106,7 +106,7 @@ def test_weak_devices_are_left_out_on_request(family):
   assert _choose(family, 'lora', 'tiers(shares=[0.5, 0.5], upload_mb=[0.5, 5])', drop=True).devices == (
     'tiers(shares=[0.5, 0.5], rank=[4, 4])'  # A policy for everyone, though the first take no part.
   )
-  with pytest.raises(launch.UsageError, match='no model is small enough') as caught:
+  with pytest.raises(failures.UsageError, match='no model is small enough') as caught:
     _choose(family, 'full', 'tiers(shares=[1.0], upload_mb=[9])', drop=True)
   assert 'drop=True' not in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_a_cost_that_others_raise_is_refused(family):
     return client_costs.ClientCost(1e6, 1_000_000 * (max(sizes) if len(set(sizes)) > 1 else sizes[tier]), 1e9)
 
   method, tiers = methods.hetero_lora(), device_limits.build('tiers(shares=[0.5, 0.5], upload_mb=[2, 8])')
-  with pytest.raises(launch.UsageError, match=r'lora\(rank=2\) takes tier 0 .* 8 MB .* beside the other tiers'):
+  with pytest.raises(failures.UsageError, match=r'lora\(rank=2\) takes tier 0 .* 8 MB .* beside the other tiers'):
     planning.choose(family, method, tiers, cost)
 
 

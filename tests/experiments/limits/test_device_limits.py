@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.limits import device_limits
 from optimizers import client_costs
@@ -45,6 +45,6 @@ def test_a_limit_that_is_just_met_is_met():
 
 def test_uploads_of_varying_size_have_no_limit():
   (tier,) = device_limits.build('tiers(shares=[1.0], upload_mb=[1])')
-  with pytest.raises(launch.UsageError, match='leave out entropy coders'):
+  with pytest.raises(failures.UsageError, match='leave out entropy coders'):
     tier.exceeded(_COST._replace(upload_bytes=None))
   assert not tier._replace(limits=dict(gflops=2.0)).exceeded(_COST._replace(upload_bytes=None))

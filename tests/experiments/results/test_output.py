@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import output
 from experiments.results import records
 
@@ -47,9 +47,9 @@ def test_the_same_run_goes_on_also_for_longer(folder):
 def test_other_content_at_the_same_path_is_told_by_its_hash(folder):
   settings = _SETTINGS | {'dataset': "text(path='/a')", 'pretrained': 'b'}
   _claim(folder, settings, _FACTS | {'pretrained_sha256': '1'})
-  with pytest.raises(launch.UsageError, match="with dataset_hash='abc', not 'xyz'"):
+  with pytest.raises(failures.UsageError, match="with dataset_hash='abc', not 'xyz'"):
     _claim(folder, settings, _FACTS | {'dataset_hash': 'xyz', 'pretrained_sha256': '1'})
-  with pytest.raises(launch.UsageError, match="with pretrained_sha256='1', not '2'"):
+  with pytest.raises(failures.UsageError, match="with pretrained_sha256='1', not '2'"):
     _claim(folder, settings, _FACTS | {'pretrained_sha256': '2'})
 
 
@@ -77,7 +77,7 @@ def test_a_run_tells_all_commits_that_wrote_to_it(folder):
 def test_another_run_is_refused_and_nothing_overwritten(settings, facts, message, folder):
   _claim(folder, _SETTINGS, _FACTS)
   before = (folder / 'config.json').read_text()
-  with pytest.raises(launch.UsageError, match=message):
+  with pytest.raises(failures.UsageError, match=message):
     _claim(folder, settings, facts)
   assert (folder / 'config.json').read_text() == before
 
@@ -100,7 +100,7 @@ def test_equal_data_may_lie_elsewhere(name, before, after, fact, folder):
   config = json.loads((folder / 'config.json').read_text())
   assert config['settings'][name] == after
   for other in ({fact: 'other'}, {fact: None}):
-    with pytest.raises(launch.UsageError, match=f'holds a run with ({name}|{fact})='):
+    with pytest.raises(failures.UsageError, match=f'holds a run with ({name}|{fact})='):
       _claim(folder, _SETTINGS | {name: before}, _FACTS | other)
 
 
@@ -116,7 +116,7 @@ def test_equal_data_may_lie_elsewhere(name, before, after, fact, folder):
 )
 def test_whatever_is_not_where_data_lie_still_counts(name, before, after, folder):
   _claim(folder, _SETTINGS | {name: before}, _FACTS)
-  with pytest.raises(launch.UsageError, match=f'holds a run with {name}='):
+  with pytest.raises(failures.UsageError, match=f'holds a run with {name}='):
     _claim(folder, _SETTINGS | {name: after}, _FACTS)
 
 
@@ -124,24 +124,24 @@ def test_whatever_is_not_where_data_lie_still_counts(name, before, after, folder
 def test_a_file_is_no_folder(name, folder):
   place = folder.parents[1]
   (place / 'file').touch()
-  with pytest.raises(launch.UsageError, match=rf'{name}: {place}/file is a file; choose a folder'):
+  with pytest.raises(failures.UsageError, match=rf'{name}: {place}/file is a file; choose a folder'):
     output.make(place / name)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(folder):
-  with pytest.raises(launch.UsageError, match='No such file or directory; choose a folder you can write'):
+  with pytest.raises(failures.UsageError, match='No such file or directory; choose a folder you can write'):
     output.make(pathlib.Path('/proc/none'))
 
 
 def test_paths_count_where_no_fact_knows_the_data(folder):
   _claim(folder, _SETTINGS | dict(pretrained='/a'), _FACTS)
-  with pytest.raises(launch.UsageError, match="holds a run with pretrained='/a', not 'b'"):
+  with pytest.raises(failures.UsageError, match="holds a run with pretrained='/a', not 'b'"):
     _claim(folder, _SETTINGS | dict(pretrained='b'), _FACTS)
 
 
 def test_a_run_with_settings_is_not_continued_without_them(folder):
   _claim(folder, _SETTINGS, _FACTS)
-  with pytest.raises(launch.UsageError, match="holds a run with model='lstm', not None"):
+  with pytest.raises(failures.UsageError, match="holds a run with model='lstm', not None"):
     _claim(folder, {}, _FACTS)
 
 
@@ -152,17 +152,17 @@ def test_a_fact_that_an_earlier_version_did_not_record_is_no_hindrance_to_equal_
 
 def test_a_fact_is_needed_where_settings_say_nothing(folder):
   _claim(folder, {}, _FACTS)
-  with pytest.raises(launch.UsageError, match='holds a run with further=None'):
+  with pytest.raises(failures.UsageError, match='holds a run with further=None'):
     _claim(folder, {}, _FACTS | dict(further='x'))
 
 
 def test_what_cannot_go_on_as_asked_leaves_all_as_it_was(folder):
   def refuse():
-    raise launch.UsageError('no')
+    raise failures.UsageError('no')
 
   _claim(folder, _SETTINGS, _FACTS)
   before = {path.name: path.read_bytes() for path in folder.iterdir()}
-  with pytest.raises(launch.UsageError, match='no'):
+  with pytest.raises(failures.UsageError, match='no'):
     _claim(folder, _SETTINGS | dict(rounds=9), _FACTS, refuse)
   assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -186,7 +186,7 @@ def test_flags_are_written_as_they_were_given(folder):
 def test_a_folder_with_other_files_is_refused(folder):
   folder.mkdir(parents=True)
   (folder / 'thesis.tex').write_text('years of work')
-  with pytest.raises(launch.UsageError, match='holds other files and no run'):
+  with pytest.raises(failures.UsageError, match='holds other files and no run'):
     _claim(folder, _SETTINGS, _FACTS)
 
 
@@ -194,14 +194,14 @@ def test_a_folder_with_other_files_is_refused(folder):
 def test_a_broken_config_is_refused(text, folder):
   folder.mkdir(parents=True)
   (folder / 'config.json').write_text(text)
-  with pytest.raises(launch.UsageError, match='is not the config of a run'):
+  with pytest.raises(failures.UsageError, match='is not the config of a run'):
     _claim(folder, _SETTINGS, _FACTS)
 
 
 def test_a_half_written_file_is_not_taken_for_a_run(folder):
   folder.mkdir(parents=True)
   (folder / 'config.json.unfinished').write_text('{"settings"')
-  with pytest.raises(launch.UsageError):
+  with pytest.raises(failures.UsageError):
     _claim(folder, _SETTINGS, _FACTS)
 
 
@@ -216,7 +216,7 @@ def test_what_a_kill_left_is_swept(folder):
 
 
 def test_others_are_kept_out(folder):
-  refused = pytest.raises(launch.UsageError, match='another process writes to')
+  refused = pytest.raises(failures.UsageError, match='another process writes to')
   with output.claimed(folder, _SETTINGS, _FACTS), refused:
     _claim(folder, _SETTINGS, _FACTS)
   _claim(folder, _SETTINGS, _FACTS)
@@ -226,5 +226,5 @@ def test_others_are_kept_out(folder):
   'error', [OSError(28, 'No space left on device'), tf.errors.ResourceExhaustedError(None, None, 'full')]
 )
 def test_a_disk_that_refuses_ends_the_run(error, folder):
-  with pytest.raises(launch.RunEnded, match='goes on from the last checkpoint'), records.saving(folder):
+  with pytest.raises(failures.RunEnded, match='goes on from the last checkpoint'), records.saving(folder):
     raise error

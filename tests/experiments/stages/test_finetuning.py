@@ -10,7 +10,7 @@ from experiments.central import evaluation
 from experiments.central import image_evaluation
 from experiments.central import image_examples
 from experiments.central import training as central_training
-from experiments.command import launch
+from experiments.command import failures
 from experiments.federated import run
 from experiments.results import metrics
 from experiments.stages import few_labels
@@ -57,7 +57,7 @@ def test_takes_what_there_is(num_examples):
 
 @pytest.mark.parametrize('num_examples', [1, 2, 10])
 def test_refuses_what_there_is_not(num_examples):
-  with pytest.raises(launch.UsageError, match='must be 0, for all, or from 3, the number of classes, to 9'):
+  with pytest.raises(failures.UsageError, match='must be 0, for all, or from 3, the number of classes, to 9'):
     few_labels.check(num_examples, num_classes=3, num_training=9)
 
 

@@ -14,7 +14,7 @@ from data import text_encoders
 from data import tokenizer as tokenizer_lib
 from data.sources import docstrings
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
 from experiments.starts import exporting
@@ -90,7 +90,7 @@ def test_examples_are_no_longer_than_those_of_the_pretraining(tmp_path):
   _save(tmp_path, _encoder(), classes=())
   start = _load(tmp_path)  # 12 positions, of which 8 + 1 have been seen.
   start.check_length(source_lib.LabelledSource('x', 'x', list, _CLASSES, sequence_length=9))
-  with pytest.raises(launch.UsageError, match='sequence_length=10 of --dataset is more than 9, which is what'):
+  with pytest.raises(failures.UsageError, match='sequence_length=10 of --dataset is more than 9, which is what'):
     start.check_length(source_lib.LabelledSource('x', 'x', list, _CLASSES, sequence_length=10))
 
 
@@ -106,13 +106,13 @@ def test_a_start_keeps_all_but_a_head_for_other_classes(tmp_path):
 def test_what_low_rank_updates_have_learned_is_not_lost_in_silence(trainable, tmp_path):
   _, weights = _save(tmp_path, _encoder(), _LORA)
   assert _start(tmp_path, _LORA).loaded.weights.keys() == weights.keys()
-  with pytest.raises(launch.UsageError, match=r"was trained with --trainable='lora\(rank=2, alpha=6\)'"):
+  with pytest.raises(failures.UsageError, match=r"was trained with --trainable='lora\(rank=2, alpha=6\)'"):
     _start(tmp_path, trainable)
 
 
 def test_clients_that_draw_frozen_weights_cannot_start_from_others(tmp_path):
   _save(tmp_path, _encoder())
-  with pytest.raises(launch.UsageError, match='cannot start a run with --trainable=frozen'):
+  with pytest.raises(failures.UsageError, match='cannot start a run with --trainable=frozen'):
     _start(tmp_path, 'frozen(blocks=1)')
 
 
@@ -121,7 +121,7 @@ def test_a_file_without_a_part_of_the_encoder_is_refused(tmp_path):
   description = checkpoint.load(tmp_path).description
   for lost in ('block_1/mlp/up_kernel', 'embedding/table'):
     checkpoint.save(tmp_path, {name: value for name, value in weights.items() if name != lost}, description, 5)
-    with pytest.raises(launch.UsageError, match=f'it holds no {lost}: save the model again'):
+    with pytest.raises(failures.UsageError, match=f'it holds no {lost}: save the model again'):
       _load(tmp_path)
 
 
@@ -148,14 +148,14 @@ def test_an_export_may_be_made_again_and_replaces_nothing_else(tmp_path):
   (tmp_path / 'notes').mkdir()
   (tmp_path / 'notes' / 'config.json').write_text('{"mine": 1}')
   for run, folder in (('other', 'exported'), ('run', 'notes')):
-    with pytest.raises(launch.UsageError, match='holds other files: choose a new --output_dir'):
+    with pytest.raises(failures.UsageError, match='holds other files: choose a new --output_dir'):
       exporting.export(tmp_path / run, tmp_path / folder)
   assert hugging_face.load(tmp_path / 'exported').encoder.family.name == 'bert'
 
 
 def test_adapters_have_no_place_in_the_layout(tmp_path):
   _save(tmp_path / 'run', _encoder(), 'adapter(width=2)')
-  with pytest.raises(launch.UsageError, match='and the layout has no place for them'):
+  with pytest.raises(failures.UsageError, match='and the layout has no place for them'):
     exporting.export(tmp_path / 'run', tmp_path / 'exported')
 
 
@@ -204,7 +204,7 @@ def test_padding_that_the_configuration_and_the_vocabulary_place_apart_is_refuse
   (tmp_path / 'folder' / 'config.json').write_text(json.dumps(config | dict(pad_token_id=0)))
   assert _load(tmp_path / 'folder').tokenizer.padding_row == 1  # Zero is what transformers writes by itself.
   (tmp_path / 'folder' / 'config.json').write_text(json.dumps(config | dict(pad_token_id=2)))
-  with pytest.raises(launch.UsageError, match=r'pad_token_id is 2 in its config\.json and 1 in its vocabulary'):
+  with pytest.raises(failures.UsageError, match=r'pad_token_id is 2 in its config\.json and 1 in its vocabulary'):
     _load(tmp_path / 'folder')
 
 
@@ -232,7 +232,7 @@ def test_unsound_folders_are_refused_in_one_line(files, said, tmp_path):
     (tmp_path / 'folder' / name).unlink(missing_ok=True)
     if content is not None:
       (tmp_path / 'folder' / name).write_text(content)
-  with pytest.raises((launch.UsageError, errors.DataError)) as caught:  # One line and exit code 2 in any binary.
+  with pytest.raises((failures.UsageError, errors.DataError)) as caught:  # One line and exit code 2 in any binary.
     _load(tmp_path / 'folder')
   (line,) = str(caught.value).splitlines()
   assert said in line
@@ -240,7 +240,7 @@ def test_unsound_folders_are_refused_in_one_line(files, said, tmp_path):
 
 def test_a_file_of_weights_is_no_folder(tmp_path):
   (tmp_path / 'model.bin').write_bytes(b'x')
-  with pytest.raises(launch.UsageError, match=r'model\.bin is a file: name the folder of a whole model'):
+  with pytest.raises(failures.UsageError, match=r'model\.bin is a file: name the folder of a whole model'):
     _load(tmp_path / 'model.bin')
 
 
@@ -248,5 +248,5 @@ def test_a_broken_configuration_is_named(tmp_path):
   _save(tmp_path / 'run', _encoder())
   exporting.export(tmp_path / 'run', tmp_path / 'exported')
   (tmp_path / 'exported' / 'config.json').write_text('{"model_type": "be')
-  with pytest.raises(launch.UsageError, match='exported/config'):
+  with pytest.raises(failures.UsageError, match='exported/config'):
     _load(tmp_path / 'exported')

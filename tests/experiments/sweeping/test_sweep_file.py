@@ -10,7 +10,7 @@ import pytest
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.federated import run_flags
 from experiments.limits import device_limits
@@ -108,13 +108,13 @@ def test_a_file_of_nothing_is_one_run(tmp_path):
 )
 def test_refuses_a_file(text, expected, tmp_path):
   pattern = '.*'.join(map(re.escape, expected.split('.*')))
-  with pytest.raises(launch.UsageError, match=pattern) as error:
+  with pytest.raises(failures.UsageError, match=pattern) as error:
     _read(tmp_path, text)
   assert '\n' not in str(error.value)
 
 
 def test_refuses_an_override_that_is_none(tmp_path):
-  with pytest.raises(launch.UsageError, match='--set=rounds is not understood'):
+  with pytest.raises(failures.UsageError, match='--set=rounds is not understood'):
     _read(tmp_path, '', ['rounds'])
 
 
@@ -209,5 +209,5 @@ def test_stages_of_texts_have_defaults_of_their_own():
   ],
 )
 def test_refuses_flags_of_a_run(texts, expected):
-  with pytest.raises(launch.UsageError, match=expected):
+  with pytest.raises(failures.UsageError, match=expected):
     binary_flags.resolve('b', _known(rounds=9), [('a', texts)])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.sweeping import sweep_file
 from experiments.sweeping import sweep_runs
@@ -174,5 +174,5 @@ def test_set_ends_a_search(tmp_path: pathlib.Path):
   ],
 )
 def test_what_cannot_be_searched_is_refused(tmp_path: pathlib.Path, text: str, said: str):
-  with pytest.raises(launch.UsageError, match=said):
+  with pytest.raises(failures.UsageError, match=said):
     _read(tmp_path, text)

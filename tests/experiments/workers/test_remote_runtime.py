@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from experiments.command import launch
+from experiments.command import failures
 from experiments.command import spec
 from experiments.workers import local_runtime
 from experiments.workers import offered_worker
@@ -128,7 +128,7 @@ def test_groups_give_the_same_bits_with_any_number_of_workers(tmp_path, offer):
     without_groups = _float_total(values)
   with local_runtime.local_runtime(tmp_path / 'worker.log', num_groups=8) as local:
     local.check(_float_total)
-    with pytest.raises(launch.UsageError, match='cannot be split between workers or groups'):
+    with pytest.raises(failures.UsageError, match='cannot be split between workers or groups'):
       local.check(_deviations)
     expected = _float_total(values)
   np.testing.assert_allclose(expected, without_groups, rtol=1e-5)
@@ -226,14 +226,14 @@ def test_computation_after_the_end_is_an_error(workers):
 
 def test_check_refuses_what_does_not_fit(tmp_path, offer, stack):
   workers = stack.enter_context(_connected(offer(1)))
-  with pytest.raises(launch.UsageError, match=r'made of an earlier aggregate of the same round.*--runtime=local'):
+  with pytest.raises(failures.UsageError, match=r'made of an earlier aggregate of the same round.*--runtime=local'):
     workers.check(_deviations)
   path = tmp_path / 'a[1].sqlite'
-  with pytest.raises(launch.UsageError, match=r'0\.sock finds nothing at .*sqlite: copy the file from here'):
+  with pytest.raises(failures.UsageError, match=r'0\.sock finds nothing at .*sqlite: copy the file from here'):
     workers.check_data(path, 'abc')
   assert not path.exists()
   path.write_text('nonsense')
-  with pytest.raises(launch.UsageError, match='finds no data set at'):
+  with pytest.raises(failures.UsageError, match='finds no data set at'):
     workers.check_data(path, 'abc')
   path.unlink()
   with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -241,12 +241,12 @@ def test_check_refuses_what_does_not_fit(tmp_path, offer, stack):
     connection.execute("INSERT INTO meta VALUES ('dataset_hash', 'abc')")
     connection.commit()
   workers.check_data(path, 'abc')
-  with pytest.raises(launch.UsageError, match=r'another data set .its hash starts with abc, here with xyz'):
+  with pytest.raises(failures.UsageError, match=r'another data set .its hash starts with abc, here with xyz'):
     workers.check_data(path, 'xyz')
 
 
 def test_check_refuses_a_worker_that_is_not_there(tmp_path):
-  with pytest.raises(launch.UsageError, match=r'no worker answers at unix:.*none.sock: run python -m'):
+  with pytest.raises(failures.UsageError, match=r'no worker answers at unix:.*none.sock: run python -m'):
     remote_runtime.RemoteWorkers([f'unix:{tmp_path}/none.sock'])
 
 

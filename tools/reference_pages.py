@@ -9,6 +9,7 @@ from typing import Any
 from experiments.command import spec_help
 from experiments.results import columns
 from experiments.results import files
+from experiments.results import markdown_table
 from tools import binary_docs
 from tools import builder_docs
 from tools import spec_flags
@@ -62,19 +63,18 @@ def pages(entries: Entries, binaries: Sequence[binary_docs.Binary]) -> dict[str,
 
 
 def _index(entries: Entries) -> str:
-  lines = [
-    '# Reference', '', _WRITTEN, '',
-    'The same at the prompt: `python -m experiments.language_model --algorithm=help`, `--upload=\'help(uniform)\'`.', '',
-    '| page | names |', '|---|---|',
-  ]  # fmt: skip
+  rows = []
   for page, (title, _) in SPEC_PAGES.items():
     names = [name for key in _keys(page) for name in entries[key]]
-    lines.append(f'| [{title}]({page}.md) | {", ".join(f"`{name}`" for name in dict.fromkeys(names))} |')
-  lines += [
-    '| [Flags](flags.md) | every flag of every binary |',
-    '| [Results](results.md) | every file of a run and what its columns and keys mean |',
+    rows.append([f'[{title}]({page}.md)', ', '.join(f'`{name}`' for name in dict.fromkeys(names))])
+  rows += [
+    ['[Flags](flags.md)', 'every flag of every binary'],
+    ['[Results](results.md)', 'every file of a run and what its columns and keys mean'],
   ]
-  return _page(lines)
+  prompt = (
+    "The same at the prompt: `python -m experiments.language_model --algorithm=help`, `--upload='help(uniform)'`."
+  )
+  return _page(['# Reference', '', _WRITTEN, '', prompt, '', markdown_table.render(['page', 'names'], rows)])
 
 
 def _keys(page: str) -> list[str]:
@@ -108,7 +108,7 @@ def _entry(name: str, entry: builder_docs.Entry) -> list[str]:
     lines += [_escaped(paragraph), '']
   if entry.arguments:
     rows = ([f'`{each.name}`', *_value(each), each.meaning] for each in entry.arguments)
-    lines += [*_table(('argument', 'type', 'default', 'meaning'), rows), '']
+    lines += [_table(('argument', 'type', 'default', 'meaning'), rows), '']
   return lines
 
 
@@ -123,7 +123,7 @@ def _flags(binaries: Sequence[binary_docs.Binary]) -> str:
   for binary in binaries:
     lines += [f'## {binary.name}', '', _escaped(_summary(binary)), '']
     rows = ([f'`--{flag.name}`', flag.kind, _default(flag), _help(binary.name, flag)] for flag in binary.flags)
-    lines += [*_table(('flag', 'takes', 'default', 'meaning'), rows), '']
+    lines += [_table(('flag', 'takes', 'default', 'meaning'), rows), '']
   return _page(lines)
 
 
@@ -150,17 +150,16 @@ def _results() -> str:
     '', '`how` says how it comes about:', '',
     *(f'- **{source}**: {words}' for source, words in _SOURCES.items()),
     '', '## Files', '',
-    *_table(('file', 'left by', 'holds'), ([f'`{file.pattern}`', ', '.join(file.binaries), file.meaning] for file in files.FILES)), '',
+    _table(('file', 'left by', 'holds'), ([f'`{file.pattern}`', ', '.join(file.binaries), file.meaning] for file in files.FILES)), '',
   ]  # fmt: skip
   for title, table, words in _TABLES:
     rows = ([f'`{each.name}`', each.unit, each.span, each.source, each.meaning] for each in table)
-    lines += [f'## {title}', '', words, '', *_table(('name', 'unit', 'of', 'how', 'meaning'), rows), '']
+    lines += [f'## {title}', '', words, '', _table(('name', 'unit', 'of', 'how', 'meaning'), rows), '']
   return _page(lines)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-  cells = [[_escaped(cell).replace('|', '\\|') for cell in row] for row in rows]
-  return [f'| {" | ".join(header)} |', '|---' * len(header) + '|', *(f'| {" | ".join(row)} |' for row in cells)]
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+  return markdown_table.render(header, ([_escaped(cell) for cell in row] for row in rows))
 
 
 def _escaped(text: str) -> str:

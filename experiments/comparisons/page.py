@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 from collections.abc import Sequence
 import html
+import itertools
 import pathlib
 import re
 from typing import Any
@@ -115,12 +116,14 @@ def _warnings(groups: Sequence[runs.Group]) -> list[str]:
 
 
 def _table(groups: Sequence[runs.Group], target: float | None, paired: paired_comparison.Comparison | None) -> str:
-  columns = table.columns(groups[0].quality, target, paired)
+  columns, cells_of = table.columns(groups[0].quality, target, paired), table.cells(groups, target, paired)
+  shown = [any(column) for column in zip(*cells_of, strict=True)]  # Such as no range where there is one seed.
+  columns = list(itertools.compress(columns, shown))
   header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
   front = runs.pareto_front(groups)
   rows = []
-  for index, (group, cells) in enumerate(zip(groups, table.cells(groups, target, paired), strict=True)):
-    named = zip(columns, cells, strict=True)
+  for index, (group, cells) in enumerate(zip(groups, cells_of, strict=True)):
+    named = zip(columns, itertools.compress(cells, shown), strict=True)
     row = ''.join(f'<td data-name="{_text(name)}">{_cell(cell)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''
     rows.append(f'<tr{shade}><th scope="row">{_setting(group)}</th>{row}</tr>')

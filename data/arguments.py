@@ -8,6 +8,7 @@ Those that begin with `require` are for data sets and partitions, and raise `Dat
 from collections.abc import Iterable
 import os
 import pathlib
+import re
 
 from data import errors
 
@@ -53,12 +54,21 @@ def check_bool(**values: object) -> None:
       raise ValueError(f'{name} must be True or False, not {value!r}')
 
 
-def check_one_of(choices: Iterable[str], /, **values: object) -> None:
+def check_expression(**values: object) -> None:
+  """Raises `ValueError` unless every value is a regular expression."""
+  for name, value in values.items():
+    try:
+      re.compile(value)
+    except (TypeError, re.error) as error:
+      raise ValueError(f'{name} must be a regular expression, not {value!r}') from error
+
+
+def check_one_of(choices: Iterable[str | bool], /, **values: object) -> None:
   """Raises `ValueError` unless every value is one of the choices."""
   choices = tuple(choices)
   for name, value in values.items():
     if value not in choices:
-      raise ValueError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
+      raise ValueError(f'{name} must be one of {", ".join(map(str, choices))}, not {value!r}')
 
 
 def require_integer(name: str, value: object, minimum: int, maximum: int) -> int:

@@ -21,6 +21,7 @@ from data import arguments
 from models import model as model_lib
 from models import weight as weight_lib
 
+MOST_UNITS = 2**16  # Of what is added to a kernel.
 KERNELS = r'kernel$'
 _LORA_A, _LORA_B = '_lora_a', '_lora_b'
 SUBLAYER_OUTPUTS = r'(attention/output_kernel|mlp/down_kernel|projection_kernel)$'

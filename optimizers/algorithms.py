@@ -140,6 +140,8 @@ class Algorithm:
     """
     if communication.selection is not None and devices.kept(model):
       raise ValueError('clients cannot select among variables that they have kept: leave out select')
+    if communication.selection is not None:
+      communication.selection.check(model, devices)
     if not self.client_optimizer.is_shared:
       return
     if communication.selection is not None or slices.largest_counts(devices.layouts(model)):

@@ -207,7 +207,9 @@ class Lora(trainable.Policy):
   on: str | None = None
 
   def __post_init__(self):
-    arguments.check_whole(1, rank=self.rank)
+    arguments.check_whole(1, adapters.MOST_UNITS, rank=self.rank)
+    arguments.check_positive(alpha=self.rank if self.alpha is None else self.alpha)
+    arguments.check_expression(on=self.on or '')
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
     """Returns the model with the adapters; raises `ValueError` if no kernel gets one."""
@@ -238,7 +240,8 @@ class Adapter(trainable.Policy):
   on: str | None = None
 
   def __post_init__(self):
-    arguments.check_whole(1, width=self.width)
+    arguments.check_whole(1, adapters.MOST_UNITS, width=self.width)
+    arguments.check_expression(on=self.on or '')
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
     """Returns the model with the adapters; raises `ValueError` if no kernel gets one."""
@@ -270,6 +273,7 @@ class Width(All):
 
   def __post_init__(self):
     arguments.check_within('(0, 1]', fraction=self.fraction)
+    arguments.check_one_of((True, False), rolling=self.rolling)
     arguments.check_one_of(('trained', 'all'), denominator=self.denominator)
 
   def units(self, model: model_lib.Model) -> dict[str, int]:
@@ -291,8 +295,6 @@ def _probability(model: model_lib.Model, fraction: float) -> float:
   additive = sum(variable.size for variable in model.variables if variable.is_additive)
   probability = (fraction * model.num_parameters - additive) / (model.num_parameters - additive)
   if probability <= 0.0:
-    raise ValueError(
-      f'fraction={fraction} is not more than the {additive / model.num_parameters:.3f} of additive variables, which '
-      'are always trained: raise it, or use bias'
-    )
+    share = f'{additive / model.num_parameters:.3f} of additive variables, which are always trained'
+    raise ValueError(f'fraction={fraction} is not more than the {share}: raise it, or use bias')
   return probability

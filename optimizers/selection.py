@@ -16,6 +16,8 @@ from data import arguments
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import blocks as blocks_lib
+from optimizers import devices as devices_lib
+from optimizers import trainable
 from optimizers import unit_keys
 
 _RANDOM_AXES = ('heads', 'neurons')
@@ -72,6 +74,29 @@ class Selection:
     if self.blocks is not None and self.blocks > (total := blocks_lib.Blocks(model).count):
       raise ValueError(f'blocks={self.blocks}, but the model has {total}: lower it')
     return counts
+
+  def check(self, model: model_lib.Model, devices: devices_lib.Devices) -> None:
+    """Raises `ValueError` if clients would select units of which they train nothing, or that additions do not follow.
+
+    Args:
+      model: The adapted one.
+      devices: Which client trains which part of it.
+    """
+    axes = self.counts(model)
+    if set(axes) & set(_RANDOM_AXES) and any(
+      type(policy).adapt is not trainable.Policy.adapt for policy in devices.tiers
+    ):
+      raise ValueError(
+        'neurons and heads cannot be selected where adapters stand beside their kernels: select vocabulary or blocks, or '
+        'train without adapters'
+      )
+    for policy in devices.tiers:
+      flags = policy.flags_known_when_traced(model, seed=0)
+      trained = {
+        each.units.axis for each, flag in zip(model.variables, flags, strict=True) if each.units and flag is not False
+      }
+      if missing := [axis for axis in axes if axis not in trained]:
+        raise ValueError(f'clients would select {missing[0]} of which they train none: leave out {missing[0]}=...')
 
   def keys(self, task: task_lib.Task, examples: tf.data.Dataset, client_seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """Draws a client's keys.

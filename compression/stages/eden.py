@@ -1,13 +1,13 @@
 """EDEN, any number of bits per value (Vargaftik et al. 2022, arXiv 2108.08842).
 
-    y = R x;  z = y sqrt(block) / ||y||_2;  level = index of the centroid nearest to z
+    y = R x;  z = y sqrt(bucket) / ||y||_2;  level = index of the centroid nearest to z
     scale = ||y||_2**2 / <y, centroids[level]>;  decode = R**-1 (scale * centroids[level])
 
 The centroids are those of Lloyd and Max for the standard normal, which z resembles. A share bits - floor(bits) of the
 rotated values, the first ones, has 2**(floor(bits) + 1) of them and the others have 2**floor(bits), as in the authors'
 code, which draws that share; below one bit, a share `bits` of the values is drawn as by `randk.py` first and gets one bit
 each. Each client draws its own positions and R, from one word. Where we differ: R (see `drive.py`) and scale are per
-block; boundaries between levels are rounded to 1/1024. With this scale <decode, x> = ||x||**2. Biased like `drive.py`, but
+bucket; boundaries between levels are rounded to 1/1024. With this scale <decode, x> = ||x||**2. Biased like `drive.py`, but
 for less with every bit.
 
 All levels are numbers of floor(bits) bits: those of the finer values without their lowest bit, those of the others, and
@@ -32,7 +32,7 @@ _LLOYD_STEPS = 200  # From a start that is right in the limit of many levels.
 
 
 class Eden(stage.Stage):
-  """Rotates and quantizes to the best levels for normal values, with one scale for each block of up to 4096."""
+  """Rotates and quantizes to the best levels for normal values, with one scale for each bucket of up to 4096."""
 
   gives = stage.Kind.LEVELS
 
@@ -61,22 +61,22 @@ class Eden(stage.Stage):
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
-    """Returns levels, int32, and (float32 scales of the blocks, int32[1] of the client's own seed)."""
+    """Returns levels, int32, and (float32 scales of the buckets, int32[1] of the client's own seed)."""
     size, word = self._num_drawn(form), own_seed.draw_word(client_seed)
     seed = own_seed.from_word(word, shared_seed)
     if size < form.size:
       x = randk.sample(x, size, form.size, _positions_seed(seed))
     unit, peaks = hadamard.unit_peaks(hadamard.rotate(x, size, seed), size)
-    squares = hadamard.reduce_blocks(tf.reduce_sum, tf.square(unit), size)
-    levels = self._levels(hadamard.scale_blocks(unit, _to_cells(squares, size), size), size)
-    products = hadamard.reduce_blocks(tf.reduce_sum, unit * self._values(levels, size), size)
+    squares = hadamard.reduce_buckets(tf.reduce_sum, tf.square(unit), size)
+    levels = self._levels(hadamard.scale_buckets(unit, _to_cells(squares, size), size), size)
+    products = hadamard.reduce_buckets(tf.reduce_sum, unit * self._values(levels, size), size)
     return levels, (peaks * tf.math.divide_no_nan(squares, products), word)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the scaled centroids rotated back; see `Stage.decode`."""
     scales, word = side
     size, seed = self._num_drawn(form), own_seed.from_word(word, shared_seed)
-    y = hadamard.scale_blocks(self._values(x, size), scales, size)
+    y = hadamard.scale_buckets(self._values(x, size), scales, size)
     x = hadamard.unrotate(y, size, seed)
     return randk.scatter(x, size, form.size, _positions_seed(seed)) if size < form.size else x
 
@@ -84,8 +84,8 @@ class Eden(stage.Stage):
     return randk.num_kept(self._drawn_share, form.size)
 
   def _fine_runs(self, size: int) -> list[tuple[int, int]]:
-    """Returns the numbers of finer and of other values, in turn: of all blocks of one length, those of the first rows."""
-    lengths = [block * count for block, count in hadamard.blocks(size)]
+    """Returns the numbers of finer and of other values, in turn: of all buckets of one length, those of the first rows."""
+    lengths = [bucket * count for bucket, count in hadamard.buckets(size)]
     return [(fine := round(self._fine_share * length), length - fine) for length in lengths]
 
   def _num_fine(self, size: int) -> int:
@@ -155,8 +155,8 @@ def _middles(levels: np.ndarray) -> np.ndarray:
 
 
 def _to_cells(squares: tf.Tensor, size: int) -> tf.Tensor:
-  """Returns, for each block, the factor that makes its mean square that of one unit, in cells."""
-  lengths = np.repeat(*np.array(hadamard.blocks(size), np.int64).reshape(-1, 2).T).astype(np.float32)
+  """Returns, for each bucket, the factor that makes its mean square that of one unit, in cells."""
+  lengths = np.repeat(*np.array(hadamard.buckets(size), np.int64).reshape(-1, 2).T).astype(np.float32)
   return _CELLS_PER_UNIT * tf.sqrt(tf.math.divide_no_nan(lengths, squares))
 
 

@@ -3,24 +3,24 @@
     gamma(v) = N zeros, a one, the N low bits of v, most significant first;   N = floor(log2(v)), v >= 1
     zigzag(d) = 2 d if d > 0 else 1 - 2 d:   1, 2, 3, 4, 5 for d = 0, 1, -1, 2, -2
 
-Values go in blocks of 65,000. A block becomes the shorter of two lists of numbers, the first if they tie:
+Values go in buckets of 65,000. A bucket becomes the shorter of two lists of numbers, the first if they tie:
 
     plain   zigzag(level - centre) for every value
     runs    for every value other than the centre: one more than the centres just before it (since the last such value);
             zigzag(level - centre) - 1. As Mitchell et al. (arXiv 2201.02664), with two differences: the centre is the
             most frequent level (the lowest of several) rather than zero, and the centres after the last value cost none.
 
-The bits are those of the gamma codes, but transposed, so that all codes of a block are read at once: bit 1 of the unary
+The bits are those of the gamma codes, but transposed, so that all codes of a bucket are read at once: bit 1 of the unary
 parts of all numbers, bit 1 of the binary parts of those that go on, bit 2 of the unary parts of these, and so on.
-Blocks follow each other without a gap; the last byte is filled with zeros; bits fill bytes from the least significant.
+Buckets follow each other without a gap; the last byte is filled with zeros; bits fill bytes from the least significant.
 """
 
 import tensorflow as tf
 
 from compression import stage
 
-_BLOCK = 65_000  # Values; a count of them fits 16 bits.
-_PLAIN = 2**16 - 1  # In place of the count of a block with runs.
+_BUCKET = 65_000  # Values; a count of them fits 16 bits.
+_PLAIN = 2**16 - 1  # In place of the count of a bucket with runs.
 _MAX_LEVELS = 2**16
 _MAX_BITS = 17  # Of a zigzag of 2**16 levels.
 
@@ -40,24 +40,24 @@ class EliasGamma(stage.Stage):
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
-    """Returns bytes, and (uint16 of the centre and each block's count of other values or 65,535 if it is plain,)."""
+    """Returns bytes, and (uint16 of the centre and each bucket's count of other values or 65,535 if it is plain,)."""
     del client_seed, shared_seed
     if form.size == 0:
       return tf.zeros([0], tf.uint8), (tf.zeros([0], tf.uint16),)
     counts = tf.math.bincount(x, minlength=form.num_levels, maxlength=form.num_levels)
     centre = tf.argmax(counts, output_type=tf.int32)
-    num_blocks = _num_blocks(form)
+    num_buckets = _num_buckets(form)
 
     def body(index, bits, octets, counts):
-      numbers, count = _numbers(x[index * _BLOCK : (index + 1) * _BLOCK] - centre)
+      numbers, count = _numbers(x[index * _BUCKET : (index + 1) * _BUCKET] - centre)
       bits = tf.concat([bits, _gamma_bits(numbers)], axis=0)
       whole = tf.size(bits) // 8 * 8
       return index + 1, bits[whole:], octets.write(index, _octets(bits[:whole])), counts.write(index, count)
 
     _, bits, octets, counts = tf.while_loop(
-      lambda index, *_: index < num_blocks,
+      lambda index, *_: index < num_buckets,
       body,
-      (0, tf.zeros([0], tf.uint8), _array(tf.uint8, num_blocks), tf.TensorArray(tf.int32, num_blocks)),
+      (0, tf.zeros([0], tf.uint8), _array(tf.uint8, num_buckets), tf.TensorArray(tf.int32, num_buckets)),
       (tf.TensorShape([]), tf.TensorShape([None]), None, None),
       parallel_iterations=1,
     )
@@ -68,21 +68,21 @@ class EliasGamma(stage.Stage):
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the levels; raises `InvalidArgumentError` for bytes that `encode` cannot have made of such a form."""
     del shared_seed
-    num_blocks = _num_blocks(form)
-    side = _checked(side[0], tf.equal(tf.size(side[0]), num_blocks + min(num_blocks, 1)), 'wrong side information')
+    num_buckets = _num_buckets(form)
+    side = _checked(side[0], tf.equal(tf.size(side[0]), num_buckets + min(num_buckets, 1)), 'wrong side information')
     if form.size == 0:
       return _checked(tf.zeros([0], tf.int32), tf.equal(tf.size(x) + tf.size(side), 0), 'bytes for no values')
     side = tf.cast(side, tf.int32)
 
     def body(index, position, levels):
-      length = tf.minimum(_BLOCK, form.size - index * _BLOCK)
-      distances, position = _read_block(x, position, length, side[index + 1])
+      length = tf.minimum(_BUCKET, form.size - index * _BUCKET)
+      distances, position = _read_bucket(x, position, length, side[index + 1])
       return index + 1, position, levels.write(index, side[0] + distances)
 
     _, position, levels = tf.while_loop(
-      lambda index, *_: index < num_blocks,
+      lambda index, *_: index < num_buckets,
       body,
-      (0, tf.constant(0, tf.int64), _array(tf.int32, num_blocks)),
+      (0, tf.constant(0, tf.int64), _array(tf.int32, num_buckets)),
       parallel_iterations=1,
     )
     levels = levels.concat()
@@ -92,12 +92,12 @@ class EliasGamma(stage.Stage):
     return _checked(levels, tf.reduce_all((levels >= 0) & (levels < form.num_levels)), 'no such level')
 
 
-def _num_blocks(form: stage.Form) -> int:
-  return -(-form.size // _BLOCK)
+def _num_buckets(form: stage.Form) -> int:
+  return -(-form.size // _BUCKET)
 
 
 def _numbers(distances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the numbers that a block becomes, and its entry in the side information, int32 []."""
+  """Returns the numbers that a bucket becomes, and its entry in the side information, int32 []."""
   plain = tf.where(distances > 0, 2 * distances, 1 - 2 * distances)
   others = tf.cast(tf.where(plain > 1)[:, 0], tf.int32)
   gaps = others - tf.concat([[-1], others[:-1]], axis=0)
@@ -106,8 +106,8 @@ def _numbers(distances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   return tf.cond(is_plain, lambda: plain, lambda: runs), tf.where(is_plain, _PLAIN, tf.size(others))
 
 
-def _read_block(x: tf.Tensor, position: tf.Tensor, length: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the distances from the centre of a block of `length` values, and the position of the next."""
+def _read_bucket(x: tf.Tensor, position: tf.Tensor, length: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the distances from the centre of a bucket of `length` values, and the position of the next."""
   is_plain = tf.equal(count, _PLAIN)
   count = _checked(count, is_plain | (count <= length), 'wrong side information')
   numbers, position = _read_gamma(x, position, tf.where(is_plain, length, 2 * count))

@@ -24,7 +24,7 @@ _ROUNDS = 4
 
 
 class Randk(stage.Stage):
-  """Keeps a fraction of the values, at random, scaled up for those dropped."""
+  """Keeps a fraction of the values, at random, scaled up for those left out."""
 
   def __init__(self, fraction: float = 0.01):
     """Configures the stage.

@@ -151,7 +151,7 @@ def build_call(
   if call.name not in catalogue and call.name in elsewhere:
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
-    hint = f' (--{what}=help says what they are)' if what in spec_help.flags() else ''
+    hint = f' (--{what}=help at the prompt says what they are)' if what in spec_help.flags() else ''
     known = f'choose one of {_listed(catalogue)}{hint}'
     raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; {known}')
   builder = catalogue[call.name]

@@ -65,8 +65,15 @@ def answer(binary: str, flag: str, name: str | None = None) -> str:
     known = [each for catalogue in catalogues for each in catalogue['entries']]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     guess = f' (did you mean {" or ".join(near)}?)' if near else ''
-    raise UnknownNameError(f'--{flag} takes no {name!r}{guess}; it takes {", ".join(known)}')
+    raise UnknownNameError(
+      f'--{flag} takes no {name!r}{guess}; it takes {", ".join(known)}; new ones are known here after make docs'
+    )
   return '\n\n'.join(_detail(name, entry) for entry in found)
+
+
+def is_question(value: object) -> bool:
+  """Whether the value of a flag asks for help."""
+  return isinstance(value, str) and _ASKED.fullmatch(value.strip()) is not None
 
 
 def flags() -> set[str]:

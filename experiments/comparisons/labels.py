@@ -20,7 +20,7 @@ _NAMES = {
 _FORMS = {'random': '{} trained', 'uniform': '{}', 'topk': 'top {}'}
 _ALWAYS = ('bits', 'levels', 'fraction')  # Arguments that say more than the call's name.
 _COUNTS = ('bits', 'levels', 'clients', 'labels', 'layers', 'blocks', 'classes', 'rounds', 'steps', 'epochs')
-_SAYS_ITSELF = ('size', 'per', 'resample')  # Arguments whose value does without their name.
+_SAYS_ITSELF = ('size', 'per')  # Arguments whose value does without their name.
 _PRETRAINED = 'pretrained'
 # What is told only if nothing else tells two settings apart: where weights come from, and rates, which are chosen for each.
 _SPARED = (_PRETRAINED, 'client_lr', 'server_lr')
@@ -99,9 +99,11 @@ def _parsed(value: Any) -> list[spec.Call]:
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:
+  main = _arguments({key: value for key, value in arguments.items() if key in _ALWAYS})
+  if main and name in _FORMS:
+    others = _arguments({key: value for key, value in arguments.items() if key not in _ALWAYS})
+    return f'{_FORMS[name].format(main)} {others}'.strip()
   words = _arguments(arguments)
-  if words and name in _FORMS:
-    return _FORMS[name].format(words)
   return f'{_NAMES.get(name, name.replace("_", " "))} {words}'.strip()
 
 

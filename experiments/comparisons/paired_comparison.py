@@ -179,9 +179,9 @@ def _explanation(groups: Sequence[runs.Group], reference: int, units: heldout_un
     if groups[reference].quality is quality_lib.PERPLEXITY
     else 'Accuracies are compared by their difference, in percentage points: the mean'
   )
-  which = 'first setting' if reference == 0 else 'first setting that is finished and finite'
+  which = f'first setting that is finished and finite, {groups[reference].label}' if reference else 'first setting'
   return (
-    f'The {_REFERENCE} is the {which}, {groups[reference].label}. {how} over the seeds that both have, '
+    f'The {_REFERENCE} is the {which}. {how} over the seeds that both have, '
     f'± the standard deviation between them. The interval and the two-sided p-value come from a paired bootstrap: '
     f'{paired_difference.NUM_RESAMPLES:,} resamples of the {len(units.names):,} held-out {kind} that judged them. They '
     f'tell how the difference depends on these {kind}, and nothing of other seeds; p-values are not corrected for how '

@@ -114,7 +114,7 @@ flags.DEFINE_enum(
   'eval_split',
   'heldout',
   list(quality.JUDGES),
-  'Which clients, of those that never train, evaluate: choose rates and other settings on validation, tell results on heldout.',
+  'Which clients, of those that never train, evaluate: choose rates and the like on validation, tell results on heldout.',
 )
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 

@@ -33,7 +33,7 @@ def usable(output_dir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
-    file = next((path for path in (output_dir, *output_dir.parents) if path.is_file()), None)
+    file = next((path for path in (output_dir, *output_dir.parents) if os.path.isfile(path)), None)
     reason = f'{file} is a file; choose a folder' if file else f'{error.strerror}; choose a folder you can write'
     raise failures.UsageError(f'cannot use --output_dir={output_dir}: {reason}') from error
 

@@ -29,6 +29,8 @@ def read_summary(folder: pathlib.Path) -> dict[str, Any] | None:
   if not (folder / _SUMMARY).exists():
     return None
   summary = _read(folder / _SUMMARY)
+  if not summary:
+    raise ValueError(f'{folder / _SUMMARY} is not the summary of a run')
   return {name: _number(value) if name in metrics.COLUMNS else value for name, value in summary.items()}
 
 

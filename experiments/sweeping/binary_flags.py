@@ -18,6 +18,7 @@ from absl import flags
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import launch
+from experiments.command import spec_help
 from experiments.sweeping import sweep_file
 
 _REFUSED = 2
@@ -30,6 +31,11 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
     UsageError: For a flag that the binary does not have, a value that a flag does not take, and a binary that cannot be
       imported. What specs say is not looked at.
   """
+  for cell in sweep.cells:
+    if asking := [name for name, value in cell.flags.items() if spec_help.is_question(value)]:
+      raise failures.UsageError(
+        f'{asking[0]} of run {cell.name!r} asks for help: ask at the prompt, and name a value here'
+      )
   process = subprocess.run(
     [sys.executable, '-m', 'experiments.sweeping.binary_flags', sweep.binary],
     input=json.dumps([[cell.name, cell.flags] for cell in sweep.cells]),

@@ -117,7 +117,7 @@ ROWS = (
   Row(
     'hadamard', lambda: (hadamard.Hadamard(),), 4000 + 32, unbiased=True, error_bound=lambda x: 0.0, deterministic=True
   ),
-  # A scale for each of the 6 blocks, and one for that of 8. At worst x is a row of the rotation, and one value remains.
+  # A scale for each of the 6 buckets, and one for that of 8. At worst x is a row of the rotation, and one value remains.
   Row(
     'drive', lambda: (drive.Drive(),), (125 + 6 * 4 + 4) + (1 + 4 + 4), unbiased=False, error_bound=lambda x: 63 * x @ x
   ),

@@ -129,7 +129,7 @@ def test_an_update_that_is_not_of_whole_sets_is_refused(together, present):
 
 
 def test_sets_of_concatenated_variables_are_decoded_once_after_the_sum():
-  # 137 values are rotated in blocks of 128, 8 and 2, and 30 in one of 32. What may be in part is added up decoded.
+  # 137 values are rotated in buckets of 128, 8 and 2, and 30 in one of 32. What may be in part is added up decoded.
   codec = _codec('hadamard|uniform(bits=4)', True, (0, 0, 0, 3))
   assert [group.term_size for group in codec.groups(_SPECS)] == [128 + 8 + 2, 32]
   unknown = _codec('hadamard|uniform(bits=4)', True)

@@ -170,6 +170,7 @@ def _sweep(tmp_path, text, *arguments):
       "'whta' of run 'run' is no flag of experiments.compare (did you mean",
     ),
     ('binary = "compare"\n[flags]\nwhat = "all"', "what=all of run 'run'"),
+    ('[flags]\nupload = "help(uniform)"', "upload of run 'run' asks for help: ask at the prompt"),
     ('binary = "worker"', 'experiments.worker has no --output_dir'),
   ],
 )

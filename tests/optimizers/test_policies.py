@@ -197,6 +197,12 @@ def test_less_than_the_additive_variables_is_refused():
     ),
     pytest.param(lambda: policies.Lora(rank=0), 'rank must be a whole number', id='rank'),
     pytest.param(lambda: policies.Adapter(width=2.5), 'width must be a whole number', id='width'),
+    pytest.param(lambda: policies.Lora(2, alpha='x'), 'alpha must be a positive number', id='alpha'),
+    pytest.param(lambda: policies.Lora(2, alpha=float('inf')), 'alpha must be a positive number', id='infinite'),
+    pytest.param(lambda: policies.Lora(10**8), 'rank must be a whole number from 1 to 65,536', id='large'),
+    pytest.param(lambda: policies.Lora(2, on=5), 'on must be a regular expression, not 5', id='on'),
+    pytest.param(lambda: policies.Adapter(2, on='('), 'on must be a regular expression', id='open'),
+    pytest.param(lambda: policies.Width(0.5, rolling='x'), 'rolling must be one of True, False', id='rolling'),
   ],
 )
 def test_refuses_at_once(build, message):

@@ -1,5 +1,6 @@
 """What clients ask for: their own sub-words, most frequent first, and random units that no two draws share."""
 
+import contextlib
 from unittest import mock
 
 import numpy as np
@@ -8,6 +9,8 @@ import tensorflow as tf
 
 from models import lstm
 from models import model as model_lib
+from optimizers import catalog
+from optimizers import devices as devices_lib
 from optimizers import randomness
 from optimizers import selection as selection_lib
 from optimizers import unit_keys
@@ -186,3 +189,26 @@ def test_refuses_a_model_without_blocks():
   head = model_lib.Model(variables, lambda weights, x, seed: x, skips_blocks=True)
   with pytest.raises(ValueError, match='the model has no blocks'):
     selection_lib.Selection(blocks=1).counts(head)
+
+
+_SELECTIONS = dict(
+  vocabulary=dict(vocabulary=8), neurons=dict(neurons=0.5), heads=dict(heads=0.5), blocks=dict(blocks=1)
+)
+_NOT_BESIDE_ADAPTERS = dict.fromkeys(('neurons', 'heads'), 'cannot be selected where adapters stand beside')
+_REFUSED = {
+  'head': {axis: f'would select {axis} of which they train none: leave out {axis}=' for axis in ('neurons', 'heads')},
+  'lora': _NOT_BESIDE_ADAPTERS,
+  'adapter': _NOT_BESIDE_ADAPTERS,
+}
+
+
+@pytest.mark.parametrize('axis', _SELECTIONS)
+@pytest.mark.parametrize('name', catalog.POLICIES)
+def test_clients_select_what_they_train(name, axis):
+  arguments = dict(random=dict(fraction=0.9), suffix=dict(blocks=1), lora=dict(rank=2), adapter=dict(width=2))
+  arguments |= dict(width=dict(fraction=0.5))
+  devices = devices_lib.Devices((catalog.POLICIES[name](**arguments.get(name, {})),))
+  selection, model = selection_lib.Selection(**_SELECTIONS[axis]), devices.adapt(_TASK.model)
+  message = _REFUSED.get(name, {}).get(axis)
+  with pytest.raises(ValueError, match=message) if message else contextlib.nullcontext():
+    selection.check(model, devices)

@@ -30,8 +30,8 @@ def _round_trip(x, seed=1):
     (0, 4),  # The seed.
     (1, 9),  # 1 byte, one scale, the seed.
     (128, 24),  # 128 / 8 + 4 + 4.
-    (200, 41),  # 200 / 8, three blocks: 12, the seed: 4.
-    (4097, 528),  # 4128 / 8 = 516, two blocks: 8, 4.
+    (200, 41),  # 200 / 8, three buckets: 12, the seed: 4.
+    (4097, 528),  # 4128 / 8 = 516, two buckets: 8, 4.
   ],
 )
 def test_bytes(size, expected):

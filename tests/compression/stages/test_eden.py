@@ -55,7 +55,7 @@ def test_levels(bits, expected):
     (4, 128, 72),  # 128 / 2 + a scale + the seed.
     (8, 4096, 4104),
     (3, 4097, 1560),  # 4128 * 3 / 8 = 1548, two scales, the seed.
-    (2, 200, 66),  # 200 / 4 = 50, three blocks: 12, 4.
+    (2, 200, 66),  # 200 / 4 = 50, three buckets: 12, 4.
     (2.5, 128, 48),  # 128 / 4, of 64 a bit more: 8; 4, 4.
     (1.25, 128, 28),  # 128 / 8, of 32 a bit more: 4; 4, 4.
     (0.5, 256, 24),  # 128 drawn values: 128 / 8, 4, 4.

@@ -1,4 +1,4 @@
-"""The randomised Hadamard rotation: against the matrix itself, its blocks and padding, linearity and the largest floats."""
+"""The randomised Hadamard rotation: against the matrix itself, its buckets and padding, linearity and the largest floats."""
 
 import hypothesis
 from hypothesis import strategies
@@ -34,17 +34,17 @@ def _sylvester(order):
     (0, []),
     (1, [(1, 1)]),
     (3, [(4, 1)]),
-    (100, [(128, 1)]),  # Fewer than 128 values are one block.
+    (100, [(128, 1)]),  # Fewer than 128 values are one bucket.
     (128, [(128, 1)]),
     (191, [(128, 1), (64, 1)]),  # 191 / 128 allows a padding of 1.
     (200, [(128, 1), (64, 1), (8, 1)]),
     (4097, [(4096, 1), (32, 1)]),  # 4097 / 128 allows a padding of 32: 1 value is padded to 32.
     (10_000, [(4096, 2), (1024, 1), (512, 1), (256, 1), (64, 1)]),  # 8192 + 1808; 1792 + 16, padded by 48 of 78.
-    (21_000_001, [(4096, 5127)]),  # 5126 blocks are 20,996,096.
+    (21_000_001, [(4096, 5127)]),  # 5126 buckets are 20,996,096.
   ],
 )
-def test_blocks(size, expected):
-  assert hadamard.blocks(size) == expected
+def test_buckets(size, expected):
+  assert hadamard.buckets(size) == expected
 
 
 @hypothesis.given(strategies.one_of(strategies.integers(1, 20_000), strategies.integers(1, 2**31)))
@@ -84,12 +84,12 @@ def test_one_block_is_a_hadamard_matrix_of_signs(size):
 
 
 def test_blocks_are_strided():
-  # 3 blocks of 4096: 64 runs of 64 values from all over the tensor.
+  # 3 buckets of 4096: 64 runs of 64 values from all over the tensor.
   x = np.random.default_rng(0).normal(size=3 * 4096).astype(np.float32)
   y = hadamard.rotate(tf.constant(x), x.size, _seed(1)).numpy().reshape(64, 3, 64)
   values = x.reshape(64, 3, 64)
-  for block in range(3):
-    assert np.linalg.norm(y[:, block]) / np.linalg.norm(values[:, block]) == pytest.approx(1.0, abs=5e-6)
+  for bucket in range(3):
+    assert np.linalg.norm(y[:, bucket]) / np.linalg.norm(values[:, bucket]) == pytest.approx(1.0, abs=5e-6)
 
 
 @hypothesis.given(strategies.integers(0, 9000), strategies.integers(0, 100))
@@ -110,7 +110,7 @@ def test_decoding_the_sum_is_the_sum_of_decoded():
 
 
 def test_spreads_an_outlier():
-  # One value of 64 among zeros: 64 / sqrt(4096) in each place of its block.
+  # One value of 64 among zeros: 64 / sqrt(4096) in each place of its bucket.
   _, payload = _round_trip(64.0 * np.eye(1, 4096, 77)[0])
   np.testing.assert_allclose(np.abs(payload.values), 1.0, rtol=1e-6)
 
@@ -133,7 +133,7 @@ def test_seeds():
 def test_signs_are_fair():
   signs = np.stack([hadamard.rotate(tf.ones([1]), 1, _seed(seed)) for seed in range(400)])
   assert abs(signs.mean()) < 5 / np.sqrt(400)
-  # The first row of H is all ones: the sum over the block is 64 times the first value.
+  # The first row of H is all ones: the sum over the bucket is 64 times the first value.
   sums = hadamard.rotate(tf.ones([64 * 4096]), 64 * 4096, _seed(1)).numpy().reshape(64, 64, 64)[0, :, 0]
   assert abs(sums.mean()) < 5 / np.sqrt(64)
   assert 0.3 <= sums.var() <= 2.0

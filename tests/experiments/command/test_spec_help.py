@@ -105,7 +105,7 @@ def test_who_reads_no_more_ends_it_quietly():
 
 
 def test_an_unknown_name_of_a_spec_points_to_the_help():
-  with pytest.raises(spec.SpecError, match=r'choose one of a \(--algorithm=help says what they are\)'):
+  with pytest.raises(spec.SpecError, match=r'choose one of a \(--algorithm=help at the prompt says what they are\)'):
     spec.build('b', {'a': dict}, 'algorithm')
   with pytest.raises(spec.SpecError, match=r'choose one of a$'):
     spec.build('b', {'a': dict}, 'codec of small variables')

@@ -35,6 +35,10 @@ _ADAM = 'fed_adam(client_lr=1.0, server_lr={})'
     ([{'model': 'bert', 'pretrained': 'a/tiny_bert'}, {'model': 'albert', 'pretrained': 'a/tiny_albert'}], ['BERT', 'ALBERT']),
     ([{'pretrained': 'runs/a'}, {'pretrained': 'runs/b'}, {}], ['from a', 'from b', 'from scratch']),
     ([{'client_dropout': 'none'}, {'client_dropout': 'uniform_rate(rate=0.5)'}], ['no client dropout', 'uniform rate']),
+    (
+      [{'trainable': f'random(fraction=0.4, resample="{each}")'} for each in ('client', 'round', 'never')],
+      ['40 % trained resample client', '40 % trained resample round', '40 % trained resample never'],
+    ),
     ([{'upload': 'uniform'}, {'upload': 'uniform(bits=4)'}], ['uniform', '4 bits']),
     ([{'trainable': 'random'}, {}], ['random', 'no trainable']),
     (

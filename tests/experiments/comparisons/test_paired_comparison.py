@@ -73,7 +73,7 @@ def test_perplexities_by_their_ratio_over_the_seeds_that_both_have(tmp_path):
   assert rows[0][6:9] == ['reference', '', '']
   assert rows[1][6:9] == ['+3.05 ± 1.46', '+3.05 to +3.05', '< 0.001']
   (note,) = found.notes
-  assert note.startswith('The reference is the first setting, a. Perplexities are compared by their ratio')
+  assert note.startswith('The reference is the first setting. Perplexities are compared by their ratio')
   assert '10,000 resamples of the 80 held-out clients that judged them' in note
   assert 'nothing of other seeds' in note
 
@@ -240,7 +240,7 @@ def test_the_binary_tells_table_page_and_file(tmp_path):
   assert '| +10.52 | +10.52 to +10.52 | < 0.001 |' in text  # e^0.1
   assert '<td data-name="perplexity against reference, %">+10.52</td>' in page
   assert '<td data-name="p-value">&lt;&nbsp;0.001</td>' in page
-  for sentence in ('The reference is the first setting, a.', f'Not paired: {tmp_path}/runs/c has no heldout.csv'):
+  for sentence in ('The reference is the first setting.', f'Not paired: {tmp_path}/runs/c has no heldout.csv'):
     assert sentence in text and page.index('</table>') < page.index(sentence)
   alone = binaries.run('experiments.compare', [f'--runs={tmp_path}/runs/a', f'--output_dir={tmp_path}/alone'])
   assert alone.returncode == 0, alone.stderr

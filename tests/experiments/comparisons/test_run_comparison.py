@@ -219,6 +219,7 @@ def test_two_runs_of_one_seed_are_refused(tmp_path):
     ('metrics.csv', 'a,b\n1,2\n', 'metrics.csv holds no metrics of a run'),
     ('metrics.csv', 'round,num_clients,eval/perplexity\n0,,many\n', 'metrics.csv holds no metrics of a run'),
     ('summary.json', '?', 'summary.json cannot be read'),
+    ('summary.json', 'null', 'summary.json is not the summary of a run'),
   ],
 )
 def test_files_that_are_not_of_a_run_are_refused(name, content, expected, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.comparisons import codecs
+from experiments.comparisons import pareto
 from experiments.comparisons import runs
 from experiments.results import picture
 from experiments.results import point_labels
@@ -88,9 +89,4 @@ def _steps(best: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def front(marks: Sequence[Mark]) -> list[Mark]:
   """Returns the codecs that no other beats: that cost less and lose no more, or the reverse."""
-  return [mark for mark in marks if not any(_beats(other, mark) for other in marks)]
-
-
-def _beats(one: Mark, other: Mark) -> bool:
-  """Whether one costs and loses no more than another, and not the same."""
-  return one.cost <= other.cost and one.loss <= other.loss and (one.cost, one.loss) != (other.cost, other.loss)
+  return [marks[index] for index in sorted(pareto.front([(mark.cost, mark.loss) for mark in marks]))]

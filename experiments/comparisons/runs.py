@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from experiments.command import failures
 from experiments.comparisons import labels
+from experiments.comparisons import pareto
 from experiments.results import quality as quality_lib
 from experiments.results import run_files
 from experiments.results import same_content
@@ -252,18 +253,10 @@ def pareto_front(found: Sequence[Group]) -> set[int]:
 
   One of which a run diverged is not among them, and beats none.
   """
-  better = found[0].quality.is_as_good
-  means = [(group.spread(upload_bytes).mean, group.spread(quality).mean) for group in found]
-  return {
-    index
-    for index, (sent, value) in enumerate(means)
-    if not found[index].num_diverged
-    and not any(
-      other_sent <= sent and better(other, value) and (other_sent, other) != (sent, value)
-      for (other_sent, other), group in zip(means, found, strict=True)
-      if not group.num_diverged
-    )
-  }
+  sign = -1 if found[0].quality.higher_is_better else 1
+  finite = [index for index, group in enumerate(found) if not group.num_diverged]
+  means = [(found[index].spread(upload_bytes).mean, sign * found[index].spread(quality).mean) for index in finite]
+  return {finite[place] for place in pareto.front(means)}
 
 
 def quality(point: Point) -> float:

@@ -8,9 +8,9 @@ Question: how do settings compare, each over several seeds?
 
 A sweep file is TOML: `binary`, [flags] for every run, [grid] with a list of values for each flag that varies, [search] with
 values of which each run takes those that are best on validation clients, and [[runs]] with a name and flags of its own;
-experiments/sweeps/ has some. Every flag is checked before anything runs. The same command skips what is finished and
-continues what was interrupted; a run that fails does not stop the others. The folder gets a folder for each run, logs/
-with what each printed, status.md, and search/ with the runs of the search and chosen.md.
+experiments/sweeps/ has some. Names of flags, and values that are no specs, are checked before anything runs. The same
+command skips what is finished and continues what was interrupted; a run that fails does not stop the others. The folder
+gets a folder for each run, logs/ with what each printed, status.md, and search/ with the runs of the search and chosen.md.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ import logging as python_logging
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from absl import app
 from absl import flags
@@ -37,16 +38,21 @@ def launch(main: Callable[[], None]) -> None:
 
 def _parse(argv: Sequence[str]) -> list[str]:
   if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
-    print(sys.modules['__main__'].__doc__)
-    print(flags.FLAGS.main_module_help())
-    sys.exit(0)
+    _answer(f'{sys.modules["__main__"].__doc__}\n{flags.FLAGS.main_module_help()}')
   if '--version' in argv[1:]:
-    print(version.VERSION)
-    sys.exit(0)
+    _answer(version.VERSION)
   try:
     return flags.FLAGS([argv[0], *command_line.expanded(argv[1:])])
   except flags.Error as error:
     _refuse(error)
+
+
+def _answer(text: str) -> NoReturn:
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    os._exit(128 + signal.SIGPIPE)  # Who was reading, such as `head`, has seen enough.
+  sys.exit(0)
 
 
 def guarded(main: Callable[[], None], argv: Sequence[str]) -> None:

@@ -51,6 +51,11 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
   assert (process.returncode, process.stdout, process.stderr) == (2, '', '')
 
 
+def test_help_ends_in_silence_when_nobody_reads_on():
+  process = _shell([sys.executable, '-m', 'experiments.compare', '--help'], '| :')
+  assert (process.returncode, process.stdout, process.stderr) == (0, '', '')
+
+
 _PRINTS = 'from experiments.command import failures, launch; launch.guarded({main}, ["test"])'
 _FULL = 'error: standard output cannot be written: No space left on device\n'
 _RAISES = '[print("a"), (_ for _ in ()).throw(failures.RunEnded("the end"))]'

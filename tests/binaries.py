@@ -1,11 +1,13 @@
-"""Runs binaries of the suite to their end, in forks of a process that has imported TensorFlow: five seconds less each.
+"""Runs binaries of the suite, in forks of a process that has imported TensorFlow: five seconds less each.
 
 A fork does what `python -m BINARY` does once Python has started, with the environment, the folder and the output of its own.
 """
 
 import atexit
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -13,6 +15,8 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from typing import Any
+from typing import TextIO
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -21,34 +25,78 @@ _forks = multiprocessing.get_context('forkserver')
 _forks.set_forkserver_preload(_PRELOADED)
 
 
-def run(
-  binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None, timeout_seconds: float = 300
-) -> subprocess.CompletedProcess[str]:
-  """Runs a binary from the root of the tree.
+class Running:
+  """A binary under way.
+
+  Attributes:
+    pid: Its process id.
+    stdout: What it prints, as a file to read.
+    stderr: Likewise.
+  """
+
+  def __init__(self, process: Any, outputs: Sequence[TextIO]):
+    self._process = process
+    self.pid = process.pid
+    self.stdout, self.stderr = outputs
+
+  def poll(self) -> int | None:
+    """Returns its exit code, negative for a signal; None while it runs."""
+    return self._process.exitcode
+
+  def wait(self, timeout: float | None = None) -> int:
+    """Waits for its end; returns its exit code; raises `TimeoutExpired` after so many seconds."""
+    self._process.join(timeout)
+    if self._process.exitcode is None:
+      raise subprocess.TimeoutExpired(self._process.name, timeout)
+    return self._process.exitcode
+
+  def send_signal(self, number: int) -> None:
+    """Sends it a signal, if it runs."""
+    if self.poll() is None:
+      os.kill(self.pid, number)
+
+
+@contextlib.contextmanager
+def running(binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+  """Starts a binary from the root of the tree; it ends with the block, killed if need be.
 
   Args:
     binary: The module, such as `experiments.language_model`.
     arguments: Its command line.
     environment: The process's; that of this one if None.
-    timeout_seconds: After which it is killed.
+
+  Yields:
+    What it does.
+  """
+  with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as opened:
+    paths = [pathlib.Path(folder) / name for name in ('stdout', 'stderr')]
+    outputs = [opened.enter_context(path.open('w+')) for path in paths]
+    environment = dict(os.environ if environment is None else environment)
+    process = _forks.Process(
+      target=_become, args=(binary, [str(each) for each in arguments], environment, paths), name=binary
+    )
+    process.start()
+    try:
+      yield Running(process, outputs)
+    finally:
+      process.kill()
+      process.join()
+
+
+def run(
+  binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None, timeout_seconds: float = 300
+) -> subprocess.CompletedProcess[str]:
+  """Runs a binary to its end; see `running`.
 
   Returns:
     Its exit code, negative for a signal, and what it printed.
 
   Raises:
-    TimeoutExpired: If it was killed.
+    TimeoutExpired: If it was killed after so many seconds.
   """
-  with tempfile.TemporaryDirectory() as folder:
-    outputs = [pathlib.Path(folder) / name for name in ('stdout', 'stderr')]
-    environment = dict(os.environ if environment is None else environment)
-    process = _forks.Process(target=_become, args=(binary, [str(each) for each in arguments], environment, outputs))
-    process.start()
-    process.join(timeout_seconds)
-    if process.exitcode is None:
-      process.kill()
-      raise subprocess.TimeoutExpired([binary, *arguments], timeout_seconds)
-    stdout, stderr = (output.read_text() for output in outputs)
-    return subprocess.CompletedProcess([binary, *arguments], process.exitcode, stdout, stderr)
+  with running(binary, arguments, environment) as started:
+    exit_code = started.wait(timeout_seconds)
+    return subprocess.CompletedProcess([binary, *arguments], exit_code, started.stdout.read(), started.stderr.read())
 
 
 def _become(
@@ -59,7 +107,7 @@ def _become(
   os.environ.clear()
   os.environ.update(environment)
   for descriptor, output in enumerate(outputs, start=1):
-    opened = os.open(output, os.O_WRONLY | os.O_CREAT)
+    opened = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(opened, descriptor)
     os.close(opened)
   sys.stdin = open(os.devnull)  # noqa: SIM115 - for as long as the process lives

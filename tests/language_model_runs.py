@@ -1,7 +1,6 @@
 """Small runs of the language-model binary, as processes that tests may disturb."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import contextlib
 import csv
 import os
@@ -53,24 +52,20 @@ def command(text: pathlib.Path, output_dir: pathlib.Path, **flags) -> list[str]:
 
 def finish(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
   """Runs a command, `python -m BINARY ...`, to its end."""
+  return binaries.run(*_binary(command), environment)
+
+
+def running(command: list[str], environment: dict[str, str]) -> contextlib.AbstractContextManager[binaries.Running]:
+  """Starts a command, `python -m BINARY ...`; it ends with the block, killed if need be."""
+  return binaries.running(*_binary(command), environment)
+
+
+def _binary(command: list[str]) -> tuple[str, list[str]]:
   assert command[:2] == [sys.executable, '-m'], command
-  binary, *arguments = command[2:]
-  return binaries.run(binary, arguments, environment)
+  return command[2], command[3:]
 
 
-@contextlib.contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-  """Starts a command, whose stderr can be read; it ends with the block, killed if need be."""
-  with subprocess.Popen(
-    command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-  ) as process:
-    try:
-      yield process
-    finally:
-      process.kill()
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> bool:
+def wait_for(condition: Callable[[], object], process: binaries.Running, seconds: float = 120) -> bool:
   """Waits until a condition is true; returns whether it was before the process ended and the time was over."""
   deadline = time.monotonic() + seconds
   while time.monotonic() < deadline and process.poll() is None:

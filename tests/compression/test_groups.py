@@ -23,10 +23,9 @@ _WEIGHTS = (1.0, 9.0)
 _SHARED = tf.constant([5, 6], tf.int64)
 
 _CODECS = (
-  'identity', 'bfloat16', 'float16', 'clip', 'clip|uniform(bits=4)', 'uniform(bits=8)', 'uniform(bits=2)', 'terngrad',
-  'qsgd', 'sign', 'three_lc', 'hadamard', 'hadamard|uniform(bits=4)', 'hadamard|hadamard|qsgd', 'drive', 'eden(bits=4)',
-  'eden(bits=1)', 'topk(fraction=0.2)', 'topk(fraction=0.2)|uniform(bits=8)', 'randk(fraction=0.25)',
-  'randk(fraction=0.25)|uniform(bits=8)', 'uniform(bits=4)|elias_gamma', 'uniform(bits=4)|rans',
+  'identity', 'bfloat16', 'float16', 'clip', 'uniform(bits=2)', 'terngrad', 'qsgd', 'sign', 'three_lc', 'hadamard',
+  'hadamard|uniform(bits=4)', 'drive', 'eden(bits=1)', 'topk(fraction=0.2)', 'topk(fraction=0.2)|uniform(bits=8)',
+  'randk(fraction=0.25)', 'uniform(bits=4)|elias_gamma', 'uniform(bits=4)|rans',
   'tensor_encoding(name="uniform", bits=8)', 'rate_distortion(initial_step=0.3)',
 )  # fmt: skip
 # Whether variables are concatenated, and by which numbers they travel together. One client sends all that ever travels, one

@@ -16,6 +16,7 @@ import pytest
 
 from experiments.results import metrics
 from experiments.workers import worker_connection
+from tests import binaries
 from tests import language_model_runs as runs
 
 _ROUNDS = 12  # So many that a test which looks now and then finds a run still under way.
@@ -54,7 +55,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_what_it_had(finished,
   output_dir = tmp_path / 'run'
   command = _command(text, output_dir, rounds_per_checkpoint=_ROUNDS)
 
-  def kill_all(process: subprocess.Popen[str]) -> None:
+  def kill_all(process: binaries.Running) -> None:
     while process.poll() is None:
       for pid in runs.worker_pids(process.pid):
         with contextlib.suppress(ProcessLookupError):

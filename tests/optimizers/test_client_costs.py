@@ -140,8 +140,7 @@ def test_travelled_bytes_are_those_of_the_plan(tiers):
   process = fed_opt.fed_avg()(adapted, algorithms.Communication(), local_batches.LocalBatches(3), 0, devices)
   keys = {int(devices.tier(tf.constant(key, tf.int64))): key for key in range(8)}
   assert len(keys) == 2
-  state = process.initialize()
-  for tier, key in keys.items():
-    metrics = process.next(state, [tiny_language.client(key)]).metrics
-    expected = client_costs.client_cost(devices, tier, task.model, workload).upload_bytes
-    assert metrics['aggregator']['upload_bytes'] == expected
+  expected = [client_costs.client_cost(devices, tier, task.model, workload).upload_bytes for tier in keys]
+  metrics = process.next(process.initialize(), [tiny_language.client(key) for key in keys.values()]).metrics
+  assert metrics['aggregator']['upload_bytes'] == sum(expected)
+  assert metrics['aggregator']['upload_bytes_per_client_max'] == max(expected)

@@ -54,14 +54,21 @@ def _clients(num_clients=4, num_examples=6):
   ]
 
 
-def _process(devices, algorithm=None, communication=None, seed=1):
+def _process(devices, algorithm=None, communication=None):
   task = language_task.build(devices.adapt(_MODEL), _LENGTH)
   algorithm = algorithm or fed_opt.fed_adam(client_lr=0.5, server_lr=0.1)
-  return task, algorithm(task, communication or algorithms.Communication(), _BATCHES, seed, devices)
+  return task, algorithm(task, communication or algorithms.Communication(), _BATCHES, 1, devices)
 
 
 def _alike(policy):
   return devices_lib.Devices((policy,), (1.0,))
+
+
+@functools.cache
+def _two_rounds(policy):
+  """Returns a task, the weights before and after two rounds of its training by a policy, and the metrics of each round."""
+  task, process = _process(_alike(policy))
+  return task, *_trained(process)
 
 
 def _trained(process, num_rounds=2, clients=None):
@@ -73,10 +80,6 @@ def _trained(process, num_rounds=2, clients=None):
     state = output.state
     metrics.append(output.metrics)
   return before, state.global_model_weights.trainable, metrics
-
-
-def _size(model, names):
-  return sum(variable.size for variable in model.variables if variable.name in names)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +96,7 @@ def _size(model, names):
   ],
 )
 def test_only_the_part_moves_and_travels(policy, is_trained):
-  task, process = _process(_alike(policy))
-  before, after, metrics = _trained(process)
+  task, before, after, metrics = _two_rounds(policy)
   trained_size = 0
   for variable, old, new in zip(task.model.variables, before, after, strict=True):
     if is_trained(variable.name):
@@ -112,9 +114,9 @@ def test_only_the_part_moves_and_travels(policy, is_trained):
 
 def test_frozen_variables_travel_in_neither_direction():
   policy = policies.Frozen(blocks=1)
-  _, process = _process(_alike(policy))
-  _, _, metrics = _trained(process, num_rounds=1)
-  travels = _MODEL.num_parameters - _size(_MODEL, policy.rebuilt(_MODEL, 1))
+  _, _, _, metrics = _two_rounds(policy)
+  rebuilt = policy.rebuilt(_MODEL, 1)
+  travels = sum(variable.size for variable in _MODEL.variables if variable.name not in rebuilt)
   assert metrics[0]['distributor']['download_bytes'] == 4 * 4 * travels
 
 
@@ -122,7 +124,7 @@ def test_frozen_variables_are_rebuilt_as_they_were_drawn():
   # A client that trained on other frozen weights than the server's would send another update.
   frozen, whole = policies.Frozen(blocks=1), policies.All()
   same_choice = _Broadcast(blocks=1)
-  results = [_trained(_process(_alike(policy))[1])[1] for policy in (frozen, same_choice, whole)]
+  results = [_two_rounds(policy)[2] for policy in (frozen, same_choice, whole)]
   for rebuilt, broadcast in zip(results[0], results[1], strict=True):
     np.testing.assert_array_equal(rebuilt, broadcast)
   assert not np.array_equal(results[0][0], results[2][0])
@@ -133,7 +135,7 @@ def test_random_subsets_upload_what_they_train(concatenate):
   upload = dataclasses.replace(_UNIFORM, concatenate=concatenate)
   communication = algorithms.Communication(upload=upload)
   _, process = _process(_alike(policies.Random(fraction=0.5)), communication=communication)
-  _, _, metrics = _trained(process, num_rounds=5)
+  _, _, metrics = _trained(process, num_rounds=3)
   fractions = []
   for measured in metrics:
     trained = measured['client_work']['trained_parameters']
@@ -218,7 +220,8 @@ def test_a_mean_over_all_dilutes_what_few_trained():
 
 def test_all_in_tiers_equals_all():
   devices = devices_lib.Devices((policies.All(), policies.All()), (0.5, 0.5))
-  for one, two in zip(_trained(_process(devices)[1])[1], _trained(_process(devices_lib.ALIKE)[1])[1], strict=True):
+  _, in_tiers, _ = _trained(_process(devices)[1])
+  for one, two in zip(in_tiers, _two_rounds(policies.All())[2], strict=True):
     np.testing.assert_allclose(one, two, atol=1e-6)
 
 

@@ -23,7 +23,6 @@ _SERVERS = (
   pytest.param(fed_opt.fed_adagrad(client_lr=0.5), id='adagrad'),
   pytest.param(fed_opt.fed_adam(client_lr=0.5, server_schedule=schedules.linear(rounds=9)), id='adam'),
   pytest.param(fed_opt.fed_yogi(client_lr=0.5), id='yogi'),
-  pytest.param(fed_opt.fed_prox(client_lr=0.5), id='proximal'),
   pytest.param(local_adam.local_adam(momentum=0.9), id='local_adam'),
 )
 

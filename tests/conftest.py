@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import gc
 import os
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever that of the tests is.
 
-# TensorFlow's graphs are many objects that live long: the garbage collector would look through them again and again.
-gc.set_threshold(100_000, 20, 100)
 
 hypothesis.settings.register_profile('ci', max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)

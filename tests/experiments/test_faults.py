@@ -195,7 +195,7 @@ rm -f "$disk/filler"; cp -r "$disk/run" "$after"; exit $code
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(finished, text, environment, tmp_path):
   disk, after = tmp_path / 'disk', tmp_path / 'after'
   disk.mkdir()
-  command = _command(text, disk / 'run', rounds=40)
+  command = _command(text, disk / 'run', rounds=20)
   script = [
     'unshare',
     '--user',
@@ -215,7 +215,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(finished, text, environ
     pytest.skip('the system allows no mount in a namespace')
   assert process.returncode == 1, process.stderr
   assert 'cannot write to' in process.stderr and 'Traceback' not in process.stderr, process.stderr
-  resumed = runs.finish(_command(text, after, rounds=40), environment)
+  resumed = runs.finish(_command(text, after, rounds=20), environment)
   assert resumed.returncode == 0, resumed.stderr
-  assert runs.num_rounds(after) == 40
+  assert runs.num_rounds(after) == 20
   assert runs.repeatable(after)[: _ROUNDS + 1] == runs.repeatable(finished)

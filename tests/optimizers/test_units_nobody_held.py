@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures('worker')
 
 _MOMENTUM = fed_opt.fed_avgm(client_lr=0.5)
 _SERVERS = (
-  pytest.param(fed_opt.fed_avg(client_lr=0.5), id='sgd'),
   pytest.param(_MOMENTUM, id='momentum'),
   pytest.param(fed_opt.fed_adagrad(client_lr=0.5), id='adagrad'),
   pytest.param(fed_opt.fed_adam(client_lr=0.5, server_schedule=schedules.linear(rounds=9)), id='adam'),

@@ -1,4 +1,4 @@
-"""The names of data sets and partitions; each takes keyword arguments and raises DataError before any data is read."""
+"""The names of data sets and partitions; each takes keyword arguments and raises DataError before anything is prepared."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,15 @@ from data import partitions
 from data import source
 from data.sources import agnews
 from data.sources import cifar
+from data.sources import csv_rows
 from data.sources import digits
 from data.sources import docstring_packages
 from data.sources import docstrings
 from data.sources import images
 from data.sources import imdb
+from data.sources import json_rows
 from data.sources import leaf
+from data.sources import leaf_rows
 from data.sources import lm1b
 from data.sources import shakespeare
 from data.sources import spooky
@@ -35,6 +38,9 @@ CLASSIFICATION_DATASETS: dict[str, Callable[..., source.LabelledSource]] = {
   'agnews': agnews.agnews,
   'yelp': yelp.yelp,
   'spooky': spooky.spooky,
+  'csv': csv_rows.csv_rows,
+  'jsonl': json_rows.json_rows,
+  'leaf': leaf_rows.leaf_rows,
 }
 
 IMAGE_DATASETS: dict[str, Callable[..., image_source.ImageSource]] = {

@@ -73,17 +73,19 @@ def build(
   database: pathlib.Path,
   write: Callable[[spool.Spool, store.Writer], Mapping[str, str | bytes]],
   class_names: Sequence[str] = (),
+  choose_validation: bool = True,
 ) -> None:
   """Reads the examples of a source, lets `write` fill the database and return its metadata, and gives the file its name at the end.
 
-  Raises DataError if the source is malformed or the file cannot be written.
+  See `spool.Spool.fill` for `class_names` and `choose_validation`. Raises DataError if the source is malformed or the file
+  cannot be written.
   """
   with (
     cache.temporary(database.with_suffix('.texts')) as scratch,
     writing(database) as writer,
     contextlib.closing(spool.Spool(scratch)) as texts,
   ):
-    texts.fill(examples, class_names)
+    texts.fill(examples, class_names, choose_validation)
     writer.finish(write(texts, writer))
 
 

@@ -30,12 +30,14 @@ def prepare(
   al., "Scaling Federated Learning for Fine-tuning of Large Language Models", 2021, and `shards(clients=N, labels=1)`
   their split by label (sorted, N contiguous shards, here dealt to the clients in a random order); they cut shards of
   floor(n / N) examples and leave the rest, here shards differ by one at most. Validation and held-out
-  examples are dealt at random to ten clients of equal size each, so that their evaluation can be spread.
+  examples are dealt at random to ten clients of equal size each, so that their evaluation can be spread; where there are
+  users, they stay with theirs.
 
-  Shows progress on standard error, and how many examples have no text and were left out. A preparation that is killed
+  Shows progress on standard error, the summary of the source, and how many examples have no text and were left out. A preparation that is killed
   leaves nothing that is used later. Raises DataError if the source is malformed or a split empty, the partition does
   not fit it, or the cache folder cannot be written.
   """
+  check_partition(source, partition)
   vocabulary = hashlib.sha256(tokenizer.serialized).hexdigest()
   parts = [source.class_names, source.max_examples, source.sequence_length, partition.fingerprint, vocabulary]
   database = preparation.database_of(source, parts, _TOKENIZER_PACKAGES, cache_dir)
@@ -43,11 +45,22 @@ def prepare(
   prepared = preparation.once(
     database,
     labelled_text.LabelledText.open,
-    lambda file: preparation.build(source.read(), file, write, source.class_names),
+    lambda file: preparation.build(source.read(), file, write, source.class_names, source.has_users is None),
   )
+  if source.summary:
+    print(f'{source.name}: {source.summary}', file=sys.stderr, flush=True)
   if prepared.num_empty:
     print(f'{source.name}: left out {prepared.num_empty:,} examples without text', file=sys.stderr, flush=True)
   return prepared
+
+
+def check_partition(source: source_lib.LabelledSource, partition: partitions.Partition) -> None:
+  """Raises DataError if the partition keeps clients and the source has none; it reads nothing."""
+  if source.has_users is False and partition.assign is None:
+    raise errors.DataError(
+      f"partition {partition.fingerprint} keeps users, and {source.name} names none: give user='...', which says where they "
+      'stand, or use iid(clients=...)'
+    )
 
 
 def _write(
@@ -62,7 +75,8 @@ def _write(
       raise errors.DataError(f'data set {source.name} has no {split} text: give data with examples of both splits')
   if source.max_examples is not None:
     texts.thin('train', source.max_examples)
-  assignments = {split: preparation.deal(split, texts.labels(split)) for split in ('validation', 'heldout')}
+  dealt = () if source.has_users else ('validation', 'heldout')
+  assignments = {split: preparation.deal(split, texts.labels(split)) for split in dealt}
   if partition.assign:
     assignments['train'] = partition.assign(texts.labels('train'))
   length = source.sequence_length

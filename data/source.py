@@ -88,10 +88,14 @@ class LabelledSource:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
     read: Yields (split, example) pairs, split being train, validation or heldout and the label one of `class_names`,
-      in the same order every time. Validation examples come about as those of `TextSource`.
+      in the same order every time. Validation examples come about as those of `TextSource`, but see `has_users`.
     class_names: The names of the classes, in the order of their numbers.
     max_examples: Training examples kept, drawn at random, always the same ones; None = all.
     sequence_length: Tokens per example, those that begin and end it included.
+    has_users: Whether a client of an example is a user: those who evaluate then keep their examples. If not, there are no
+      clients to keep, and a partition has to make them. None leaves that to the partition. Unless it is None, `read`
+      yields all the validation examples there are to be.
+    summary: What is said whenever it is used, such as how many examples a class has; nothing if empty.
   """
 
   name: str
@@ -100,6 +104,8 @@ class LabelledSource:
   class_names: tuple[str, ...]
   max_examples: int | None = None
   sequence_length: int = 128
+  has_users: bool | None = None
+  summary: str = ''
 
   def __post_init__(self) -> None:
     if self.max_examples is not None:

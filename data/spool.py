@@ -36,12 +36,18 @@ class Spool:
     self._connection.execute('PRAGMA synchronous = OFF')
     self._connection.execute('CREATE TABLE texts (split TEXT, client BLOB, text TEXT, label INTEGER)')
 
-  def fill(self, examples: Iterable[tuple[str, source.Example]], class_names: Sequence[str] = ()) -> None:
+  def fill(
+    self,
+    examples: Iterable[tuple[str, source.Example]],
+    class_names: Sequence[str] = (),
+    choose_validation: bool = True,
+  ) -> None:
     """Stores (split, example) pairs; white space in texts is collapsed and lone surrogates become question marks.
 
     Labels get the numbers that they have in `class_names`; others follow in the order in which they come. If there is
-    no validation text, a tenth of the training clients become validation clients, in every split that they have; where
-    classes are learned and all examples lie with one client, a tenth of the training examples.
+    no validation text and `choose_validation` says so, a tenth of the training clients become validation clients, in
+    every split that they have; where classes are learned and all examples lie with one client, a tenth of the training
+    examples.
     """
     labels: dict[str | None, int] = {None: -1} | {name: number for number, name in enumerate(class_names)}
 
@@ -54,7 +60,7 @@ class Spool:
 
     rows = itertools.starmap(row, examples)
     self._connection.executemany('INSERT INTO texts VALUES (?, ?, ?, ?)', rows)
-    if not self.count('validation'):
+    if choose_validation and not self.count('validation'):
       self._choose_validation(by_example=bool(class_names))
     self._connection.commit()
 

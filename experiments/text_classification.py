@@ -33,11 +33,12 @@ run_flags.take(
   dataset=(
     'docstring_packages',
     f'Texts with classes: {", ".join(data_catalog.CLASSIFICATION_DATASETS)}; docstring_packages needs no download, the '
-    'others a path. max_examples and sequence_length are arguments.',
+    'others a path; csv, jsonl and leaf are for texts of your own. max_examples and sequence_length are arguments.',
   ),
   partition=(
     'iid(clients=8)',
-    'Who holds which training text: iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).',
+    'Who holds which training text: iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...); '
+    'natural, where texts have users.',
   ),
   model=(
     'bert',
@@ -64,6 +65,7 @@ def main() -> None:
   """Builds what the flags name, trains it and reports."""
   setup = run_setup.read()
   source, partition = setup.dataset(data_catalog.CLASSIFICATION_DATASETS)
+  prepare_labelled.check_partition(source, partition)  # Before anything is pre-trained.
   encoder = setup.model(models_catalog.ENCODERS)
   start = encoder_finder.find(setup.flags['pretrained'], encoder, docstrings.docstrings())
   start.check_length(source)

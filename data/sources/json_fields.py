@@ -14,6 +14,24 @@ def client_name(value: object, place: str) -> str:
   raise errors.DataError(f'{place} {shown(value)}, which is neither text nor a whole number: write it as text')
 
 
+def class_name(value: object, place: str) -> str:
+  """Returns the name of a class: text, a whole number, true or false, as `label_text` has it.
+
+  Args:
+    value: What JSON has for it.
+    place: What a message begins with.
+
+  Raises:
+    DataError: For anything else.
+  """
+  is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+  if not isinstance(value, str) and not is_whole:
+    raise errors.DataError(
+      f'{place} {shown(value)}, which is neither text nor a whole number, true or false: write it as text'
+    )
+  return label_text(value)
+
+
 def label_text(value: object) -> str | None:
   """Returns a label as text: 0, 0.0 and "0" are one label; None for null and for what is not a number (NaN)."""
   if isinstance(value, str):

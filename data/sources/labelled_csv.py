@@ -30,7 +30,7 @@ def read(
   Raises:
     DataError: For a row that is broken or has no class; names the file and the line in which the row begins.
   """
-  rows = _read_rows(file)
+  rows = read_rows(file)
   for index, (number, row) in enumerate(rows):
     place = f'{str(file)!r} line {number}'
     if len(row) != len(fields):
@@ -74,8 +74,15 @@ def train_and_test(
   return source.LabelledSource(name, fingerprint, read_both, class_names, max_examples, sequence_length)
 
 
-def _read_rows(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-  """Yields the rows that are not empty, each with the number of its first line."""
+def read_rows(file: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+  """Yields the rows that are not empty, each with the number of its first line.
+
+  Args:
+    file: UTF-8, with or without a byte order mark, fields in double quotes where need be, quotes in fields doubled.
+
+  Raises:
+    DataError: For a row that is broken or not UTF-8; names the file and the line. If the file cannot be read.
+  """
   try:
     csv.field_size_limit(_LONGEST_FIELD)
     with file.open('rb') as lines:

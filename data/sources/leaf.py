@@ -1,7 +1,9 @@
 """LEAF's JSON files: Caldas et al., "LEAF: A Benchmark for Federated Settings", 2018."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import json
 import pathlib
 import sys
@@ -17,6 +19,33 @@ from data.sources import leaf_layout
 
 _VERSION = 2  # of this file
 _FOLDERS = {'train': 'train', 'test': 'heldout'}  # LEAF's names to ours
+UNSPLIT = 'all'  # in place of a split, where the folder has none
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """A LEAF data folder.
+
+  Attributes:
+    root: The folder itself.
+    parts: Its JSON files by split, or `UNSPLIT`.
+    field: Which entry of an `x` that is a list is the text; None if an `x` is a text itself.
+    left_out: What else lies there.
+  """
+
+  root: pathlib.Path
+  parts: Mapping[str, list[pathlib.Path]]
+  field: int | None
+  left_out: folders.Folders
+
+  @property
+  def files(self) -> list[pathlib.Path]:
+    """The JSON files of all parts."""
+    return [file for part in self.parts.values() for file in part]
+
+  def fingerprint(self) -> list[str]:
+    """Returns lines that change whenever what is read could."""
+    return [f'field={self.field}', *arguments.describe_files(self.root, self.files)]
 
 
 def leaf(
@@ -40,29 +69,33 @@ def leaf(
 
   Raises DataError if the path is missing, unreadable or holds no JSON file.
   """
+  folder = find(path, field)
+  return source.TextSource(
+    name='leaf',
+    fingerprint='\n'.join([f'version={_VERSION}', *folder.fingerprint()]),
+    read=lambda: _read(folder),
+    vocabulary=vocabulary,
+    sequence_length=sequence_length,
+  )
+
+
+def find(path: str | None, field: int | None) -> Folder:
+  """Returns the files of a folder, whose arguments are those of `leaf`; raises DataError as that does."""
   root = arguments.require_path('leaf', path)
   if field is not None:
     arguments.require_integer('field', field, 0, 1000)
   if not root.is_dir():
     raise errors.DataError(f'{str(root)!r} is a file: give leaf the folder that holds its JSON files')
   found = folders.Folders('leaf', '.json')
-  parts = _list_parts(root, found)
-  files = [file for part in parts.values() for file in part]
-  return source.TextSource(
-    name='leaf',
-    fingerprint='\n'.join([f'version={_VERSION}', f'field={field}', *arguments.describe_files(root, files)]),
-    read=lambda: _read(root, parts, field, found),
-    vocabulary=vocabulary,
-    sequence_length=sequence_length,
-  )
+  return Folder(root, _list_parts(root, found), field, found)
 
 
 def _list_parts(root: pathlib.Path, found: folders.Folders) -> dict[str, list[pathlib.Path]]:
-  """Returns the JSON files by split; 'all' if the folder does not split them."""
+  """Returns the JSON files by split, `UNSPLIT` if the folder does not split them."""
   if all((root / folder).is_dir() for folder in _FOLDERS):
     where = {split: root / folder for folder, split in _FOLDERS.items()}
   else:
-    where = {'all': root}
+    where = {UNSPLIT: root}
   parts = {part: found.scan(folder)[1] for part, folder in where.items()}
   for part, files in parts.items():
     if not files:
@@ -70,34 +103,40 @@ def _list_parts(root: pathlib.Path, found: folders.Folders) -> dict[str, list[pa
   return parts
 
 
-def _read(
-  root: pathlib.Path, parts: dict[str, list[pathlib.Path]], field: int | None, found: folders.Folders
-) -> Iterator[tuple[str, source.Example]]:
-  found.say()
-  with_text, is_windows = _survey(root, [file for files in parts.values() for file in files], field)
+def _read(folder: Folder) -> Iterator[tuple[str, source.Example]]:
+  folder.left_out.say()
+  with_text, is_windows = _survey(folder)
   taken = 'the next characters of windows, which are joined to running text' if is_windows else 'labels'
   print(f'leaf: "y" is taken for {taken}', file=sys.stderr, flush=True)
-  heldout = holdout.choose(with_text) if 'all' in parts else set()
-  for part, files in parts.items():
+  heldout = holdout.choose(with_text) if UNSPLIT in folder.parts else set()
+  for part, files in folder.parts.items():
     for file in files:
-      for user, texts, ys in _read_users(file, field):
-        split = ('heldout' if user in heldout else 'train') if part == 'all' else part
+      for user, texts, ys in read_users(file, folder.field):
+        split = ('heldout' if user in heldout else 'train') if part == UNSPLIT else part
         for example in _examples(user, texts, ys, is_windows):
           yield split, example
 
 
-def _survey(root: pathlib.Path, files: list[pathlib.Path], field: int | None) -> tuple[set[str], bool]:
+def _survey(folder: Folder) -> tuple[set[str], bool]:
   """Returns the users who have visible text, and whether the files hold windows of running text."""
   with_text, evidence = set(), leaf_layout.Evidence()
-  for file in files:
-    users = list(_read_users(file, field))
+  for file in folder.files:
+    users = list(read_users(file, folder.field))
     evidence.add_file((texts, ys) for _, texts, ys in users)
     with_text.update(user for user, texts, _ in users if any(map(sentences.is_visible, texts)))
-  return with_text, evidence.is_windows(repr(str(root)))
+  return with_text, evidence.is_windows(repr(str(folder.root)))
 
 
-def _read_users(file: pathlib.Path, field: int | None) -> Iterator[tuple[str, list[str], list[object]]]:
-  """Yields each user of a file once, with the texts of `x` and with `y`."""
+def read_users(file: pathlib.Path, field: int | None) -> Iterator[tuple[str, list[str], list[object]]]:
+  """Yields each user of a file once, with the texts of `x` and with `y`, one for each.
+
+  Args:
+    file: As LEAF's scripts write them.
+    field: See `Folder`.
+
+  Raises:
+    DataError: If it is malformed or cannot be read.
+  """
   users, user_data = _parse(file)
   names = dict.fromkeys(json_fields.client_name(user, f'{str(file)!r} lists the user') for user in users)
   if unlisted := [user for user in user_data if user not in names]:

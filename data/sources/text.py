@@ -1,8 +1,6 @@
 """A user's own text: a folder of clients' folders or of clients' .txt files, or JSON lines with `client` and `text`."""
 
-import codecs
 from collections.abc import Iterator
-import json
 import os
 import pathlib
 
@@ -13,6 +11,7 @@ from data import sentences
 from data import source
 from data.sources import folders
 from data.sources import json_fields
+from data.sources import json_lines
 
 _VERSION = 2  # of this file
 _FORM = '{"client": "...", "text": "..."}'
@@ -118,31 +117,12 @@ def _read_json_lines(file: pathlib.Path) -> Iterator[tuple[str, source.Example]]
 
 
 def _parse_lines(file: pathlib.Path) -> Iterator[source.Example]:
-  try:
-    with open(file, 'rb') as lines:
-      for number, line in enumerate(lines, start=1):
-        line = line.removeprefix(codecs.BOM_UTF8)  # Files that were joined have one in the middle.
-        if line.strip():
-          yield _parse_line(line, f'{str(file)!r} line {number}')
-  except OSError as error:
-    raise errors.DataError(f'cannot read {str(file)!r} ({error.strerror}): change its permissions') from None
-
-
-def _parse_line(line: bytes, place: str) -> source.Example:
-  try:
-    fields = json.loads(line.decode())
-  except UnicodeDecodeError as error:
-    raise errors.DataError(f'{place} is not UTF-8 ({error.reason}): convert the file') from None
-  except (ValueError, RecursionError) as error:
-    reason = str(error) or type(error).__name__
-    raise errors.DataError(f'{place} is not JSON ({reason}): mend or remove it') from None
-  if not isinstance(fields, dict):
-    raise errors.DataError(f'{place} is not a JSON object: write {_FORM}')
-  for name in ('client', 'text'):
-    if name not in fields:
-      raise errors.DataError(f'{place} has no field "{name}": write {_FORM}')
-  client = json_fields.client_name(fields['client'], f'{place} has the client')
-  if not isinstance(fields['text'], str):
-    shown = json_fields.shown(fields['text'])
-    raise errors.DataError(f'{place} has the text {shown}, which is not text in quotes: write {_FORM}')
-  return source.Example(client, fields['text'], json_fields.label_text(fields.get('label')))
+  for place, fields in json_lines.read(file, _FORM):
+    for name in ('client', 'text'):
+      if name not in fields:
+        raise errors.DataError(f'{place} has no field "{name}": write {_FORM}')
+    client = json_fields.client_name(fields['client'], f'{place} has the client')
+    if not isinstance(fields['text'], str):
+      shown = json_fields.shown(fields['text'])
+      raise errors.DataError(f'{place} has the text {shown}, which is not text in quotes: write {_FORM}')
+    yield source.Example(client, fields['text'], json_fields.label_text(fields.get('label')))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import itertools
 from typing import Any
 
 from data import catalog as data_catalog
@@ -13,7 +12,10 @@ _Catalogue = Mapping[str, Callable[..., Any]]
 
 
 def _takers(*takers: tuple[_Catalogue, str]) -> dict[str, str]:
-  return dict(itertools.chain.from_iterable(dict.fromkeys(catalogue, said).items() for catalogue, said in takers))
+  found: dict[str, str] = {}
+  for catalogue, said in takers:
+    found |= {name: f'{found[name]}, and {said}' if name in found else said for name in catalogue}
+  return found
 
 
 _OF_DATASETS = _takers(

@@ -120,6 +120,7 @@ def _check_encoder(encoder: encoder_lib.Encoder, source: source_lib.LabelledSour
 def _prepare_text(
   source: source_lib.LabelledSource, partition: partitions.Partition, vocabulary: str
 ) -> labelled_text.LabelledText:
+  prepare_labelled.check_partition(source, partition)  # Before the vocabulary takes its time.
   cut = prepare.prepare(takers.build_dataset(vocabulary, data_catalog.DATASETS, 'vocabulary'), partitions.natural())
   return prepare_labelled.prepare(source, partition, sentencepieces.OwnPieces(cut.tokenizer))
 

@@ -61,6 +61,43 @@ def test_heldout_examples_are_dealt_to_ten_clients(tmp_path: pathlib.Path):
   assert list(few.num_examples('heldout').values()) == [1] * 4
 
 
+def _names(text: labelled_text.LabelledText, split: str) -> set[str]:
+  return {text.client_name(client_id) for client_id in text.client_ids(split)}
+
+
+def test_users_keep_what_they_are_judged_by(tmp_path: pathlib.Path):
+  validation = [('validation', source.Example('v', f'{number}', 'yes')) for number in range(2)]
+  rows = [*_examples(), *validation, ('heldout', source.Example('i', '9', 'no'))]
+  natural = _prepare(tmp_path, rows=rows, has_users=True)
+  regrouped = _prepare(tmp_path, partitions.iid(clients=3), rows=rows, has_users=True)
+  for text in (natural, regrouped):
+    assert (_names(text, 'heldout'), _names(text, 'validation')) == ({'h', 'i'}, {'v'})
+    assert sorted(text.num_examples('heldout').values()) == [1, 25]
+  assert _names(natural, 'train') == {f'module {n}' for n in range(4)}
+  assert sorted(regrouped.num_examples('train').values()) == [13, 13, 14]  # 40 over 3
+  assert natural.content_hash('heldout') == regrouped.content_hash('heldout')
+
+
+@pytest.mark.parametrize(('has_users', 'num_validation'), [(None, 4), (True, 0), (False, 0)])
+def test_whoever_knows_its_users_or_has_none_names_its_validation(has_users, num_validation, tmp_path: pathlib.Path):
+  rows = [(split, example._replace(client='all')) for split, example in _examples()]
+  text = _prepare(tmp_path, partitions.iid(clients=2), rows=rows, has_users=has_users)
+  assert len(text.arrays('validation')[1]) == num_validation  # A tenth of 40.
+
+
+def test_clients_are_not_kept_where_there_are_none(tmp_path: pathlib.Path):
+  with pytest.raises(errors.DataError, match=r"natural\(\) keeps users, and small names none: give user='...', which"):
+    _prepare(tmp_path, has_users=False)
+  assert not list(tmp_path.iterdir())
+  assert len(_prepare(tmp_path, partitions.iid(clients=2), has_users=False).client_ids('heldout')) == 10
+
+
+def test_a_summary_is_said_every_time(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
+  for _ in range(2):
+    _prepare(tmp_path, summary='65 texts of 3 classes')
+    assert capsys.readouterr().err.splitlines()[-1] == 'small: 65 texts of 3 classes'
+
+
 def test_shards_of_one_label_are_the_contiguous_pieces_of_the_sorted_examples(tmp_path: pathlib.Path):
   text = _prepare(tmp_path, partition=partitions.shards(clients=8, labels=1))
   clients = [text.arrays('train', [client_id]) for client_id in text.client_ids('train')]

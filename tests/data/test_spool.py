@@ -75,6 +75,12 @@ def test_of_one_client_a_tenth_of_the_labelled_examples_are_for_validation(
   assert (texts.count('train'), texts.count('validation')) == (30 - num_validation, num_validation)
 
 
+def test_a_source_may_name_all_validation_text_itself(texts: spool.Spool):
+  rows = [('train', source.Example('all', f'{number}', 'x')) for number in range(30)]
+  texts.fill(rows, ('x',), choose_validation=False)
+  assert (texts.count('train'), texts.count('validation')) == (30, 0)
+
+
 def test_an_unknown_split_is_refused(texts: spool.Spool):
   with pytest.raises(errors.DataError, match="unknown split 'test'"):
     texts.fill([('test', source.Example('a', 'b'))])

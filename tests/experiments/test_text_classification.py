@@ -10,6 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
+from data import client_key
+from data import holdout
 from data import text_encoders
 from data.sources import docstrings
 from data.sources import spooky
@@ -102,6 +104,46 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
   texts = ['word3 word17 nothing', 'Word3']
   ids = text_encoders.tokenizer_of(tmp_path / 'exported').encode(texts, 8)
   np.testing.assert_array_equal(ids, text_encoders.tokenizer_of(folder / 'bert').encode(texts, 8))
+
+
+@pytest.fixture(scope='module')
+def own(folder) -> pathlib.Path:
+  """Texts of 20 users in a CSV file; each label has words of its own."""
+  rng = np.random.default_rng(1)
+  lines = ['author,stars,comment']
+  for number in range(200):
+    stars = number // 20 % 2 * 9 + 1
+    words = ' '.join(f'word{stars + word}' for word in rng.integers(0, 9, 4))
+    lines.append(f'user {number % 20},{stars},"{words},\nword30"')
+  (folder / 'own.csv').write_text('\n'.join([*lines, 'user 0,1,']) + '\n')
+  return folder / 'own.csv'
+
+
+def test_clients_are_the_users_of_an_own_file(folder, own, tmp_path):
+  dataset = f'csv(path={str(own)!r}, text="comment", label="stars", user="author", sequence_length=8)'
+  process = _command(folder, tmp_path / 'run', dataset=dataset, partition='natural', local_epochs=2, rounds=4)
+  assert process.returncode == 0, process.stderr
+  # 2 of the 20 users are held out, and 1 of the other 18 validates; each has 10 texts, 5 of each class.
+  said = 'csv: 200 texts of 2 classes (1: 100, 10: 100); users that train 17, validate 1, are held out 2'
+  assert said in process.stderr.splitlines()
+  assert 'csv: left out 1 examples without text' in process.stderr.splitlines()
+  summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+  assert summary['num_clients_total'] == 17
+  assert summary['eval/accuracy'] > 0.8
+  heldout_file.check(tmp_path / 'run', examples=True)
+  judges = [row['client_id'] for row in heldout_file.read(tmp_path / 'run')]
+  heldout = holdout.choose(f'user {number}' for number in range(20))
+  assert judges == sorted(10 * [client_key.derive(name).client_id for name in heldout])
+  exporting.export(tmp_path / 'run', tmp_path / 'exported')
+  assert hugging_face.load(tmp_path / 'exported').labels == ('1', '10')
+
+
+def test_users_are_kept_only_where_they_are_named(folder, own, tmp_path):
+  dataset = f'csv(path={str(own)!r}, text="comment", label="stars", sequence_length=8)'
+  process = _command(folder, tmp_path / 'run', dataset=dataset, partition='natural', pretrained='tiny_bert')
+  assert process.returncode == 2 and len(process.stderr.splitlines()) == 1  # Nothing is pre-trained before.
+  assert "csv names none: give user='...'" in process.stderr
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(

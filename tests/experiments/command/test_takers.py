@@ -35,6 +35,12 @@ def test_a_name_of_another_catalogue_is_answered_with_binaries_that_exist(build,
   assert 'did you mean' not in message
 
 
+def test_a_name_of_two_catalogues_is_answered_with_the_binaries_of_both():
+  with pytest.raises(spec.SpecError) as raised:
+    takers.build_dataset('leaf', data_catalog.IMAGE_DATASETS)
+  assert 'experiments.language_model' in str(raised.value) and 'experiments.text_classification' in str(raised.value)
+
+
 def test_a_name_that_is_close_to_one_is_still_answered_with_it():
   with pytest.raises(spec.SpecError, match=r"unknown dataset 'docstring' .did you mean 'docstrings'"):
     takers.build_dataset('docstring', data_catalog.DATASETS)

@@ -23,7 +23,7 @@ def json_rows(
   """Reads JSON lines of your own: fields of text, label and, if you say so, user; others are passed over.
 
   A line is an object, in UTF-8. A label is text, a whole number, true or false; a user is text or a whole number. Classes
-  and what is held out are those of `csv_rows`.
+  and what is held out are those of csv.
 
   Args:
     path: The file; must be given.

@@ -15,8 +15,8 @@ def leaf_rows(
   """Reads a LEAF data folder: `train/*.json` and `test/*.json` (held out), or `*.json`, a tenth of the users held out.
 
   Each `x` is a text, or a list whose entry number `field` is the text (4 for Sent140); each `y` is its label: text, a whole
-  number, true or false. Users are the clients of partition natural and of evaluations. Classes are the labels that there
-  are, as for `csv_rows`.
+  number, true or false. Users are the clients of partition natural and of evaluations. Classes are the labels that it
+  has, in the order of those of csv.
 
   Args:
     path: The folder; must be given.

@@ -48,7 +48,7 @@ def csv_rows(
   )
 
 
-def _read(file: pathlib.Path, names: Sequence[str]) -> Iterator[labelled_rows.Row]:
+def _read(file: pathlib.Path, names: Sequence[str]) -> Iterator[labelled_rows.LabelledRow]:
   rows = labelled_csv.read_rows(file)
   _, header = next(rows, (1, []))
   columns = [column.strip() for column in header]

@@ -47,7 +47,7 @@ def json_rows(
   )
 
 
-def _read(file: pathlib.Path, text: str, label: str, user: str | None = None) -> Iterator[labelled_rows.Row]:
+def _read(file: pathlib.Path, text: str, label: str, user: str | None = None) -> Iterator[labelled_rows.LabelledRow]:
   names = [text, label] if user is None else [text, label, user]
   form = json.dumps(dict.fromkeys(names, '...'))
   for place, fields in json_lines.read(file, form):

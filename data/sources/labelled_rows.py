@@ -20,7 +20,7 @@ _VERSION = 1  # of all that reads and plans rows
 _CLIENT = 'all'  # whose texts they are where users are not known
 
 
-class Row(NamedTuple):
+class LabelledRow(NamedTuple):
   """A text with a label; `user` is None where users are not known, `split` train or heldout where the data says which."""
 
   text: str
@@ -52,7 +52,7 @@ def require_names(text: str, label: str, user: str | None) -> list[str]:
   return names
 
 
-def row(place: str, text: str, label: str, user: str | None = None, split: str | None = None) -> Row:
+def row(place: str, text: str, label: str, user: str | None = None, split: str | None = None) -> LabelledRow:
   """Returns a row, white space in the names collapsed; raises DataError, which begins with `place`, for one that is blank."""
   label = ' '.join(label.split())
   if not sentences.is_visible(label):
@@ -61,14 +61,14 @@ def row(place: str, text: str, label: str, user: str | None = None, split: str |
     user = ' '.join(user.split())
     if not sentences.is_visible(user):
       raise errors.DataError(f'{place} has no user: name one, or remove it')
-  return Row(text, label, user, split)
+  return LabelledRow(text, label, user, split)
 
 
 def dataset(
   name: str,
   place: str,
   fingerprint: Iterable[str],
-  read: Callable[[], Iterable[Row]],
+  read: Callable[[], Iterable[LabelledRow]],
   max_examples: int | None,
   sequence_length: int,
 ) -> source.LabelledSource:
@@ -106,7 +106,7 @@ def dataset(
   )
 
 
-def _read(rows: Iterable[Row], plan: row_plan.Plan, place: str) -> Iterator[tuple[str, source.Example]]:
+def _read(rows: Iterable[LabelledRow], plan: row_plan.Plan, place: str) -> Iterator[tuple[str, source.Example]]:
   known = set(plan.class_names)
   for found in rows:
     client = _CLIENT if found.user is None else found.user
@@ -119,7 +119,7 @@ def _read(rows: Iterable[Row], plan: row_plan.Plan, place: str) -> Iterator[tupl
       raise errors.DataError(f'{place} has changed while it was read: start again')
 
 
-def _survey(rows: Iterable[Row], place: str) -> tuple[row_plan.Plan, bool]:
+def _survey(rows: Iterable[LabelledRow], place: str) -> tuple[row_plan.Plan, bool]:
   """Returns what becomes of the rows, and whether they have users."""
   counts: row_plan.Counts = collections.Counter()
   has_users = False
@@ -130,7 +130,7 @@ def _survey(rows: Iterable[Row], place: str) -> tuple[row_plan.Plan, bool]:
   return row_plan.make(counts, has_users, place), has_users
 
 
-def _key(found: Row) -> str:
+def _key(found: LabelledRow) -> str:
   """Returns what decides the split of a row: its user, or a hash of its text, whatever white space is in it."""
   if found.user is not None:
     return found.user

@@ -38,14 +38,14 @@ def leaf_rows(
   )
 
 
-def _read(folder: leaf_lib.Folder) -> Iterator[labelled_rows.Row]:
+def _read(folder: leaf_lib.Folder) -> Iterator[labelled_rows.LabelledRow]:
   for part, files in folder.parts.items():
     split = None if part == leaf_lib.UNSPLIT else part
     for file in files:
       yield from _read_file(file, folder.field, split)
 
 
-def _read_file(file: pathlib.Path, field: int | None, split: str | None) -> Iterator[labelled_rows.Row]:
+def _read_file(file: pathlib.Path, field: int | None, split: str | None) -> Iterator[labelled_rows.LabelledRow]:
   for user, texts, labels in leaf_lib.read_users(file, field):
     place = f'{str(file)!r} user {user!r}'
     for text, label in zip(texts, labels, strict=True):

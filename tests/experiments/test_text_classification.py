@@ -121,7 +121,7 @@ def own(folder) -> pathlib.Path:
 
 def test_clients_are_the_users_of_an_own_file(folder, own, tmp_path):
   dataset = f'csv(path={str(own)!r}, text="comment", label="stars", user="author", sequence_length=8)'
-  process = _command(folder, tmp_path / 'run', dataset=dataset, partition='natural', local_epochs=2, rounds=4)
+  process = _command(folder, tmp_path / 'run', dataset=dataset, partition='natural', local_epochs=20, rounds=3)
   assert process.returncode == 0, process.stderr
   # 2 of the 20 users are held out, and 1 of the other 18 validates; each has 10 texts, 5 of each class.
   said = 'csv: 200 texts of 2 classes (1: 100, 10: 100); users that train 17, validate 1, are held out 2'

@@ -1,10 +1,9 @@
-"""A user's own labelled texts, in CSV, in JSON lines and in LEAF's files: classes, splits, and what is refused."""
+"""A user's own labelled texts, most of them in CSV: classes, splits, and what is refused."""
 
 import codecs
 from collections.abc import Callable
 import csv
 import io
-import json
 import pathlib
 import random
 import tempfile
@@ -29,11 +28,6 @@ def _csv(folder: pathlib.Path, rows: _Rows, header: str = 'text,label,user', nam
   csv.writer(written).writerows(rows)
   (folder / name).write_text(f'{header}\n{written.getvalue()}', encoding='utf-8', newline='')
   return str(folder / name)
-
-
-def _jsonl(folder: pathlib.Path, *lines: dict) -> str:
-  (folder / 'own.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
-  return str(folder / 'own.jsonl')
 
 
 def _splits(found: source.LabelledSource) -> dict[str, set[str]]:
@@ -257,99 +251,6 @@ def test_no_rows_leak_between_splits_and_every_class_is_trained(rows: _Rows, has
   assert heldout and not train & heldout and not train & validation and not validation & heldout
   assert {example.label for split, example in found.read() if split == 'train'} == set(found.class_names)
   assert len(list(found.read())) == len(rows)
-
-
-def test_json_lines_have_labels_of_any_plain_kind(tmp_path: pathlib.Path):
-  lines = [
-    {'body': f'text {number}', 'class': label, 'by': by}
-    for number in range(2)
-    for label, by in ((True, 'anna'), (False, 7), (10, '7'), (9.0, 'ben'), ('9', 'anna'), ('x', 'anna'))
-  ]
-  path = _jsonl(tmp_path, *lines)
-  found = json_rows.json_rows(path=path, text='body', label='class')
-  assert (found.name, found.class_names, found.has_users) == ('jsonl', ('10', '9', 'false', 'true', 'x'), False)
-  plain = [{'text': f'text {number}', 'label': [10, 9][number % 2]} for number in range(4)]
-  assert json_rows.json_rows(path=_jsonl(tmp_path, *plain)).class_names == ('9', '10')
-  by_user = [line for line in lines if line['class'] in (True, False)] + [
-    {'body': f'{by} {label}', 'class': label, 'by': by} for by in ('anna', 7, 'ben') for label in (True, False)
-  ]
-  found = json_rows.json_rows(path=_jsonl(tmp_path, *by_user), text='body', label='class', user='by')
-  assert found.has_users and set.union(*_users(found).values()) == {'anna', '7', 'ben'}
-
-
-@pytest.mark.parametrize(
-  ('line', 'arguments', 'said'),
-  [
-    ('{"text": "b", "label"', {}, "own.jsonl' line 2 is not JSON"),
-    ('["b", 1]', {}, 'line 2 is not a JSON object: write {"text": "...", "label": "..."}'),
-    ('{"text": "b", "stars": 1}', {}, "line 2 has no field 'label', but 'text', 'stars': write"),
-    ('{"text": "b", "label": 1}', {'user': 'by'}, "line 2 has no field 'by', but 'text', 'label': write"),
-    ('{"text": 5, "label": 1}', {}, 'line 2 has the text 5, which is not text in quotes'),
-    (
-      '{"text": "b", "label": null}',
-      {},
-      'line 2 has the label null, which is neither text nor a whole number, true or',
-    ),
-    ('{"text": "b", "label": 1.5}', {}, 'line 2 has the label 1.5, which is neither'),
-    ('{"text": "b", "label": [1]}', {}, 'line 2 has the label [1], which is neither'),
-    ('{"text": "b", "label": NaN}', {}, 'line 2 has the label NaN, which is neither'),
-    ('{"text": "b", "label": " "}', {}, 'line 2 has no label: give it one, or remove it'),
-    ('{"text": "b", "label": 1, "by": true}', {'user': 'by'}, 'line 2 has the user true, which is neither text nor'),
-    ('{"text": "b", "label": 1, "by": ""}', {'user': 'by'}, 'line 2 has no user: name one'),
-    (b'{"text": "caf\xe9", "label": 1}', {}, 'line 2 is not UTF-8'),
-  ],
-)
-def test_a_json_line_that_does_not_fit_is_named(line: str | bytes, arguments: dict, said: str, tmp_path: pathlib.Path):
-  first = b'{"text": "a", "label": 0, "by": "x"}\n'
-  (tmp_path / 'own.jsonl').write_bytes(first + (line if isinstance(line, bytes) else line.encode()) + b'\n')
-  with pytest.raises(errors.DataError) as raised:
-    json_rows.json_rows(path=str(tmp_path / 'own.jsonl'), **arguments)
-  assert said in str(raised.value) and len(str(raised.value).splitlines()) == 1
-
-
-def _leaf(file: pathlib.Path, user_data: dict[str, dict[str, list]]) -> None:
-  file.parent.mkdir(parents=True, exist_ok=True)
-  num_samples = [len(data['y']) for data in user_data.values()]
-  file.write_text(json.dumps({'users': list(user_data), 'num_samples': num_samples, 'user_data': user_data}))
-
-
-def test_leaf_has_users_and_labels(tmp_path: pathlib.Path):
-  def row(text: str) -> list[str]:
-    return ['1467810369', 'Mon Apr 06', 'NO_QUERY', 'someone', text, '0']
-
-  users = {f'user{n}': {'x': [row('Sad. Today.'), row('happy')], 'y': [0, 4]} for n in range(20)}
-  _leaf(tmp_path / 'a.json', users)
-  found = leaf_rows.leaf_rows(path=str(tmp_path), field=4)
-  assert (found.name, found.class_names, found.has_users) == ('leaf', ('0', '4'), True)
-  examples = [tuple(example) for _, example in found.read()]
-  assert examples[:2] == [('user0', 'Sad. Today.', '0'), ('user0', 'happy', '4')]  # Each `x` is one example.
-  # 20 users: 2 held out, and 1 of the other 18 validates.
-  assert [len(users) for users in _users(found).values()] == [17, 1, 2]
-  with pytest.raises(errors.DataError, match='field=4'):
-    leaf_rows.leaf_rows(path=str(tmp_path))
-
-
-def test_what_leaf_holds_out_stays(tmp_path: pathlib.Path):
-  def data(text: str) -> dict[str, list]:
-    return {'x': [text, f'no {text}'], 'y': ['good', 'bad']}
-
-  _leaf(tmp_path / 'train' / 'a.json', {f'u{n}': data(f'train {n}') for n in range(10)})
-  _leaf(tmp_path / 'test' / 'a.json', {f'u{n}': data(f'test {n}') for n in range(2)} | {'new': data('test new')})
-  found = leaf_rows.leaf_rows(path=str(tmp_path))
-  users = _users(found)
-  (validating,) = holdout.choose_validation(f'u{n}' for n in range(10))  # 1 of 10, in both parts.
-  assert users['validation'] == {validating}
-  assert users['train'] == {f'u{n}' for n in range(10)} - {validating}
-  assert users['heldout'] == {'u0', 'u1', 'new'} - {validating}
-
-
-@pytest.mark.parametrize(
-  ('y', 'said'), [(None, 'has the label null'), (0.5, 'has the label 0.5'), ('', 'has no label')]
-)
-def test_a_label_of_leaf_that_is_none_is_named_with_its_user(y, said, tmp_path: pathlib.Path):
-  _leaf(tmp_path / 'a.json', {'anna': {'x': ['one', 'two'], 'y': ['a', y]}})
-  with pytest.raises(errors.DataError, match=rf"a.json' user 'anna' {said}"):
-    leaf_rows.leaf_rows(path=str(tmp_path))
 
 
 def test_a_file_that_changes_between_two_looks_is_refused(tmp_path: pathlib.Path):

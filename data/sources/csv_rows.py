@@ -54,10 +54,10 @@ def _read(file: pathlib.Path, names: Sequence[str]) -> Iterator[labelled_rows.La
   columns = [column.strip() for column in header]
   for name in names:
     if columns.count(name.strip()) != 1:
-      listed = ', '.join(repr(column[:40]) for column in columns)
+      listed = labelled_rows.listed(columns)
       problem = 'columns are called alike' if name.strip() in columns else 'is no column'
       raise errors.DataError(
-        f'{str(file)!r}: {name!r} {problem}; the first line names {listed or "none"}: separate columns by commas, and say '
+        f'{str(file)!r}: {name!r} {problem}; the first line names {listed}: separate columns by commas, and say '
         "which are which, as csv(path=..., text='...', label='...')"
       )
   places = [columns.index(name.strip()) for name in names]

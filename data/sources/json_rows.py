@@ -53,9 +53,9 @@ def _read(file: pathlib.Path, text: str, label: str, user: str | None = None) ->
   for place, fields in json_lines.read(file, form):
     for name in names:
       if name not in fields:
-        listed = ', '.join(repr(known[:40]) for known in fields)
+        listed = labelled_rows.listed(fields)
         raise errors.DataError(
-          f'{place} has no field {name!r}, but {listed or "none"}: write {form}, or say which field is which, as '
+          f'{place} has no field {name!r}, but {listed}: write {form}, or say which field is which, as '
           "jsonl(path=..., text='...', label='...')"
         )
     if not isinstance(fields[text], str):

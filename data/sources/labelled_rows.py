@@ -17,6 +17,8 @@ from data.sources import row_plan
 
 _VERSION = 1  # of all that reads and plans rows
 
+_MAX_NAMES_SHOWN = 20
+_MAX_CHARACTERS_SHOWN = 40
 _CLIENT = 'all'  # whose texts they are where users are not known
 
 
@@ -50,6 +52,12 @@ def require_names(text: str, label: str, user: str | None) -> list[str]:
     listed = ', '.join(f'{argument}={name!r}' for argument, name in given.items())
     raise errors.DataError(f'{listed} must name different fields')
   return names
+
+
+def listed(names: Iterable[str]) -> str:
+  """Returns the beginnings of the first names, for messages."""
+  shown = [repr(name[:_MAX_CHARACTERS_SHOWN]) for name in names]
+  return ', '.join(shown[:_MAX_NAMES_SHOWN] + ['...'] * (len(shown) > _MAX_NAMES_SHOWN)) or 'none'
 
 
 def row(place: str, text: str, label: str, user: str | None = None, split: str | None = None) -> LabelledRow:

@@ -138,6 +138,12 @@ def test_a_user_without_text_is_known_and_not_held_out(tmp_path: pathlib.Path):
     ('text;label\na;1\n', {}, "'text' is no column; the first line names 'text;label': separate columns by commas"),
     ('text,label,text\na,1,b\n', {}, "'text' columns are called alike; the first line names"),
     ('text,label\na,1\n', {'user': 'author'}, "'author' is no column; the first line names 'text', 'label'"),
+    (
+      ','.join(map(str, range(90))) + '\n',
+      {},
+      "names '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12', "
+      "'13', '14', '15', '16', '17', '18', '19', ...: separate",
+    ),
     ('text,label\n', {}, 'has no text: give texts of two classes at least'),
     ('text,label\na,1\nb,1\n', {}, "has one class only, '1': give texts of two classes at least"),
     ('text,label\na,1\nb,2\n', {}, 'has no text to hold out: give two different texts of a class at least'),

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 
+from experiments.command import own_packages
 from experiments.command import spec_help
 
 
@@ -22,7 +23,8 @@ def _open_standard_streams() -> None:
 
 
 _open_standard_streams()
-spec_help.answer_if_asked()
+own_packages.come_first()
+spec_help.answer_at_once()
 
 # TensorFlow writes a dozen lines about hardware at import and more at each trace; this must be set before its import.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

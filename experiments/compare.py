@@ -5,6 +5,7 @@ and how much of a model must a client train?
 
     python -m experiments.compare --runs='runs/combination/*' --output_dir=runs/combination_compared
     python -m experiments.compare --what=codecs --run=runs/quickstart --runs=runs/codecs --output_dir=runs/comparison
+    python -m experiments.compare --what=codecs --run=runs/quickstart --codecs='all; uniform(bits=3)' --output_dir=runs/comparison
     python -m experiments.compare --what=policies --runs=runs/partial --output_dir=runs/comparison
 
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
@@ -39,6 +40,11 @@ _RUNS = flags.DEFINE_multi_string(
   'runs',
   [],
   "Folders of runs, such as 'runs/x/*' in quotes, or a folder above runs; repeatable.",
+)
+_CODECS = flags.DEFINE_string(
+  'codecs',
+  None,
+  "Which codecs encode the update of --run, separated by ';', where all stands for the suite's; by default all.",
 )
 _ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
   'allow_different_data', False, 'Compare runs of different data sets, although their quality does not compare.'
@@ -101,7 +107,8 @@ def _codecs(picture: pathlib.Path) -> list[str]:
 
   points, groups, tables = [], [], []
   if _RUN.value:
-    points = codecs.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), codecs.CODECS)
+    specs = codecs.listed(codecs.ALL if _CODECS.value is None else _CODECS.value)
+    points = codecs.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), specs)
     tables.append(codecs.points_table(points))
   if _RUNS.value:
     groups = codecs.read_runs(_RUNS.value)

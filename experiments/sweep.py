@@ -25,6 +25,7 @@ from absl import flags
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import launch
+from experiments.command import plugins
 from experiments.results import output
 from experiments.results import terminal
 from experiments.sweeping import binary_flags
@@ -95,7 +96,8 @@ def _make(runs: sweep_runs.Runs) -> list[pathlib.Path]:
 
 
 def _job(binary: str, cell: sweep_file.Cell, folder: pathlib.Path, settings: dict[str, Any]) -> sweep_runs.Job:
-  values = {**cell.flags, 'output_dir': folder / cell.name}
+  named = {name: value for name, value in settings.items() if name == plugins.SETTING}
+  values = {**cell.flags, **named, 'output_dir': folder / cell.name}
   return sweep_runs.Job(cell.name, [sys.executable, *command_line.arguments(binary, values)], settings)
 
 

@@ -34,10 +34,16 @@ def _session_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
 
 
 @pytest.fixture
-def worker(_session_worker: tuple[Any, Any]) -> Any:
+def optimizing_worker(_session_worker: tuple[Any, Any]) -> Any:
   """A TFF worker that ends with the session, as the default context of this test, whatever others were since."""
   import tensorflow_federated as tff
 
   local_worker, context = _session_worker
   tff.framework.set_default_context(context)
   return local_worker
+
+
+@pytest.fixture
+def worker(optimizing_worker: Any) -> Any:
+  """That of most tests; a folder may have another."""
+  return optimizing_worker

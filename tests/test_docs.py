@@ -1,20 +1,17 @@
 """The pages tell the truth: the reference is up to date, links lead somewhere, and commands are such as binaries take."""
 
 import dataclasses
-import itertools
 import pathlib
 import re
-import shlex
 import subprocess
 
 import pytest
 
-from experiments.command import spec
-from experiments.command import spec_help
+from experiments.command import builder_docs
 from experiments.costs import report
 from experiments.results import columns
+from tests import page_commands
 from tools import binary_docs
-from tools import builder_docs
 from tools import reference
 from tools import spec_flags
 
@@ -24,10 +21,6 @@ _INLINE = re.compile(r'`[^`\n]*`')
 _LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
 _HEADING = re.compile(r'^#+ (.*)$', re.MULTILINE)
 _ELSEWHERE = ('http://', 'https://', 'mailto:')
-_COMMAND = re.compile(r'python -m experiments\.(\w+)([^`\n]*)')
-_PLACEHOLDER = re.compile(r'\$\w+|\b[A-Z]{2,}\b')  # What the reader or the shell puts in.
-_OF_ALL = ('help', 'version', 'flagfile')  # Flags.
-_SEPARATORS = {'policies': ';'}  # Of flags that take several specs.
 
 _Binaries = dict[str, binary_docs.Binary]
 
@@ -66,80 +59,6 @@ def _anchors(page: pathlib.Path) -> set[str]:
   return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
-def _wrong_commands(text: str, binaries: _Binaries) -> list[str]:
-  """Returns what is wrong with the commands `python -m experiments.x --flag=...` of a text."""
-  wrong = []
-  for name, rest in _COMMAND.findall(re.sub(r'\\\n\s*', ' ', text).replace('\\|', '|')):
-    if name not in binaries:
-      wrong.append(f'there is no binary {name}')
-      continue
-    try:
-      arguments = _arguments(rest)
-    except ValueError as error:
-      wrong.append(f'{name}{rest}: {error}')
-      continue
-    for argument in _joined(arguments, binaries[name]):
-      wrong += [f'{name} {argument}: {what}' for what in _wrong_with(argument, binaries[name])]
-  return wrong
-
-
-def _arguments(text: str) -> list[str]:
-  """Returns the words of a shell's line up to the end of its first command; raises `ValueError` for an open quotation."""
-  words = shlex.shlex(re.sub(r' \d?>.*', '', text), posix=True, punctuation_chars=';&|')
-  words.whitespace_split = True
-  return list(itertools.takewhile(lambda word: word.strip(';&|'), words))
-
-
-def _joined(arguments: list[str], binary: binary_docs.Binary) -> list[str]:
-  """Returns arguments with `--name=value` for `--name value`; flags that are true or false take none."""
-  waiting, joined = {f'--{flag.name}' for flag in binary.flags if flag.kind != 'bool'}, []
-  for argument in arguments:
-    if joined and joined[-1] in waiting:
-      joined[-1] += f'={argument}'
-    else:
-      joined.append(argument)
-  return joined
-
-
-def _wrong_with(argument: str, binary: binary_docs.Binary) -> list[str]:
-  flag, given, value = argument.removeprefix('--').partition('=')
-  flags = {each.name: each for each in binary.flags}
-  if not argument.startswith('--'):
-    return ['this is no flag']
-  if value.startswith('experiments/') and not (_ROOT / value).exists():
-    return ['there is no such file']
-  if flag in _OF_ALL or _PLACEHOLDER.fullmatch(value):
-    return []
-  if flag not in flags:
-    return ['there is no such flag']
-  keys = spec_flags.FLAGS.get(binary.name, {}).get(flag)
-  if keys:
-    return _wrong_spec(_PLACEHOLDER.sub('None', value), binary.name, flag, keys)
-  choices = flags[flag].kind.split(', ')
-  is_choice = len(choices) < 2 or value in choices
-  is_number = flags[flag].kind not in ('int', 'float') or re.fullmatch(r'-?[\d.e-]+', value)
-  return [] if is_choice and (is_number or not given) else [f'takes {flags[flag].kind}']
-
-
-def _wrong_spec(text: str, binary: str, flag: str, keys: tuple[str, ...]) -> list[str]:
-  if text.startswith('help'):
-    return [] if spec_help.answer(binary, flag, text.removeprefix('help').strip('()') or None) else ['no help']
-  entries = {name: entry for key in keys for name, entry in spec_flags.CATALOGUES[key].entries().items()}
-  wrong = []
-  separator = _SEPARATORS.get(flag)
-  try:
-    calls = [call for part in (text.split(separator) if separator else [text]) for call in spec.parse(part)]
-  except spec.SpecError as error:
-    return [str(error)]
-  for call in calls:
-    known = {each.name for each in entries[call.name].arguments} if call.name in entries else None
-    if known is None:
-      wrong.append(f'takes no {call.name}')
-    elif '...' not in known and not set(call.arguments) <= known:
-      wrong.append(f'{call.name} takes {", ".join(known)}')
-  return wrong
-
-
 def test_the_reference_is_up_to_date(binaries):
   assert reference.stale(_ROOT, reference.generate(list(binaries.values()))) == [], 'run make docs'
 
@@ -151,7 +70,7 @@ def test_every_link_leads_somewhere():
 def test_every_command_is_one_that_its_binary_takes(binaries):
   texts = {str(page.relative_to(_ROOT)): page.read_text(encoding='utf-8') for page in _pages()}
   texts |= {f'experiments/{name}.py': binary.docstring for name, binary in binaries.items()}
-  found = {name: _wrong_commands(text, binaries) for name, text in texts.items()}
+  found = {name: page_commands.wrong_commands(text, binaries) for name, text in texts.items()}
   assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
@@ -173,7 +92,7 @@ def test_defaults_of_flags_are_names_of_their_catalogues(binaries):
     for flag in binary.flags:
       keys = spec_flags.FLAGS.get(binary.name, {}).get(flag.name)
       if keys and flag.default is not None:
-        assert _wrong_spec(flag.default, binary.name, flag.name, keys) == [], flag
+        assert page_commands.wrong_spec(flag.default, binary.name, flag.name, keys) == [], flag
 
 
 def test_columns_are_those_that_are_written_and_each_is_explained_once():
@@ -209,7 +128,7 @@ def test_columns_are_those_that_are_written_and_each_is_explained_once():
   ],
 )
 def test_wrong_commands_are_found(command, said, binaries):
-  wrong = _wrong_commands(f'before `{command}` after', binaries)
+  wrong = page_commands.wrong_commands(f'before `{command}` after', binaries)
   assert len(wrong) == 1 and said in wrong[0] if said else wrong == []
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
+from experiments.command import builder_docs
 from experiments.command import spec_help
 from experiments.results import columns
 from experiments.results import files
 from experiments.results import markdown_table
 from tools import binary_docs
-from tools import builder_docs
 from tools import spec_flags
 
 _WRITTEN = 'Written by `make docs`; change the docstrings and tables that it reads, not this page.'

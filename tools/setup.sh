@@ -6,7 +6,11 @@ venv=${VENV:-.venv}
 stamp=$venv/.installed
 log=$venv.log
 wanted=$(cksum < requirements.txt)
-if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+
+# Lets scripts anywhere import the suite of this folder, by the Python of .venv.
+tell_where() { pwd > "$venv/lib/python3.11/site-packages/leanfed.pth"; }
+
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then tell_where; exit 0; fi
 
 fail() { echo "setup: $*" >&2; exit 2; }
 
@@ -36,6 +40,7 @@ is_python_311 "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/nu
 rm -f "$stamp"
 # --no-deps: requirements.txt is complete, and the one pin it overrides (jaxlib) would make pip's resolver refuse it.
 step "installing the packages of requirements.txt into $venv; the first time takes minutes" "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-deps --require-hashes --only-binary grpcio -r requirements.txt
+tell_where
 echo "$wanted" > "$stamp.part"
 mv "$stamp.part" "$stamp"
 echo 'setup: done'

@@ -7,6 +7,8 @@ from typing import Any
 
 from compression import catalog as compression_catalog
 from data import catalog as data_catalog
+from experiments.command import algorithm_specs
+from experiments.command import builder_docs
 from experiments.command import codec_specs
 from experiments.limits import methods
 from experiments.limits import model_family
@@ -15,10 +17,8 @@ from experiments.workers import runtimes
 from models import catalog as models_catalog
 from optimizers import catalog as optimizers_catalog
 from optimizers import policies
-from optimizers import schedules
 from optimizers import selection
 from optimizers import stages
-from tools import builder_docs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +37,7 @@ class Catalogue:
 
   def entries(self) -> dict[str, builder_docs.Entry]:
     """Returns what each builder says of itself."""
-    return {name: builder_docs.entry(builder, _describe) for name, builder in self.builders.items()}
-
-
-def _describe(default: Any) -> tuple[str, str] | None:
-  """Returns type and text of a default that is a spec itself."""
-  return ('str', '"constant"') if default is schedules.CONSTANT else None
+    return {name: builder_docs.entry(builder, algorithm_specs.describe) for name, builder in self.builders.items()}
 
 
 def _alike() -> None:

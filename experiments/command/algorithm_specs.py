@@ -10,6 +10,7 @@ from typing import Any
 from experiments.command import spec
 from optimizers import algorithms
 from optimizers import catalog
+from optimizers import schedules
 
 _SCHEDULES = ('client_schedule', 'server_schedule')
 
@@ -26,7 +27,13 @@ def build(text: str) -> algorithms.Algorithm:
   Raises:
     SpecError: For whatever cannot be built.
   """
-  return spec.build(text, _ALGORITHMS, 'algorithm')
+  builders = {name: _with_schedules(builder) for name, builder in catalog.ALGORITHMS.items()}
+  return spec.build(text, builders, 'algorithm')
+
+
+def describe(default: Any) -> tuple[str, str] | None:
+  """Returns type and text of the default of an argument that is a spec itself; None for others."""
+  return ('str', '"constant"') if default is schedules.CONSTANT else None
 
 
 def _with_schedules(builder: Callable[..., algorithms.Algorithm]) -> Callable[..., algorithms.Algorithm]:
@@ -40,6 +47,3 @@ def _with_schedules(builder: Callable[..., algorithms.Algorithm]) -> Callable[..
     return builder(**arguments)
 
   return build_with_schedules
-
-
-_ALGORITHMS = {name: _with_schedules(builder) for name, builder in catalog.ALGORITHMS.items()}

@@ -1,9 +1,13 @@
 """From the text of `--upload` and `--download` to a codec: the links of a chain, by name."""
 
+import collections
+
 from compression import adaptive
 from compression import catalog
 from compression import chain
+from compression import trial
 from compression import update_codec
+from experiments.command import plugins
 from experiments.command import spec
 
 
@@ -22,9 +26,17 @@ def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive
   """
   links = spec.build_chain(text, LINKS, what)
   try:
-    return chain.build(links)
+    codec = chain.build(links)
+    _try(text, codec)
+    return codec
   except ValueError as error:
     raise spec.SpecError(f'{what} {text!r}: {error}') from error
+
+
+def _try(text: str, codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> None:
+  """Raises `ValueError` if a codec with a stage of a plug-in does not encode and decode; what adapts is not tried."""
+  if isinstance(codec, update_codec.UpdateCodec) and any(plugins.has(call.name) for call in spec.parse(text)):
+    trial.check(codec.codec)
 
 
 def build_download(text: str) -> update_codec.UpdateCodec:
@@ -43,19 +55,21 @@ def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
     size: Values that a variable must have to be encoded like the large ones, at least 1.
   """
   links = spec.build_chain(codec, _STAGES, 'codec of small variables', _NOT_OF_SMALL)
-  return chain.SmallAs(chain.build(links).codec, size)
+  small = chain.build(links)
+  _try(codec, small)
+  return chain.SmallAs(small.codec, size)
 
 
-_STAGES = {'identity': chain.Identity, **catalog.STAGES, **catalog.WRAPPED}
+# Of catalogues as they are when a spec is built, since plug-ins add to them. The last map comes first.
+_STAGES = collections.ChainMap(catalog.WRAPPED, catalog.STAGES, {'identity': chain.Identity})
 _NOT_OF_SMALL = {
   'concat': 'joins large variables, too: write concat|small_as(...)',
   'small_as': 'is not for one inside another: name one size',
   **dict.fromkeys(catalog.ADAPTIVE, 'is a whole codec, which stands alone'),
 }
-LINKS = {
-  'identity': chain.Identity,
-  'concat': chain.Concat,
-  'small_as': _small_as,
-  **_STAGES,
-  **catalog.ADAPTIVE,
-}
+LINKS = collections.ChainMap(
+  catalog.ADAPTIVE,
+  catalog.WRAPPED,
+  catalog.STAGES,
+  {'identity': chain.Identity, 'concat': chain.Concat, 'small_as': _small_as},
+)

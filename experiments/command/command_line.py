@@ -62,8 +62,13 @@ def flag_text(value: Any) -> str:
 
 
 def flag_texts(settings: Mapping[str, Any]) -> list[str]:
-  """Returns flags as a command or a flag file gives them; those that are None are left out."""
-  return [f'--{name}={flag_text(value)}' for name, value in settings.items() if value is not None]
+  """Returns flags as a command or a flag file gives them; those that are None are left out, a list is one for each."""
+  return [
+    f'--{name}={flag_text(value)}'
+    for name, values in settings.items()
+    for value in (values if isinstance(values, list) else [values])
+    if value is not None
+  ]
 
 
 def arguments(binary: str, settings: Mapping[str, Any]) -> list[str]:

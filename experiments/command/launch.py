@@ -15,7 +15,9 @@ from absl import logging
 from data import errors
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import plugins
 from experiments.command import spec
+from experiments.command import spec_help
 from experiments.command import version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
@@ -33,7 +35,8 @@ def launch(main: Callable[[], None]) -> None:
   logging.set_verbosity(logging.ERROR)
   # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
   python_logging.getLogger('grpc').setLevel(python_logging.CRITICAL)
-  app.run(lambda argv: guarded(main, argv), flags_parser=_parse)
+  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[plugins.SETTING])
+  app.run(lambda argv: guarded(lambda: _with_plugins(main), argv), flags_parser=_parse)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -45,6 +48,14 @@ def _parse(argv: Sequence[str]) -> list[str]:
     return flags.FLAGS([argv[0], *command_line.expanded(argv[1:])])
   except flags.Error as error:
     _refuse(error)
+
+
+def _with_plugins(main: Callable[[], None]) -> None:
+  """Runs `main` once the plug-ins are loaded; help on what they add is answered instead."""
+  if plugins.load_all():
+    spec_help.answer_if_asked(plugins.entries())
+  with plugins.blamed():
+    main()
 
 
 def _answer(text: str) -> NoReturn:

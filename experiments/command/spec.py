@@ -20,6 +20,18 @@ from experiments.command import spec_help
 
 _NOWHERE: Mapping[str, str] = types.MappingProxyType({})
 _MAX_LINKS = 100
+_OPEN = (
+  'algorithm',
+  'client_dropout',
+  'codec',
+  'dataset',
+  'download',
+  'model',
+  'objective',
+  'partition',
+  'trainable',
+  'upload',
+)
 _MAX_QUOTED = 300  # Characters.
 
 
@@ -152,7 +164,7 @@ def build_call(
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
     hint = f' (--{what}=help at the prompt says what they are)' if what in spec_help.flags() else ''
-    known = f'choose one of {_listed(catalogue)}{hint}'
+    known = f'choose one of {_listed(catalogue)}{hint}{", or add it by --plugin" if what in _OPEN else ""}'
     raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; {known}')
   builder = catalogue[call.name]
   parameters = inspect.signature(builder).parameters

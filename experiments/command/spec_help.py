@@ -16,6 +16,7 @@ import re
 import signal
 import sys
 import textwrap
+import types
 from typing import Any
 from typing import NoReturn
 
@@ -25,30 +26,47 @@ _ASKED = re.compile(r"""help(?:\(\s*['"]?(\w*)['"]?\s*\))?""")
 _WIDTH = 79  # Of a terminal of 80 columns.
 _MEANING_INDENT = ' ' * 6
 
+_PLUGIN = re.compile('--?plugin(=|$)')
+
 _Catalogue = Mapping[str, Any]
+_Added = Mapping[str, Mapping[str, Any]]
+_NOTHING: _Added = types.MappingProxyType({})
 
 
 class UnknownNameError(ValueError):
   """A name that no catalogue of a flag has; the message is one line naming near ones."""
 
 
-def answer_if_asked() -> None:
-  """Prints help and exits, with 0 or for an unknown name 2, if the command line of `python -m experiments.x` asks for it."""
+def answer_at_once() -> None:
+  """Does `answer_if_asked` before anything is imported; where there are plug-ins, the binary asks again once they are loaded."""
   if sys.argv[:1] != ['-m']:  # What Python puts there until it has found the module.
     return
-  package, _, binary = sys.orig_argv[-len(sys.argv)].removeprefix('-m').rpartition('.')
+  if not any(_PLUGIN.match(argument) for argument in sys.argv[1:]):
+    _answer_if_asked(sys.orig_argv[-len(sys.argv)].removeprefix('-m'), {})
+
+
+def answer_if_asked(added: _Added) -> None:
+  """Prints help and exits, with 0 or for an unknown name 2, if the command line of the binary of this process asks for it."""
+  module = sys.modules['__main__'].__spec__
+  if module is not None:
+    _answer_if_asked(module.name, added)
+
+
+def _answer_if_asked(module: str, added: _Added) -> None:
+  package, _, binary = module.rpartition('.')
   for flag, name in _questions(sys.argv[1:]):
     if package == _PACKAGE and flag in _read()['flags'].get(binary, {}):
-      _end(binary, flag, name)
+      _end(binary, flag, name, added)
 
 
-def answer(binary: str, flag: str, name: str | None = None) -> str:
+def answer(binary: str, flag: str, name: str | None = None, added: _Added = _NOTHING) -> str:
   """Returns what a flag takes, or what one name of it means.
 
   Args:
     binary: Such as `language_model`.
     flag: One of its flags that take specs, such as `algorithm`.
     name: A name that the flag takes; None for all of them.
+    added: What plug-ins add, by catalogue and name.
 
   Returns:
     Lines of at most 79 characters.
@@ -57,7 +75,10 @@ def answer(binary: str, flag: str, name: str | None = None) -> str:
     UnknownNameError: If the flag takes no such name.
   """
   specs = _read()
-  catalogues = [specs['catalogues'][key] for key in specs['flags'][binary][flag]]
+  catalogues = [
+    {**specs['catalogues'][key], 'entries': specs['catalogues'][key]['entries'] | added.get(key, {})}
+    for key in specs['flags'][binary][flag]
+  ]
   if name is None:
     return _list(flag, catalogues)
   found = [catalogue['entries'][name] for catalogue in catalogues if name in catalogue['entries']]
@@ -108,10 +129,10 @@ def _questions(arguments: Sequence[str]) -> Iterable[tuple[str, str | None]]:
       yield flag.lstrip('-'), asked[1] or None
 
 
-def _end(binary: str, flag: str, name: str | None) -> NoReturn:
+def _end(binary: str, flag: str, name: str | None, added: _Added) -> NoReturn:
   sys.stdout.reconfigure(errors='backslashreplace')
   try:
-    print(answer(binary, flag, name), flush=True)
+    print(answer(binary, flag, name, added), flush=True)
   except UnknownNameError as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)

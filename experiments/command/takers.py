@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from data import catalog as data_catalog
@@ -11,14 +12,7 @@ from models import catalog as models_catalog
 _Catalogue = Mapping[str, Callable[..., Any]]
 
 
-def _takers(*takers: tuple[_Catalogue, str]) -> dict[str, str]:
-  found: dict[str, str] = {}
-  for catalogue, said in takers:
-    found |= {name: f'{found[name]}, and {said}' if name in found else said for name in catalogue}
-  return found
-
-
-_OF_DATASETS = _takers(
+_OF_DATASETS = (
   (data_catalog.DATASETS, 'has running text, for experiments.language_model and pretrain'),
   (
     data_catalog.CLASSIFICATION_DATASETS,
@@ -29,7 +23,7 @@ _OF_DATASETS = _takers(
     'has images, for experiments.constrained_finetuning and layerwise_ssl, and for pretrain with a model of images',
   ),
 )
-_OF_MODELS = _takers(
+_OF_MODELS = (
   (models_catalog.LANGUAGE_MODELS, 'is a language model, for experiments.language_model and pretrain'),
   (models_catalog.ENCODERS, 'is an encoder of texts, for experiments.text_classification, layerwise_ssl and pretrain'),
   (models_catalog.VISION_MODELS, 'is a model of images, for experiments.layerwise_ssl and pretrain'),
@@ -50,9 +44,17 @@ def build_dataset(text: str, datasets: _Catalogue, what: str = 'dataset') -> Any
   Raises:
     SpecError: As `spec.build` does; for a data set of `data.catalog` that the binary does not take, with those that do.
   """
-  return spec.build(text, datasets, what, _OF_DATASETS)
+  return spec.build(text, datasets, what, _said(_OF_DATASETS))
 
 
 def build_model(text: str, models: _Catalogue) -> Any:
   """Builds what a spec of `--model` names; the arguments, result and errors are those of `build_dataset`."""
-  return spec.build(text, models, 'model', _OF_MODELS)
+  return spec.build(text, models, 'model', _said(_OF_MODELS))
+
+
+def _said(takers: Sequence[tuple[_Catalogue, str]]) -> dict[str, str]:
+  """Returns what is said of each name."""
+  found: dict[str, str] = {}
+  for catalogue, said in takers:
+    found |= {name: f'{found[name]}, and {said}' if name in found else said for name in catalogue}
+  return found

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.command import command_line
+from experiments.command import plugins
 from experiments.costs import client_round
 from experiments.costs import resident_memory
 
@@ -84,7 +85,8 @@ def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) 
   if what == 'memory':
     environment |= resident_memory.ENVIRONMENT
   script = f'from experiments.costs import client_process; client_process.print_measured(client_process.{what})'
-  arguments = json.dumps(dict(case=dataclasses.asdict(case), first_client=first_client))
+  named = [plugin.text for plugin in plugins.loaded()]
+  arguments = json.dumps(dict(case=dataclasses.asdict(case), first_client=first_client, plugins=named))
   done = subprocess.run(
     [sys.executable, '-c', script, arguments],
     cwd=command_line.ROOT,
@@ -99,8 +101,10 @@ def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) 
 
 
 def print_measured(measure: Callable[[client_round.Case, int], NamedTuple]) -> None:
-  """Measures in this process what its argument says and prints the result as a line of JSON."""
+  """Measures in this process what its argument says, with its plug-ins, and prints the result as a line of JSON."""
   arguments = json.loads(sys.argv[1])
+  for plugin in arguments['plugins']:
+    plugins.load(plugin)
   print(json.dumps(measure(client_round.Case(**arguments['case']), arguments['first_client'])._asdict()))
 
 

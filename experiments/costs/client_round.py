@@ -4,6 +4,7 @@ A client of a sub-model is measured with its slices alone, as a device would hol
 `optimizers.local_training` has the whole model around them.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
@@ -38,7 +39,7 @@ from optimizers import policies
 from optimizers import trainable
 
 _SEED = 0
-_POLICIES = optimizers_catalog.POLICIES | {'layerwise': policies.Layerwise}
+_POLICIES = collections.ChainMap({'layerwise': policies.Layerwise}, optimizers_catalog.POLICIES)
 _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
 
 
@@ -228,8 +229,17 @@ class ClientRound:
   def step_cost(self, traffic: Traffic) -> accounting.StepCost:
     """Accounts for a local step, given what clients train; on average, where blocks are dropped.
 
-    The encoder is taken to see a whole batch at once.
+    The encoder is taken to see a whole batch at once. Raises `SpecError` for a model whose products have shapes that its
+    graph does not know.
     """
+    try:
+      return self._step_cost(traffic)
+    except ValueError as error:
+      raise spec.SpecError(
+        f'the operations of {self._case.model!r} cannot be counted ({error}): name a model in layers of the suite'
+      ) from error
+
+  def _step_cost(self, traffic: Traffic) -> accounting.StepCost:
     dropout, batch_size = self.local.devices.tiers[0].depth_dropout, self._case.batch_size
     whole = dataclasses.replace(self._case, chunk_size=0)
     task = ClientRound(whole).task if self._case.chunk_size else self.task

@@ -17,6 +17,7 @@ from typing import Any
 from data import cache
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import plugins
 from experiments.results import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
@@ -81,7 +82,7 @@ def claimed(
 
   Args:
     output_dir: Created if need be.
-    settings: Every flag by name.
+    settings: Every flag by name; the plug-ins of this process are added to them.
     facts: What else decides the result: the data-set hash, the number of parameters.
     check: Called before anything is written; raises `UsageError` if what is in the folder cannot go on as asked.
 
@@ -89,8 +90,9 @@ def claimed(
     UsageError: If the folder cannot be written, holds something else, or a run with other settings, or another process
       has claimed it.
   """
+  settings = dict(settings) | plugins.settings()
   config = dict(
-    settings=dict(settings),
+    settings=settings,
     **facts,
     binary=pathlib.Path(sys.argv[0]).stem,
     packages=_versions(),
@@ -128,7 +130,8 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise failures.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
   # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
-  known = {name: value for name, value in facts.items() if name in before or not settings}
+  defines = set(settings) - {plugins.SETTING}
+  known = {name: value for name, value in facts.items() if name in before or not defines}
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
     if recorded.get(name) == value or name in _FREE_TO_CHANGE or (name in facts and name not in known):
       continue

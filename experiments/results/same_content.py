@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.command import plugins
 from experiments.command import spec
 
 # Such settings, and the fact of a run that names their content.
@@ -25,9 +26,11 @@ def identity(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
     facts: What decides the run besides its flags, by name, as in its `config.json`.
 
   Returns:
-    The value; for one that says where data or weights are, if a fact names these: that fact, and of a spec whatever else
+    The value; of plug-ins the hashes; for one that says where data or weights are, if a fact names these: that fact, and of a spec whatever else
     it says.
   """
+  if name == plugins.SETTING and value:
+    return [plugins.content_hash(text) for text in value]
   content = facts.get(_KNOWN_BY.get(name, ''))
   if not content or not isinstance(value, str):
     return value

@@ -18,6 +18,7 @@ from absl import flags
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import launch
+from experiments.command import plugins
 from experiments.command import spec_help
 from experiments.sweeping import sweep_file
 
@@ -26,6 +27,8 @@ _REFUSED = 2
 
 def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
   """Returns for each run of a sweep the value of every flag of the binary but `output_dir`, defaults included.
+
+  Plug-ins are those of the run and those of this process, with their hashes; without one there is no such value.
 
   Raises:
     UsageError: For a flag that the binary does not have, a value that a flag does not take, and a binary that cannot be
@@ -48,7 +51,12 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
     raise failures.UsageError(last.removeprefix('error: '))
   if process.returncode:
     raise failures.UsageError(f'{command_line.PACKAGE}.{sweep.binary} cannot be imported: {last}')
-  return json.loads(process.stdout.rpartition('\n')[2])
+  return [_with_plugins(values) for values in json.loads(process.stdout.rpartition('\n')[2])]
+
+
+def _with_plugins(values: dict[str, Any]) -> dict[str, Any]:
+  named = [*plugins.settings().get(plugins.SETTING, []), *values.pop(plugins.SETTING)]
+  return values | ({plugins.SETTING: list(dict.fromkeys(named))} if named else {})
 
 
 def resolve(
@@ -85,6 +93,8 @@ def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, t
       f'{name!r} of run {cell!r} is no flag of {command_line.PACKAGE}.{binary}{sweep_file.nearest(name, known)}; '
       f'it has {", ".join(known)}'
     )
+  if name == plugins.SETTING:
+    return [plugins.fixed(text)]
   try:
     return known[name].parser.parse(text)
   except ValueError as error:
@@ -94,7 +104,8 @@ def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, t
 def of(binary: str) -> tuple[types.ModuleType, dict[str, flags.Flag]]:
   """Imports a binary, of which a process has one at most; returns it and the flags that it takes, by name."""
   module = importlib.import_module(f'experiments.{binary}')
-  return module, {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
+  taken = [*flags.FLAGS.get_key_flags_for_module(module), flags.FLAGS[plugins.SETTING]]
+  return module, {flag.name: flag for flag in taken}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""The worker of the tests of this folder: without Grappler, which takes a quarter of their time and changes no result.
+"""The worker of the tests of this folder: without Grappler, which takes a quarter of their time.
 
-The long form of the tests, those of codecs and those of binaries have it.
+The long form of the tests, those of codecs, of Keras models (which do not run without it) and of binaries have it.
 """
 
 import os

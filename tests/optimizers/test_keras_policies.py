@@ -64,7 +64,7 @@ def test_the_table_is_that_of_the_catalogue():
   assert _POLICIES.keys() == catalog.POLICIES.keys()
 
 
-@pytest.mark.usefixtures('worker')
+@pytest.mark.usefixtures('optimizing_worker')
 @pytest.mark.parametrize(('name', 'arguments', 'expected'), _CASES, ids=[f'{name} {args}' for name, args, _ in _CASES])
 def test_two_rounds_move_what_the_policy_says(name, arguments, expected, model):
   devices = devices_lib.Devices((catalog.POLICIES[name](**arguments),))

@@ -88,14 +88,14 @@ def test_other_flags_and_other_values_are_left_to_the_binary(monkeypatch):
   monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', 'experiments.language_model', 'x'])
   for argument in ('--output_dir=help', '--algorithm=helpful', 'help', '--dataset=help()x', '--stages=help'):
     monkeypatch.setattr(sys, 'argv', ['-m', argument])
-    spec_help.answer_if_asked()
+    spec_help.answer_at_once()
   monkeypatch.setattr(sys, 'argv', ['-m'])
-  spec_help.answer_if_asked()
+  spec_help.answer_at_once()
   monkeypatch.setattr(sys, 'argv', ['-m', '--algorithm=help'])
   with pytest.raises(SystemExit):
-    spec_help.answer_if_asked()
+    spec_help.answer_at_once()
   monkeypatch.setattr(sys, 'argv', ['pytest', '--algorithm=help'])
-  spec_help.answer_if_asked()
+  spec_help.answer_at_once()
 
 
 def test_who_reads_no_more_ends_it_quietly():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.command import codec_specs
+from experiments.command import spec
 from experiments.comparisons import codec_plot
 from experiments.comparisons import codecs
 from tests import binaries
@@ -99,3 +100,11 @@ def test_the_binary_refuses_in_one_line(flag, expected, tmp_path):
   assert process.returncode == 2
   assert len(process.stderr.splitlines()) == 1, process.stderr
   assert expected in process.stderr
+
+
+def test_listed_codecs_stand_for_themselves_and_all_for_those_of_the_suite():
+  assert codecs.listed('uniform(bits=3); sign;') == ['uniform(bits=3)', 'sign']
+  assert codecs.listed('uniform(bits=3); all; sign') == ['uniform(bits=3)', *codecs.CODECS]
+  for text, message in ((' ; ', 'names none'), ('sign; sgin', "unknown codec 'sgin'"), ('sign(bits=1)', 'no argument')):
+    with pytest.raises(spec.SpecError, match=message):
+      codecs.listed(text)

@@ -1,0 +1,269 @@
+"""Plug-ins: files of one's own, named by `--plugin=FILE.py`, whose names work in every spec.
+
+A plug-in is a module with tables of builders by name, called as the catalogues are:
+
+    STAGES = {'max_scaled': MaxScaled}
+    POLICIES = {'every_second': EverySecond}
+
+It runs as any Python does, with all the rights of who starts the binary. A run records path and SHA-256 of each.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import inspect
+import keyword
+import pathlib
+import sys
+import traceback
+import types
+from typing import Any
+from typing import NamedTuple
+
+from absl import flags
+
+from data import errors
+from experiments.command import builder_docs
+from experiments.command import failures
+from experiments.command import spec
+
+SETTING = 'plugin'  # The flag, and what a run records of it.
+_HASH = '#sha256='
+_ALWAYS_TAKEN = ('help',)  # What any flag says of its names.
+
+flags.DEFINE_multi_string(
+  SETTING,
+  [],
+  'Python file of your own that adds names to the catalogues of stages, models, policies, algorithms or data sets; '
+  'FILE.py#sha256=... takes it only as it was. Repeatable.',
+)
+flags.disclaim_key_flags()
+
+
+class Table(NamedTuple):
+  """A catalogue that plug-ins add to.
+
+  Attributes:
+    builders: The catalogue itself.
+    flag_takes: What a flag that takes it is said to take: names must differ among all tables of one such kind.
+    key: Its name in `specs.json`.
+    besides: Names that such a flag takes besides catalogues.
+  """
+
+  builders: dict[str, Callable[..., Any]]
+  flag_takes: str
+  key: str
+  besides: tuple[str, ...] = ()
+
+
+class Plugin(NamedTuple):
+  """A plug-in that was loaded.
+
+  Attributes:
+    path: Absolute.
+    sha256: The file's hash, in hexadecimal digits.
+    names: The names that it adds, by the table that has them.
+  """
+
+  path: pathlib.Path
+  sha256: str
+  names: Mapping[str, Sequence[str]]
+
+  @property
+  def text(self) -> str:
+    """The argument of `--plugin` that takes this file only as it is."""
+    return f'{self.path}{_HASH}{self.sha256}'
+
+
+_loaded: dict[pathlib.Path, Plugin] = {}
+
+
+def tables() -> dict[str, Table]:
+  """Returns the catalogues that plug-ins add to, by the name of the table."""
+  # Importing them takes seconds, and most processes have no plug-in.
+  from compression import catalog as compression
+  from data import catalog as data
+  from models import catalog as models
+  from optimizers import catalog as optimizers
+
+  links = ('identity', 'concat', 'small_as', 'select', *compression.WRAPPED)
+  return dict(
+    STAGES=Table(compression.STAGES, 'codecs', 'links', links),
+    ADAPTIVE=Table(compression.ADAPTIVE, 'codecs', 'adaptive', links),
+    LANGUAGE_MODELS=Table(models.LANGUAGE_MODELS, 'models', 'language_models'),
+    ENCODERS=Table(models.ENCODERS, 'models', 'encoders'),
+    VISION_MODELS=Table(models.VISION_MODELS, 'models', 'vision_models'),
+    OBJECTIVES=Table(models.OBJECTIVES, 'objectives', 'objectives', ('masked_language',)),
+    ALGORITHMS=Table(optimizers.ALGORITHMS, 'algorithms', 'algorithms'),
+    SCHEDULES=Table(optimizers.SCHEDULES, 'schedules', 'schedules'),
+    POLICIES=Table(optimizers.POLICIES, 'policies', 'policies', ('layerwise',)),
+    CLIENT_DROPOUTS=Table(optimizers.CLIENT_DROPOUTS, 'client dropouts', 'client_dropouts'),
+    DATASETS=Table(data.DATASETS, 'data sets', 'text'),
+    CLASSIFICATION_DATASETS=Table(data.CLASSIFICATION_DATASETS, 'data sets', 'labelled_text'),
+    IMAGE_DATASETS=Table(data.IMAGE_DATASETS, 'data sets', 'images'),
+    PARTITIONS=Table(data.PARTITIONS, 'partitions', 'partitions'),
+  )
+
+
+def load(text: str) -> Plugin:
+  """Runs a plug-in, unless that was done before, and adds its names to the catalogues.
+
+  Args:
+    text: The path of a Python file, or `PATH#sha256=HEX`.
+
+  Returns:
+    The plug-in.
+
+  Raises:
+    UsageError: If the file cannot be read, is another than the hash says, raises, adds nothing, or adds a name that
+      exists or is none. The catalogues are then as they were.
+  """
+  path, content, sha256 = _read(text)
+  if path in _loaded:
+    if _loaded[path].sha256 != sha256:
+      raise failures.UsageError(f'--plugin={path} has changed since it was loaded: start a new process')
+    return _loaded[path]
+  module = _run(path, content, sha256)
+  found, known = _found(module, path), tables()
+  for name, builders in found.items():
+    _check(name, builders, known, path)
+  for name, builders in found.items():
+    known[name].builders.update(builders)
+  _loaded[path] = Plugin(path, sha256, {name: tuple(builders) for name, builders in found.items()})
+  return _loaded[path]
+
+
+def load_all() -> list[Plugin]:
+  """Loads what `--plugin` of this process names, and returns it; raises `UsageError` as `load`."""
+  return [load(text) for text in flags.FLAGS[SETTING].value]
+
+
+def loaded() -> list[Plugin]:
+  """Returns the plug-ins of this process, in the order in which they were loaded."""
+  return list(_loaded.values())
+
+
+@contextlib.contextmanager
+def blamed() -> Iterator[None]:
+  """Raises `UsageError` in the place of an error that comes out of a plug-in's code in the block and that nobody foresaw."""
+  try:
+    yield
+  except (failures.UsageError, failures.RunEnded, spec.SpecError, errors.DataError):
+    raise
+  except Exception as error:
+    called = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    for path in _loaded:
+      if str(path) in called:
+        raise failures.UsageError(_blame(error, path)) from error
+    raise
+
+
+def has(name: str) -> bool:
+  """Returns whether a name comes from a plug-in."""
+  return any(name in names for plugin in loaded() for names in plugin.names.values())
+
+
+def entries() -> dict[str, dict[str, Any]]:
+  """Returns what the plug-ins say of their names, as `specs.json` has it: by catalogue and name."""
+  from experiments.command import algorithm_specs
+
+  found, known = {}, tables()
+  for plugin in loaded():
+    for table, names in plugin.names.items():
+      described = {
+        name: dataclasses.asdict(builder_docs.entry(known[table].builders[name], algorithm_specs.describe))
+        for name in names
+      }
+      found[known[table].key] = found.get(known[table].key, {}) | described
+  return found
+
+
+def settings() -> dict[str, list[str]]:
+  """Returns what a run records of the plug-ins of this process: their paths and hashes; nothing without one."""
+  return {SETTING: [plugin.text for plugin in loaded()]} if _loaded else {}
+
+
+def fixed(text: str) -> str:
+  """Returns an argument of `--plugin` with the hash of the file as it is now; raises `UsageError` as `load`."""
+  path, _, sha256 = _read(text)
+  return f'{path}{_HASH}{sha256}'
+
+
+def content_hash(text: str) -> str:
+  """Returns the hash that an argument made by `fixed` ends with."""
+  return text.rpartition(_HASH)[2]
+
+
+def _read(text: str) -> tuple[pathlib.Path, bytes, str]:
+  """Returns absolute path, content and hash."""
+  name, _, wanted = text.partition(_HASH)
+  path = pathlib.Path(name).expanduser().absolute()
+  try:
+    content = path.read_bytes()
+  except (OSError, ValueError) as error:
+    raise failures.UsageError(
+      f'--plugin={name} cannot be read: {getattr(error, "strerror", None) or error}; name a Python file'
+    ) from error
+  sha256 = hashlib.sha256(content).hexdigest()
+  if wanted and wanted != sha256:
+    raise failures.UsageError(
+      f'--plugin={name} has the SHA-256 {sha256}, not {wanted}: it was changed; bring back what it was, or leave '
+      f'{_HASH}... away and choose a new --output_dir'
+    )
+  return path, content, sha256
+
+
+def _run(path: pathlib.Path, content: bytes, sha256: str) -> types.ModuleType:
+  module = types.ModuleType(f'plugin_{sha256[:16]}')
+  module.__file__ = str(path)
+  sys.modules[module.__name__] = module  # Where dataclasses and pickle look for it.
+  try:
+    exec(compile(content, path, 'exec'), vars(module))
+  except (KeyboardInterrupt, failures.Stopped):
+    raise
+  except BaseException as error:
+    del sys.modules[module.__name__]
+    raise failures.UsageError(_blame(error, path)) from error
+  return module
+
+
+def _blame(error: BaseException, path: pathlib.Path) -> str:
+  """Says that a plug-in raises an error, and where."""
+  lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+  line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+  where = f' in line {line}' if line else ''
+  return f'--plugin={path} raises {type(error).__name__}{where}: {error}'
+
+
+def _found(module: types.ModuleType, path: pathlib.Path) -> dict[str, Mapping[str, Any]]:
+  """Returns the tables that a module has, by name."""
+  known = tables()
+  found = {name: value for name, value in vars(module).items() if name in known}
+  if found:
+    return found
+  like = [near for name in vars(module) for near in difflib.get_close_matches(name, known, n=1, cutoff=0.7)]
+  guess = f' (did you mean {like[0]}?)' if like else ''
+  raise failures.UsageError(
+    f"--plugin={path} adds nothing{guess}: give it a table such as STAGES = {{'name': Builder}}; the tables are "
+    f'{", ".join(known)}'
+  )
+
+
+def _check(name: str, builders: Any, known: Mapping[str, Table], path: pathlib.Path) -> None:
+  """Raises `UsageError` for a table that is none, or has a name that is none or exists."""
+  if not isinstance(builders, Mapping):
+    raise failures.UsageError(f"--plugin={path}: {name} is no table: write {name} = {{'name': Builder}}")
+  flag_takes = known[name].flag_takes
+  for each, builder in builders.items():
+    if not isinstance(each, str) or not each.isidentifier() or keyword.iskeyword(each):
+      raise failures.UsageError(f'--plugin={path}: {each!r} of {name} is no name: use letters, digits and _')
+    if not (inspect.isclass(builder) or inspect.isfunction(builder)):
+      raise failures.UsageError(f'--plugin={path}: {name}[{each!r}] is no builder: give a class or a function')
+    alike = [table for table in known.values() if table.flag_takes == flag_takes]
+    if each in _ALWAYS_TAKEN or any(each in table.builders or each in table.besides for table in alike):
+      raise failures.UsageError(f'--plugin={path}: {each!r} of {name} exists among the {flag_takes}: rename it')

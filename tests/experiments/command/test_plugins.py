@@ -1,0 +1,216 @@
+"""Plug-ins: what they add is known everywhere, what they break is said in one line, and nothing of it stays."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from experiments.command import codec_specs
+from experiments.command import failures
+from experiments.command import plugins
+from experiments.command import spec
+from experiments.costs import client_round
+from experiments.results import run_files
+from experiments.sweeping import binary_flags
+from experiments.sweeping import sweep_file
+from tests import binaries
+from tests import language_model_runs as runs
+
+_EXAMPLE = pathlib.Path(__file__).parents[3] / 'examples' / 'own_plugin.py'
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+  """Catalogues and plug-ins are afterwards what they were."""
+  monkeypatch.setattr(plugins, '_loaded', {})
+  before = [(table.builders, dict(table.builders)) for table in plugins.tables().values()]
+  yield
+  for builders, content in before:
+    builders.clear()
+    builders.update(content)
+
+
+def _written(folder: pathlib.Path, text: str) -> str:
+  path = folder / 'plugin.py'
+  path.write_text(text)
+  return str(path)
+
+
+_STAGE = """
+from compression import stage
+class Nothing(stage.Stage):
+  def form(self, form):
+    return form
+  def encode(self, x, form, client_seed, shared_seed):
+    return x, ()
+  def decode(self, x, side, form, shared_seed):
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('1 / 0', 'raises ZeroDivisionError in line 1: division by zero'),
+    ('x = 1\nx = = 2', 'raises SyntaxError in line 2: invalid syntax'),
+    ('import no_such_module', "raises ModuleNotFoundError in line 1: No module named 'no_such_module'"),
+    ('raise SystemExit(0)', 'raises SystemExit in line 1: 0'),
+    ('x = 1', "adds nothing: give it a table such as STAGES = {'name': Builder}; the tables are STAGES, ADAPTIVE,"),
+    ('STAGE = {}', 'adds nothing (did you mean STAGES?)'),
+    ('STAGES = [1]', "STAGES is no table: write STAGES = {'name': Builder}"),
+    ('STAGES = {"a b": dict}', "'a b' of STAGES is no name: use letters, digits and _"),
+    ('STAGES = {"lambda": dict}', "'lambda' of STAGES is no name"),
+    ('STAGES = {3: dict}', '3 of STAGES is no name'),
+    ('STAGES = {"mine": 3}', "STAGES['mine'] is no builder: give a class or a function"),
+    ('STAGES = {"uniform": dict}', "'uniform' of STAGES exists among the codecs: rename it"),
+    ('STAGES = {"concat": dict}', "'concat' of STAGES exists among the codecs"),
+    ('STAGES = {"rate_distortion": dict}', "'rate_distortion' of STAGES exists among the codecs"),
+    ('STAGES = {"help": dict}', "'help' of STAGES exists among the codecs"),
+    ('DATASETS = {"digits": dict}', "'digits' of DATASETS exists among the data sets"),
+    ('VISION_MODELS = {"lstm": dict}', "'lstm' of VISION_MODELS exists among the models"),
+    ('POLICIES = {"layerwise": dict}', "'layerwise' of POLICIES exists among the policies"),
+  ],
+)
+def test_a_file_that_is_no_plugin_is_refused_in_one_line(text, message, tmp_path, unloaded):
+  before = {name: list(table.builders) for name, table in plugins.tables().items()}
+  path = _written(tmp_path, f'{text}\nPOLICIES = {{"new": dict}}' if text.startswith('STAGES = {"u') else text)
+  with pytest.raises(failures.UsageError) as raised:
+    plugins.load(path)
+  assert f'--plugin={path}' in str(raised.value) and message in str(raised.value)
+  assert {name: list(table.builders) for name, table in plugins.tables().items()} == before
+  assert plugins.settings() == {}
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+  with pytest.raises(
+    failures.UsageError, match=r'no\.py cannot be read: No such file or directory; name a Python file'
+  ):
+    plugins.load(str(tmp_path / 'no.py'))
+
+
+def test_names_of_two_tables_of_one_kind_differ_too(tmp_path, unloaded):
+  plugins.load(_written(tmp_path, f'{_STAGE}\nSTAGES = {{"nothing": Nothing}}'))
+  (tmp_path / 'other.py').write_text(f'{_STAGE}\nSTAGES = {{"nothing": Nothing}}')
+  with pytest.raises(failures.UsageError, match="'nothing' of STAGES exists among the codecs"):
+    plugins.load(str(tmp_path / 'other.py'))
+
+
+def test_a_plugin_is_run_once_and_a_changed_one_refused(tmp_path, unloaded):
+  path = _written(tmp_path, f'{_STAGE}\nSTAGES = {{"nothing": Nothing}}')
+  first = plugins.load(path)
+  assert plugins.load(path) is first and str(codec_specs.build('nothing|uniform(bits=4)').codec) == 'nothing|uniform'
+  assert first.text == f'{path}#sha256={hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()}'
+  assert plugins.fixed(path) == first.text
+  with pytest.raises(failures.UsageError, match='has changed since it was loaded: start a new process'):
+    plugins.load(_written(tmp_path, '\n'))
+  with pytest.raises(failures.UsageError, match=r'has the SHA-256 01ba4719\w+, not [0-9a-f]+: it was changed'):
+    plugins.load(first.text)
+
+
+_REMEMBERS = """
+import tensorflow as tf
+from compression import stage
+class Remembers(stage.Stage):
+  def form(self, form):
+    return form
+  def encode(self, x, form, client_seed, shared_seed):
+    self.scale = tf.reduce_max(x)
+    return x / self.scale, ()
+  def decode(self, x, side, form, shared_seed):
+    return x * self.scale
+class Half(Remembers):
+  def encode(self, x, form, client_seed, shared_seed):
+    return x[:form.size // 2], ()
+  def decode(self, x, side, form, shared_seed):
+    return x
+STAGES = {'remembers': Remembers, 'half': Half}
+"""
+
+
+@pytest.mark.parametrize(
+  ('codec', 'message'),
+  [
+    ('remembers', "'remembers': 100 values cannot be encoded and decoded"),
+    ('remembers', 'decode has what encode returns, its form and the shared seed, and nothing else'),
+    ('concat|remembers|uniform(bits=8)', '100 values cannot be encoded and decoded'),
+    ('small_as(codec="remembers", size=9)|uniform(bits=8)', '100 values cannot be encoded and decoded'),
+    ('half', 'of 100 floats decode makes float32 of shape (50,)'),
+  ],
+)
+def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, message, tmp_path, unloaded):
+  plugins.load(_written(tmp_path, _REMEMBERS))
+  with pytest.raises(spec.SpecError) as raised:
+    codec_specs.build(codec, 'upload')
+  assert message in str(raised.value) and '\n' not in str(raised.value)
+
+
+def test_an_error_of_its_code_is_said_in_one_line(tmp_path):
+  path = _written(tmp_path, 'def broken():\n  return lambda size: size / 0\nLANGUAGE_MODELS = {"broken": broken}\n')
+  flags = [f'--plugin={path}', '--model=broken', '--policies=all', f'--output_dir={tmp_path / "out"}']
+  done = binaries.run('experiments.client_cost', flags)
+  assert done.returncode == 2
+  assert done.stderr == f'error: --plugin={path} raises ZeroDivisionError in line 2: division by zero\n'
+
+
+def test_operations_of_a_keras_model_whose_shapes_are_unknown_are_not_counted(unloaded):
+  plugins.load(str(_EXAMPLE))
+  case = client_round.Case(
+    'gru(width=4)', 'body', 'identity', vocabulary_size=9, sequence_length=5, batch_size=2, num_steps=1
+  )
+  one = client_round.ClientRound(case)
+  with pytest.raises(spec.SpecError, match=r"operations of 'gru\(width=4\)' cannot be counted"):
+    one.step_cost(one.traffic())
+
+
+def test_its_names_answer_help():
+  done = binaries.run('experiments.language_model', [f'--plugin={_EXAMPLE}', '--upload=help(max_scaled)'])
+  assert done.returncode == 0 and 'Rounds 127 x / max|x| to the nearest whole number.' in done.stdout, done.stderr
+  done = binaries.run('experiments.client_cost', ['--plugin', str(_EXAMPLE), '--model', 'help'])
+  assert done.returncode == 0 and 'gru' in done.stdout and 'lstm' in done.stdout, done.stderr
+  done = binaries.run('experiments.language_model', [f'--plugin={_EXAMPLE}', '--model=help(gru)'])
+  assert 'gru(width=64)' in done.stdout and 'Numbers in an embedding, and units.' in done.stdout, done.stdout
+
+
+def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
+  sweep = sweep_file.Sweep(
+    'language_model', [sweep_file.Cell('one', {'plugin': str(_EXAMPLE), 'upload': 'max_scaled'})]
+  )
+  (settings,) = binary_flags.settings(sweep)
+  assert settings['plugin'] == [plugins.fixed(str(_EXAMPLE))]
+  (settings,) = binary_flags.settings(sweep_file.Sweep('language_model', [sweep_file.Cell('one', {})]))
+  assert 'plugin' not in settings
+
+
+def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_path):
+  plugin, output_dir = shutil.copy(_EXAMPLE, tmp_path / 'mine.py'), tmp_path / 'run'
+  flags = dict(plugin=plugin, model='gru(width=8)', trainable='body', upload='max_scaled|rans', rounds=2)
+  done = runs.finish(runs.command(text, output_dir, **flags), environment)
+  assert done.returncode == 0, done.stderr
+  recorded = plugins.fixed(str(plugin))
+  assert run_files.read_config(output_dir)['settings']['plugin'] == [recorded]
+  assert f'--plugin={recorded}\n' in (output_dir / 'run.flags').read_text()
+  # By the flags that it left, from another place, for a round more; 8 of its width and the head travel.
+  moved = shutil.copy(plugin, tmp_path / 'moved.py')
+  more = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=3)), environment)
+  assert more.returncode == 0 and runs.num_rounds(output_dir) == 3, more.stderr
+  summary = json.loads((output_dir / 'summary.json').read_text())
+  assert summary['rounds'] == 3 and summary['upload_bytes_total'] > 0
+
+  scored = binaries.run(
+    'experiments.evaluate',
+    [f'--plugin={moved}', f'--pretrained={output_dir}', f'--dataset=text(path={str(text)!r})'],
+    environment,
+  )
+  assert scored.returncode == 0, scored.stderr
+  assert json.loads(scored.stdout)['eval/perplexity'] == pytest.approx(summary['eval/perplexity'], rel=1e-5)
+  without = binaries.run('experiments.evaluate', [f'--pretrained={output_dir}'], environment)
+  assert without.returncode == 2 and "unknown model 'gru'" in without.stderr and '--plugin' in without.stderr
+
+  moved.write_text(moved.read_text() + '\n')
+  changed = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=4)), environment)
+  assert changed.returncode == 2 and 'holds a run with plugin=' in changed.stderr, changed.stderr
+  again = binaries.run('experiments.language_model', [f'--flagfile={output_dir / "run.flags"}'], environment)
+  assert again.returncode == 2 and 'it was changed; bring back what it was' in again.stderr
+  assert runs.num_rounds(output_dir) == 3

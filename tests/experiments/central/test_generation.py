@@ -10,7 +10,6 @@ import tensorflow as tf
 from data import tokenizer as tokenizer_lib
 from experiments.central import generation
 from experiments.central import training
-from experiments.command import device_specs
 from experiments.command import failures
 from experiments.starts import pretrained
 from models import catalog
@@ -164,7 +163,7 @@ def test_numbers_out_of_range_are_refused(options, said, tmp_path):
 
 def test_scores_that_are_not_finite_are_refused(tokenizer, tmp_path):
   description = _describe(tokenizer, _TRANSFORMER)
-  model, weights = _save(tmp_path, description)
+  _, weights = _save(tmp_path, description)
   weights['embedding/table'] = np.full_like(weights['embedding/table'], 3e38)
   checkpoint.save(tmp_path, weights, description, 1)
   with pytest.raises(failures.UsageError, match='the scores of the model are not finite'):
@@ -187,7 +186,9 @@ def _encoder(name: str, classes: int):
 )
 def test_other_models_are_answered_with_their_binary(kind, said, tokenizer, tmp_path):
   if kind == 'images':
-    description = checkpoint.of_images('vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=2)', (4, 4, 1), 'ab')
+    description = checkpoint.of_images(
+      'vit(width=8, mlp_width=8, num_layers=1, num_heads=1, patch_size=2)', (4, 4, 1), 'ab'
+    )
     model = pretrained.build_model(description)
   elif kind != 'nothing':
     encoder, model = _encoder('bert', 2 if kind == 'classifier' else 0)

@@ -14,6 +14,7 @@ from data import text_encoders
 from data.sources import docstrings
 from data.sources import spooky
 from experiments.command import failures
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
@@ -102,6 +103,27 @@ def test_the_export_is_a_checkpoint_in_the_hugging_face_layout(folder, finished,
   texts = ['word3 word17 nothing', 'Word3']
   ids = text_encoders.tokenizer_of(tmp_path / 'exported').encode(texts, 8)
   np.testing.assert_array_equal(ids, text_encoders.tokenizer_of(folder / 'bert').encode(texts, 8))
+
+
+def test_evaluate_scores_a_run_as_it_did_itself(folder, finished, tmp_path):
+  summary = json.loads((finished / 'summary.json').read_text())
+  exporting.export(finished, tmp_path / 'exported')
+  environment = os.environ | {'LEANFED_CACHE': str(folder / 'cache')}
+  dataset = f'spooky(path={str(folder / "train.csv")!r}, sequence_length=8)'
+  for model in (finished, tmp_path / 'exported'):
+    scored = binaries.run(
+      'experiments.evaluate', [f'--pretrained={model}', f'--dataset={dataset}', f'--output_dir={tmp_path}'], environment
+    )
+    assert scored.returncode == 0, scored.stderr
+    result = json.loads(scored.stdout)
+    assert result == json.loads((tmp_path / 'evaluation.json').read_text())
+    assert tuple(result) == columns.names(columns.EVALUATION)
+    assert result['eval/accuracy'] == pytest.approx(summary['eval/accuracy'], abs=1e-6)  # A text more is 1/40 at least.
+    assert result['eval/loss'] == pytest.approx(summary['eval/loss'], rel=1e-4)
+    assert result['eval/perplexity'] == ''
+  refused = binaries.run('experiments.evaluate', [f'--pretrained={finished}'], environment)
+  assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+  assert "dataset 'docstrings' has running text, for experiments.language_model and pretrain; choose" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -125,11 +125,9 @@ def test_a_trained_model_continues_its_text(tokenizer, tmp_path):
   task = language_task.build(pretrained.build_model(description), 24)
   config = training.CentralConfig(tmp_path / 'model', steps=120, batch_size=3, learning_rate=0.02, warmup_steps=5)
   training.train(task, training.Examples(dict(tokens=tokens), dict(tokens=tokens)), description, config)
-  prompts = ['the cat', 'a dog ran', ' this   bird\n', 'a d']
+  prompts = ['the cat', 'a dog ran', ' this   bird\n', 'a dog ran to my door']
   texts = generation.generate(tmp_path / 'model', prompts, temperature=0.0)
-  assert texts == [['the cat sat on the mat'], ['a dog ran to my door'], ['this bird flew over that house'], [
-    'a dog ran to my door'
-  ]]  # fmt: skip
+  assert texts == [[sentence] for sentence in (*_SENTENCES, _SENTENCES[1])]
   drawn = generation.generate(tmp_path / 'model', ['the'], temperature=0.3, num_samples=5)
   assert drawn == [['the cat sat on the mat'] * 5]
 

@@ -37,6 +37,17 @@ class Tokenizer:
     ragged = self._tokenizer.tokenize(encoded)
     return ragged.to_tensor(default_value=PAD, shape=[None, length]).numpy().astype(np.int32)
 
+  def pieces(self, text: str) -> list[int]:
+    """Returns the ids of all pieces of a text, without begin and end."""
+    return self._tokenizer.tokenize(text.encode('utf-8', 'replace')).numpy().tolist()[1:-1]
+
+  def unknown_characters(self, text: str) -> list[str]:
+    """Returns the characters of a text for which there is no piece, each once; white space is none of them."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)
+    found = processor.encode(text.encode('utf-8', 'replace').decode(), return_type='proto')
+    surfaces = ''.join(piece.surface for piece in found.pieces if piece.id == UNKNOWN)
+    return list(dict.fromkeys(''.join(surfaces.split())))
+
   def decode(self, tokens: np.ndarray) -> list[str]:
     """Returns the text of each row of ids; pad, begin and end leave no trace."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)

@@ -1,13 +1,15 @@
 """Scores a model on any data set.
 
-Question: how well does a model of the suite predict text, or classes of images, that it has not seen?
+Question: how well does a model of the suite predict text, or classes of texts or images, that it has not seen?
 
     python -m experiments.evaluate --pretrained=runs/pretrained --dataset=docstrings
+    python -m experiments.evaluate --pretrained=runs/classified --dataset=docstring_packages
     python -m experiments.evaluate --pretrained=runs/constrained_images --dataset='digits(classes=[5, 6, 7, 8, 9])'
 
 The model cuts the held-out text by its own tokenizer, so every data set will do; perplexities of models with different
-tokenizers cannot be compared, nor those of language models with those of encoders, which are of hidden tokens. Prints
-JSON and leaves it as evaluation.json in --output_dir, if one is given.
+tokenizers cannot be compared, nor those of language models with those of encoders, which are of hidden tokens. A
+classifier takes a data set of its own classes. Prints JSON and leaves it as evaluation.json in --output_dir, if one is
+given.
 """
 
 import pathlib
@@ -15,6 +17,7 @@ import pathlib
 from absl import flags
 
 from data import catalog
+from experiments.central import classifier_evaluation
 from experiments.central import image_evaluation
 from experiments.central import text_evaluation
 from experiments.command import failures
@@ -22,17 +25,18 @@ from experiments.command import launch
 from experiments.command import takers
 from experiments.results import metrics
 from experiments.results import output
-from experiments.starts import pretrained
+from experiments.starts import model_kind
 
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',
   None,
-  'Folder of a model: the --output_dir of experiments.pretrain, of a run, or what experiments.export makes of a language model.',
+  'Folder of a model: the --output_dir of experiments.pretrain, of a run, or what experiments.export makes of a language '
+  'model or a classifier.',
 )
 _DATASET = flags.DEFINE_string(
   'dataset',
   'docstrings',
-  'Whose held-out clients count, as for language_model; for a model of images one of its classes.',
+  'Whose held-out clients count, as for language_model; for a classifier of texts or images one of its classes.',
 )
 _EVAL_CLIENTS = flags.DEFINE_integer(
   'eval_clients', 0, 'How many of them, the same ones as of a run with this flag; 0 for all.', lower_bound=0
@@ -41,15 +45,19 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.jso
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 _TEXT = (catalog.DATASETS, text_evaluation.evaluate)
-_IMAGES = (catalog.IMAGE_DATASETS, image_evaluation.evaluate)
+_BY_KIND = {
+  model_kind.LANGUAGE_MODEL: _TEXT,
+  model_kind.ENCODER: _TEXT,
+  model_kind.TEXT_CLASSIFIER: (catalog.CLASSIFICATION_DATASETS, classifier_evaluation.evaluate),
+  model_kind.IMAGE_MODEL: (catalog.IMAGE_DATASETS, image_evaluation.evaluate),
+}
 
 
 def main() -> None:
   """Scores what the flags name."""
   if not _PRETRAINED.value:
     raise failures.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
-  is_of_images = bool(pretrained.load(_PRETRAINED.value).description.image_shape)
-  datasets, score = _IMAGES if is_of_images else _TEXT
+  datasets, score = _BY_KIND[model_kind.of(_PRETRAINED.value)]
   source = takers.build_dataset(_DATASET.value, datasets)
   output_dir = _folder()
   measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)

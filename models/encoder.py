@@ -99,10 +99,11 @@ class Encoder:
 
   @property
   def spec(self) -> str:
-    """The text that `--model` takes to build it; options of a run left out."""
+    """The text that `--model` takes to build it; what matters in training only is left out."""
     names = ['width', 'mlp_width', 'num_layers', 'num_heads', 'max_length']
     names += ['embedding_width'] if self.family.shares_block else []
     names += ['activation'] if self.activation != self.family.activation else []
+    names += [] if self.attention_mask else ['attention_mask']
     return f'{self.family.name}({", ".join(f"{name}={getattr(self, name)!r}" for name in names)})'
 
   def classifier(self, vocabulary_size: int, num_classes: int) -> model_lib.Model:

@@ -48,6 +48,7 @@ class Pretrained:
     labels: Names of the classes; none without a classifier.
     tokenizer_files: Content of those of `TOKENIZER_FILES` that there are, by name.
     padding_row: The token that is padding: a row of `embedding/table`.
+    sequence_length: Tokens of the examples that the classifier was trained on, if it is known.
   """
 
   encoder: encoder_lib.Encoder
@@ -56,6 +57,7 @@ class Pretrained:
   labels: tuple[str, ...] = ()
   tokenizer_files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   padding_row: int = 0
+  sequence_length: int | None = None
 
   @property
   def has_classifier(self) -> bool:
@@ -103,6 +105,7 @@ def load(folder: pathlib.Path) -> Pretrained:
     config = json.loads(config_path.read_bytes())
     encoder, vocabulary_size, labels = hugging_face_config.parse(config)
     padding_row = hugging_face_config.padding_row(config)
+    sequence_length = hugging_face_config.sequence_length(config)
   except (ValueError, RecursionError) as error:
     raise ValueError(f'{str(config_path)!r}: {" ".join(str(error).split())}') from error
   arrays, _ = checkpoint.load_weights(weights_path)
@@ -114,7 +117,7 @@ def load(folder: pathlib.Path) -> Pretrained:
   if len(labels) != num_classes:
     labels = tuple(f'LABEL_{index}' for index in range(num_classes))
   files = {name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()}
-  return Pretrained(encoder, vocabulary_size, weights, labels, files, padding_row)
+  return Pretrained(encoder, vocabulary_size, weights, labels, files, padding_row, sequence_length)
 
 
 def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
@@ -139,7 +142,12 @@ def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
   elif pretrained.has_language_model:
     model = 'ForMaskedLM'
   config = hugging_face_config.describe(
-    pretrained.encoder, pretrained.vocabulary_size, pretrained.labels, model, pretrained.padding_row
+    pretrained.encoder,
+    pretrained.vocabulary_size,
+    pretrained.labels,
+    model,
+    pretrained.padding_row,
+    pretrained.sequence_length,
   )
   for name, content in pretrained.tokenizer_files.items():
     checkpoint.write(folder / name, content)

@@ -30,6 +30,8 @@ _ASSUMED_OF_FAMILY = {
   'albert': dict(type_vocab_size=2, num_hidden_groups=1, inner_group_num=1),
   'distilbert': {},
 }
+# What only this suite writes and reads: whether padding is hidden, and the tokens of an example.
+_ATTENTION_MASK, _SEQUENCE_LENGTH = 'attention_mask', 'sequence_length'
 _ARCHITECTURES = {'bert': 'Bert', 'albert': 'Albert', 'distilbert': 'DistilBert'}
 _FAMILIES = {family.name: family for family in (encoder_lib.BERT, encoder_lib.ALBERT, encoder_lib.DISTILBERT)}
 
@@ -59,7 +61,8 @@ def parse(config: Any) -> tuple[encoder_lib.Encoder, int, tuple[str, ...]]:
   dropout = config.get(dropout_key, 0.0 if name == 'albert' else 0.1)
   if not isinstance(dropout, (int, float)):
     raise ValueError(f'{dropout_key} is {dropout!r}: it must be a number')
-  encoder = encoder_lib.Encoder(_FAMILIES[name], **dimensions, activation=activation, dropout=dropout)
+  options = dict(activation=activation, dropout=dropout, attention_mask=config.get(_ATTENTION_MASK, True))
+  encoder = encoder_lib.Encoder(_FAMILIES[name], **dimensions, **options)
   return encoder, _whole_number(config, 'vocab_size'), _labels(config.get('id2label', {}))
 
 
@@ -72,8 +75,18 @@ def padding_row(config: Mapping[str, Any]) -> int:
   return row
 
 
+def sequence_length(config: Mapping[str, Any]) -> int | None:
+  """Returns how many tokens the examples had, if a `config.json` tells; raises ValueError for no such number."""
+  return _whole_number(config, _SEQUENCE_LENGTH) if _SEQUENCE_LENGTH in config else None
+
+
 def describe(
-  encoder: encoder_lib.Encoder, vocabulary_size: int, labels: Sequence[str], model: str, padding: int = 0
+  encoder: encoder_lib.Encoder,
+  vocabulary_size: int,
+  labels: Sequence[str],
+  model: str,
+  padding: int = 0,
+  sequence_length: int | None = None,
 ) -> dict[str, Any]:
   """Writes a configuration that `parse` reads.
 
@@ -83,6 +96,7 @@ def describe(
     labels: Names of the classes; none where there is no classifier.
     model: The class there without the family's name, for example `ForSequenceClassification`.
     padding: The id of padding.
+    sequence_length: Tokens of the examples that a classifier was trained on, if it is known.
 
   Returns:
     The content of a `config.json`.
@@ -104,6 +118,8 @@ def describe(
     config |= dict(attention_dropout=encoder.dropout, seq_classif_dropout=encoder.dropout)
   else:
     config |= dict(layer_norm_eps=encoder_lib.EPSILON, attention_probs_dropout_prob=encoder.dropout)
+  config |= {} if encoder.attention_mask else {_ATTENTION_MASK: False}
+  config |= {_SEQUENCE_LENGTH: sequence_length} if sequence_length else {}
   if labels:
     config['id2label'] = {str(index): label for index, label in enumerate(labels)}
     config['label2id'] = {label: index for index, label in enumerate(labels)}

@@ -57,13 +57,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(
+  binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None, stdin: str = os.devnull
+) -> Iterator[Running]:
   """Starts a binary from the root of the tree; it ends with the block, killed if need be.
 
   Args:
     binary: The module, such as `experiments.language_model`.
     arguments: Its command line.
     environment: The process's; that of this one if None.
+    stdin: The file that is its standard input.
 
   Yields:
     What it does.
@@ -73,7 +76,7 @@ def running(binary: str, arguments: Sequence[str], environment: Mapping[str, str
     outputs = [opened.enter_context(path.open('w+')) for path in paths]
     environment = dict(os.environ if environment is None else environment)
     process = _forks.Process(
-      target=_become, args=(binary, [str(each) for each in arguments], environment, paths), name=binary
+      target=_become, args=(binary, [str(each) for each in arguments], environment, paths, stdin), name=binary
     )
     process.start()
     try:
@@ -84,7 +87,11 @@ def running(binary: str, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def run(
-  binary: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None, timeout_seconds: float = 300
+  binary: str,
+  arguments: Sequence[str],
+  environment: Mapping[str, str] | None = None,
+  timeout_seconds: float = 300,
+  stdin: str = os.devnull,
 ) -> subprocess.CompletedProcess[str]:
   """Runs a binary to its end; see `running`.
 
@@ -94,13 +101,17 @@ def run(
   Raises:
     TimeoutExpired: If it was killed after so many seconds.
   """
-  with running(binary, arguments, environment) as started:
+  with running(binary, arguments, environment, stdin) as started:
     exit_code = started.wait(timeout_seconds)
     return subprocess.CompletedProcess([binary, *arguments], exit_code, started.stdout.read(), started.stderr.read())
 
 
 def _become(
-  binary: str, arguments: Sequence[str], environment: Mapping[str, str], outputs: Sequence[pathlib.Path]
+  binary: str,
+  arguments: Sequence[str],
+  environment: Mapping[str, str],
+  outputs: Sequence[pathlib.Path],
+  stdin: str,
 ) -> None:
   """Turns this process into the binary."""
   os.chdir(ROOT)
@@ -110,7 +121,7 @@ def _become(
     opened = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(opened, descriptor)
     os.close(opened)
-  sys.stdin = open(os.devnull)  # noqa: SIM115 - for as long as the process lives
+  sys.stdin = open(stdin)  # noqa: SIM115 - for as long as the process lives
   sys.stdout, sys.stderr = open(1, 'w', closefd=False), open(2, 'w', buffering=1, closefd=False)  # noqa: SIM115
   sys.path.insert(0, str(ROOT))
   sys.argv = [binary, *arguments]

@@ -129,7 +129,7 @@ FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
     vocabulary=('text',),
   ),
   pretrain=dict(dataset=('text', 'images'), corpus=('text',), model=('language_models', 'encoders', 'vision_models')),
-  evaluate=dict(dataset=('text', 'images')),
+  evaluate=dict(dataset=('text', 'labelled_text', 'images')),
   client_cost=dict(
     model=('language_models', 'vision_models'),
     policies=('policies', 'stage_policies'),

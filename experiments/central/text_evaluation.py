@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from data import catalog
 from data import encoded_text
 from data import errors
 from data import population
@@ -51,7 +52,7 @@ def evaluate(folder: str | pathlib.Path, source: source_lib.TextSource, eval_cli
 def _task_of(description: checkpoint.Description, sequence_length: int) -> task_lib.Task:
   if description.class_names:
     raise failures.UsageError(
-      'this model names classes and predicts no tokens: score it by experiments.text_classification --rounds=0'
+      f'this model names classes and predicts no tokens: score it on one of {", ".join(catalog.CLASSIFICATION_DATASETS)}'
     )
   model = pretraining_task.named(description.model, sequence_length)
   if pretraining_task.is_encoder(model):

@@ -26,13 +26,15 @@ def convert(loaded: checkpoint.Checkpoint) -> hugging_face.Pretrained:
     tokenizer = saved_encoder.tokenizer_of(loaded)
   except ValueError as error:
     raise failures.UsageError(f'--run={loaded.folder}: {error}') from error
-  weights, class_names = _merged(loaded), loaded.description.class_names
-  if not saved_encoder.has_classifier(loaded):
+  weights, class_names, sequence_length = _merged(loaded), loaded.description.class_names, None
+  if saved_encoder.has_classifier(loaded):
+    class_names = class_names or tuple(f'LABEL_{number}' for number in range(len(weights['head/classifier_bias'])))
+    sequence_length = loaded.description.sequence_length
+  else:
     weights |= encoder_lib.initial_pooler(encoder)
-  elif not class_names:
-    class_names = tuple(f'LABEL_{number}' for number in range(len(weights['head/classifier_bias'])))
   weights, files = hugging_face.with_padding_first(weights, tokenizer.padding_row), text_encoders.files_of(tokenizer)
-  return hugging_face.Pretrained(encoder, num_rows, weights, class_names, files, tokenizer.padding_row)
+  padding_row = tokenizer.padding_row
+  return hugging_face.Pretrained(encoder, num_rows, weights, class_names, files, padding_row, sequence_length)
 
 
 def _merged(loaded: checkpoint.Checkpoint) -> dict[str, np.ndarray]:

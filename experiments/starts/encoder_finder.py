@@ -12,10 +12,10 @@ from data import partitions
 from data import prepare
 from data import sentencepieces
 from data import source as source_lib
-from data import text_encoders
 from experiments.command import failures
 from experiments.command import spec
 from experiments.starts import encoder_start
+from experiments.starts import published_encoder
 from experiments.starts import recipe
 from experiments.starts import saved_encoder
 from models import catalog
@@ -64,12 +64,13 @@ def find(
       raise
     raise failures.UsageError(f'--pretrained={name}: {error}') from error
   _check_family(name, found.encoder.family.name, encoder.family)
-  if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name]().spec):
+  options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
+  found = dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
+  if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name](**options).spec):
     raise failures.UsageError(
       f'--pretrained={name} holds {found.encoder.spec}, not {encoder.spec}: leave size and dimensions out of --model'
     )
-  options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
-  return dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
+  return found
 
 
 def _folder(name: str, family: encoder_lib.Family) -> pathlib.Path:
@@ -124,20 +125,10 @@ def _check_whole(weights: Mapping[str, np.ndarray], model: model_lib.Model) -> N
 
 
 def _hugging_face(folder: pathlib.Path) -> encoder_start.EncoderStart:
-  found = hugging_face.load(folder)
-  tokenizer = text_encoders.tokenizer_of(folder)
-  if tokenizer.vocabulary_size > found.vocabulary_size:
-    raise ValueError(
-      f'its vocabulary has {tokenizer.vocabulary_size} pieces and its table {found.vocabulary_size} rows: copy it again'
-    )
-  if found.padding_row not in (0, tokenizer.padding_row):
-    raise ValueError(
-      f'pad_token_id is {found.padding_row} in its config.json and {tokenizer.padding_row} in its vocabulary: copy it again'
-    )
-  weights = hugging_face.with_padding_first(_without_masked_head(found.weights), tokenizer.padding_row)
-  content_hash, num_positions = checkpoint.content_hash(found.weights, {}), found.encoder.max_length
+  found = published_encoder.read(folder)
+  encoder, weights = found.pretrained.encoder, _without_masked_head(found.pretrained.weights)
   return encoder_start.EncoderStart(
-    found.encoder, tokenizer, found.vocabulary_size, num_positions, weights, folder, content_hash
+    encoder, found.tokenizer, found.pretrained.vocabulary_size, encoder.max_length, weights, folder, found.content_hash
   )
 
 

@@ -44,6 +44,18 @@ def test_characters_never_seen_are_unknown(trained: tokenizer.Tokenizer):
   assert trained.encode([], 5).shape == (0, 5)
 
 
+def test_pieces_are_all_of_a_row_between_begin_and_end(trained: tokenizer.Tokenizer):
+  row = trained.encode(['the loss of the model of the loss'], 60)[0].tolist()
+  assert trained.pieces('the loss of the model of the loss') == row[1 : row.index(tokenizer.END)]
+  assert trained.pieces('') == []
+
+
+def test_unknown_characters_are_named_once_each(trained: tokenizer.Tokenizer):
+  assert trained.unknown_characters('the 日本 model of 日 loss') == ['日', '本']
+  assert trained.unknown_characters('the model') == trained.unknown_characters('') == []
+  assert trained.unknown_characters('日\ud800') == ['日', '?']  # What UTF-8 cannot carry is read as a question mark.
+
+
 @given(st.lists(st.text(st.characters()), max_size=5))
 def test_encodes_any_text(trained: tokenizer.Tokenizer, texts: list[str]):
   tokens = trained.encode(texts, 8)

@@ -16,6 +16,7 @@ from data import text_encoders
 from data.sources import docstrings
 from data.sources import spooky
 from experiments.command import failures
+from experiments.results import columns
 from experiments.results import metrics
 from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
@@ -144,6 +145,27 @@ def test_users_are_kept_only_where_they_are_named(folder, own, tmp_path):
   assert process.returncode == 2 and len(process.stderr.splitlines()) == 1  # Nothing is pre-trained before.
   assert "csv names none: give user='...'" in process.stderr
   assert not (tmp_path / 'run').exists()
+
+
+def test_evaluate_scores_a_run_as_it_did_itself(folder, finished, tmp_path):
+  summary = json.loads((finished / 'summary.json').read_text())
+  exporting.export(finished, tmp_path / 'exported')
+  environment = os.environ | {'LEANFED_CACHE': str(folder / 'cache')}
+  dataset = f'spooky(path={str(folder / "train.csv")!r}, sequence_length=8)'
+  for model in (finished, tmp_path / 'exported'):
+    scored = binaries.run(
+      'experiments.evaluate', [f'--pretrained={model}', f'--dataset={dataset}', f'--output_dir={tmp_path}'], environment
+    )
+    assert scored.returncode == 0, scored.stderr
+    result = json.loads(scored.stdout)
+    assert result == json.loads((tmp_path / 'evaluation.json').read_text())
+    assert tuple(result) == columns.names(columns.EVALUATION)
+    assert result['eval/accuracy'] == pytest.approx(summary['eval/accuracy'], abs=1e-6)  # A text more is 1/40 at least.
+    assert result['eval/loss'] == pytest.approx(summary['eval/loss'], rel=1e-4)
+    assert result['eval/perplexity'] == ''
+  refused = binaries.run('experiments.evaluate', [f'--pretrained={finished}'], environment)
+  assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+  assert "dataset 'docstrings' has running text, for experiments.language_model and pretrain; choose" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from experiments.starts import encoder_finder
 from experiments.starts import encoder_start
 from experiments.starts import exporting
 from experiments.starts import pretrained
+from experiments.starts import saved_classifier
 from models import catalog
 from models import checkpoint
 from models import hugging_face
@@ -138,6 +139,45 @@ def test_an_export_computes_the_same_with_what_lora_has_learned_in_its_kernels(t
     text_encoders.tokenizer_of(tmp_path / 'exported').serialized
     == checkpoint.load(tmp_path / 'run').description.tokenizer
   )
+
+
+@pytest.mark.parametrize('trainable', ['all', _LORA, 'adapter(width=2)', 'suffix(blocks=1)'])
+def test_a_saved_classifier_computes_what_the_run_did(trainable, tmp_path):
+  model, weights = _save(tmp_path / 'run', _encoder(attention_mask=False), trainable)
+  folders = [tmp_path / 'run']
+  if not trainable.startswith('adapter'):  # Which have no place in the layout.
+    exporting.export(tmp_path / 'run', tmp_path / 'exported')
+    folders.append(tmp_path / 'exported')
+  for folder in folders:
+    found = saved_classifier.load(folder)
+    logits = _logits(found.model, found.model.by_name(found.weights))
+    np.testing.assert_allclose(logits, _logits(model, weights), atol=1e-5)
+    assert (found.class_names, found.num_classes) == (_CLASSES, 3)
+    assert (found.sequence_length, found.max_length) == (8, 12)
+    assert found.tokenizer.serialized == checkpoint.load(tmp_path / 'run').description.tokenizer
+  masked, _ = _save(tmp_path / 'masked', _encoder(), trainable)
+  assert np.abs(_logits(masked, weights) - _logits(model, weights)).max() > 1e-4  # The mask decides.
+
+
+def test_a_run_may_hide_padding_whatever_the_one_before_did(tmp_path):
+  _save(tmp_path, _encoder(attention_mask=False))
+  assert checkpoint.load(tmp_path).description.model.endswith('attention_mask=False)')
+  assert _load(tmp_path).encoder.attention_mask
+  assert not _load(tmp_path, attention_mask=False).encoder.attention_mask
+  assert _load(tmp_path, **_SIZES).encoder.attention_mask
+
+
+def test_how_long_examples_were_is_a_whole_number(tmp_path):
+  _save(tmp_path / 'run', _encoder())
+  exporting.export(tmp_path / 'run', tmp_path / 'exported')
+  config = json.loads((tmp_path / 'exported' / 'config.json').read_text())
+  assert config['sequence_length'] == 8
+  del config['sequence_length']  # As elsewhere.
+  (tmp_path / 'exported' / 'config.json').write_text(json.dumps(config))
+  assert saved_classifier.load(tmp_path / 'exported').sequence_length == 12
+  (tmp_path / 'exported' / 'config.json').write_text(json.dumps(config | dict(sequence_length=0)))
+  with pytest.raises(failures.UsageError, match='sequence_length is 0: it must be a whole number of at least 1'):
+    saved_classifier.load(tmp_path / 'exported')
 
 
 def test_an_export_may_be_made_again_and_replaces_nothing_else(tmp_path):

@@ -6,6 +6,9 @@ Question: how well do clients learn to tell images apart that none of them sends
     python -m examples.own_binary --trainable='random(fraction=0.5)' --upload='uniform(bits=8)' --output_dir=runs/own_efficient
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from data import catalog as data_catalog
 from data import prepare_images
 from experiments.central import image_examples
@@ -18,7 +21,8 @@ from experiments.results import report
 from models import catalog as models_catalog
 from models import image_task
 
-run_flags.take(
+FLAGS = run_flags.take(
+  'own_binary',
   without={'pretrained': 'clients begin with random weights'},
   dataset=('digits', 'Images with classes: digits, which needs no download, cifar10, cifar100, images.'),
   partition=('iid(clients=10)', None),
@@ -29,9 +33,9 @@ run_flags.take(
 )
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Builds what the flags name, trains it and reports."""
-  setup = run_setup.read()
+  setup = run_setup.read(given)
   source, partition = setup.dataset(data_catalog.IMAGE_DATASETS)
   encoder = setup.model(models_catalog.VISION_MODELS)
   images = prepare_images.prepare(source, partition)
@@ -41,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

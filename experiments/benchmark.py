@@ -17,11 +17,11 @@ gain anything, what reading a client takes, and the way of a large state to the 
 the cache (a few minutes, half a gigabyte), and then `--memory_rounds` rounds of 50 clients for the slope of memory.
 """
 
+from collections.abc import Mapping
 import os
 import pathlib
 import tempfile
-
-from absl import flags
+from typing import Any
 
 from experiments.benchmarks import codecs
 from experiments.benchmarks import memory_slope
@@ -31,74 +31,72 @@ from experiments.benchmarks import scale
 from experiments.benchmarks import select
 from experiments.benchmarks import torch_contender
 from experiments.benchmarks import training
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.results import output
 from experiments.workers import local_runtime
 
-_WHAT = flags.DEFINE_enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
-_AGAINST = flags.DEFINE_list(
+FLAGS = flag_table.FlagTable('benchmark')
+FLAGS.enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
+FLAGS.list(
   'against',
   ['keras', 'tff'],
   'With what `training` compares, in commas: keras (a plain Keras loop), tff (stock TFF), torch (plain PyTorch, a process '
   'for each processor).',
 )
-flags.register_validator(
+FLAGS.check(
   'against',
   lambda names: set(names) <= rounds.AGAINST.keys(),
   'must be some of keras, tff and torch, as in keras,tff',
 )
-_TORCH_PYTHON = flags.DEFINE_string(
-  'torch_python', 'python3', 'The Python that runs PyTorch, which has an environment of its own.'
-)
-_CORES = flags.DEFINE_integer(
-  'cores', 2, 'Processors that all contenders share; the rest is left alone.', lower_bound=1
-)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Measured turns of each contender, after one to warm up.', lower_bound=1)
-_MEMORY_ROUNDS = flags.DEFINE_integer(
+FLAGS.string('torch_python', 'python3', 'The Python that runs PyTorch, which has an environment of its own.')
+FLAGS.integer('cores', 2, 'Processors that all contenders share; the rest is left alone.', lower_bound=1)
+FLAGS.integer('repeats', 5, 'Measured turns of each contender, after one to warm up.', lower_bound=1)
+FLAGS.integer(
   'memory_rounds', 200, 'Rounds of the memory measurement of `training` and `scale`; 0 leaves it out.', lower_bound=0
 )
-_POPULATION = flags.DEFINE_integer('population', 340_000, 'Training clients of `scale`.', lower_bound=50)
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the picture of `scale`; none is drawn without.')
+FLAGS.integer('population', 340_000, 'Training clients of `scale`.', lower_bound=50)
+FLAGS.string('output_dir', None, 'Folder for the picture of `scale`; none is drawn without.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Measures what `--what` names and prints it."""
-  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: _CORES.value])
-  if _WHAT.value == 'training' and 'torch' in _AGAINST.value:
-    torch_contender.require(_TORCH_PYTHON.value)
-  if _WHAT.value == 'codecs':
-    codecs.print_table(_REPEATS.value)
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given['cores']])
+  if given['what'] == 'training' and 'torch' in given['against']:
+    torch_contender.require(given['torch_python'])
+  if given['what'] == 'codecs':
+    codecs.print_table(given['repeats'])
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     with local_runtime.local_runtime(folder / 'worker.log') as worker:
-      if _WHAT.value == 'codecs':
-        codecs.compare_with_tff(_REPEATS.value)
-      elif _WHAT.value == 'round':
-        parts.print_parts(folder, worker, _REPEATS.value)
-      elif _WHAT.value == 'select':
-        select.print_table(_REPEATS.value)
-      elif _WHAT.value == 'scale':
-        _measure_scale(folder, worker)
+      if given['what'] == 'codecs':
+        codecs.compare_with_tff(given['repeats'])
+      elif given['what'] == 'round':
+        parts.print_parts(folder, worker, given['repeats'])
+      elif given['what'] == 'select':
+        select.print_table(given['repeats'])
+      elif given['what'] == 'scale':
+        _measure_scale(given, folder, worker)
       else:
-        training.compare_speed(folder, _REPEATS.value, _AGAINST.value, _TORCH_PYTHON.value)
-        if _MEMORY_ROUNDS.value:
-          training.measure_memory(folder, worker, _MEMORY_ROUNDS.value)
+        training.compare_speed(folder, given['repeats'], given['against'], given['torch_python'])
+        if given['memory_rounds']:
+          training.measure_memory(folder, worker, given['memory_rounds'])
 
 
-def _measure_scale(folder: pathlib.Path, local_worker: local_runtime.LocalWorker) -> None:
-  text = scale.prepared_population(_POPULATION.value)
+def _measure_scale(given: Mapping[str, Any], folder: pathlib.Path, local_worker: local_runtime.LocalWorker) -> None:
+  text = scale.prepared_population(given['population'])
   simulation = scale.Simulation(text)
   print(f'{simulation.num_clients:,} clients, {simulation.num_parameters:,} parameters', flush=True)
-  rows = scale.measure_sizes(simulation, local_worker.pid, _REPEATS.value)
+  rows = scale.measure_sizes(simulation, local_worker.pid, given['repeats'])
   scale.print_table(rows)
   scale.print_line(rows)
-  if _OUTPUT_DIR.value:
-    output.make(pathlib.Path(_OUTPUT_DIR.value))
-    scale.plot(rows, pathlib.Path(_OUTPUT_DIR.value, 'scale.png'))
-  if _MEMORY_ROUNDS.value:
-    memory_slope.print_slopes(lambda: simulation.advance(scale.MEMORY_CLIENTS), [local_worker], _MEMORY_ROUNDS.value)
-  scale.print_table(scale.measure_workers(text, folder, _REPEATS.value))
+  if given['output_dir']:
+    output.make(pathlib.Path(given['output_dir']))
+    scale.plot(rows, pathlib.Path(given['output_dir'], 'scale.png'))
+  if given['memory_rounds']:
+    memory_slope.print_slopes(lambda: simulation.advance(scale.MEMORY_CLIENTS), [local_worker], given['memory_rounds'])
+  scale.print_table(scale.measure_workers(text, folder, given['repeats']))
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

@@ -13,13 +13,14 @@ outside of TFF, whose worker holds copies of its own. Linux only. Prints a table
 client_cost.csv and client_cost.png in --output_dir.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
-
-from absl import flags
+from typing import Any
 
 from data import progress
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.command import spec
 from experiments.costs import client_process
@@ -29,45 +30,43 @@ from experiments.results import output
 from experiments.results import terminal
 from models import catalog as models_catalog
 
-_MODEL = flags.DEFINE_string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
-_POLICIES = flags.DEFINE_string(
+FLAGS = flag_table.FlagTable('client_cost')
+FLAGS.string('model', 'transformer', 'The model, as for experiments.language_model, or vit or resnet.')
+FLAGS.string(
   'policies',
   'all; random(fraction=0.4); suffix(blocks=1)',
   "Arguments of --trainable, or layerwise(blocks=1, drop_rate=0.5), separated by ';'.",
 )
-_VOCABULARY_SIZE = flags.DEFINE_integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
-_SEQUENCE_LENGTH = flags.DEFINE_integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
-_IMAGE_SIZE = flags.DEFINE_integer(
-  'image_size', 32, 'Pixels on both sides of an image, for vit and resnet.', lower_bound=1
-)
-_NUM_CLASSES = flags.DEFINE_integer('num_classes', 10, 'Classes of images, for vit and resnet.', lower_bound=2)
-_OBJECTIVE = flags.DEFINE_string(
+FLAGS.integer('vocabulary_size', 4000, 'Sub-words of the model.', lower_bound=2)
+FLAGS.integer('sequence_length', 20, 'Target positions of an example.', lower_bound=1)
+FLAGS.integer('image_size', 32, 'Pixels on both sides of an image, for vit and resnet.', lower_bound=1)
+FLAGS.integer('num_classes', 10, 'Classes of images, for vit and resnet.', lower_bound=2)
+FLAGS.string(
   'objective', None, 'What is learned from images without labels, for example simclr; by default their classes.'
 )
-_CHUNK_SIZE = flags.DEFINE_integer(
+FLAGS.integer(
   'chunk_size', 0, 'Views that the encoder of an --objective sees at once; 0 for all of a batch.', lower_bound=0
 )
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
-_NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
-_ALGORITHM = flags.DEFINE_string(
+FLAGS.integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
+FLAGS.integer('num_steps', 8, 'Local steps of a round.', lower_bound=2)
+FLAGS.integer('repeats', 5, 'Processes for each policy.', lower_bound=1)
+FLAGS.string(
   'algorithm',
   'fed_avg(client_lr=0.1)',
   "Whose clients' optimizer makes the local steps, as for experiments.language_model.",
 )
-_UPLOAD = flags.DEFINE_string('upload', 'identity', 'How updates are encoded, for example uniform(bits=8).')
-_CORES = flags.DEFINE_integer('cores', 1, 'Threads of a process.', lower_bound=1)
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the table, the CSV and the picture.')
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
+FLAGS.string('upload', 'identity', 'How updates are encoded, for example uniform(bits=8).')
+FLAGS.integer('cores', 1, 'Threads of a process.', lower_bound=1)
+FLAGS.string('output_dir', None, 'Folder for the table, the CSV and the picture.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Measures what the flags name, prints it and keeps it."""
-  cases = _cases()
+  cases = _cases(given)
   rounds = [client_round.ClientRound(case) for case in cases]
-  output_dir = _folder()
-  rows = _count(cases, rounds, _measure(cases))
-  table = report.table(rows, _REPEATS.value, _CORES.value)
+  output_dir = _folder(given['output_dir'])
+  rows = _count(cases, rounds, _measure(cases, given['repeats'], given['cores']))
+  table = report.table(rows, given['repeats'], given['cores'])
   (output_dir / 'client_cost.md').write_text(table + '\n')
   report.write_csv(rows, output_dir / 'client_cost.csv')
   report.plot(rows, output_dir / 'client_cost.png')
@@ -75,15 +74,15 @@ def main() -> None:
   print(f'the picture is {output_dir / "client_cost.png"}')
 
 
-def _measure(cases: Sequence[client_round.Case]) -> list[list[client_process.Measured]]:
+def _measure(cases: Sequence[client_round.Case], repeats: int, num_cores: int) -> list[list[client_process.Measured]]:
   """Returns, for each case, what each of its processes measured."""
   measured = [[] for _ in cases]
   task = 'measuring in processes of their own'
-  with progress.Progress('measurement', len(cases) * _REPEATS.value, task=task) as bar:
-    for repeat in range(_REPEATS.value):
+  with progress.Progress('measurement', len(cases) * repeats, task=task) as bar:
+    for repeat in range(repeats):
       for case, found in zip(cases, measured, strict=True):
         bar.show(case.policy)
-        found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, _CORES.value))
+        found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, num_cores))
         bar.advance(state=case.policy)
   return measured
 
@@ -103,42 +102,42 @@ def _count(
   return rows
 
 
-def _cases() -> list[client_round.Case]:
-  if _CHUNK_SIZE.value and not _OBJECTIVE.value:
-    raise failures.UsageError(f'--chunk_size={_CHUNK_SIZE.value} applies with --objective only')
-  if _OBJECTIVE.value and spec.parse(_MODEL.value)[0].name not in models_catalog.VISION_MODELS:
+def _cases(given: Mapping[str, Any]) -> list[client_round.Case]:
+  if given['chunk_size'] and not given['objective']:
+    raise failures.UsageError(f'--chunk_size={given["chunk_size"]} applies with --objective only')
+  if given['objective'] and spec.parse(given['model'])[0].name not in models_catalog.VISION_MODELS:
     raise failures.UsageError(
-      f'--objective={_OBJECTIVE.value} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
+      f'--objective={given["objective"]} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
     )
-  policies = [text.strip() for text in _POLICIES.value.split(';') if text.strip()]
+  policies = [text.strip() for text in given['policies'].split(';') if text.strip()]
   if not policies:
     raise failures.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
   return [
     client_round.Case(
-      model=_MODEL.value,
+      model=given['model'],
       policy=policy,
-      upload=_UPLOAD.value,
-      vocabulary_size=_VOCABULARY_SIZE.value,
-      sequence_length=_SEQUENCE_LENGTH.value,
-      batch_size=_BATCH_SIZE.value,
-      num_steps=_NUM_STEPS.value,
-      image_size=_IMAGE_SIZE.value,
-      num_classes=_NUM_CLASSES.value,
-      objective=_OBJECTIVE.value,
-      chunk_size=_CHUNK_SIZE.value,
-      algorithm=_ALGORITHM.value,
+      upload=given['upload'],
+      vocabulary_size=given['vocabulary_size'],
+      sequence_length=given['sequence_length'],
+      batch_size=given['batch_size'],
+      num_steps=given['num_steps'],
+      image_size=given['image_size'],
+      num_classes=given['num_classes'],
+      objective=given['objective'],
+      chunk_size=given['chunk_size'],
+      algorithm=given['algorithm'],
     )
     for policy in policies
   ]
 
 
-def _folder() -> pathlib.Path:
-  if not _OUTPUT_DIR.value:
+def _folder(output_dir: str | None) -> pathlib.Path:
+  if not output_dir:
     raise failures.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
-  folder = pathlib.Path(_OUTPUT_DIR.value)
+  folder = pathlib.Path(output_dir)
   output.make(folder)
   return folder
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

@@ -16,12 +16,13 @@ differ in --upload (codecs), or --model, --trainable and --download (policies), 
 picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
 """
 
+from collections.abc import Mapping
 import pathlib
 import sys
-
-from absl import flags
+from typing import Any
 
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
@@ -34,62 +35,62 @@ from experiments.results import output
 from experiments.results import run_folders
 from experiments.results import terminal
 
-_WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
-_RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
-_RUNS = flags.DEFINE_multi_string(
+FLAGS = flag_table.FlagTable('compare')
+FLAGS.enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
+FLAGS.string('run', None, 'A finished run, whose model gives the update that codecs encode.')
+FLAGS.multi_string(
   'runs',
   [],
   "Folders of runs, such as 'runs/x/*' in quotes, or a folder above runs; repeatable.",
 )
-_CODECS = flags.DEFINE_string(
+FLAGS.string(
   'codecs',
   None,
   "Which codecs encode the update of --run, separated by ';', where all stands for the suite's; by default all.",
 )
-_ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
+FLAGS.bool(
   'allow_different_data', False, 'Compare runs of different data sets, although their quality does not compare.'
 )
-_TARGET = flags.DEFINE_float(
+FLAGS.float(
   'target', None, 'A perplexity or accuracy: --what=runs then tells after how many rounds and megabytes it was reached.'
 )
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the page, the pictures and the tables.')
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
+FLAGS.string('output_dir', None, 'Folder for the page, the pictures and the tables.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Measures, prints and draws what the flags name."""
-  if not _OUTPUT_DIR.value or not (_RUN.value or _RUNS.value):
+  if not given['output_dir'] or not (given['run'] or given['runs']):
     raise failures.UsageError('name --output_dir and at least one of --run and --runs')
-  output_dir = pathlib.Path(_OUTPUT_DIR.value)
-  if _WHAT.value == 'runs':
-    _compare_runs(output_dir)
+  output_dir = pathlib.Path(given['output_dir'])
+  if given['what'] == 'runs':
+    _compare_runs(given, output_dir)
     return
   output.make(output_dir)
-  picture = output_dir / f'{_WHAT.value}.png'
-  tables = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
-  (output_dir / f'{_WHAT.value}.md').write_text('\n\n'.join(tables) + '\n')
+  picture = output_dir / f'{given["what"]}.png'
+  tables = _codecs(given, picture) if given['what'] == 'codecs' else _policies(given, picture)
+  (output_dir / f'{given["what"]}.md').write_text('\n\n'.join(tables) + '\n')
   terminal.show('\n\n'.join(tables))
   print(f'the picture is {picture}')
 
 
-def _compare_runs(output_dir: pathlib.Path) -> None:
-  if not _RUNS.value:
+def _compare_runs(given: Mapping[str, Any], output_dir: pathlib.Path) -> None:
+  if not given['runs']:
     raise failures.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
-  read = {folder: runs.read(folder) for folder in run_folders.find(_RUNS.value)}
+  read = {folder: runs.read(folder) for folder in run_folders.find(given['runs'])}
   left_out = [
     f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
   ]
   found = [run for run in read.values() if run]
   if not found:
     raise failures.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
-  if not _ALLOW_DIFFERENT_DATA.value:
+  if not given['allow_different_data']:
     runs.check_same_data(found)
   groups = runs.groups(found)
   paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)
   for sentence in left_out:
     print(sentence, file=sys.stderr)
-  target, notes = _TARGET.value, paired.notes if paired else ()
+  target, notes = given['target'], paired.notes if paired else ()
   exact = comparison_table.markdown(groups, [f'`{group.label}`' for group in groups], target, paired)
   output.write_text(output_dir / 'comparison.md', '\n\n'.join([exact, *notes]) + '\n')
   pictures = plots.draw(groups, output_dir)
@@ -99,31 +100,31 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   print(f'the page is {output_dir / "index.html"}')
 
 
-def _codecs(picture: pathlib.Path) -> list[str]:
+def _codecs(given: Mapping[str, Any], picture: pathlib.Path) -> list[str]:
   # These two import TensorFlow, which the other comparisons do not wait for.
   from experiments.comparisons import client_update
   from experiments.comparisons import codec_plot
   from experiments.comparisons import codecs
 
   points, groups, tables = [], [], []
-  if _RUN.value:
-    specs = codecs.listed(codecs.ALL if _CODECS.value is None else _CODECS.value)
-    points = codecs.measure_update(client_update.of_run(pathlib.Path(_RUN.value)), specs)
+  if given['run']:
+    specs = codecs.listed(codecs.ALL if given['codecs'] is None else given['codecs'])
+    points = codecs.measure_update(client_update.of_run(pathlib.Path(given['run'])), specs)
     tables.append(codecs.points_table(points))
-  if _RUNS.value:
-    groups = codecs.read_runs(_RUNS.value)
+  if given['runs']:
+    groups = codecs.read_runs(given['runs'])
     tables.append(codecs.quality_table(groups))
   codec_plot.plot(points, groups, picture)
   return tables
 
 
-def _policies(picture: pathlib.Path) -> list[str]:
-  if not _RUNS.value:
+def _policies(given: Mapping[str, Any], picture: pathlib.Path) -> list[str]:
+  if not given['runs']:
     raise failures.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
-  groups = policies.read_runs(_RUNS.value)
+  groups = policies.read_runs(given['runs'])
   policies.plot(groups, picture)
   return [policies.table(groups)]
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

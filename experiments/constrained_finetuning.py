@@ -14,6 +14,7 @@ The run leaves metrics.csv, summary.json, plan.md, accuracy.png, TensorBoard eve
 same command continues it if it was interrupted.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from data import catalog as data_catalog
@@ -35,7 +36,8 @@ from experiments.results import report
 from experiments.results import terminal
 from optimizers import devices
 
-run_flags.take(
+FLAGS = run_flags.take(
+  'constrained_finetuning',
   without=dict(
     pretrained='each of its models has a recipe; name a folder of your own recipes by '
     "--model='transformer(recipes=...)'",
@@ -68,9 +70,9 @@ run_flags.take(
 )
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Chooses what the flags allow, trains it and reports."""
-  setup = run_setup.read(devices=devices.ALIKE)
+  setup = run_setup.read(given, devices=devices.ALIKE)
   setup.refuse_selection('limits decide which part a device trains')
   family, method = setup.model(model_family.FAMILIES), methods.build(setup.flags['trainable'])
   tiers = device_limits.build(setup.flags['devices'])
@@ -111,4 +113,4 @@ def _data(setup: run_setup.RunSetup, family: model_family.ModelFamily) -> tuple[
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

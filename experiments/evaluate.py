@@ -12,37 +12,38 @@ classifier takes a data set of its own classes. Prints JSON and leaves it as eva
 given.
 """
 
+from collections.abc import Mapping
 import pathlib
-
-from absl import flags
+from typing import Any
 
 from data import catalog
 from experiments.central import classifier_evaluation
 from experiments.central import image_evaluation
 from experiments.central import text_evaluation
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.command import takers
 from experiments.results import metrics
 from experiments.results import output
 from experiments.starts import model_kind
 
-_PRETRAINED = flags.DEFINE_string(
+FLAGS = flag_table.FlagTable('evaluate')
+FLAGS.string(
   'pretrained',
   None,
   'Folder of a model: the --output_dir of experiments.pretrain, of a run, or what experiments.export makes of a language '
   'model or a classifier.',
 )
-_DATASET = flags.DEFINE_string(
+FLAGS.string(
   'dataset',
   'docstrings',
   'Whose held-out clients count, as for language_model; for a classifier of texts or images one of its classes.',
 )
-_EVAL_CLIENTS = flags.DEFINE_integer(
+FLAGS.integer(
   'eval_clients', 0, 'How many of them, the same ones as of a run with this flag; 0 for all.', lower_bound=0
 )
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for evaluation.json.')
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
+FLAGS.string('output_dir', None, 'Folder for evaluation.json.')
 
 _TEXT = (catalog.DATASETS, text_evaluation.evaluate)
 _BY_KIND = {
@@ -53,27 +54,27 @@ _BY_KIND = {
 }
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Scores what the flags name."""
-  if not _PRETRAINED.value:
+  if not given['pretrained']:
     raise failures.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
-  datasets, score = _BY_KIND[model_kind.of(_PRETRAINED.value)]
-  source = takers.build_dataset(_DATASET.value, datasets)
-  output_dir = _folder()
-  measured = score(_PRETRAINED.value, source, _EVAL_CLIENTS.value)
-  result = metrics.written(dict(pretrained=_PRETRAINED.value, dataset=_DATASET.value, **measured))
+  datasets, score = _BY_KIND[model_kind.of(given['pretrained'])]
+  source = takers.build_dataset(given['dataset'], datasets)
+  output_dir = _folder(given['output_dir'])
+  measured = score(given['pretrained'], source, given['eval_clients'])
+  result = metrics.written(dict(pretrained=given['pretrained'], dataset=given['dataset'], **measured))
   print(output.json_text(result), end='')
   if output_dir:
     output.write_json(output_dir / 'evaluation.json', result)
 
 
-def _folder() -> pathlib.Path | None:
-  if not _OUTPUT_DIR.value:
+def _folder(output_dir: str | None) -> pathlib.Path | None:
+  if not output_dir:
     return None
-  folder = pathlib.Path(_OUTPUT_DIR.value)
+  folder = pathlib.Path(output_dir)
   output.make(folder)
   return folder
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

@@ -11,29 +11,31 @@ spiece.model or tokenizer.json; what LoRA has learned is in its kernels. Of a ru
 checkpoint.
 """
 
-from absl import flags
+from collections.abc import Mapping
+from typing import Any
 
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.starts import exporting
 
-_RUN = flags.DEFINE_string('run', None, 'The --output_dir of a run.')
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'New folder for the model.')
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
+FLAGS = flag_table.FlagTable('export')
+FLAGS.string('run', None, 'The --output_dir of a run.')
+FLAGS.string('output_dir', None, 'New folder for the model.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Exports what the flags name."""
-  for name, value in (('run', _RUN.value), ('output_dir', _OUTPUT_DIR.value)):
+  for name, value in (('run', given['run']), ('output_dir', given['output_dir'])):
     if not value:
       raise failures.UsageError(f'--{name} is missing: write --run=runs/first --output_dir=runs/first_model')
-  exported = exporting.export(_RUN.value, _OUTPUT_DIR.value)
+  exported = exporting.export(given['run'], given['output_dir'])
   num_parameters = sum(value.size for value in exported.weights.values())
   print(
     f'{exported.description.model} of {num_parameters:,} parameters after {exported.steps} steps or rounds is in '
-    f'{_OUTPUT_DIR.value}'
+    f'{given["output_dir"]}'
   )
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

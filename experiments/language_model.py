@@ -10,7 +10,9 @@ answers with the right ones. The run leaves metrics.csv, summary.json, perplexit
 checkpoints in --output_dir; the same command continues it if it was interrupted.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from data import federated_text
 from data import prepare
@@ -23,12 +25,12 @@ from experiments.results import quality
 from experiments.results import report
 from models import language_task
 
-run_flags.take()
+FLAGS = run_flags.take('language_model')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Builds what the flags name, trains it and reports."""
-  setup = run_setup.read()
+  setup = run_setup.read(given)
   (source, partition), build_model = setup.dataset(), setup.model()
   start = setup.start(build_model)
 
@@ -52,4 +54,4 @@ def _of_unigrams(text: federated_text.FederatedText, split: str, judges: Sequenc
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

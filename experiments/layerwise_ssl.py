@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
-
 from data import catalog as data_catalog
 from experiments.command import failures
 from experiments.command import launch
@@ -40,7 +38,9 @@ from optimizers import stages as stages_lib
 
 _IMAGES, _TEXTS = subjects.defaults('digits'), subjects.defaults('docstring_packages')
 
-run_flags.take(
+FLAGS = run_flags.take(
+  'layerwise_ssl',
+  defaults_for=lambda given: subjects.defaults(given.get('dataset', 'digits')),
   without=dict(
     trainable='--stages says what clients train',
     devices='--stages says what clients train',
@@ -74,39 +74,39 @@ run_flags.take(
     f'Federated rounds, which all stages share equally; of texts by default {_TEXTS["rounds"]}.',
   ),
 )
-_STAGES = flags.DEFINE_string(
+FLAGS.string(
   'stages',
   'layerwise',
   'How the encoder grows: layerwise(layers_per_stage=1), progressive(layers_per_stage=1), each with head="per_stage" or '
   '"shared", or end_to_end. layerwise(drop_rate=0.5) leaves frozen blocks out at random, drop_per="step", "client" or '
   '"round".',
 )
-_OBJECTIVE = flags.DEFINE_string(
+FLAGS.string(
   'objective',
   _IMAGES['objective'],
   f'What clients learn: {", ".join(subjects.IMAGES.catalogues["objective"])}, for example simclr(temperature=0.2); of texts '
   f'{", ".join(subjects.TEXT.catalogues["objective"])}, by itself.',
 )
-_VOCABULARY = flags.DEFINE_string(
+FLAGS.string(
   'vocabulary',
   None,
   'The text whose sub-words texts are cut into: an argument of --dataset of experiments.language_model, by default '
   f'{_TEXTS["vocabulary"]}.',
 )
-_CHUNK_SIZE = flags.DEFINE_integer(
+FLAGS.integer(
   'chunk_size',
   0,
   'Views that an encoder of images sees at once, 0 for all of a batch: less memory, for one more forward pass of what is '
   'trained. The loss still compares all views of the batch.',
   lower_bound=0,
 )
-_PROBE_EXAMPLES = flags.DEFINE_integer(
+FLAGS.integer(
   'probe_examples',
   0,
   'Training examples, as many of each class, whose labels the classifiers at the end may see; 0 for all.',
   lower_bound=0,
 )
-_FINETUNE_STEPS = flags.DEFINE_integer(
+FLAGS.integer(
   'finetune_steps',
   0,
   'Batches of 64 on which the encoder and a new classifier are trained together at the end; 0 to leave it as it is.',
@@ -114,20 +114,19 @@ _FINETUNE_STEPS = flags.DEFINE_integer(
 )
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Trains what the flags name, in stages, and probes it."""
-  run_flags.set_defaults(subjects.defaults(flags.FLAGS.dataset))
-  setup = run_setup.read(_STAGES, _OBJECTIVE, _VOCABULARY, _CHUNK_SIZE, _PROBE_EXAMPLES, _FINETUNE_STEPS)
+  setup = run_setup.read(given)
   setup.refuse_selection('--stages says what clients receive')
   subject, (source, partition) = subjects.of(setup.flags['dataset']), setup.dataset(subjects.DATASETS)
   encoder, objective = (subject.build(flag, setup.flags[flag]) for flag in ('model', 'objective'))
   subject.check(encoder, source)
-  _check_chunks(subject)
-  stages, keeps_head = _stages(encoder.num_layers)
+  _check_chunks(subject, given['chunk_size'])
+  stages, keeps_head = _stages(given['stages'], encoder.num_layers)
 
-  examples = subject.prepare(source, partition, _VOCABULARY.value)
-  lesson = subject.lesson(encoder, objective, examples, _CHUNK_SIZE.value)
-  downstream.check(lesson, _PROBE_EXAMPLES.value)
+  examples = subject.prepare(source, partition, given['vocabulary'])
+  lesson = subject.lesson(encoder, objective, examples, given['chunk_size'])
+  downstream.check(lesson, given['probe_examples'])
   plan, config = stage_plan.build(setup, lesson, stages, keeps_head), setup.config
   stage_plan.check(plan, setup)
   with output.claimed(config.output_dir, config.settings, stage_plan.facts(plan)):
@@ -135,31 +134,26 @@ def main() -> None:
     stage_plot.plot(config.output_dir / 'metrics.csv', config.output_dir / 'stages.png')
     learned = pretrained.load(stage_runs.folder(config.output_dir, stages[-1].number))
     summary |= downstream.accuracies(
-      lesson, learned, config, setup.flags['eval_split'], _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value
+      lesson, learned, config, setup.flags['eval_split'], given['probe_examples'], given['finetune_steps']
     )
     run_files.write_summary(summary, config.output_dir)
   terminal.show(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 
 
-def defaults_for(given: Mapping[str, str]) -> Mapping[str, Any]:
-  """Returns the defaults of flags that depend on those that are given, all by name; a sweep asks for them."""
-  return subjects.defaults(given.get('dataset', flags.FLAGS['dataset'].default))
-
-
-def _check_chunks(subject: subjects.Subject) -> None:
+def _check_chunks(subject: subjects.Subject, chunk_size: int) -> None:
   """Raises `UsageError` for `--chunk_size` where there are no views."""
-  if _CHUNK_SIZE.value and subject is not subjects.IMAGES:
-    raise failures.UsageError(f'--chunk_size={_CHUNK_SIZE.value} is for images: leave it out')
+  if chunk_size and subject is not subjects.IMAGES:
+    raise failures.UsageError(f'--chunk_size={chunk_size} is for images: leave it out')
 
 
-def _stages(num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:
+def _stages(text: str, num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:
   """Returns the stages, and whether they share a head."""
-  named = spec.build(_STAGES.value, stages_lib.STAGES, 'stages')
+  named = spec.build(text, stages_lib.STAGES, 'stages')
   try:
     return named.of(num_blocks), named.head == 'shared'
   except ValueError as error:
-    raise spec.SpecError(f'stages {_STAGES.value!r}: {error}') from error
+    raise spec.SpecError(f'stages {text!r}: {error}') from error
 
 
 def _table(summary: Mapping[str, Any]) -> str:
@@ -173,4 +167,4 @@ def _table(summary: Mapping[str, Any]) -> str:
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

@@ -10,36 +10,37 @@ probabilities by class. A line in which the model finds nothing to read, such as
 probabilities.
 """
 
+from collections.abc import Mapping
 import json
-
-from absl import flags
+from typing import Any
 
 from experiments.central import prediction
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.command import text_lines
 from experiments.starts import saved_classifier
 
-_PRETRAINED = flags.DEFINE_string(
+FLAGS = flag_table.FlagTable('predict')
+FLAGS.string(
   'pretrained',
   None,
   'Folder of a classifier of texts: the --output_dir of experiments.text_classification, or what experiments.export made of it.',
 )
-_INPUT = flags.DEFINE_string('input', None, 'File with a text a line; standard input without it.')
-_OUTPUT = flags.DEFINE_string('output', None, 'New file for the lines of JSON; standard output without it.')
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
+FLAGS.string('input', None, 'File with a text a line; standard input without it.')
+FLAGS.string('output', None, 'New file for the lines of JSON; standard output without it.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Names the classes of what the flags name."""
-  if not _PRETRAINED.value:
+  if not given['pretrained']:
     raise failures.UsageError(
       '--pretrained is missing: name the folder of a classifier, as --pretrained=runs/classified'
     )
-  with text_lines.reading(_INPUT.value) as texts, text_lines.writing(_OUTPUT.value) as write:
-    for predicted in prediction.predictions(saved_classifier.load(_PRETRAINED.value), texts):
+  with text_lines.reading(given['input']) as texts, text_lines.writing(given['output']) as write:
+    for predicted in prediction.predictions(saved_classifier.load(given['pretrained']), texts):
       write(json.dumps(predicted))
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

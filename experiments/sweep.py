@@ -13,6 +13,7 @@ command skips what is finished and continues what was interrupted; a run that fa
 gets a folder for each run, logs/ with what each printed, status.md, and search/ with the runs of the search and chosen.md.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 import shlex
@@ -20,12 +21,10 @@ import signal
 import sys
 from typing import Any
 
-from absl import flags
-
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
-from experiments.command import plugins
 from experiments.results import output
 from experiments.results import terminal
 from experiments.sweeping import binary_flags
@@ -34,40 +33,38 @@ from experiments.sweeping import sweep_runs
 from experiments.sweeping import sweep_search
 
 _SEARCH = 'search'  # The folder of its runs.
-_SWEEP = flags.DEFINE_string('sweep', None, 'The sweep file.')
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the folders of the runs.')
-_PARALLEL = flags.DEFINE_integer(
-  'parallel', 1, 'Runs made at once; one already uses all processors, so more seldom helps.', lower_bound=1
-)
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Only print the runs and their commands.')
-_SET = flags.DEFINE_multi_string(
+FLAGS = flag_table.FlagTable('sweep')
+FLAGS.string('sweep', None, 'The sweep file.')
+FLAGS.string('output_dir', None, 'Folder for the folders of the runs.')
+FLAGS.integer('parallel', 1, 'Runs made at once; one already uses all processors, so more seldom helps.', lower_bound=1)
+FLAGS.bool('dry_run', False, 'Only print the runs and their commands.')
+FLAGS.multi_string(
   'set', [], 'flag=value for every run, whatever the file says; for quick trials, such as rounds=3. Repeatable.'
 )
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Reads the sweep, makes its runs and reports."""
-  if not (_SWEEP.value and _OUTPUT_DIR.value):
+  if not (given['sweep'] and given['output_dir']):
     raise failures.UsageError('name the file and a folder: --sweep=experiments/sweeps/... --output_dir=runs/...')
-  folder = pathlib.Path(_OUTPUT_DIR.value)
-  sweep = sweep_file.read(pathlib.Path(_SWEEP.value), _SET.value)
+  folder = pathlib.Path(given['output_dir'])
+  sweep = sweep_file.read(pathlib.Path(given['sweep']), given['set'])
   searches = sweep_search.searches(sweep.cells)
   tried = _runs(sweep, [candidate.cell for search in searches for candidate in search.candidates], folder / _SEARCH)
   runs = _runs(sweep, [cell for cell in sweep.cells if not cell.candidates], folder)
-  if _DRY_RUN.value:
+  if given['dry_run']:
     _show(tried, runs, [cell.name for cell in sweep.cells if cell.candidates])
     return
   signal.signal(signal.SIGTERM, _interrupt)
   failed, undecided = [], []
   if searches:
-    failed += _make(tried)
+    failed += _make(tried, given['parallel'])
     choices = [sweep_search.choose(search, tried) for search in searches]
     output.write_text(folder / _SEARCH / 'chosen.md', sweep_search.table(choices) + '\n')
     terminal.show(sweep_search.table(choices))
     undecided = sweep_search.undecided(choices)
     runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
-  failed += _make(runs)
+  failed += _make(runs, given['parallel'])
   print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
   if failed:
     num_runs, logs = len(tried.jobs) + len(runs.jobs), ' and '.join(dict.fromkeys(str(log.parent) for log in failed))
@@ -86,17 +83,17 @@ def _runs(sweep: sweep_file.Sweep, cells: Sequence[sweep_file.Cell], folder: pat
   )
 
 
-def _make(runs: sweep_runs.Runs) -> list[pathlib.Path]:
+def _make(runs: sweep_runs.Runs, parallel: int) -> list[pathlib.Path]:
   """Makes runs and prints their table, whatever ends this; returns the logs of those that failed."""
   try:
-    runs.make(_PARALLEL.value)
+    runs.make(parallel)
   finally:
     terminal.show(runs.table())
   return [runs.folder / 'logs' / f'{name}.log' for name in runs.failed]
 
 
 def _job(binary: str, cell: sweep_file.Cell, folder: pathlib.Path, settings: dict[str, Any]) -> sweep_runs.Job:
-  named = {name: value for name, value in settings.items() if name == plugins.SETTING}
+  named = {name: value for name, value in settings.items() if name == flag_table.PLUGIN}
   values = {**cell.flags, **named, 'output_dir': folder / cell.name}
   return sweep_runs.Job(cell.name, [sys.executable, *command_line.arguments(binary, values)], settings)
 
@@ -117,4 +114,4 @@ def _interrupt(signal_number: int, frame: Any) -> None:
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

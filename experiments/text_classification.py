@@ -11,7 +11,9 @@ its family and what is left to choose. The run leaves metrics.csv, summary.json,
 and checkpoints in --output_dir; the same command continues it if it was interrupted.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from data import catalog as data_catalog
 from data import labelled_text
@@ -29,7 +31,8 @@ from experiments.starts import recipe
 from models import catalog as models_catalog
 from models import classification_task
 
-run_flags.take(
+FLAGS = run_flags.take(
+  'text_classification',
   dataset=(
     'docstring_packages',
     f'Texts with classes: {", ".join(data_catalog.CLASSIFICATION_DATASETS)}; docstring_packages needs no download, the '
@@ -61,16 +64,16 @@ run_flags.take(
 )
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Builds what the flags name, trains it and reports."""
-  setup = run_setup.read()
+  setup = run_setup.read(given)
   source, partition = setup.dataset(data_catalog.CLASSIFICATION_DATASETS)
   prepare_labelled.check_partition(source, partition)  # Before anything is pre-trained.
   encoder = setup.model(models_catalog.ENCODERS)
   start = encoder_finder.find(setup.flags['pretrained'], encoder, docstrings.docstrings())
   start.check_length(source)
   model = setup.adapt(start.classifier(len(source.class_names)))
-  description = start.description(source, setup.flags['trainable'], setup.flags['devices'])
+  description = start.description(source, setup.config.settings['trainable'], setup.config.settings['devices'])
   first = start.of(model, description, setup.rebuilt(model))
 
   text = prepare_labelled.prepare(source, partition, start.tokenizer)
@@ -93,4 +96,4 @@ def _baselines(text: labelled_text.LabelledText, split: str, judges: Sequence[st
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

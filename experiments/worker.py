@@ -7,33 +7,35 @@ those that log in as this user by ssh. The line it prints says how. The data set
 of the run. What the worker says goes to SOCKET.log. Ctrl-C ends it and leaves only that file.
 """
 
+from collections.abc import Mapping
 import os
 import signal
 import socket
 import sys
 import time
-
-from absl import flags
+from typing import Any
 
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.workers import offered_worker
 
-_SOCKET = flags.DEFINE_string(
+FLAGS = flag_table.FlagTable('worker')
+FLAGS.string(
   'socket', None, 'Path of the Unix socket to make; must be free, or left over from a worker that was killed.'
 )
 _POLL_SECONDS = 0.2
 
 
-def main() -> None:
+def main(given: Mapping[str, Any]) -> None:
   """Offers a worker until a signal ends this process.
 
   Raises:
     UsageError: If there can be no worker at this socket.
   """
-  if not _SOCKET.value:
+  if not given['socket']:
     raise failures.UsageError('--socket is missing: name the socket to make, for example --socket=worker.sock')
-  path = os.path.abspath(_SOCKET.value)
+  path = os.path.abspath(given['socket'])
   offered_worker.make_room(path)
   signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job inherits that it is ignored.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -57,4 +59,4 @@ def _how_to_use(path: str) -> str:
 
 
 if __name__ == '__main__':
-  launch.launch(main)
+  launch.launch(main, FLAGS)

@@ -1,21 +1,21 @@
 """What the binaries say of themselves: their flags, each with its default and its help.
 
-Each binary is asked in a process of its own, since two may define one flag. This module imports little: such a process
-imports it before it does the binary.
+Binaries are asked in several processes, since their imports take long. This module imports little: such a process imports
+it before it does the binary.
 """
 
 import concurrent.futures
 import dataclasses
+import importlib
 import inspect
 import multiprocessing
 import pathlib
 import re
 from typing import Any
 
-from experiments.sweeping import binary_flags
-
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PROCESSES = 2
+_NO_BINARIES = ('__init__', 'suite')
 # What takes most of the time of an import, so that each process begins with it.
 _PRELOADED = ['tensorflow', 'tensorflow_federated', 'tensorflow_text', 'matplotlib.pyplot']
 _ADDED_BY_ABSL = re.compile(r'^<[^>]*>: |;\s+repeat this option.*$', re.DOTALL)
@@ -55,7 +55,7 @@ class Binary:
 
 def read() -> list[Binary]:
   """Returns all binaries, ascending."""
-  names = sorted(path.stem for path in (_ROOT / 'experiments').glob('*.py') if path.stem != '__init__')
+  names = sorted(path.stem for path in (_ROOT / 'experiments').glob('*.py') if path.stem not in _NO_BINARIES)
   forks = multiprocessing.get_context('forkserver')
   forks.set_forkserver_preload(_PRELOADED)
   with concurrent.futures.ProcessPoolExecutor(_PROCESSES, forks, max_tasks_per_child=1) as pool:
@@ -63,7 +63,8 @@ def read() -> list[Binary]:
 
 
 def _of(name: str) -> Binary:
-  module, known = binary_flags.of(name)
+  module = importlib.import_module(f'experiments.{name}')
+  known = module.FLAGS.shown()
   flags = tuple(_flag(known[flag]) for flag in sorted(known) if flag != 'version')
   return Binary(name, inspect.getdoc(module), flags)
 

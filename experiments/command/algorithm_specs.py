@@ -15,11 +15,11 @@ from optimizers import schedules
 _SCHEDULES = ('client_schedule', 'server_schedule')
 
 
-def build(text: str) -> algorithms.Algorithm:
+def build(text: Any) -> algorithms.Algorithm:
   """Builds the algorithm that `text` names.
 
   Args:
-    text: For example `fed_avg(client_lr=1)`.
+    text: For example `fed_avg(client_lr=1)`; from a script also an algorithm.
 
   Returns:
     The algorithm.
@@ -28,7 +28,7 @@ def build(text: str) -> algorithms.Algorithm:
     SpecError: For whatever cannot be built.
   """
   builders = {name: _with_schedules(builder) for name, builder in catalog.ALGORITHMS.items()}
-  return spec.build(text, builders, 'algorithm')
+  return spec.build(text, builders, 'algorithm', kind=algorithms.Algorithm)
 
 
 def describe(default: Any) -> tuple[str, str] | None:

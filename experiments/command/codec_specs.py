@@ -1,21 +1,24 @@
 """From the text of `--upload` and `--download` to a codec: the links of a chain, by name."""
 
 import collections
+from typing import Any
 
 from compression import adaptive
 from compression import catalog
 from compression import chain
 from compression import trial
 from compression import update_codec
+from experiments.command import given_objects
 from experiments.command import plugins
 from experiments.command import spec
 
 
-def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive.AdaptiveCodec:
+def build(text: Any, what: str = 'codec') -> update_codec.UpdateCodec | adaptive.AdaptiveCodec:
   """Builds the codec that `text` names.
 
   Args:
-    text: A chain of links, for example `small_as(size=1000)|hadamard|uniform(bits=4)`.
+    text: A chain of links, for example `small_as(size=1000)|hadamard|uniform(bits=4)`; from a script also a codec, a
+      stage, or a list of texts and stages.
     what: What it is for, for messages: `upload`.
 
   Returns:
@@ -24,7 +27,9 @@ def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive
   Raises:
     SpecError: If the text is not a chain, or the chain makes no sense.
   """
-  links = spec.build_chain(text, LINKS, what)
+  if isinstance(text, update_codec.UpdateCodec):
+    return text
+  links = _links(text, what)
   try:
     codec = chain.build(links)
     _try(text, codec)
@@ -33,13 +38,23 @@ def build(text: str, what: str = 'codec') -> update_codec.UpdateCodec | adaptive
     raise spec.SpecError(f'{what} {text!r}: {error}') from error
 
 
-def _try(text: str, codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> None:
-  """Raises `ValueError` if a codec with a stage of a plug-in does not encode and decode; what adapts is not tried."""
-  if isinstance(codec, update_codec.UpdateCodec) and any(plugins.has(call.name) for call in spec.parse(text)):
+def _links(text: Any, what: str) -> list[chain.Link]:
+  if not given_objects.is_one(text):
+    return spec.build_chain(text, LINKS, what)
+  found = []
+  for part in text if isinstance(text, list) else [text]:
+    found += [spec.checked(part, chain.Link.__args__, what)] if given_objects.is_one(part) else _links(part, what)
+  return found
+
+
+def _try(text: Any, codec: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> None:
+  """Raises `ValueError` if a codec with a stage of one's own does not encode and decode; what adapts is not tried."""
+  is_own = given_objects.is_one(text) or any(plugins.has(call.name) for call in spec.parse(text))
+  if isinstance(codec, update_codec.UpdateCodec) and is_own:
     trial.check(codec.codec)
 
 
-def build_download(text: str) -> update_codec.UpdateCodec:
+def build_download(text: Any) -> update_codec.UpdateCodec:
   """Builds the codec that `text`, an argument of `--download`, names; raises `SpecError` as `build`."""
   codec = build(text, 'download')
   if isinstance(codec, adaptive.AdaptiveCodec):

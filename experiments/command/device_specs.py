@@ -10,22 +10,24 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.command import given_objects
 from experiments.command import spec
 from models import model as model_lib
 from optimizers import catalog
 from optimizers import devices as devices_lib
+from optimizers import trainable as trainable_lib
 
 _DEVICES = ('alike', 'tiers')
 
 
 def build(
-  trainable: str, devices: str = 'alike', policies: Mapping[str, Callable[..., Any]] = catalog.POLICIES
+  trainable: Any, devices: Any = 'alike', policies: Mapping[str, Callable[..., Any]] = catalog.POLICIES
 ) -> devices_lib.Devices:
   """Builds the tiers of a run.
 
   Args:
-    trainable: A policy, for example `random(fraction=0.4)`.
-    devices: `alike`, or `tiers(shares=[...], ...)`.
+    trainable: A policy, for example `random(fraction=0.4)`; from a script also the policy itself.
+    devices: `alike`, or `tiers(shares=[...], ...)`; from a script also the devices themselves.
     policies: Those that there are, by name.
 
   Returns:
@@ -34,11 +36,16 @@ def build(
   Raises:
     SpecError: For whatever cannot be built.
   """
-  policy, call = _single(trainable, 'trainable'), _single(devices, 'devices')
+  if given_objects.is_one(devices):
+    return spec.checked(devices, devices_lib.Devices, 'devices')
+  call = _single(devices, 'devices')
+  if given_objects.is_one(trainable):
+    return _alike(spec.checked(trainable, trainable_lib.Policy, 'trainable'), call)
+  policy = _single(trainable, 'trainable')
   if call.name not in _DEVICES:
     raise spec.SpecError(f'unknown devices {call.name!r}; choose one of {", ".join(_DEVICES)}')
   if call.name == 'alike':
-    return devices_lib.Devices((spec.build_call(policy, policies, 'trainable'),), (1.0,))
+    return _alike(spec.build_call(policy, policies, 'trainable'), call)
   arguments = dict(call.arguments)
   shares = arguments.pop('shares', None)
   _check_lists(devices, shares, arguments)
@@ -74,6 +81,12 @@ def adapt(devices: devices_lib.Devices, model: model_lib.Model, seed: int, text:
     return adapted
 
   return _or_refused(fit, text)
+
+
+def _alike(policy: trainable_lib.Policy, call: spec.Call) -> devices_lib.Devices:
+  if call.name != 'alike':
+    raise spec.SpecError(f'devices {spec.text(call)!r} gives tiers arguments of a named policy: give Devices instead')
+  return devices_lib.Devices((policy,), (1.0,))
 
 
 def _single(text: str, what: str) -> spec.Call:

@@ -1,11 +1,13 @@
 """Starts a binary: readable `--help`, `--version`, and one line and exit code 2 for whatever a user can mend."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import logging as python_logging
 import os
 import signal
 import sys
+from typing import Any
 from typing import NoReturn
 
 from absl import app
@@ -15,6 +17,7 @@ from absl import logging
 from data import errors
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.command import spec_help
@@ -23,11 +26,12 @@ from experiments.command import version
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
 
 
-def launch(main: Callable[[], None]) -> None:
+def launch(main: Callable[[Mapping[str, Any]], None], table: flag_table.FlagTable) -> None:
   """Parses the flags, runs `main` and exits: 0 when it returns, 2 after one line on stderr for bad input, 1 if it ended early.
 
   Args:
-    main: Raises `failures.UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `failures.RunEnded` for an early end.
+    main: Takes the value of every flag by name; raises `failures.UsageError`, `spec.SpecError` or `data.errors.DataError` for bad input, `failures.RunEnded` for an early end.
+    table: The flags.
   """
   # What the terminal cannot show is written as an escape.
   sys.stdout.reconfigure(errors='backslashreplace')
@@ -35,27 +39,28 @@ def launch(main: Callable[[], None]) -> None:
   logging.set_verbosity(logging.ERROR)
   # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
   python_logging.getLogger('grpc').setLevel(python_logging.CRITICAL)
-  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[plugins.SETTING])
-  app.run(lambda argv: guarded(lambda: _with_plugins(main), argv), flags_parser=_parse)
+  app.run(lambda argv: guarded(lambda: _call(main, table), argv), flags_parser=lambda argv: _parse(argv, table))
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], table: flag_table.FlagTable) -> list[str]:
   if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
-    _answer(f'{sys.modules["__main__"].__doc__}\n{flags.FLAGS.main_module_help()}')
+    _answer(f'{sys.modules["__main__"].__doc__}\n{table.help_text()}')
   if '--version' in argv[1:]:
     _answer(version.VERSION)
   try:
-    return flags.FLAGS([argv[0], *command_line.expanded(argv[1:])])
+    return table.parse([argv[0], *command_line.expanded(argv[1:])])
   except flags.Error as error:
     _refuse(error)
 
 
-def _with_plugins(main: Callable[[], None]) -> None:
+def _call(main: Callable[[Mapping[str, Any]], None], table: flag_table.FlagTable) -> None:
   """Runs `main` once the plug-ins are loaded; help on what they add is answered instead."""
-  if plugins.load_all():
-    spec_help.answer_if_asked(plugins.entries())
-  with plugins.blamed():
-    main()
+  given = table.parsed()
+  with plugins.using(given[flag_table.PLUGIN]) as loaded:
+    if loaded:
+      spec_help.answer_if_asked(plugins.entries())
+    with plugins.blamed(), table.called():
+      main(given)
 
 
 def _answer(text: str) -> NoReturn:

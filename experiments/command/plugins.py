@@ -25,24 +25,14 @@ import types
 from typing import Any
 from typing import NamedTuple
 
-from absl import flags
-
 from data import errors
 from experiments.command import builder_docs
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import spec
 
-SETTING = 'plugin'  # The flag, and what a run records of it.
 _HASH = '#sha256='
 _ALWAYS_TAKEN = ('help',)  # What any flag says of its names.
-
-flags.DEFINE_multi_string(
-  SETTING,
-  [],
-  'Python file of your own that adds names to the catalogues of stages, models, policies, algorithms or data sets; '
-  'FILE.py#sha256=... takes it only as it was. Repeatable.',
-)
-flags.disclaim_key_flags()
 
 
 class Table(NamedTuple):
@@ -138,14 +128,27 @@ def load(text: str) -> Plugin:
   return _loaded[path]
 
 
-def load_all() -> list[Plugin]:
-  """Loads what `--plugin` of this process names, and returns it; raises `UsageError` as `load`."""
-  return [load(text) for text in flags.FLAGS[SETTING].value]
+@contextlib.contextmanager
+def using(texts: Sequence[str]) -> Iterator[list[Plugin]]:
+  """Loads plug-ins, each as `load` does, and yields them; after the block the catalogues are as they were before."""
+  before = dict(_loaded)
+  try:
+    yield [load(text) for text in texts]
+  finally:
+    for path in set(_loaded) - set(before):
+      _unload(_loaded.pop(path))
 
 
 def loaded() -> list[Plugin]:
   """Returns the plug-ins of this process, in the order in which they were loaded."""
   return list(_loaded.values())
+
+
+def _unload(plugin: Plugin) -> None:
+  known = tables()
+  for table, names in plugin.names.items():
+    for name in names:
+      del known[table].builders[name]
 
 
 @contextlib.contextmanager
@@ -185,7 +188,7 @@ def entries() -> dict[str, dict[str, Any]]:
 
 def settings() -> dict[str, list[str]]:
   """Returns what a run records of the plug-ins of this process: their paths and hashes; nothing without one."""
-  return {SETTING: [plugin.text for plugin in loaded()]} if _loaded else {}
+  return {flag_table.PLUGIN: [plugin.text for plugin in loaded()]} if _loaded else {}
 
 
 def fixed(text: str) -> str:

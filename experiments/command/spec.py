@@ -16,6 +16,7 @@ import types
 from typing import Any
 from typing import NamedTuple
 
+from experiments.command import given_objects
 from experiments.command import spec_help
 
 _NOWHERE: Mapping[str, str] = types.MappingProxyType({})
@@ -127,26 +128,42 @@ def _quoted(text: str) -> str:
 
 
 def build(
-  text: str, catalogue: Mapping[str, Callable[..., Any]], what: str, elsewhere: Mapping[str, str] = _NOWHERE
+  text: Any,
+  catalogue: Mapping[str, Callable[..., Any]],
+  what: str,
+  elsewhere: Mapping[str, str] = _NOWHERE,
+  kind: type | tuple[type, ...] = (),
 ) -> Any:
   """Builds the object of a spec that allows one call only.
 
   Args:
-    text: The spec string.
+    text: The spec string; or, from a script, an object of `kind`, which is then what is returned.
     catalogue: Names to builders; a builder takes keyword arguments and raises `ValueError` for a value out of range.
     what: What the catalogue holds, for messages: `'model'`.
     elsewhere: Names that others take, to what is said of each: `'is a model of images, for ...'`.
+    kind: What the builders return.
 
   Returns:
     What the builder returned.
 
   Raises:
-    SpecError: For unknown names, misspelt arguments, values out of range, and chains.
+    SpecError: For unknown names, misspelt arguments, values out of range, chains, and objects of another kind.
   """
+  if given_objects.is_one(text):
+    return checked(text, kind, what)
   calls = parse(text)
   if len(calls) > 1:
     raise SpecError(f"{what} {text!r}: '|' does not apply here; choose one of {_listed(catalogue)}")
   return build_call(calls[0], catalogue, what, elsewhere)
+
+
+def checked(value: Any, kind: type | tuple[type, ...], what: str) -> Any:
+  """Returns an object that a script gave in the place of a spec; raises `SpecError` if it is of another kind."""
+  if isinstance(value, kind):
+    return value
+  kinds = kind if isinstance(kind, tuple) else (kind,)
+  names = ''.join(f' or {each.__name__}' for each in kinds)
+  raise SpecError(f"{what} takes a spec such as 'name(argument=value)'{names}, not {value!r}")
 
 
 def build_chain(
@@ -160,6 +177,8 @@ def build_call(
   call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str, elsewhere: Mapping[str, str] = _NOWHERE
 ) -> Any:
   """Builds the object of one parsed call; the other arguments and errors are those of `build`."""
+  if call.name == given_objects.NAME and call.name not in catalogue:
+    raise SpecError(f'{what}: {given_objects.REMEDY.format(call.arguments.get("name"))}')
   if call.name not in catalogue and call.name in elsewhere:
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:

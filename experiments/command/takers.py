@@ -6,35 +6,53 @@ from collections.abc import Sequence
 from typing import Any
 
 from data import catalog as data_catalog
+from data import image_source
+from data import source
 from experiments.command import spec
 from models import catalog as models_catalog
+from models import encoder
+from models import image_encoder
 
 _Catalogue = Mapping[str, Callable[..., Any]]
-
+_Taker = tuple[_Catalogue, type, str]  # What its builders return, and what is said of it elsewhere.
 
 _OF_DATASETS = (
-  (data_catalog.DATASETS, 'has running text, for experiments.language_model and pretrain'),
+  (data_catalog.DATASETS, source.TextSource, 'has running text, for experiments.language_model and pretrain'),
   (
     data_catalog.CLASSIFICATION_DATASETS,
+    source.LabelledSource,
     'has texts with classes, for experiments.text_classification and layerwise_ssl',
   ),
   (
     data_catalog.IMAGE_DATASETS,
+    image_source.ImageSource,
     'has images, for experiments.constrained_finetuning and layerwise_ssl, and for pretrain with a model of images',
   ),
 )
 _OF_MODELS = (
-  (models_catalog.LANGUAGE_MODELS, 'is a language model, for experiments.language_model and pretrain'),
-  (models_catalog.ENCODERS, 'is an encoder of texts, for experiments.text_classification, layerwise_ssl and pretrain'),
-  (models_catalog.VISION_MODELS, 'is a model of images, for experiments.layerwise_ssl and pretrain'),
+  (
+    models_catalog.LANGUAGE_MODELS,
+    Callable,
+    'is a language model, for experiments.language_model and pretrain',
+  ),
+  (
+    models_catalog.ENCODERS,
+    encoder.Encoder,
+    'is an encoder of texts, for experiments.text_classification, layerwise_ssl and pretrain',
+  ),
+  (
+    models_catalog.VISION_MODELS,
+    image_encoder.FeatureExtractor,
+    'is a model of images, for experiments.layerwise_ssl and pretrain',
+  ),
 )
 
 
-def build_dataset(text: str, datasets: _Catalogue, what: str = 'dataset') -> Any:
+def build_dataset(text: Any, datasets: _Catalogue, what: str = 'dataset') -> Any:
   """Builds the source that a spec names.
 
   Args:
-    text: The spec.
+    text: The spec, or from a script a source.
     datasets: What the binary takes, by name.
     what: What messages call it.
 
@@ -44,17 +62,22 @@ def build_dataset(text: str, datasets: _Catalogue, what: str = 'dataset') -> Any
   Raises:
     SpecError: As `spec.build` does; for a data set of `data.catalog` that the binary does not take, with those that do.
   """
-  return spec.build(text, datasets, what, _said(_OF_DATASETS))
+  return spec.build(text, datasets, what, _said(_OF_DATASETS), _kinds(_OF_DATASETS, datasets))
 
 
-def build_model(text: str, models: _Catalogue) -> Any:
+def build_model(text: Any, models: _Catalogue) -> Any:
   """Builds what a spec of `--model` names; the arguments, result and errors are those of `build_dataset`."""
-  return spec.build(text, models, 'model', _said(_OF_MODELS))
+  return spec.build(text, models, 'model', _said(_OF_MODELS), _kinds(_OF_MODELS, models))
 
 
-def _said(takers: Sequence[tuple[_Catalogue, str]]) -> dict[str, str]:
+def _said(takers: Sequence[_Taker]) -> dict[str, str]:
   """Returns what is said of each name."""
   found: dict[str, str] = {}
-  for catalogue, said in takers:
+  for catalogue, _, said in takers:
     found |= {name: f'{found[name]}, and {said}' if name in found else said for name in catalogue}
   return found
+
+
+def _kinds(takers: Sequence[_Taker], taken: _Catalogue) -> tuple[type, ...]:
+  """Returns what the builders of those catalogues return that are taken as a whole."""
+  return tuple(kind for catalogue, kind, _ in takers if set(catalogue) <= set(taken))

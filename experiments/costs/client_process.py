@@ -103,9 +103,8 @@ def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) 
 def print_measured(measure: Callable[[client_round.Case, int], NamedTuple]) -> None:
   """Measures in this process what its argument says, with its plug-ins, and prints the result as a line of JSON."""
   arguments = json.loads(sys.argv[1])
-  for plugin in arguments['plugins']:
-    plugins.load(plugin)
-  print(json.dumps(measure(client_round.Case(**arguments['case']), arguments['first_client'])._asdict()))
+  with plugins.using(arguments['plugins']):
+    print(json.dumps(measure(client_round.Case(**arguments['case']), arguments['first_client'])._asdict()))
 
 
 def memory(case: client_round.Case, first_client: int) -> Memory:

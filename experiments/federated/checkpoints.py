@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
+from experiments.results import awaiting
 from experiments.results import output
 
 _KEPT = 3
@@ -27,14 +28,14 @@ class Checkpoints:
     self._folder = folder
     self._manager = tff.program.FileProgramStateManager(str(folder), _PREFIX, keep_total=_KEPT, keep_first=False)
 
-  async def save(self, state: Any, round_number: int) -> None:
+  def save(self, state: Any, round_number: int) -> None:
     """Writes the state after a round and removes all but the newest ones."""
     folder = self._of(round_number)
     shutil.rmtree(folder, ignore_errors=True)  # What is there is unfinished.
-    await self._manager.save(state, round_number)
+    awaiting.result(self._manager.save(state, round_number))
     output.write_text(folder / _CHECKSUM, _checksum(folder))
 
-  async def load_latest(self, structure: Any) -> tuple[Any, int] | None:
+  def load_latest(self, structure: Any) -> tuple[Any, int] | None:
     """Returns the newest sound state and its round, None if there is none; deletes whatever is newer or unfinished.
 
     Args:
@@ -42,15 +43,15 @@ class Checkpoints:
     """
     for left_over in self._folder.glob(f'{_PREFIX}*_temp*'):
       shutil.rmtree(left_over)
-    for round_number in sorted(await self._manager.get_versions() or (), reverse=True):
+    for round_number in sorted(awaiting.result(self._manager.get_versions()) or (), reverse=True):
       if self._is_sound(round_number):
-        return await self._manager.load(round_number, structure), round_number
+        return awaiting.result(self._manager.load(round_number, structure)), round_number
       shutil.rmtree(self._of(round_number))
     return None
 
-  async def newest_round(self) -> int | None:
+  def newest_round(self) -> int | None:
     """Returns the round of the newest state, None if there is none."""
-    return max(await self._manager.get_versions() or (), default=None)
+    return max(awaiting.result(self._manager.get_versions()) or (), default=None)
 
   def _is_sound(self, round_number: int) -> bool:
     folder = self._of(round_number)

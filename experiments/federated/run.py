@@ -1,6 +1,5 @@
 """The run loop: rounds, evaluations and checkpoints, whatever happens to the worker; for scripts, see docs/guides/scripts.md."""
 
-import asyncio
 from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
@@ -115,7 +114,7 @@ def run(
         worker.check_data(population.database, population.dataset_hash)
     supervisor = supervision.Supervisor(worker)
     with supervisor.handling_signals():
-      return asyncio.run(_Run(task, process, population, config, worker, supervisor, start, description).until_done())
+      return _Run(task, process, population, config, worker, supervisor, start, description).until_done()
 
 
 def draw(population: population_lib.Population, config: Config) -> Callable[[int], Sequence[str]]:
@@ -165,29 +164,29 @@ class _Run:
     self._seconds_before = 0.0  # Of the rounds that were done when this process began.
     self._num_retries = self._num_skipped = 0  # Since the last row.
 
-  async def until_done(self) -> dict[str, Any]:
+  def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
     try:
-      return await self._finish()
+      return self._finish()
     except failures.Stopped as stop:
-      if (saved_round := await self._checkpoints.newest_round()) is not None:
+      if (saved_round := self._checkpoints.newest_round()) is not None:
         stop.way_on = f'goes on after round {saved_round}'
       raise
 
-  async def _finish(self) -> dict[str, Any]:
+  def _finish(self) -> dict[str, Any]:
     started = time.monotonic()
-    state = await self._start()
+    state = self._start()
     rounds = range(self._records.round_number + 1, self._config.rounds + 1)
     try:
       with progress.Progress('round', self._config.rounds, self._records.round_number) as bar:
         for round_number in rounds:
-          state = await self._advance(round_number, state)
+          state = self._advance(round_number, state)
           if self._is_due(round_number, self._config.rounds_per_checkpoint):
-            await self._save(state)
+            self._save(state)
           evaluated = self._records.rows[-1]['eval/loss'] is not None
           bar.advance(state=self._records.told(), is_news=evaluated)
     except (failures.Stopped, failures.RunEnded, errors.DataError):
-      await self._save(state)
+      self._save(state)
       raise
     summary = self._summary(time.monotonic() - started)
     self._write_heldout(state)
@@ -195,10 +194,10 @@ class _Run:
     records.report_divergence(summary)
     return summary
 
-  async def _start(self) -> Any:
+  def _start(self) -> Any:
     """Returns the newest checkpoint, or the initial state, whose evaluation becomes round 0."""
     state = self._of_worker(self._initial_state)
-    checkpoint = await self._checkpoints.load_latest(state)
+    checkpoint = self._checkpoints.load_latest(state)
     if checkpoint is not None:
       state, self._saved_round = checkpoint
       self._records.resume(self._saved_round)
@@ -210,8 +209,8 @@ class _Run:
         'the clients that evaluate hold nothing to predict: raise --eval_clients, or give them data'
       )
     self._records.begin()
-    await self._record(0, initial)
-    await self._save(state)
+    self._record(0, initial)
+    self._save(state)
     return state
 
   def _initial_state(self) -> Any:
@@ -223,7 +222,7 @@ class _Run:
     start = tff.learning.models.ModelWeights(weights, initial.non_trainable)
     return self._process.set_model_weights(state, start)
 
-  async def _advance(self, round_number: int, state: Any) -> Any:
+  def _advance(self, round_number: int, state: Any) -> Any:
     """Runs one round, records its row and returns the state after it."""
     config = self._config
     started = time.monotonic()
@@ -232,7 +231,7 @@ class _Run:
     columns['round_seconds'] = time.monotonic() - started
     if self._is_due(round_number, config.rounds_per_eval):
       columns |= self._evaluation_columns(trained.state)
-    await self._record(round_number, columns)
+    self._record(round_number, columns)
     return trained.state
 
   def _is_due(self, round_number: int, interval: int) -> bool:
@@ -253,14 +252,14 @@ class _Run:
     """Returns what `ask` returns, which needs the worker and no client."""
     return self._on_clients(lambda _: ask(), ())
 
-  async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
+  def _record(self, round_number: int, columns: dict[str, Any]) -> None:
     columns = {**columns, 'worker_rss_bytes': self._of_worker(self._worker.rss_bytes)}
     columns |= dict(round_retries=self._num_retries, skipped_clients=self._num_skipped)
     self._num_retries = self._num_skipped = 0
     with records.saving(self._config.output_dir):
-      await self._records.add(round_number, columns)
+      self._records.add(round_number, columns)
 
-  async def _save(self, state: Any) -> None:
+  def _save(self, state: Any) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
     round_number = self._records.round_number
     if round_number == self._saved_round:
@@ -272,7 +271,7 @@ class _Run:
         checkpoint_lib.save(folder, by_name, self._description, round_number)
       else:
         checkpoint_lib.save_arrays(folder / checkpoint_lib.MODEL_FILE, by_name, {})
-      await self._checkpoints.save(state, round_number)
+      self._checkpoints.save(state, round_number)
     self._saved_round = round_number
 
   def _write_heldout(self, state: Any) -> None:

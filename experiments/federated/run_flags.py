@@ -1,159 +1,124 @@
 """The flags that every training binary shares; `run_setup` reads them."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import types
 from typing import Any
 
-from absl import flags
-
 from experiments.command import codec_specs
-from experiments.command import failures
+from experiments.command import flag_table
 from experiments.results import quality
 from models import precision
 from optimizers import catalog as optimizers_catalog
 from optimizers import local_training
 
-flags.DEFINE_string(
+_ALL = flag_table.FlagTable('')
+_ALL.string(
   'dataset',
   'docstrings',
   'Federated text: docstrings (needs no download), text(path=...), leaf(path=...), stackoverflow, shakespeare.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'partition',
   'natural',
   'Who holds which training example: natural, iid(clients=...), shards(clients=..., labels=...), dirichlet(alpha=..., clients=...).',
 )
-flags.DEFINE_string(
+_ALL.string(
   'model',
   'lstm',
   'lstm, transformer or conformer, with size="tiny", "small" or "large", or any dimension as an argument.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'algorithm',
   'fed_adam',
   f'Who optimizes how: {", ".join(optimizers_catalog.ALGORITHMS)}; for example fed_prox(mu=0.01, client_lr=1, '
   'clip_norm=0), where 0 is no clipping. client_schedule="cosine(rounds=1000, warmup=10)" and server_schedule change the '
   f'learning rates over rounds: {", ".join(optimizers_catalog.SCHEDULES)}.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'trainable',
   'all',
   f'Which part of the model a client trains: {", ".join(optimizers_catalog.POLICIES)}; for example random(fraction=0.4).',
 )
-flags.DEFINE_string(
+_ALL.string(
   'devices',
   'alike',
   'Whether clients differ: alike, or tiers(shares=[0.5, 0.5], ...) with an argument of --trainable for each tier, such '
   'as fraction=[0.2, 0.6].',
 )
-flags.DEFINE_string(
+_ALL.string(
   'client_dropout',
   'none',
   'Which clients vanish once they have received the model: none, or bernoulli(rate=0.1), each with this probability.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'upload',
   'identity',
   "How updates are encoded on their way up: a chain of links joined by '|', for example uniform(bits=8). Links: "
   f'{", ".join(codec_specs.LINKS)}.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'download',
   'identity',
   'How weights are encoded on their way down, as --upload; or select(vocabulary=1000, neurons=0.5, heads=0.5): clients '
   'ask for a part of the model and train that; instead of neurons and heads also blocks=2, so many residual blocks.',
 )
-flags.DEFINE_string(
+_ALL.string(
   'pretrained',
   None,
   'Folder of a model to start from: the --output_dir of experiments.pretrain, of experiments.export or of a run.',
 )
-flags.DEFINE_bool(
-  'measure_distortion', False, 'Fill the column upload_distortion; clients then decode what they encode.'
-)
-flags.DEFINE_string(
+_ALL.bool('measure_distortion', False, 'Fill the column upload_distortion; clients then decode what they encode.')
+_ALL.string(
   'output_dir', None, 'Folder for everything the run leaves. The same command continues a run that was interrupted.'
 )
-flags.DEFINE_string(
+_ALL.string(
   'runtime',
   'local',
   'Where to compute: local, or remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers '
   'that experiments.worker offers on other machines; may change when a run continues.',
 )
-flags.DEFINE_bool(
+_ALL.bool(
   'deterministic',
   False,
   'Add up clients in eight fixed groups, in order, so that the result is the same to the last bit here and on any remote '
   'worker; of several workers one computes, the others stand by. One worker repeats itself in any case.',
 )
-flags.DEFINE_integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
-flags.DEFINE_integer('clients_per_round', 20, 'Clients drawn in each round; 0 for all.', lower_bound=0)
-flags.DEFINE_enum(
+_ALL.integer('rounds', 100, 'Federated rounds; 0 only evaluates the initial model.', lower_bound=0)
+_ALL.integer('clients_per_round', 20, 'Clients drawn in each round; 0 for all.', lower_bound=0)
+_ALL.enum(
   'client_weighting',
   'examples',
   local_training.CLIENT_WEIGHTINGS,
   "What a client's update counts in the mean: as much as its number of examples, or as much as any other.",
 )
-flags.DEFINE_integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
-flags.DEFINE_integer('local_epochs', 1, 'Passes of a client over its own examples in a round.', lower_bound=1)
-flags.DEFINE_integer(
-  'max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1
-)
-flags.DEFINE_enum(
+_ALL.integer('batch_size', 16, 'Examples in a local batch.', lower_bound=1)
+_ALL.integer('local_epochs', 1, 'Passes of a client over its own examples in a round.', lower_bound=1)
+_ALL.integer('max_examples_per_client', 1200, 'A client trains on this many of its examples at most.', lower_bound=1)
+_ALL.enum(
   'precision',
   'float32',
   precision.PRECISIONS,
   'Of the factors of matrix products on clients; weights, sums and evaluations stay in float32. bfloat16 is faster for '
   'models with wide layers or a large vocabulary, where the processor has instructions for it (amx_bf16, avx512_bf16).',
 )
-flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw of the run.', 0, 2**32 - 1)
-flags.DEFINE_integer('rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1)
-flags.DEFINE_integer('rounds_per_checkpoint', 10, 'Rounds between checkpoints.', lower_bound=1)
-flags.DEFINE_integer('eval_clients', 100, 'Clients that evaluate, for any seed; 0: all.', lower_bound=0)
-flags.DEFINE_enum(
+_ALL.integer('seed', 0, 'Decides the initial weights and every draw of the run.', 0, 2**32 - 1)
+_ALL.integer('rounds_per_eval', 10, 'Rounds between evaluations on held-out clients.', lower_bound=1)
+_ALL.integer('rounds_per_checkpoint', 10, 'Rounds between checkpoints.', lower_bound=1)
+_ALL.integer('eval_clients', 100, 'Clients that evaluate, for any seed; 0: all.', lower_bound=0)
+_ALL.enum(
   'eval_split',
   'heldout',
   list(quality.JUDGES),
   'Which clients, of those that never train, evaluate: choose rates and the like on validation, tell results on heldout.',
 )
-flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
-# From here on, a flag is a key flag of the binary that calls, and not of this module.
-flags.disclaim_key_flags()
-_reasons: dict[str, str] = {}  # Why the binary of this process does not take a flag, by name.
-
-
-def take(without: Mapping[str, str] = types.MappingProxyType({}), **specialized: tuple[Any, str | None]) -> None:
-  """Makes these flags those of the binary that calls, as it defines its own.
-
-  Args:
-    without: The flags that mean nothing there, which are not in its `--help`, each with the reason.
-    **specialized: By name the default, and the help where it is not None, of flags that differ from those here.
-  """
-  for flag in flags.FLAGS.get_flags_for_module(__name__):
-    if flag.name not in without:
-      flags.declare_key_flag(flag.name)
-  _reasons.update(without)
-  set_defaults({name: default for name, (default, _) in specialized.items()})
-  for name, (_, help_text) in specialized.items():
-    flags.FLAGS[name].help = help_text or flags.FLAGS[name].help
-
-
-def set_defaults(defaults: Mapping[str, Any]) -> None:
-  """Gives flags, by name, the values that they have unless a user gives others."""
-  for name, default in defaults.items():
-    flags.FLAGS.set_default(name, default)
-
-
-def values() -> dict[str, Any]:
-  """Returns the value of every flag of a run, defaults included, by name.
-
-  Raises:
-    UsageError: For a flag that the binary does not take, if it has another value than its default.
-  """
-  found = {flag.name: flag.value for flag in flags.FLAGS.get_flags_for_module(__name__) if flag.name != 'version'}
-  for name, reason in _reasons.items():
-    if found[name] != flags.FLAGS[name].default:
-      raise failures.UsageError(f'--{name}={found[name]} does not apply: {reason}')
-  return found
+def take(
+  binary: str,
+  without: Mapping[str, str] = types.MappingProxyType({}),
+  defaults_for: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda given: {},
+  **specialized: tuple[Any, str | None],
+) -> flag_table.FlagTable:
+  """Returns these flags as those of a binary, which may define others besides; the arguments are those of `FlagTable.copy`."""
+  return _ALL.copy(binary, without, defaults_for, **specialized)

@@ -7,21 +7,22 @@ import pathlib
 import types
 from typing import Any
 
-from absl import flags
 import tensorflow_federated as tff
 
 from data import catalog as data_catalog
 from data import federated_text
+from data import partitions
 from data import population as population_lib
 from data import prepared_examples
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
 from experiments.command import failures
+from experiments.command import flag_table
+from experiments.command import given_objects
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
-from experiments.federated import run_flags
 from experiments.results import quality as quality_lib
 from experiments.results import report
 from experiments.starts import pretrained
@@ -48,7 +49,8 @@ class RunSetup:
     communication: The codecs of both directions.
     batches: How a client goes through its examples.
     client_dropout: Which clients vanish in a round.
-    config: How long the run goes on, and where it writes; its settings are the flags.
+    config: How long the run goes on, and where it writes; its settings are the flags as text.
+    flags: The value of every flag, by name.
   """
 
   algorithm: algorithms.Algorithm
@@ -57,16 +59,12 @@ class RunSetup:
   batches: local_batches.LocalBatches
   client_dropout: client_dropout_lib.ClientDropout
   config: run.Config
-
-  @property
-  def flags(self) -> Mapping[str, Any]:
-    """The values of the flags, by name."""
-    return self.config.settings
+  flags: Mapping[str, Any]
 
   def dataset(self, datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
     """Builds what `--dataset` and `--partition` name: a source of `datasets`, and a partition."""
     source = takers.build_dataset(self.flags['dataset'], datasets)
-    return source, spec.build(self.flags['partition'], data_catalog.PARTITIONS, 'partition')
+    return source, spec.build(self.flags['partition'], data_catalog.PARTITIONS, 'partition', kind=partitions.Partition)
 
   def model(self, models: Mapping[str, Callable[..., Any]] = models_catalog.LANGUAGE_MODELS) -> Any:
     """Builds what `--model` names; a language model is a function from vocabulary size to `models.model.Model`."""
@@ -125,12 +123,12 @@ class RunSetup:
   ) -> checkpoint.Description:
     """Says what the language model is; raises `UsageError` if it starts from one with another vocabulary."""
     described = checkpoint.Description(
-      model=self.flags['model'],
+      model=self.config.settings['model'],
       vocabulary_size=text.vocabulary_size,
       sequence_length=text.sequence_length,
       tokenizer=text.tokenizer.model,
-      trainable=self.flags['trainable'],
-      devices=self.flags['devices'],
+      trainable=self.config.settings['trainable'],
+      devices=self.config.settings['devices'],
     )
     if start:
       start.check_vocabulary(described, self.flags['dataset'])
@@ -143,11 +141,11 @@ class RunSetup:
     return report.Measure(quality, baselines, quality_lib.JUDGES[self.flags['eval_split']])
 
 
-def read(*own: flags.FlagHolder, devices: devices_lib.Devices | None = None) -> RunSetup:
-  """Reads the flags.
+def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -> RunSetup:
+  """Builds what flags name.
 
   Args:
-    *own: Flags of the binary itself, which define the run as well.
+    given: The value of every flag by name, which all define the run: those of `run_flags` and the binary's own.
     devices: Who trains what, where `--trainable` and `--devices` mean something else.
 
   Returns:
@@ -157,27 +155,37 @@ def read(*own: flags.FlagHolder, devices: devices_lib.Devices | None = None) -> 
     SpecError: For a spec that cannot be built.
     UsageError: Without `--output_dir`, or for a flag that the binary does not take.
   """
-  given = run_flags.values() | {flag.name: flag.value for flag in own}
   algorithm = algorithm_specs.build(given['algorithm'])
   return RunSetup(
     algorithm=dataclasses.replace(algorithm, precision=given['precision']),
     devices=devices or device_specs.build(given['trainable'], given['devices']),
     communication=_communication(given),
     batches=local_batches.LocalBatches(given['batch_size'], given['local_epochs'], given['max_examples_per_client']),
-    client_dropout=spec.build(given['client_dropout'], optimizers_catalog.CLIENT_DROPOUTS, 'client_dropout'),
+    client_dropout=spec.build(
+      given['client_dropout'],
+      optimizers_catalog.CLIENT_DROPOUTS,
+      'client_dropout',
+      kind=client_dropout_lib.ClientDropout,
+    ),
     config=_config(given),
+    flags=given,
   )
 
 
 def _communication(given: Mapping[str, Any]) -> algorithms.Communication:
   upload = codec_specs.build(given['upload'], 'upload')
-  if spec.parse(given['download'])[0].name == 'select':
-    selected = spec.build(given['download'], {'select': selection.Selection}, 'download')
+  download = given['download']
+  if isinstance(download, selection.Selection) or _is_select(download):
+    selected = spec.build(download, {'select': selection.Selection}, 'download', kind=selection.Selection)
     return algorithms.Communication(upload, measure_distortion=given['measure_distortion'], selection=selected)
-  return algorithms.Communication(upload, codec_specs.build_download(given['download']), given['measure_distortion'])
+  return algorithms.Communication(upload, codec_specs.build_download(download), given['measure_distortion'])
 
 
-def _config(given: dict[str, Any]) -> run.Config:
+def _is_select(download: Any) -> bool:
+  return not given_objects.is_one(download) and spec.parse(download)[0].name == 'select'
+
+
+def _config(given: Mapping[str, Any]) -> run.Config:
   if not given['output_dir']:
     raise failures.UsageError(
       '--output_dir is missing: name the folder for this run, for example --output_dir=runs/first'
@@ -186,7 +194,7 @@ def _config(given: dict[str, Any]) -> run.Config:
   return run.Config(
     output_dir=pathlib.Path(given['output_dir']),
     **{name: given[name] for name in names},
-    settings=given,
-    settings_are_complete=True,
+    settings={name: given_objects.recorded(value) for name, value in given.items() if name != flag_table.PLUGIN},
+    settings_are_complete=not any(map(given_objects.is_one, given.values())),
     start_runtime=runtimes.build(given['runtime'], given['deterministic']),
   )

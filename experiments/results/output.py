@@ -11,12 +11,12 @@ import math
 import os
 import pathlib
 import subprocess
-import sys
 from typing import Any
 
 from data import cache
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import plugins
 from experiments.results import same_content
 
@@ -94,7 +94,7 @@ def claimed(
   config = dict(
     settings=settings,
     **facts,
-    binary=pathlib.Path(sys.argv[0]).stem,
+    binary=flag_table.called_binary(),
     packages=_versions(),
     git_commit=_git_commit(),
   )
@@ -130,7 +130,7 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise failures.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
   # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
-  defines = set(settings) - {plugins.SETTING}
+  defines = set(settings) - {flag_table.PLUGIN}
   known = {name: value for name, value in facts.items() if name in before or not defines}
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
     if recorded.get(name) == value or name in _FREE_TO_CHANGE or (name in facts and name not in known):

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from experiments.command import failures
+from experiments.results import awaiting
 from experiments.results import metrics
 from experiments.results import output
 from experiments.results import quality
@@ -58,7 +59,7 @@ class Records:
       )
     self._open()
 
-  async def add(self, round_number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+  def add(self, round_number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Writes the row of a round in place of rows of that round or later ones.
 
     Args:
@@ -73,7 +74,7 @@ class Records:
       before = self.rows[-1][f'{direction}_bytes_total'] if self.rows else 0
       totals[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
     row = metrics.row({**columns, **totals})
-    await self._releases.release(metrics.written(row), round_number)
+    awaiting.result(self._releases.release(metrics.written(row), round_number))
     self.rows.append({'round': round_number, **row})
     return self.rows[-1]
 

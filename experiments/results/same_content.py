@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.command import flag_table
 from experiments.command import plugins
 from experiments.command import spec
 
@@ -29,7 +30,7 @@ def identity(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
     The value; of plug-ins the hashes; for one that says where data or weights are, if a fact names these: that fact, and of a spec whatever else
     it says.
   """
-  if name == plugins.SETTING and value:
+  if name == flag_table.PLUGIN and value:
     return [plugins.content_hash(text) for text in value]
   content = facts.get(_KNOWN_BY.get(name, ''))
   if not content or not isinstance(value, str):

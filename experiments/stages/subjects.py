@@ -6,6 +6,7 @@ A subject knows which data sets, encoders and objectives go together; a lesson i
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import types
 from typing import Any
 from typing import Generic
 from typing import TypeVar
@@ -23,6 +24,7 @@ from data import sentencepieces
 from data import source as source_lib
 from experiments.central import task as pretraining_task
 from experiments.command import failures
+from experiments.command import given_objects
 from experiments.command import spec
 from experiments.command import takers
 from experiments.stages import lessons
@@ -54,9 +56,12 @@ class Subject(Generic[_Encoder, _Source]):
   prepare: Callable[[_Source, partitions.Partition, str | None], prepared_examples.PreparedExamples]
   lesson: type[lessons.Lesson[_Encoder, Any]]
 
-  def build(self, flag: str, text: str) -> Any:
+  def build(self, flag: str, text: Any) -> Any:
     """Builds what a flag of `catalogues` names; raises `SpecError`, or `UsageError` for what another subject has."""
-    own, name = self.catalogues[flag], spec.parse(text)[0].name
+    own = self.catalogues[flag]
+    if given_objects.is_one(text):
+      return takers.build_model(text, own) if flag == 'model' else spec.checked(text, types.FunctionType, flag)
+    name = spec.parse(text)[0].name
     for other in (IMAGES, TEXT):
       if name not in own and name in other.catalogues[flag]:
         raise failures.UsageError(
@@ -81,14 +86,16 @@ _DEFAULTS = dict(
 )
 
 
-def defaults(dataset: str) -> dict[str, str | int | None]:
+def defaults(dataset: Any) -> dict[str, str | int | None]:
   """Returns the defaults of the flags that depend on the data set that `--dataset` names."""
   column = (IMAGES, TEXT).index(of(dataset))
   return {flag: values[column] for flag, values in _DEFAULTS.items()}
 
 
-def of(dataset: str) -> Subject:
-  """Returns the subject of a data set, as `--dataset` names it."""
+def of(dataset: Any) -> Subject:
+  """Returns the subject of a data set, as `--dataset` names it, or a script gives it."""
+  if given_objects.is_one(dataset):
+    return TEXT if isinstance(dataset, source_lib.LabelledSource) else IMAGES
   return TEXT if spec.parse(dataset)[0].name in TEXT.catalogues['dataset'] else IMAGES
 
 

@@ -1,22 +1,19 @@
-"""The flags of a binary, asked in a process of its own: two binaries that define one flag cannot share a process.
+"""The flags of a binary, asked in a process of its own: a sweep does not wait for TensorFlow, which they import.
 
 python -m experiments.sweeping.binary_flags BINARY < cells.json
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import importlib
 import json
 import subprocess
 import sys
-import types
 from typing import Any
-
-from absl import flags
 
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import launch
 from experiments.command import plugins
 from experiments.command import spec_help
@@ -55,72 +52,33 @@ def settings(sweep: sweep_file.Sweep) -> list[dict[str, Any]]:
 
 
 def _with_plugins(values: dict[str, Any]) -> dict[str, Any]:
-  named = [*plugins.settings().get(plugins.SETTING, []), *values.pop(plugins.SETTING)]
-  return values | ({plugins.SETTING: list(dict.fromkeys(named))} if named else {})
+  named = [*plugins.settings().get(flag_table.PLUGIN, []), *values.pop(flag_table.PLUGIN)]
+  return values | ({flag_table.PLUGIN: list(dict.fromkeys(named))} if named else {})
 
 
-def resolve(
-  binary: str,
-  known: Mapping[str, flags.Flag],
-  cells: Sequence[tuple[str, Mapping[str, str]]],
-  defaults_for: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda given: {},
-) -> list[dict]:
-  """Does what `settings` says.
-
-  Args:
-    binary: Its name.
-    known: Its flags, by name.
-    cells: Name and flags of each run.
-    defaults_for: From the flags of a run to the defaults of others that depend on them.
-
-  Returns:
-    The settings of each run.
-
-  Raises:
-    UsageError: See `settings`.
-  """
-  return [
-    {name: flag.default for name, flag in known.items()}
-    | dict(defaults_for(texts))
-    | {name: _value(binary, known, cell, name, text) for name, text in texts.items()}
-    for cell, texts in cells
-  ]
+def resolve(table: flag_table.FlagTable, cells: Sequence[tuple[str, Mapping[str, str]]]) -> list[dict[str, Any]]:
+  """Does what `settings` says, for name and flags of each run."""
+  return [_resolved(table, *cell) for cell in cells]
 
 
-def _value(binary: str, known: Mapping[str, flags.Flag], cell: str, name: str, text: str) -> Any:
-  if name not in known:
-    raise failures.UsageError(
-      f'{name!r} of run {cell!r} is no flag of {command_line.PACKAGE}.{binary}{sweep_file.nearest(name, known)}; '
-      f'it has {", ".join(known)}'
-    )
-  if name == plugins.SETTING:
-    return [plugins.fixed(text)]
+def _resolved(table: flag_table.FlagTable, cell: str, texts: Mapping[str, str]) -> dict[str, Any]:
+  given = {name: plugins.fixed(text) if name == flag_table.PLUGIN else text for name, text in texts.items()}
   try:
-    return known[name].parser.parse(text)
-  except ValueError as error:
-    raise failures.UsageError(f'{name}={text} of run {cell!r}: {error}') from error
-
-
-def of(binary: str) -> tuple[types.ModuleType, dict[str, flags.Flag]]:
-  """Imports a binary, of which a process has one at most; returns it and the flags that it takes, by name."""
-  module = importlib.import_module(f'experiments.{binary}')
-  taken = [*flags.FLAGS.get_key_flags_for_module(module), flags.FLAGS[plugins.SETTING]]
-  return module, {flag.name: flag for flag in taken}
+    values = table.read(given)
+  except failures.UsageError as error:
+    raise failures.UsageError(f'run {cell!r}: {error}') from error
+  return {name: values[name] for name in sorted(values) if name != 'output_dir'}
 
 
 def main() -> None:
   """Imports the binary, reads cells from stdin and prints their settings as one line of JSON."""
   binary, cells = sys.argv[1], json.load(sys.stdin)
-  module, taken = of(binary)
-  defining = {flags.FLAGS.find_module_defining_flag(name) for name in taken}
-  known = {flag.name: flag for origin in defining for flag in flags.FLAGS.get_flags_for_module(origin)}
-  if 'output_dir' not in known:
+  table = importlib.import_module(f'{command_line.PACKAGE}.{binary}').FLAGS
+  if 'output_dir' not in table.shown():
     raise failures.UsageError(
       f'{command_line.PACKAGE}.{binary} has no --output_dir: a sweep needs a binary that leaves its results'
     )
-  defaults_for = [module.defaults_for] if hasattr(module, 'defaults_for') else []
-  rest = {name: flag for name, flag in sorted(known.items()) if name not in ('output_dir', 'version')}
-  print('\n' + json.dumps(resolve(binary, rest, cells, *defaults_for), default=str), end='')
+  print('\n' + json.dumps(resolve(table, cells)), end='')
 
 
 if __name__ == '__main__':

@@ -4,8 +4,6 @@ import pathlib
 import subprocess
 import sys
 
-from absl import flags
-from absl.testing import flagsaver
 import pytest
 
 from experiments import language_model
@@ -18,8 +16,6 @@ _ROOT = pathlib.Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _parsed(monkeypatch, tmp_path):
   monkeypatch.setenv('LEANFED_CACHE', str(tmp_path / 'cache'))
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS(['test'])
 
 
 def _text(folder: pathlib.Path) -> str:
@@ -30,8 +26,8 @@ def _text(folder: pathlib.Path) -> str:
 
 
 def _refusal(capsys, **settings) -> str:
-  with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as exit_:
-    launch.guarded(language_model.main, ['language_model'])
+  with pytest.raises(SystemExit) as exit_:
+    launch.guarded(lambda: language_model.main(language_model.FLAGS.read(settings)), ['language_model'])
   assert exit_.value.code == 2
   message = capsys.readouterr().err
   lines = [line for line in message.splitlines() if line.startswith('error: ')]

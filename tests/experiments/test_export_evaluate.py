@@ -5,8 +5,6 @@ import json
 import pathlib
 import shutil
 
-from absl import flags
-from absl.testing import flagsaver
 import numpy as np
 import pytest
 import tensorflow_federated as tff
@@ -42,8 +40,6 @@ _LORA = 'lora(rank=2)'
 
 @pytest.fixture(scope='module', autouse=True)
 def _cache(tmp_path_factory):
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS(['test'])
   with pytest.MonkeyPatch.context() as patched:
     patched.setenv('LEANFED_CACHE', str(tmp_path_factory.mktemp('cache')))
     yield
@@ -185,8 +181,8 @@ def test_a_process_with_selection_takes_the_weights_too(worker, trained, text):
 
 def _refusal(capsys, dataset: str, output_dir: pathlib.Path, **settings) -> str:
   settings = {'dataset': dataset, 'model': _MODEL, 'clients_per_round': 2, 'output_dir': str(output_dir)} | settings
-  with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as exit_:
-    launch.guarded(language_model.main, ['language_model'])
+  with pytest.raises(SystemExit) as exit_:
+    launch.guarded(lambda: language_model.main(language_model.FLAGS.read(settings)), ['language_model'])
   assert exit_.value.code == 2
   lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
   assert len(lines) == 1

@@ -2,10 +2,11 @@
 
 import pathlib
 
-from absl import flags
-from absl.testing import flagsaver
 import pytest
 
+from experiments import constrained_finetuning
+from experiments import language_model
+from experiments.command import command_line
 from experiments.federated import run_setup
 from experiments.limits import device_limits
 from experiments.limits import methods
@@ -21,28 +22,30 @@ _WITHOUT_LABELS = _FOLDER / 'layerwise_images.flags'
 _OF_LANGUAGE = sorted({*_FOLDER.glob('*.flags')} - {_UNDER_LIMITS, _WITHOUT_LABELS})
 
 
+def _given(table, arguments):
+  assert table.parse(['test', *command_line.expanded(arguments)]) == ['test']
+  return table.parsed()
+
+
 @pytest.mark.parametrize('path', _OF_LANGUAGE, ids=lambda path: path.stem)
 def test_builds_everything_that_a_preset_names(path, tmp_path):
   assert path.read_text().startswith('# ')
-  with flagsaver.flagsaver():
-    flags.FLAGS(['test', f'--flagfile={path}', f'--output_dir={tmp_path}'])
-    setup = run_setup.read()
-    setup.dataset()
-    assert setup.model()(4000).num_parameters > 100_000
-    assert setup.config.rounds >= 100
+  setup = run_setup.read(_given(language_model.FLAGS, [f'--flagfile={path}', f'--output_dir={tmp_path}']))
+  setup.dataset()
+  assert setup.model()(4000).num_parameters > 100_000
+  assert setup.config.rounds >= 100
 
 
 def test_builds_what_the_preset_of_limits_names(tmp_path):
   assert _UNDER_LIMITS.read_text().startswith('# ')
-  with flagsaver.flagsaver():
-    flags.FLAGS(['test', f'--flagfile={_UNDER_LIMITS}', '--trainable=caff', f'--output_dir={tmp_path}'])
-    setup = run_setup.read(devices=devices.ALIKE)
-    family = setup.model(model_family.FAMILIES)
-    source, _ = setup.dataset(family.domain.datasets)
-    family.check(source)
-    assert len(device_limits.build(setup.flags['devices'])) == 3
-    assert methods.build(setup.flags['trainable']).argument == 'blocks'
-    assert setup.config.rounds == 30
+  given = _given(constrained_finetuning.FLAGS, [f'--flagfile={_UNDER_LIMITS}', f'--output_dir={tmp_path}'])
+  setup = run_setup.read(given, devices=devices.ALIKE)
+  family = setup.model(model_family.FAMILIES)
+  source, _ = setup.dataset(family.domain.datasets)
+  family.check(source)
+  assert len(device_limits.build(setup.flags['devices'])) == 3
+  assert methods.build(setup.flags['trainable']).argument == 'blocks'
+  assert setup.config.rounds == 30
 
 
 def test_builds_what_the_preset_without_labels_names(tmp_path, environment):

@@ -12,8 +12,6 @@ import sys
 import threading
 import time
 
-from absl import flags
-from absl.testing import flagsaver
 import pytest
 
 from experiments import worker
@@ -28,8 +26,6 @@ _ROOT = pathlib.Path(__file__).parents[2]
 @pytest.fixture
 def offered(tmp_path: pathlib.Path) -> str:
   """The path of a socket that is not there yet."""
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS(['test'])
   return str(tmp_path / 'a.sock')
 
 
@@ -85,8 +81,7 @@ def _offer_until(offered, stack, end) -> None:
     stack.callback(signal.signal, number, signal.getsignal(number))
   ender = threading.Thread(target=wait_and_end, daemon=True)
   ender.start()
-  with flagsaver.flagsaver(socket=offered):
-    worker.main()
+  worker.main(worker.FLAGS.read(dict(socket=offered)))
   ender.join()
 
 
@@ -135,5 +130,5 @@ def test_make_room_refuses_path(refused, message):
 
 @pytest.mark.usefixtures('offered')
 def test_make_room_needs_a_socket():
-  with flagsaver.flagsaver(socket=None), pytest.raises(failures.UsageError, match='--socket is missing'):
-    worker.main()
+  with pytest.raises(failures.UsageError, match='--socket is missing'):
+    worker.main(worker.FLAGS.read({}))

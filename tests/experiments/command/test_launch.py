@@ -82,7 +82,10 @@ def test_another_error_of_the_system_is_not_laid_on_the_output():
 
 
 def test_what_the_terminal_cannot_show_is_escaped():
-  script = 'from experiments.command import launch; launch.launch(lambda: print("1 \\u00b1 2"))'
+  script = (
+    'from experiments.command import flag_table, launch; '
+    'launch.launch(lambda given: print("1 \\u00b1 2"), flag_table.FlagTable("b"))'
+  )
   environment = os.environ | {'PYTHONUTF8': '0', 'PYTHONIOENCODING': 'ascii'}
   process = _shell([sys.executable, '-c', script], '', env=environment)
   assert (process.returncode, process.stdout) == (0, '1 \\xb1 2\n'), process.stderr

@@ -1,6 +1,5 @@
 """A checkpoint is whole or it is not used."""
 
-import asyncio
 import collections
 import pathlib
 import re
@@ -27,11 +26,11 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 def _save(folder, *round_numbers):
   kept = checkpoints.Checkpoints(folder)
   for round_number in round_numbers:
-    asyncio.run(kept.save(_state(round_number), round_number))
+    kept.save(_state(round_number), round_number)
 
 
 def _load_latest(folder):
-  return asyncio.run(checkpoints.Checkpoints(folder).load_latest(_state(0)))
+  return checkpoints.Checkpoints(folder).load_latest(_state(0))
 
 
 def _file_of(folder, round_number, part_of_name):

@@ -107,11 +107,11 @@ def test_a_disk_that_fails_once_loses_no_round(text, tmp_path, monkeypatch):
   _run(text, reference)
   save, rounds = checkpoints.Checkpoints.save, []
 
-  async def save_but_once(self, state, round_number):
+  def save_but_once(self, state, round_number):
     rounds.append(round_number)
     if rounds == [0, 1, 2]:
       raise OSError('no space left')
-    await save(self, state, round_number)
+    save(self, state, round_number)
 
   monkeypatch.setattr(checkpoints.Checkpoints, 'save', save_but_once)
   config = dataclasses.replace(reference, output_dir=tmp_path / 'run')

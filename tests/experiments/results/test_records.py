@@ -1,7 +1,5 @@
 """The rows of a run add up, and what was not measured is None here and empty in the file."""
 
-import asyncio
-
 from experiments.results import metrics
 from experiments.results import records
 
@@ -9,9 +7,9 @@ from experiments.results import records
 def test_adds_rows_without_a_change_to_what_was_measured(tmp_path):
   found = records.Records(tmp_path)
   found.begin()
-  asyncio.run(found.add(0, {'eval/loss': 2.0}))
+  found.add(0, {'eval/loss': 2.0})
   measured = [{'upload_bytes': 3, 'download_bytes': 5, 'eval/loss': None}, {'upload_bytes': 4, 'download_bytes': 6}]
-  rows = [asyncio.run(found.add(number, columns)) for number, columns in enumerate(measured, 1)]
+  rows = [found.add(number, columns) for number, columns in enumerate(measured, 1)]
   assert measured == [
     {'upload_bytes': 3, 'download_bytes': 5, 'eval/loss': None}, {'upload_bytes': 4, 'download_bytes': 6},
   ]  # fmt: skip

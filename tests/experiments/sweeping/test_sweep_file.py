@@ -3,16 +3,15 @@
 import pathlib
 import re
 
-from absl import flags
-from absl.testing import flagsaver
 import pytest
 
+from experiments import language_model
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import spec
-from experiments.federated import run_flags
 from experiments.limits import device_limits
 from experiments.limits import methods
 from experiments.limits import model_family
@@ -165,21 +164,26 @@ def test_the_binary_has_the_flags_of_all_shipped_sweeps_and_records_them_alike()
   sweeps = [one for one in map(sweep_file.read, _SHIPPED) if one.binary != 'layerwise_ssl']  # That has more flags.
   found = binary_flags.settings(sweep_file.Sweep('language_model', [cell for one in sweeps for cell in one.cells]))
   cell = sweeps[0].cells[0]
-  with flagsaver.flagsaver():
-    flags.FLAGS(['test', *(f'--{name}={value}' for name, value in cell.flags.items())])
-    recorded = run_flags.values()
-  assert found[0] == {name: value for name, value in recorded.items() if name != 'output_dir'}
+  language_model.FLAGS.parse(['test', *(f'--{name}={value}' for name, value in cell.flags.items())])
+  recorded = language_model.FLAGS.parsed()
+  assert found[0] == {name: value for name, value in recorded.items() if name not in ('output_dir', 'plugin')}
 
 
-def _known(**defaults):
-  values = flags.FlagValues()
+def _table(defaults_for=lambda given: {}, **defaults):
+  table = flag_table.FlagTable('b', defaults_for=defaults_for)
   for name, default in defaults.items():
-    flags.DEFINE_integer(name, default, '', lower_bound=0, flag_values=values)
-  return {name: values[name] for name in defaults}
+    table.integer(name, default, '', lower_bound=0)
+  return table
+
+
+def _resolved(table, cells):
+  return [
+    {name: value for name, value in values.items() if name != 'plugin'} for values in binary_flags.resolve(table, cells)
+  ]
 
 
 def test_flags_of_a_run_are_read_as_the_binary_would():
-  assert binary_flags.resolve('b', _known(rounds=9, seed=0), [('a', {'rounds': '3'}), ('c', {})]) == [
+  assert _resolved(_table(rounds=9, seed=0), [('a', {'rounds': '3'}), ('c', {})]) == [
     {'rounds': 3, 'seed': 0},
     {'rounds': 9, 'seed': 0},
   ]
@@ -187,9 +191,8 @@ def test_flags_of_a_run_are_read_as_the_binary_would():
 
 def test_defaults_may_depend_on_what_is_given():
   cells = [('a', {'rounds': '3'}), ('c', {'seed': '1'})]
-  found = binary_flags.resolve(
-    'b', _known(rounds=9, seed=0, epochs=1), cells, lambda given: dict(epochs=len(given) + 4, rounds=7)
-  )
+  table = _table(lambda given: dict(epochs=len(given) + 4, rounds=7), rounds=9, seed=0, epochs=1)
+  found = _resolved(table, cells)
   assert found == [{'rounds': 3, 'seed': 0, 'epochs': 5}, {'rounds': 7, 'seed': 1, 'epochs': 5}]
 
 
@@ -203,11 +206,11 @@ def test_stages_of_texts_have_defaults_of_their_own():
 @pytest.mark.parametrize(
   ('texts', 'expected'),
   [
-    ({'round': '3'}, r"'round' of run 'a' is no flag of experiments.b \(did you mean 'rounds'\?\); it has rounds"),
-    ({'rounds': '-3'}, "rounds=-3 of run 'a'"),
-    ({'rounds': 'many'}, "rounds=many of run 'a'"),
+    ({'round': '3'}, r"run 'a': experiments.b has no flag 'round' \(did you mean 'rounds'\?\); it has plugin, rounds"),
+    ({'rounds': '-3'}, "run 'a': rounds='-3' is not what --rounds takes"),
+    ({'rounds': 'many'}, "run 'a': rounds='many' is not what --rounds takes"),
   ],
 )
 def test_refuses_flags_of_a_run(texts, expected):
   with pytest.raises(failures.UsageError, match=expected):
-    binary_flags.resolve('b', _known(rounds=9), [('a', texts)])
+    binary_flags.resolve(_table(rounds=9), [('a', texts)])

@@ -1,0 +1,55 @@
+"""Objects that a script gives where a command line gives a spec, and what a run records of them.
+
+This module imports the standard library only.
+"""
+
+import ast
+from collections.abc import Mapping
+import dataclasses
+import inspect
+import types
+from typing import Any
+
+NAME = 'object'  # Of the spec that is recorded, which builds nothing.
+REMEDY = '{} was an object of a script: give it in Python, or name it by --plugin'
+_LONGEST = 120  # Characters of what an object is called.
+
+
+def is_one(value: Any) -> bool:
+  """Whether a value is an object where there could be a spec, or a chain with one."""
+  if isinstance(value, list):
+    return any(map(is_one, value))
+  return not isinstance(value, str | bool | int | float | None)
+
+
+def recorded(value: Any) -> Any:
+  """Returns what a run records of a flag's value: itself, or of an object the spec `object(name="what it is called")`."""
+  if not is_one(value):
+    return value
+  return '|'.join(_spec(link) for link in (value if isinstance(value, list) else [value]))
+
+
+def _spec(link: Any) -> str:
+  return f'{NAME}(name={_called(link)!r})' if is_one(link) else str(link)
+
+
+def _called(value: Any) -> str:
+  """Returns what an object says of itself if that is short and the same in every process, else what made it."""
+  if isinstance(value, types.FunctionType):
+    maker, _, inner = value.__qualname__.partition('.<locals>')
+    return f'{maker}({_literals(inspect.getclosurevars(value).nonlocals)})' if inner else maker
+  said = repr(value)
+  is_said = dataclasses.is_dataclass(value) and len(said) <= _LONGEST and ' at 0x' not in said
+  return said if is_said else f'{type(value).__qualname__}({_literals(getattr(value, "__dict__", {}))})'
+
+
+def _literals(named: Mapping[str, Any]) -> str:
+  """Returns the numbers and texts among values by name."""
+  found = []
+  for name, value in named.items():
+    try:
+      ast.literal_eval(repr(value))
+    except (ValueError, SyntaxError):
+      continue
+    found.append(f'{name.lstrip("_")}={value!r}')
+  return ', '.join(found)[:_LONGEST]

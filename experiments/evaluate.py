@@ -22,6 +22,7 @@ from experiments.central import image_evaluation
 from experiments.central import text_evaluation
 from experiments.command import failures
 from experiments.command import flag_table
+from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import takers
 from experiments.results import metrics
@@ -55,17 +56,23 @@ _BY_KIND = {
 
 
 def main(given: Mapping[str, Any]) -> None:
-  """Scores what the flags name."""
+  """Prints what `scored` returns."""
+  print(output.json_text(scored(given)), end='')
+
+
+def scored(given: Mapping[str, Any]) -> dict[str, Any]:
+  """Scores what the flags name; returns it, and leaves it in the folder that they name."""
   if not given['pretrained']:
     raise failures.UsageError('--pretrained is missing: name the folder of a model, as --pretrained=runs/pretrained')
   datasets, score = _BY_KIND[model_kind.of(given['pretrained'])]
   source = takers.build_dataset(given['dataset'], datasets)
   output_dir = _folder(given['output_dir'])
   measured = score(given['pretrained'], source, given['eval_clients'])
-  result = metrics.written(dict(pretrained=given['pretrained'], dataset=given['dataset'], **measured))
-  print(output.json_text(result), end='')
+  named = dict(pretrained=given['pretrained'], dataset=given_objects.recorded(given['dataset']))
+  result = metrics.written(named | measured)
   if output_dir:
     output.write_json(output_dir / 'evaluation.json', result)
+  return result
 
 
 def _folder(output_dir: str | None) -> pathlib.Path | None:

@@ -41,14 +41,20 @@ FLAGS.integer('num_samples', 1, 'Continuations of each prompt.', lower_bound=1)
 
 
 def main(given: Mapping[str, Any]) -> None:
-  """Continues what the flags name."""
+  """Prints what `continued` returns."""
+  for texts in continued(given):
+    print('\n'.join(texts))
+
+
+def continued(given: Mapping[str, Any]) -> list[list[str]]:
+  """Returns the continuations of each prompt that the flags name."""
   if not given['pretrained']:
     raise failures.UsageError(
       '--pretrained is missing: name the folder of a language model, as --pretrained=runs/first'
     )
   if not given['prompt']:
     raise failures.UsageError("--prompt is missing: write --prompt='Returns the', or --prompt='' to begin anew")
-  continued = generation.generate(
+  return generation.generate(
     given['pretrained'],
     given['prompt'],
     num_tokens=given['num_tokens'],
@@ -57,8 +63,6 @@ def main(given: Mapping[str, Any]) -> None:
     seed=given['seed'],
     num_samples=given['num_samples'],
   )
-  for texts in continued:
-    print('\n'.join(texts))
 
 
 if __name__ == '__main__':

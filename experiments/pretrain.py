@@ -37,16 +37,21 @@ from experiments.central import training
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import flag_table
+from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
+from experiments.federated import fingerprint
+from experiments.results import output
 from experiments.results import quality
 from experiments.starts import recipe
 from experiments.starts import saved_encoder
 from models import catalog as models_catalog
 from models import checkpoint
+from models import image_encoder
 from models import image_task
 from models import task as task_lib
+from optimizers import evaluation
 
 FLAGS = flag_table.FlagTable('pretrain')
 FLAGS.string(
@@ -94,10 +99,17 @@ class _Lesson(NamedTuple):
 def main(given: Mapping[str, Any]) -> None:
   """Trains what the flags name."""
   config = _config(given)
-  is_of_images = spec.parse(given['model'])[0].name in models_catalog.VISION_MODELS
-  lesson = _images(given) if is_of_images else _text(given)
+  lesson = _images(given) if _is_of_images(given['model']) else _text(given)
+  if any(map(given_objects.is_one, given.values())):
+    lesson.facts[output.COMPUTATIONS] = fingerprint.of([evaluation.build_evaluation(lesson.task)])
   config = dataclasses.replace(config, facts=lesson.facts)
   _report(training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description, given)
+
+
+def _is_of_images(model: Any) -> bool:
+  if given_objects.is_one(model):
+    return isinstance(model, image_encoder.FeatureExtractor)
+  return spec.parse(model)[0].name in models_catalog.VISION_MODELS
 
 
 def _text(given: Mapping[str, Any]) -> _Lesson:
@@ -107,7 +119,9 @@ def _text(given: Mapping[str, Any]) -> _Lesson:
   teacher = pretraining_task.load_teacher(_teacher(given['teacher']), model) if given['teacher'] else None
 
   text = prepare.prepare(source, partitions.natural())
-  description = checkpoint.Description(given['model'], text.vocabulary_size, text.sequence_length, text.tokenizer.model)
+  description = checkpoint.Description(
+    given_objects.recorded(given['model']), text.vocabulary_size, text.sequence_length, text.tokenizer.model
+  )
   if teacher is not None:
     pretraining_task.check_vocabulary(teacher, description, given['dataset'])
   task = pretraining_task.build(model, text.vocabulary_size, text.sequence_length, teacher)
@@ -122,10 +136,10 @@ def _images(given: Mapping[str, Any]) -> _Lesson:
     if given[flag]:
       raise failures.UsageError(f'--{flag} is for models of text: leave it out')
   source = takers.build_dataset(given['dataset'], data_catalog.IMAGE_DATASETS)
-  encoder = spec.build(given['model'], models_catalog.VISION_MODELS, 'model')
+  encoder = takers.build_model(given['model'], models_catalog.VISION_MODELS)
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   model = image_examples.classifier(encoder, images)
-  description = checkpoint.of_images(given['model'], images.image_shape, images.class_names)
+  description = checkpoint.of_images(given_objects.recorded(given['model']), images.image_shape, images.class_names)
   examples = image_examples.examples(images, given['eval_clients'])
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
 
@@ -145,14 +159,14 @@ def _report(summary: Mapping[str, Any], description: checkpoint.Description, giv
   print(f'{measured.name}{of} on held-out clients {value} after {summary["steps"]} steps')
   if is_encoder:
     settings = dict(
-      model=spec.parse(given['model'])[0].name, pretrained=given['output_dir'], output_dir='runs/classified'
+      model=spec.parse(description.model)[0].name, pretrained=given['output_dir'], output_dir='runs/classified'
     )
     print(f'start a federated fine-tuning from it by {command_line.shell("text_classification", settings)}')
   elif description.image_shape:
     print('a recipe of these flags makes it a start of experiments.constrained_finetuning, see its --help')
   else:
     print(
-      f'start a federated run from it by --dataset={given["dataset"]!r} --model={given["model"]!r} '
+      f'start a federated run from it by --dataset={given_objects.recorded(given["dataset"])!r} --model={description.model!r} '
       f'--pretrained={given["output_dir"]}'
     )
 
@@ -172,7 +186,7 @@ def _config(given: Mapping[str, Any]) -> training.CentralConfig:
     steps_per_eval=given['steps_per_eval'],
     steps_per_checkpoint=given['steps_per_checkpoint'],
     seed=given['seed'],
-    settings={name: value for name, value in given.items() if name != flag_table.PLUGIN},
+    settings={name: given_objects.recorded(value) for name, value in given.items() if name != flag_table.PLUGIN},
   )
 
 

@@ -19,6 +19,7 @@ import pathlib
 import shlex
 import signal
 import sys
+import threading
 from typing import Any
 
 from experiments.command import command_line
@@ -55,7 +56,8 @@ def main(given: Mapping[str, Any]) -> None:
   if given['dry_run']:
     _show(tried, runs, [cell.name for cell in sweep.cells if cell.candidates])
     return
-  signal.signal(signal.SIGTERM, _interrupt)
+  if threading.current_thread() is threading.main_thread():  # No other gets signals.
+    signal.signal(signal.SIGTERM, _interrupt)
   failed, undecided = [], []
   if searches:
     failed += _make(tried, given['parallel'])
@@ -66,13 +68,14 @@ def main(given: Mapping[str, Any]) -> None:
     runs = _runs(sweep, sweep_search.chosen(sweep.cells, choices), folder)
   failed += _make(runs, given['parallel'])
   print(f"the table is {folder / 'status.md'}; compare by: python -m experiments.compare --runs='{folder}/*'")
+  ended = []
   if failed:
     num_runs, logs = len(tried.jobs) + len(runs.jobs), ' and '.join(dict.fromkeys(str(log.parent) for log in failed))
-    print(f'{len(failed)} of {num_runs} runs failed; their output is in {logs}', file=sys.stderr)
+    ended.append(f'{len(failed)} of {num_runs} runs failed; their output is in {logs}')
   if undecided:
-    print(f'not run, since all that was tried for them failed or diverged: {", ".join(undecided)}', file=sys.stderr)
-  if failed or undecided:
-    sys.exit(1)
+    ended.append(f'not run, since all that was tried for them failed or diverged: {", ".join(undecided)}')
+  if ended:
+    raise failures.RunEnded('; '.join(ended))
 
 
 def _runs(sweep: sweep_file.Sweep, cells: Sequence[sweep_file.Cell], folder: pathlib.Path) -> sweep_runs.Runs:

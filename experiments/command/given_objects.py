@@ -4,15 +4,19 @@ This module imports the standard library only.
 """
 
 import ast
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
+import contextvars
 import dataclasses
 import inspect
 import types
 from typing import Any
 
 NAME = 'object'  # Of the spec that is recorded, which builds nothing.
-REMEDY = '{} was an object of a script: give it in Python, or name it by --plugin'
+REMEDY = '{} was an object of a script: give it to experiments.suite.Run(folder, {}=...), or name it by --plugin'
 _LONGEST = 120  # Characters of what an object is called.
+_known: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar('known', default=types.MappingProxyType({}))
 
 
 def is_one(value: Any) -> bool:
@@ -22,15 +26,37 @@ def is_one(value: Any) -> bool:
   return not isinstance(value, str | bool | int | float | None)
 
 
+@contextlib.contextmanager
+def known(by_flag: Mapping[str, Any]) -> Iterator[None]:
+  """Lets what was recorded of objects, by the flag that they were given for, stand for them in the block."""
+  token = _known.set({**_known.get(), **by_flag})
+  try:
+    yield
+  finally:
+    _known.reset(token)
+
+
+def find(flag: str) -> Any:
+  """Returns the object of a flag that is known here; None without one."""
+  return _known.get().get(flag)
+
+
 def recorded(value: Any) -> Any:
   """Returns what a run records of a flag's value: itself, or of an object the spec `object(name="what it is called")`."""
   if not is_one(value):
     return value
-  return '|'.join(_spec(link) for link in (value if isinstance(value, list) else [value]))
+  links = value if isinstance(value, list) else [value]
+  return '|'.join(recorded_as(_called(link)) if is_one(link) else str(link) for link in links)
 
 
-def _spec(link: Any) -> str:
-  return f'{NAME}(name={_called(link)!r})' if is_one(link) else str(link)
+def is_recorded(value: Any) -> bool:
+  """Whether what a run recorded stands for an object."""
+  return isinstance(value, str) and f'{NAME}(name=' in value
+
+
+def recorded_as(name: str) -> str:
+  """Returns the spec that is recorded of an object of this name."""
+  return f'{NAME}(name={name!r})'
 
 
 def _called(value: Any) -> str:

@@ -35,11 +35,16 @@ def launch(main: Callable[[Mapping[str, Any]], None], table: flag_table.FlagTabl
   """
   # What the terminal cannot show is written as an escape.
   sys.stdout.reconfigure(errors='backslashreplace')
+  quiet()
+  app.run(lambda argv: guarded(lambda: _call(main, table), argv), flags_parser=lambda argv: _parse(argv, table))
+
+
+def quiet() -> None:
+  """Keeps libraries from reporting what the suite reports itself."""
   # TFF reports progress of its own through absl; the suite has a progress bar.
   logging.set_verbosity(logging.ERROR)
   # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
   python_logging.getLogger('grpc').setLevel(python_logging.CRITICAL)
-  app.run(lambda argv: guarded(lambda: _call(main, table), argv), flags_parser=lambda argv: _parse(argv, table))
 
 
 def _parse(argv: Sequence[str], table: flag_table.FlagTable) -> list[str]:

@@ -178,7 +178,7 @@ def build_call(
 ) -> Any:
   """Builds the object of one parsed call; the other arguments and errors are those of `build`."""
   if call.name == given_objects.NAME and call.name not in catalogue:
-    raise SpecError(f'{what}: {given_objects.REMEDY.format(call.arguments.get("name"))}')
+    return _known_object(call, catalogue, what)
   if call.name not in catalogue and call.name in elsewhere:
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
@@ -202,6 +202,17 @@ def build_call(
     return builder(**call.arguments)
   except (ValueError, TypeError) as error:
     raise SpecError(f'{what} {call.name}: {error}') from error
+
+
+def _known_object(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
+  """Returns the object that a run of a script recorded, if it is known here, or its name is one of the catalogue."""
+  if (known := given_objects.find(what)) is not None:
+    return known
+  called = str(call.arguments.get('name'))
+  try:
+    return build_call(*parse(called), catalogue, what)
+  except (SpecError, TypeError) as error:
+    raise SpecError(f'{what}: {given_objects.REMEDY.format(called, what)}') from error
 
 
 def _nearest(name: str, choices: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
+from experiments.command import given_objects
 from experiments.command import spec
 
 _FIRST = ('model', 'trainable', 'upload', 'download')  # The others follow in the order of the flags.
@@ -93,9 +94,20 @@ def _words(name: str, values: Sequence[Any], without: Sequence[str]) -> list[str
 def _parsed(value: Any) -> list[spec.Call]:
   """Returns the calls of a spec, none if it is not one, or says `none`."""
   try:
-    return [] if value == 'none' else spec.parse(value)
+    return [] if value == 'none' else [_shown(call) for call in spec.parse(value)]
   except spec.SpecError:
     return []
+
+
+def _shown(call: spec.Call) -> spec.Call:
+  """Returns in the place of an object of a script what it says of itself."""
+  if call.name != given_objects.NAME:
+    return call
+  name = str(call.arguments.get('name'))
+  try:
+    return spec.parse(name)[0]
+  except spec.SpecError:
+    return spec.Call(name, {})
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:

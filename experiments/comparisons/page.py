@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from experiments.command import command_line
+from experiments.command import given_objects
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
 from experiments.comparisons import table
@@ -162,6 +163,10 @@ def _commits(config: Mapping[str, Any]) -> list[str]:
 def _command(number: int, group: runs.Group) -> str:
   """Returns a shell loop over seeds that repeats the runs of a group."""
   settings = {name: value for name, value in group.runs[0].settings.items() if name not in ('seed', 'output_dir')}
+  binary = group.runs[0].config.get('binary', 'language_model')
+  if binary is None or any(given_objects.is_recorded(value) for value in settings.values()):
+    said = '\n'.join(f'  {name} = {value!r}' for name, value in settings.items() if value is not None)
+    return f'runs of a script{f", by suite.{binary}" if binary else ""}, with\n{said}'
   seeds = ' '.join(str(run.settings['seed']) for run in group.runs)
-  command = command_line.shell(group.runs[0].config.get('binary', 'language_model'), settings)
+  command = command_line.shell(binary, settings)
   return f'for seed in {seeds}; do\n  {command} --seed=$seed --output_dir=runs/repeated/{number}-seed$seed\ndone'

@@ -20,6 +20,7 @@ from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
+_SCRIPT = 'run of a script'  # Whose settings say nothing of model and algorithm: its folder.
 # Not what is compared: names of one run, and what does not change a measurement.
 _MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
 
@@ -222,7 +223,9 @@ def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
   kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
-  return hashes | {n: v for n, v in kept.items() if v is not None}
+  is_script = 'algorithm' not in kept and run.config.get('binary', '') is None
+  script = {_SCRIPT: run.folder.name} if is_script else {}
+  return hashes | script | {n: v for n, v in kept.items() if v is not None}
 
 
 def identity(run: Run) -> dict[str, Any]:

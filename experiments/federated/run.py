@@ -34,8 +34,6 @@ from models import checkpoint as checkpoint_lib
 from models import task as task_lib
 from optimizers import evaluation
 
-_DEFINING = ('clients_per_round', 'rounds_per_eval', 'eval_clients', 'seed', 'draw_seed')  # Of `Config`.
-
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -101,7 +99,9 @@ def run(
   config = dataclasses.replace(config, clients_per_round=population.clients_per_round(config.clients_per_round))
   facts = run_identity.facts(task, population, config.eval_clients, start) | config.facts
   if not config.settings_are_complete:
-    facts |= run_identity.undeclared(task, process, population, {name: getattr(config, name) for name in _DEFINING})
+    facts |= run_identity.undeclared(task, process, population, config)
+    config = dataclasses.replace(config, settings=run_identity.settings(config))
+    description = description or run_identity.description(task, population)
   start_runtime = config.start_runtime(
     config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
   )

@@ -1,18 +1,22 @@
 """What a run is known by besides its settings: the facts that decide its result."""
 
-from collections.abc import Mapping
 import hashlib
 import json
 from typing import Any
 
 import tensorflow_federated as tff
 
+from data import federated_text
 from data import population as population_lib
+from experiments.command import given_objects
 from experiments.federated import fingerprint
 from experiments.results import output
 from experiments.starts import pretrained
+from models import checkpoint
 from models import task as task_lib
 from optimizers import evaluation
+
+_DEFINING = ('clients_per_round', 'rounds_per_eval', 'eval_clients', 'seed', 'draw_seed')  # Of `run.Config`.
 
 
 def facts(
@@ -32,7 +36,7 @@ def undeclared(
   task: task_lib.Task,
   process: tff.learning.templates.LearningProcess,
   population: population_lib.Population,
-  configuration: Mapping[str, Any],
+  config: Any,
 ) -> dict[str, Any]:
   """Returns what decides the result where settings do not say it.
 
@@ -40,14 +44,34 @@ def undeclared(
     task: The run's.
     process: Its process.
     population: Its clients.
-    configuration: What else is decided, such as the number of clients in a round.
+    config: Its `run.Config`.
 
   Returns:
-    The configuration, a hash of the ids of the clients, and one of what the computations compute.
+    What the configuration decides, a hash of the ids of the clients, and one of what the computations compute.
   """
   clients = [population.training_ids, sorted(population.evaluation.client_ids)]
   return {
-    **configuration,
+    **_declared(config),
     'clients_sha256': hashlib.sha256(json.dumps(clients).encode()).hexdigest(),
     output.COMPUTATIONS: fingerprint.of([process.initialize, process.next, evaluation.build_evaluation(task)]),
   }
+
+
+def settings(config: Any) -> dict[str, Any]:
+  """Returns the settings of a `run.Config`, with what the configuration itself says, by the names of a binary's flags."""
+  said = {name: value for name, value in _declared(config).items() if value is not None}
+  return {**said, 'rounds': config.rounds, 'output_dir': str(config.output_dir), **config.settings}
+
+
+def description(task: task_lib.Task, population: population_lib.Population) -> checkpoint.Description | None:
+  """Says what the language model of a script is, so that it can be exported; None for other tasks and other clients."""
+  if not task.is_language_model or population.database is None:
+    return None
+  text = federated_text.FederatedText.open(population.database)
+  return checkpoint.Description(
+    given_objects.recorded_as('Model'), text.vocabulary_size, text.sequence_length, text.tokenizer.model
+  )
+
+
+def _declared(config: Any) -> dict[str, Any]:
+  return {name: getattr(config, name) for name in _DEFINING}

@@ -3,6 +3,7 @@
 from data import sentencepieces
 from data import text_encoders
 from data import tokenizer as tokenizer_lib
+from experiments.command import given_objects
 from experiments.command import spec
 from models import catalog
 from models import checkpoint
@@ -13,7 +14,9 @@ _CLASSIFIER, _TABLE = 'head/classifier_bias', 'embedding/table'
 
 def is_encoder(description: checkpoint.Description) -> bool:
   """Whether a model is one of `models.catalog.ENCODERS`."""
-  return spec.parse(description.model)[0].name in catalog.ENCODERS
+  return isinstance(given_objects.find('model'), encoder_lib.Encoder) or (
+    spec.parse(description.model)[0].name in catalog.ENCODERS
+  )
 
 
 def encoder_of(loaded: checkpoint.Checkpoint) -> encoder_lib.Encoder:

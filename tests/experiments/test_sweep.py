@@ -167,9 +167,9 @@ def _sweep(tmp_path, text, *arguments):
     (None, 'name a TOML file'),
     (
       'binary = "compare"\n[flags]\nwhta = "runs"',
-      "'whta' of run 'run' is no flag of experiments.compare (did you mean",
+      "run 'run': experiments.compare has no flag 'whta' (did you mean",
     ),
-    ('binary = "compare"\n[flags]\nwhat = "all"', "what=all of run 'run'"),
+    ('binary = "compare"\n[flags]\nwhat = "all"', "run 'run': what='all' is not what --what takes"),
     ('[flags]\nupload = "help(uniform)"', "upload of run 'run' asks for help: ask at the prompt"),
     ('binary = "worker"', 'experiments.worker has no --output_dir'),
   ],

@@ -72,3 +72,8 @@ def test_names_are_never_the_same(settings):
 def test_words_that_are_the_same_for_two_settings_give_way_to_the_exact_ones():
   settings = [{'pretrained': 'runs/a/last'}, {'pretrained': 'runs/b/last'}]
   assert labels.plain(settings) == labels.exact(settings) == ['runs/a/last', 'runs/b/last']
+
+
+def test_objects_of_a_script_are_called_what_they_say_of_themselves():
+  named = [{'upload': f'hadamard|object(name={name!r})'} for name in ('Own(bits=3)', 'Own(bits=4)', 'what <is> this')]
+  assert labels.plain(named) == ['hadamard + Own 3 bits', 'hadamard + Own 4 bits', 'hadamard + what <is> this']

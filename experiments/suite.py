@@ -1,0 +1,161 @@
+"""The binaries as functions, for scripts and notebooks: the flags are keyword arguments, with the same words and defaults.
+
+    from experiments import suite
+
+    run = suite.language_model(model='transformer', upload='uniform(bits=4)', rounds=20, output_dir='runs/mine')
+    run.summary['eval/perplexity']
+    suite.generate(pretrained=run, prompt='Returns the')
+
+Where a flag takes a spec, its argument may also be what a spec would build: a stage or a list of them, a model, a policy,
+an algorithm, a source, all of one's own. Bad input raises a `ValueError` of one line. Interrupted by Ctrl-C, or by the
+button of a notebook, a training ends its round, saves what it has and raises `KeyboardInterrupt`; the same call goes on.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import inspect
+import pathlib
+import signal
+import tempfile
+import types
+from typing import Any
+
+from experiments import client_cost as client_cost_binary
+from experiments import compare as compare_binary
+from experiments import constrained_finetuning as constrained_finetuning_binary
+from experiments import evaluate as evaluate_binary
+from experiments import export as export_binary
+from experiments import generate as generate_binary
+from experiments import language_model as language_model_binary
+from experiments import layerwise_ssl as layerwise_ssl_binary
+from experiments import predict as predict_binary
+from experiments import pretrain as pretrain_binary
+from experiments import sweep as sweep_binary
+from experiments import text_classification as text_classification_binary
+from experiments.central import prediction
+from experiments.command import failures
+from experiments.command import flag_table
+from experiments.command import given_objects
+from experiments.command import launch
+from experiments.command import plugins
+from experiments.results import outcome
+from experiments.results import run_folders
+from experiments.workers import local_runtime
+
+Run, Comparison = outcome.Run, outcome.Comparison
+UsageError, RunEnded = failures.UsageError, failures.RunEnded
+
+launch.quiet()
+
+
+@contextlib.contextmanager
+def runtime() -> Iterator[local_runtime.LocalWorker]:
+  """Starts TFF's worker for a loop of one's own, as a run does: in a `with` block around `process.next`.
+
+  No other process can reach the worker where the system allows that, and it ends with the block, or with this program in
+  whatever way. TFF's own default leaves a worker behind that listens on all interfaces. What is computed after the block
+  raises `RuntimeError`.
+
+  Yields:
+    The worker, which tells its memory.
+
+  Raises:
+    RuntimeError: If there can be no worker.
+  """
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    local_runtime.local_runtime(pathlib.Path(folder) / 'worker.log') as worker,
+  ):
+    yield worker
+
+
+def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:
+  """Names the class of each text by a trained classifier.
+
+  Args:
+    texts: The texts.
+    pretrained: A `Run` of `text_classification`, or the folder of one or of an export.
+
+  Returns:
+    For each text `text`, `label` and `probabilities` by class; for one in which the model finds nothing to read None and
+    no probabilities.
+
+  Raises:
+    UsageError: If there is no sound classifier.
+  """
+  return _called(
+    predict_binary, dict(pretrained=pretrained), lambda given: prediction.predict(given['pretrained'], texts)
+  )
+
+
+def _called(module: types.ModuleType, given: Mapping[str, Any], do: Callable[[Mapping[str, Any]], Any]) -> Any:
+  """Returns what `do` makes of the value of every flag of a binary, where a script gives some."""
+  values = module.FLAGS.read(given)
+  known = {name: value for each in given.values() if isinstance(each, Run) for name, value in each.objects.items()}
+  with plugins.using(values[flag_table.PLUGIN]), plugins.blamed(), module.FLAGS.called(), given_objects.known(known):
+    try:
+      return do(values)
+    except failures.Stopped as stop:
+      if stop.exit_code == 128 + signal.SIGINT:
+        raise KeyboardInterrupt(f'{stop}: the same call {stop.way_on}') from None
+      raise SystemExit(stop.exit_code) from stop
+
+
+def _function(module: types.ModuleType, do: Callable[[Mapping[str, Any]], Any], returns: str) -> Callable[..., Any]:
+  """Returns `do` as a function of the flags of a binary, which an editor or a notebook can list."""
+
+  def call(**given: Any) -> Any:
+    return _called(module, given, do)
+
+  taken = [flag for name, flag in sorted(module.FLAGS.shown().items()) if name != 'version']
+  call.__name__ = call.__qualname__ = module.FLAGS.binary
+  call.__module__ = __name__
+  arguments = '\n'.join(f'  {flag.name}: {flag.help}' for flag in taken)
+  call.__doc__ = f'{module.__doc__.strip()}\n\nArgs:\n{arguments}\n\nReturns:\n  {returns}'
+  keyword = inspect.Parameter.KEYWORD_ONLY
+  call.__signature__ = inspect.Signature(
+    [inspect.Parameter(flag.name, keyword, default=flag.default) for flag in taken]
+  )
+  return call
+
+
+def _training(module: types.ModuleType) -> Callable[..., Run]:
+  def train(given: Mapping[str, Any]) -> Run:
+    module.main(given)
+    return Run(given['output_dir'], **{name: value for name, value in given.items() if given_objects.is_one(value)})
+
+  return _function(module, train, 'The run, as `Run`.')
+
+
+def _comparing(module: types.ModuleType) -> Callable[..., Comparison]:
+  def compare(given: Mapping[str, Any]) -> Comparison:
+    module.main(given)
+    return Comparison(given['output_dir'])
+
+  return _function(module, compare, 'Tables and pictures, as `Comparison`.')
+
+
+def _exported(given: Mapping[str, Any]) -> pathlib.Path:
+  export_binary.main(given)
+  return pathlib.Path(given['output_dir'])
+
+
+def _swept(given: Mapping[str, Any]) -> list[Run]:
+  sweep_binary.main(given)
+  return [] if given['dry_run'] else [Run(folder) for folder in run_folders.find([given['output_dir']])]
+
+
+language_model = _training(language_model_binary)
+text_classification = _training(text_classification_binary)
+constrained_finetuning = _training(constrained_finetuning_binary)
+layerwise_ssl = _training(layerwise_ssl_binary)
+pretrain = _training(pretrain_binary)
+sweep = _function(sweep_binary, _swept, 'The runs; none for `dry_run`.')
+compare = _comparing(compare_binary)
+client_cost = _comparing(client_cost_binary)
+evaluate = _function(evaluate_binary, evaluate_binary.scored, 'What `evaluation.json` says.')
+export = _function(export_binary, _exported, 'The folder of the model.')
+generate = _function(generate_binary, generate_binary.continued, 'For each prompt its continuations.')

@@ -45,6 +45,8 @@ def quiet() -> None:
   logging.set_verbosity(logging.ERROR)
   # gRPC reports messages that are no text, such as those of a worker that quotes a damaged example.
   python_logging.getLogger('grpc').setLevel(python_logging.CRITICAL)
+  # TensorFlow tells where it writes checkpoints; in a notebook it has a handler of its own.
+  python_logging.getLogger('tensorflow').setLevel(python_logging.ERROR)
 
 
 def _parse(argv: Sequence[str], table: flag_table.FlagTable) -> list[str]:

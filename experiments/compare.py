@@ -16,22 +16,24 @@ differ in --upload (codecs), or --model, --trainable and --download (policies), 
 picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
 """
 
+import math
 import pathlib
-import sys
 
 from absl import flags
 
 from experiments.command import failures
 from experiments.command import launch
+from experiments.comparisons import csv_file
+from experiments.comparisons import observations
 from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import plots
 from experiments.comparisons import policies
+from experiments.comparisons import readable_runs
 from experiments.comparisons import runs
 from experiments.comparisons import savings
 from experiments.comparisons import table as comparison_table
 from experiments.results import output
-from experiments.results import run_folders
 from experiments.results import terminal
 
 _WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
@@ -52,6 +54,9 @@ _ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
 _TARGET = flags.DEFINE_float(
   'target', None, 'A perplexity or accuracy: --what=runs then tells after how many rounds and megabytes it was reached.'
 )
+_CSV = flags.DEFINE_string(
+  'csv', None, 'A file for what the tables rest on, one observation a row: every run at every evaluation, every codec.'
+)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Folder for the page, the pictures and the tables.')
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
@@ -60,35 +65,33 @@ def main() -> None:
   """Measures, prints and draws what the flags name."""
   if not _OUTPUT_DIR.value or not (_RUN.value or _RUNS.value):
     raise failures.UsageError('name --output_dir and at least one of --run and --runs')
+  if _TARGET.value is not None and not math.isfinite(_TARGET.value):
+    raise failures.UsageError(f'--target={_TARGET.value} is no quality: name a finite perplexity or accuracy')
+  if _CSV.value:
+    csv_file.check(pathlib.Path(_CSV.value))
   output_dir = pathlib.Path(_OUTPUT_DIR.value)
   if _WHAT.value == 'runs':
     _compare_runs(output_dir)
     return
   output.make(output_dir)
   picture = output_dir / f'{_WHAT.value}.png'
-  tables = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
+  tables, observed = _codecs(picture) if _WHAT.value == 'codecs' else _policies(picture)
   (output_dir / f'{_WHAT.value}.md').write_text('\n\n'.join(tables) + '\n')
   terminal.show('\n\n'.join(tables))
   print(f'the picture is {picture}')
+  _write_csv(observed)
 
 
 def _compare_runs(output_dir: pathlib.Path) -> None:
   if not _RUNS.value:
     raise failures.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
-  read = {folder: runs.read(folder) for folder in run_folders.find(_RUNS.value)}
-  left_out = [
-    f'{folder} has not been evaluated since it began to train: left out' for folder in read if not read[folder]
-  ]
-  found = [run for run in read.values() if run]
-  if not found:
-    raise failures.UsageError(f'{next(iter(read))} has no evaluation yet, nor has any other run: wait for one')
+  found, left_out = readable_runs.find(_RUNS.value)
   if not _ALLOW_DIFFERENT_DATA.value:
     runs.check_same_data(found)
   groups = runs.groups(found)
   paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)
-  for sentence in left_out:
-    print(sentence, file=sys.stderr)
+  readable_runs.say(left_out)
   target, notes = _TARGET.value, paired.notes if paired else ()
   exact = comparison_table.markdown(groups, [f'`{group.label}`' for group in groups], target, paired)
   output.write_text(output_dir / 'comparison.md', '\n\n'.join([exact, *notes]) + '\n')
@@ -97,9 +100,16 @@ def _compare_runs(output_dir: pathlib.Path) -> None:
   plain = comparison_table.markdown(groups, [group.name for group in groups], target, paired)
   terminal.show('\n\n'.join(filter(None, [plain, *notes, savings.table(groups)])))
   print(f'the page is {output_dir / "index.html"}')
+  _write_csv(observations.of_runs(groups))
 
 
-def _codecs(picture: pathlib.Path) -> list[str]:
+def _write_csv(observed: observations.Observations) -> None:
+  if _CSV.value:
+    csv_file.write(pathlib.Path(_CSV.value), observed)
+    print(f'{len(observed.rows)} observations are in {_CSV.value}')
+
+
+def _codecs(picture: pathlib.Path) -> tuple[list[str], observations.Observations]:
   # These two import TensorFlow, which the other comparisons do not wait for.
   from experiments.comparisons import client_update
   from experiments.comparisons import codec_plot
@@ -114,15 +124,15 @@ def _codecs(picture: pathlib.Path) -> list[str]:
     groups = codecs.read_runs(_RUNS.value)
     tables.append(codecs.quality_table(groups))
   codec_plot.plot(points, groups, picture)
-  return tables
+  return tables, observations.of_updates(observations.CODECS, codecs.observed(points, _RUN.value), groups)
 
 
-def _policies(picture: pathlib.Path) -> list[str]:
+def _policies(picture: pathlib.Path) -> tuple[list[str], observations.Observations]:
   if not _RUNS.value:
     raise failures.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
   groups = policies.read_runs(_RUNS.value)
   policies.plot(groups, picture)
-  return [policies.table(groups)]
+  return [policies.table(groups)], observations.of_updates(observations.POLICIES, [], groups)
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ import statistics
 from typing import Any
 
 from experiments.comparisons import labels
+from experiments.comparisons import megabytes
 from experiments.comparisons import runs
 from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
@@ -37,7 +38,7 @@ def table(groups: Sequence[runs.Group]) -> str:
     [
       *(f'`{_setting(group, name)}`' for name in _FLAGS),
       f'{trained_fraction(group):.3f}',
-      *(f'{group.spread(of).mean / 1e6:.1f}' for of in (runs.upload_bytes, runs.download_bytes)),
+      *(megabytes.text(group.spread(of).mean) for of in (runs.upload_bytes, runs.download_bytes)),
       *varied_flags.perplexity_cells(group),
     ]
     for group in groups

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import math
 
+from experiments.comparisons import megabytes
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
 from experiments.results import markdown_table
@@ -95,14 +96,13 @@ def _sent(group: runs.Group, reference: float) -> list[str]:
   directions = (runs.upload_bytes, runs.download_bytes)
   trained = all(run.last.client_rounds for run in group.runs)
   per_client = [
-    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6).mean if trained else None
-    for of in directions
+    group.spread(lambda point, of=of: of(point) / point.client_rounds).mean if trained else None for of in directions
   ]
   up, down = (group.spread(of).mean for of in directions)
   return [
-    *(_number(value, 3) for value in per_client),
-    _number(up / 1e6, 1),
-    _number(down / 1e6, 1),
+    *(megabytes.text(value, 3) for value in per_client),
+    megabytes.text(up),
+    megabytes.text(down),
     f'{reference / up:.1f}x' if up and not group.num_diverged else '',
   ]
 
@@ -119,15 +119,11 @@ def _until(group: runs.Group, target: float | None) -> list[str]:
   if len(reached) < len(firsts):
     return [f'{len(reached)} of {len(firsts)} seeds', '']
   return [
-    _number(runs.spread([point.round for point in reached]).mean, 1),
-    _number(runs.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
+    f'{runs.spread([point.round for point in reached]).mean:,.1f}',
+    megabytes.text(runs.spread([point.upload_bytes for point in reached]).mean),
   ]
 
 
 def _before_divergence(run: runs.Run) -> list[runs.Point]:
   since = math.inf if run.diverged_round is None else run.diverged_round
   return [point for point in run.points if point.round < since]
-
-
-def _number(value: float | None, digits: int) -> str:
-  return '' if value is None else f'{value:,.{digits}f}'

@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 import math
+from typing import NamedTuple
 
 from experiments.comparisons import megabytes
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
 from experiments.results import markdown_table
 from experiments.results import quality
+
+
+class Cell(NamedTuple):
+  """What stands in the table, and the number that it is: None for what was not measured, and for words."""
+
+  text: str
+  value: float | None = None
 
 
 def columns(
@@ -28,25 +36,33 @@ def columns(
   ]  # fmt: skip
 
 
+def rows(
+  found: Sequence[runs.Group],
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+) -> list[list[Cell]]:
+  """Returns the cells of `columns` for each group."""
+  front = runs.pareto_front(found)
+  reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
+  return [
+    [
+      *_reached(group),
+      *_against(paired, index),
+      *_sent(group, reference),
+      Cell('yes', 1) if index in front else Cell(''),
+      *_until(group, target),
+    ]
+    for index, group in enumerate(found)
+  ]
+
+
 def cells(
   found: Sequence[runs.Group],
   target: float | None = None,
   paired: paired_comparison.Comparison | None = None,
 ) -> list[list[str]]:
-  """Returns the cells of `columns` for each group; what was not measured is empty."""
-  front = runs.pareto_front(found)
-  reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
-  against = [[]] * len(found) if paired is None else paired_comparison.cells(paired)
-  return [
-    [
-      *_reached(group),
-      *against[index],
-      *_sent(group, reference),
-      'yes' if index in front else '',
-      *_until(group, target),
-    ]
-    for index, group in enumerate(found)
-  ]
+  """Returns the texts of `rows`; what was not measured is empty."""
+  return [[cell.text for cell in row] for row in rows(found, target, paired)]
 
 
 def markdown(
@@ -56,34 +72,45 @@ def markdown(
   paired: paired_comparison.Comparison | None = None,
 ) -> str:
   """Renders the table as Markdown: the name of each group, and its cells."""
-  rows = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
-  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], rows)
+  lines = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
+  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], lines)
 
 
-def _reached(group: runs.Group) -> list[str]:
+def _reached(group: runs.Group) -> list[Cell]:
   measure, spread = group.quality, group.spread(runs.quality)
   accuracy = None if group.num_diverged else group.spread(lambda point: point.accuracy).mean
+  sizes = [run.config.get('num_parameters', 0) for run in group.runs]
   return [
-    ', '.join(str(run.settings['seed']) for run in group.runs),
-    _rounds(group),
-    ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
+    Cell(', '.join(str(run.settings['seed']) for run in group.runs), len(group.runs)),
+    Cell(_rounds(group), max(run.last.round for run in group.runs)),
+    Cell(' or '.join(sorted({f'{size:,}' for size in sizes})), max(sizes)),
     *(_diverged(group) if group.num_diverged else _measured(measure, spread, len(group.runs))),
-    *([quality.ACCURACY.text(accuracy)] if measure is quality.PERPLEXITY else []),
+    *([Cell(quality.ACCURACY.text(accuracy), accuracy)] if measure is quality.PERPLEXITY else []),
   ]
 
 
-def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[str]:
+def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[Cell]:
   deviation = '' if spread.deviation is None else f' ± {measure.form.format(spread.deviation)}'
-  between = f'{measure.text(spread.low)} to {measure.text(spread.high)}' if num_seeds > 1 else ''
-  return [measure.text(spread.mean) + deviation, between]
+  between = f'{measure.text(spread.low)} to {measure.text(spread.high)}'
+  return [
+    Cell(measure.text(spread.mean) + deviation, spread.mean),
+    Cell(between, spread.low) if num_seeds > 1 else Cell(''),
+  ]
 
 
-def _diverged(group: runs.Group) -> list[str]:
+def _diverged(group: runs.Group) -> list[Cell]:
   """Returns that seeds diverged, which have no mean, and what the others reached."""
   words = 'diverged' if len(group.runs) == 1 else f'{group.num_diverged} of {len(group.runs)} seeds diverged'
   others = sorted(runs.quality(run.last) for run in group.runs if not run.diverged)
   texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
-  return [words, ' to '.join(texts)]
+  return [Cell(words), Cell(' to '.join(texts), next(iter(others), None))]
+
+
+def _against(paired: paired_comparison.Comparison | None, index: int) -> list[Cell]:
+  if paired is None:
+    return []
+  found = paired_comparison.cells(paired)[index], paired_comparison.values(paired)[index]
+  return [Cell(*each) for each in zip(*found, strict=True)]
 
 
 def _rounds(group: runs.Group) -> str:
@@ -92,7 +119,7 @@ def _rounds(group: runs.Group) -> str:
   return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
 
 
-def _sent(group: runs.Group, reference: float) -> list[str]:
+def _sent(group: runs.Group, reference: float) -> list[Cell]:
   directions = (runs.upload_bytes, runs.download_bytes)
   trained = all(run.last.client_rounds for run in group.runs)
   per_client = [
@@ -100,14 +127,14 @@ def _sent(group: runs.Group, reference: float) -> list[str]:
   ]
   up, down = (group.spread(of).mean for of in directions)
   return [
-    *(megabytes.text(value, 3) for value in per_client),
-    megabytes.text(up),
-    megabytes.text(down),
-    f'{reference / up:.1f}x' if up and not group.num_diverged else '',
+    *(Cell(megabytes.text(value, 3), value) for value in per_client),
+    Cell(megabytes.text(up), up),
+    Cell(megabytes.text(down), down),
+    Cell(f'{reference / up:.1f}x', reference / up) if up and not group.num_diverged else Cell(''),
   ]
 
 
-def _until(group: runs.Group, target: float | None) -> list[str]:
+def _until(group: runs.Group, target: float | None) -> list[Cell]:
   """Returns rounds and megabytes up to the first evaluation as good as `target`: their means, or who got there."""
   if target is None:
     return []
@@ -117,11 +144,13 @@ def _until(group: runs.Group, target: float | None) -> list[str]:
   ]
   reached = [point for point in firsts if point]
   if len(reached) < len(firsts):
-    return [f'{len(reached)} of {len(firsts)} seeds', '']
-  return [
-    f'{runs.spread([point.round for point in reached]).mean:,.1f}',
-    megabytes.text(runs.spread([point.upload_bytes for point in reached]).mean),
-  ]
+    return [Cell(f'{len(reached)} of {len(firsts)} seeds'), Cell('')]
+  rounds, sent = (runs.spread([of(point) for point in reached]).mean for of in (_round, runs.upload_bytes))
+  return [Cell(f'{rounds:,.1f}', rounds), Cell(megabytes.text(sent), sent)]
+
+
+def _round(point: runs.Point) -> int:
+  return point.round
 
 
 def _before_divergence(run: runs.Run) -> list[runs.Point]:

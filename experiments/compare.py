@@ -7,13 +7,15 @@ and how much of a model must a client train?
     python -m experiments.compare --what=codecs --run=runs/quickstart --runs=runs/codecs --output_dir=runs/comparison
     python -m experiments.compare --what=codecs --run=runs/quickstart --codecs='all; uniform(bits=3)' --output_dir=runs/comparison
     python -m experiments.compare --what=policies --runs=runs/partial --output_dir=runs/comparison
+    python -m experiments.compare --what=policies --run=runs/quickstart --policies='suite; lora(rank=4)' --output_dir=runs/comparison
 
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
 index.html (one file with everything in it), comparison.md, and two to five pictures. It tells by how much
 each setting differs from the first that is finished and finite, with an interval and a p-value over the held-out clients or
 examples that judged them; last, it prints which setting uploads least and is as good. The other two compare runs that
 differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and a
-picture; `--run` is a finished run whose model trains once more on one client, and every codec encodes that update.
+picture; `--run` is a finished run whose model trains once more: on one client, and every codec encodes that update, or on a
+few clients by every policy. --csv=FILE keeps what the tables rest on, one observation a row.
 """
 
 import math
@@ -29,6 +31,8 @@ from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import plots
 from experiments.comparisons import policies
+from experiments.comparisons import policy_plot
+from experiments.comparisons import policy_updates
 from experiments.comparisons import readable_runs
 from experiments.comparisons import runs
 from experiments.comparisons import savings
@@ -37,7 +41,9 @@ from experiments.results import output
 from experiments.results import terminal
 
 _WHAT = flags.DEFINE_enum('what', 'runs', ['runs', 'codecs', 'policies'], 'What to compare.')
-_RUN = flags.DEFINE_string('run', None, 'A finished run, whose model gives the update that codecs encode.')
+_RUN = flags.DEFINE_string(
+  'run', None, 'A finished run, whose model gives the update that codecs encode, or is trained by policies.'
+)
 _RUNS = flags.DEFINE_multi_string(
   'runs',
   [],
@@ -47,6 +53,11 @@ _CODECS = flags.DEFINE_string(
   'codecs',
   None,
   "Which codecs encode the update of --run, separated by ';', where all stands for the suite's; by default all.",
+)
+_POLICIES = flags.DEFINE_string(
+  'policies',
+  None,
+  "Which policies clients of --run train by, separated by ';', where suite stands for the suite's; by default suite.",
 )
 _ALLOW_DIFFERENT_DATA = flags.DEFINE_bool(
   'allow_different_data', False, 'Compare runs of different data sets, although their quality does not compare.'
@@ -128,11 +139,23 @@ def _codecs(picture: pathlib.Path) -> tuple[list[str], observations.Observations
 
 
 def _policies(picture: pathlib.Path) -> tuple[list[str], observations.Observations]:
-  if not _RUNS.value:
-    raise failures.UsageError('--what=policies compares finished runs: name the folder above them by --runs')
-  groups = policies.read_runs(_RUNS.value)
-  policies.plot(groups, picture)
-  return [policies.table(groups)], observations.of_updates(observations.POLICIES, [], groups)
+  if _POLICIES.value is not None and not _RUN.value:
+    raise failures.UsageError('--policies are for the clients of --run: name a finished run by it')
+  measured, rows, groups, tables = [], [], [], []
+  if _RUN.value:
+    from experiments.comparisons import policy_measurement  # Imports TensorFlow, as those of codecs.
+    from experiments.comparisons import trained_run
+
+    specs = policy_measurement.listed(policy_measurement.SUITE if _POLICIES.value is None else _POLICIES.value)
+    run = trained_run.read(pathlib.Path(_RUN.value))
+    measured = policy_measurement.measure(run, specs)
+    rows = policy_updates.observed(measured, _RUN.value, run.settings)
+    tables += [policy_updates.table(measured), policy_updates.explanation(measured, run.settings)]
+  if _RUNS.value:
+    groups = policies.read_runs(_RUNS.value)
+    tables.append(policies.table(groups))
+  policy_plot.plot(measured, groups, picture)
+  return tables, observations.of_updates(observations.POLICIES, rows, groups)
 
 
 if __name__ == '__main__':

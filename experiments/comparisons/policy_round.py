@@ -8,7 +8,6 @@ not those of the run: what such updates do to the whole model says nothing of th
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +20,7 @@ from data import population
 from experiments.command import codec_specs
 from experiments.command import device_specs
 from experiments.command import spec
+from experiments.comparisons import policy_updates
 from experiments.comparisons import trained_run
 from models import language_task
 from models import model as model_lib
@@ -30,20 +30,6 @@ from optimizers import local_training
 
 _MAX_JUDGED = 2000  # Held-out examples; an evaluation for each policy and client has no time for more.
 _BATCH_SIZE = 64
-
-
-class PolicyUpdate(NamedTuple):
-  """A client's round; `loss_after` is None where it would mislead, which `note` explains."""
-
-  client_id: str
-  num_examples: int
-  trained_parameters: int
-  trained_fraction: float
-  upload_bytes: int
-  download_bytes: int
-  loss_before: float
-  loss_after: float | None
-  note: str = ''
 
 
 class PolicyMisfitError(ValueError):
@@ -85,7 +71,7 @@ class PolicyRound:
     )
     self._train = tf.function(self._train_and_send, autograph=False)
 
-  def updates(self, client_ids: Sequence[str], judged: np.ndarray) -> list[PolicyUpdate]:
+  def updates(self, client_ids: Sequence[str], judged: np.ndarray) -> list[policy_updates.PolicyUpdate]:
     """Lets clients train, each from the model of the run.
 
     Args:
@@ -103,7 +89,7 @@ class PolicyRound:
       note = self._note or ('' if is_sent else 'its update is not finite')
       trained = int(measures['trained_parameters'])
       found.append(
-        PolicyUpdate(
+        policy_updates.PolicyUpdate(
           client_id=client_id,
           num_examples=int(measures['num_examples']),
           trained_parameters=trained,

@@ -107,7 +107,7 @@ def test_nothing_else_is_overwritten(content, tmp_path):
 
 
 def test_a_folder_or_a_place_below_a_file_is_refused(tmp_path):
-  with pytest.raises(failures.UsageError, match='is a folder: name a file in it, such as .*comparison'):
+  with pytest.raises(failures.UsageError, match='is a folder: name a file in it, such as '):
     csv_file.check(tmp_path)
   (tmp_path / 'file').write_text('')
   with pytest.raises(failures.UsageError, match='file is no folder; choose another path'):

@@ -137,7 +137,7 @@ def _table(groups: Sequence[runs.Group], target: float | None, paired: paired_co
   )
 
 
-def _value(cell: table.Cell) -> str:
+def _value(cell: table.TableCell) -> str:
   """Returns the attribute with the number by which a cell sorts; nothing where there is none."""
   return '' if cell.value is None or not math.isfinite(cell.value) else f' data-value="{cell.value!r}"'
 

@@ -1,7 +1,7 @@
 """One local round of a client by a policy, from the model that a run left: what it trains, sends, receives and gains.
 
-The update is encoded by the run's upload codec, decoded again and subtracted from the model, which held-out clients judge
-before and after. A client that holds a sub-model fits those units alone, and one that draws variables from the seed has
+The update is encoded by the run's upload codec, decoded again and subtracted from the model, as it is and at other lengths;
+held-out clients judge the model before and after. A client that holds a sub-model fits those units alone, and one that draws variables from the seed has
 not those of the run: what such updates do to the whole model says nothing of their policy, and is not measured.
 """
 
@@ -82,10 +82,11 @@ class PolicyRound:
       An update of each client, in order.
     """
     loss = self._build_loss(judged)
-    before, download_bytes = loss(self._received.weights), self._download_bytes()
+    nothing = tuple(tf.zeros_like(weight) for weight in self._received.weights)
+    before, download_bytes = loss(nothing, 1.0), self._download_bytes()
     found = []
     for client_id in client_ids:
-      weights, upload_bytes, measures, is_sent = self._train(self._received, self._run.examples(client_id))
+      decoded, upload_bytes, measures, is_sent = self._train(self._received, self._run.examples(client_id))
       note = self._note or ('' if is_sent else 'its update is not finite')
       trained = int(measures['trained_parameters'])
       found.append(
@@ -97,7 +98,7 @@ class PolicyRound:
           upload_bytes=int(upload_bytes),
           download_bytes=download_bytes,
           loss_before=before,
-          loss_after=None if note else loss(weights),
+          losses=[] if note else [loss(decoded, length) for length in policy_updates.LENGTHS],
           note=note,
         )
       )
@@ -106,28 +107,31 @@ class PolicyRound:
   def _train_and_send(
     self, received: local_training.Received, examples: tf.data.Dataset
   ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor, task_lib.Measures, tf.Tensor]:
-    """Returns the model without the update as the server decodes it, what that took, the measures, and whether it was sent."""
+    """Returns the update as the server decodes it, the bytes that it took, the measures, and whether it was sent."""
     done, codec = self._local(received, examples), self._codec
     update = self._held.take(done.delta)
     sent = codec.encode(list(update), done.trained, done.client_seed, received.round_seed)
     specs = [tf.TensorSpec.from_tensor(tensor) for tensor in update]
     decoded = self._held.put(codec.decode(sent, specs, received.round_seed))
     num_bytes = tf.add_n([*update_codec.num_bytes(sent), codec_lib.num_bytes(done.weight)])
-    return tf.nest.map_structure(tf.subtract, received.weights, decoded), num_bytes, done.measures, done.weight > 0
+    return decoded, num_bytes, done.measures, done.weight > 0
 
-  def _build_loss(self, judged: np.ndarray) -> Callable[[Sequence[tf.Tensor]], float]:
+  def _build_loss(self, judged: np.ndarray) -> Callable[[Sequence[tf.Tensor], float], float]:
+    """Returns what tells the loss of the received model less so many times an update."""
     batches = tf.data.Dataset.from_tensor_slices(judged).batch(_BATCH_SIZE)
-    task = self._task
+    task, received = self._task, self._received.weights
 
     @tf.function(autograph=False)
-    def measured(weights: Sequence[tf.Tensor]) -> task_lib.Measures:
+    def measured(update: Sequence[tf.Tensor], length: tf.Tensor) -> task_lib.Measures:
+      weights = tf.nest.map_structure(lambda weight, delta: weight - length * delta, received, update)
+
       def add(total: task_lib.Measures, tokens: tf.Tensor) -> task_lib.Measures:
         return tf.nest.map_structure(tf.add, total, task.evaluate(weights, {'tokens': tokens}))
 
       return batches.reduce(task_lib.zero_measures(), add)
 
-    def loss(weights: Sequence[tf.Tensor]) -> float:
-      sums = measured(tuple(weights))
+    def loss(update: Sequence[tf.Tensor], length: float) -> float:
+      sums = measured(tuple(update), tf.constant(length))
       return float(sums['loss_sum']) / float(sums['weight_sum'])
 
     return loss

@@ -11,7 +11,7 @@ from experiments.results import markdown_table
 from experiments.results import quality
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
   """What stands in the table, and the number that it is: None for what was not measured, and for words."""
 
   text: str
@@ -40,7 +40,7 @@ def rows(
   found: Sequence[runs.Group],
   target: float | None = None,
   paired: paired_comparison.Comparison | None = None,
-) -> list[list[Cell]]:
+) -> list[list[TableCell]]:
   """Returns the cells of `columns` for each group."""
   front = runs.pareto_front(found)
   reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
@@ -49,7 +49,7 @@ def rows(
       *_reached(group),
       *_against(paired, index),
       *_sent(group, reference),
-      Cell('yes', 1) if index in front else Cell(''),
+      TableCell('yes', 1) if index in front else TableCell(''),
       *_until(group, target),
     ]
     for index, group in enumerate(found)
@@ -76,41 +76,41 @@ def markdown(
   return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], lines)
 
 
-def _reached(group: runs.Group) -> list[Cell]:
+def _reached(group: runs.Group) -> list[TableCell]:
   measure, spread = group.quality, group.spread(runs.quality)
   accuracy = None if group.num_diverged else group.spread(lambda point: point.accuracy).mean
   sizes = [run.config.get('num_parameters', 0) for run in group.runs]
   return [
-    Cell(', '.join(str(run.settings['seed']) for run in group.runs), len(group.runs)),
-    Cell(_rounds(group), max(run.last.round for run in group.runs)),
-    Cell(' or '.join(sorted({f'{size:,}' for size in sizes})), max(sizes)),
+    TableCell(', '.join(str(run.settings['seed']) for run in group.runs), len(group.runs)),
+    TableCell(_rounds(group), max(run.last.round for run in group.runs)),
+    TableCell(' or '.join(sorted({f'{size:,}' for size in sizes})), max(sizes)),
     *(_diverged(group) if group.num_diverged else _measured(measure, spread, len(group.runs))),
-    *([Cell(quality.ACCURACY.text(accuracy), accuracy)] if measure is quality.PERPLEXITY else []),
+    *([TableCell(quality.ACCURACY.text(accuracy), accuracy)] if measure is quality.PERPLEXITY else []),
   ]
 
 
-def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[Cell]:
+def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[TableCell]:
   deviation = '' if spread.deviation is None else f' ± {measure.form.format(spread.deviation)}'
   between = f'{measure.text(spread.low)} to {measure.text(spread.high)}'
   return [
-    Cell(measure.text(spread.mean) + deviation, spread.mean),
-    Cell(between, spread.low) if num_seeds > 1 else Cell(''),
+    TableCell(measure.text(spread.mean) + deviation, spread.mean),
+    TableCell(between, spread.low) if num_seeds > 1 else TableCell(''),
   ]
 
 
-def _diverged(group: runs.Group) -> list[Cell]:
+def _diverged(group: runs.Group) -> list[TableCell]:
   """Returns that seeds diverged, which have no mean, and what the others reached."""
   words = 'diverged' if len(group.runs) == 1 else f'{group.num_diverged} of {len(group.runs)} seeds diverged'
   others = sorted(runs.quality(run.last) for run in group.runs if not run.diverged)
   texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
-  return [Cell(words), Cell(' to '.join(texts), next(iter(others), None))]
+  return [TableCell(words), TableCell(' to '.join(texts), next(iter(others), None))]
 
 
-def _against(paired: paired_comparison.Comparison | None, index: int) -> list[Cell]:
+def _against(paired: paired_comparison.Comparison | None, index: int) -> list[TableCell]:
   if paired is None:
     return []
   found = paired_comparison.cells(paired)[index], paired_comparison.values(paired)[index]
-  return [Cell(*each) for each in zip(*found, strict=True)]
+  return [TableCell(*each) for each in zip(*found, strict=True)]
 
 
 def _rounds(group: runs.Group) -> str:
@@ -119,7 +119,7 @@ def _rounds(group: runs.Group) -> str:
   return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
 
 
-def _sent(group: runs.Group, reference: float) -> list[Cell]:
+def _sent(group: runs.Group, reference: float) -> list[TableCell]:
   directions = (runs.upload_bytes, runs.download_bytes)
   trained = all(run.last.client_rounds for run in group.runs)
   per_client = [
@@ -127,14 +127,14 @@ def _sent(group: runs.Group, reference: float) -> list[Cell]:
   ]
   up, down = (group.spread(of).mean for of in directions)
   return [
-    *(Cell(megabytes.text(value, 3), value) for value in per_client),
-    Cell(megabytes.text(up), up),
-    Cell(megabytes.text(down), down),
-    Cell(f'{reference / up:.1f}x', reference / up) if up and not group.num_diverged else Cell(''),
+    *(TableCell(megabytes.text(value, 3), value) for value in per_client),
+    TableCell(megabytes.text(up), up),
+    TableCell(megabytes.text(down), down),
+    TableCell(f'{reference / up:.1f}x', reference / up) if up and not group.num_diverged else TableCell(''),
   ]
 
 
-def _until(group: runs.Group, target: float | None) -> list[Cell]:
+def _until(group: runs.Group, target: float | None) -> list[TableCell]:
   """Returns rounds and megabytes up to the first evaluation as good as `target`: their means, or who got there."""
   if target is None:
     return []
@@ -144,9 +144,9 @@ def _until(group: runs.Group, target: float | None) -> list[Cell]:
   ]
   reached = [point for point in firsts if point]
   if len(reached) < len(firsts):
-    return [Cell(f'{len(reached)} of {len(firsts)} seeds'), Cell('')]
+    return [TableCell(f'{len(reached)} of {len(firsts)} seeds'), TableCell('')]
   rounds, sent = (runs.spread([of(point) for point in reached]).mean for of in (_round, runs.upload_bytes))
-  return [Cell(f'{rounds:,.1f}', rounds), Cell(megabytes.text(sent), sent)]
+  return [TableCell(f'{rounds:,.1f}', rounds), TableCell(megabytes.text(sent), sent)]
 
 
 def _round(point: runs.Point) -> int:

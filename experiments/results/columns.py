@@ -238,6 +238,10 @@ COMPARED_POLICIES = (
   Column('download_bytes', 'bytes', ROW, COUNTED, 'What it received.'),
   Column('loss_before', 'nats', MODEL, MEASURED, 'Held-out loss of the model of --run.'),
   Column('loss_after', 'nats', MODEL, MEASURED, 'The same once its update, decoded, is subtracted.'),
+  Column(
+    'best_length', '', ROW, MEASURED, "By what the policy's updates are multiplied to gain most over its clients."
+  ),
+  Column('loss_at_best_length', 'nats', MODEL, MEASURED, 'The same as loss_after at that length.'),
   Column('note', '', ROW, GIVEN, 'Why something was not measured.'),
   *_COMPARED,
 )

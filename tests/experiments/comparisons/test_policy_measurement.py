@@ -63,7 +63,7 @@ def test_all_measures_what_the_run_did(run, folder):
   assert update.download_bytes == int(row['download_bytes']) / int(row['num_clients'])
   assert update.trained_parameters == run.base.num_parameters and update.trained_fraction == 1.0
   assert update.loss_before == pytest.approx(float(row['eval/loss']), rel=1e-6)
-  assert update.loss_after < update.loss_before - 0.01 and update.note == ''
+  assert update.loss(1.0) < update.loss_before - 0.01 and update.note == ''
 
 
 def test_bytes_are_those_of_the_payload(run):
@@ -80,19 +80,19 @@ def test_the_gain_is_that_of_what_the_codec_leaves_of_the_update(run):
   rounded = _update(run, 'all', upload='uniform(bits=16)')
   coarse = _update(run, 'all', upload='topk(fraction=0.001)')  # One value of each variable.
   assert exact.loss_before == coarse.loss_before
-  assert rounded.loss_after == pytest.approx(exact.loss_after, abs=1e-4)
-  assert exact.loss_after + 0.01 < coarse.loss_after < coarse.loss_before
+  assert rounded.loss(1.0) == pytest.approx(exact.loss(1.0), abs=1e-4)
+  assert exact.loss(1.0) + 0.01 < coarse.loss(1.0) < coarse.loss_before
 
 
 def test_sub_models_and_frozen_variables_have_bytes_and_a_reason_in_place_of_a_gain(run):
   width = _update(run, 'width(fraction=0.5)', upload='identity')
-  assert width.loss_after is None and 'clients hold sub-models' in width.note
+  assert width.losses == [] and 'clients hold sub-models' in width.note
   # Half of the neurons, everything that is not of neurons whole.
   neurons = [bool(each.units) and each.units.axis == 'neurons' for each in run.base.variables]
   parts = [each.size / (2 if half else 1) for each, half in zip(run.base.variables, neurons, strict=True)]
   assert width.download_bytes == 4 * sum(parts) and width.upload_bytes == width.download_bytes + 1 + 4
   frozen = _update(run, 'frozen(fraction=0.5)')
-  assert frozen.loss_after is None and 'from the seed, where the run has trained it' in frozen.note
+  assert frozen.losses == [] and 'from the seed, where the run has trained it' in frozen.note
   assert frozen.download_bytes == 4 * frozen.trained_parameters
 
 
@@ -101,7 +101,7 @@ def test_frozen_variables_that_the_run_froze_too_are_no_reason(run):
   weights = {variable.name: value.numpy() for variable, value in zip(run.base.variables, initial, strict=True)}
   untrained = dataclasses.replace(run, trained=dataclasses.replace(run.trained, weights=weights))
   update = _update(untrained, 'frozen(fraction=0.5)')
-  assert update.note == '' and update.loss_after < update.loss_before
+  assert update.note == '' and update.loss(1.0) < update.loss_before
 
 
 def test_policies_that_do_not_fit_get_a_reason_and_the_others_their_rows(run):
@@ -110,7 +110,7 @@ def test_policies_that_do_not_fit_get_a_reason_and_the_others_their_rows(run):
   assert len(fitting.updates) == 4 and len({update.client_id for update in fitting.updates}) == 4
   first, last = policy_updates.table([misfit, fitting]).splitlines()[2:]
   assert first.startswith('| `bias` | 73 |')  # 32 of the gates, 41 of the sub-words.
-  assert last == '| `suffix(blocks=3)` |  |  |  |  |  |  | blocks=3, but the model has 1: lower it |'
+  assert last == '| `suffix(blocks=3)` |  |  |  |  |  |  |  |  | blocks=3, but the model has 1: lower it |'
 
 
 def test_a_run_with_additions_is_no_start_for_a_policy_without(run):
@@ -126,17 +126,32 @@ def test_clients_that_choose_what_they_receive_are_refused(run):
     policy_measurement.measure(selecting, ['all'])
 
 
+def test_an_update_of_half_the_length_goes_half_the_way(run):
+  update, length = _update(run, 'all', upload='identity'), policy_updates.LENGTHS
+  # Near the model the loss falls by the slope: 1/32 of the way gains about half of what 1/16 does.
+  gains = [update.loss_before - update.loss(each) for each in length]
+  assert length[:2] == (1 / 32, 1 / 16) and gains[0] == pytest.approx(gains[1] / 2, rel=0.05)
+
+
 def test_table_of_gains():
-  update = policy_updates.PolicyUpdate('c', 9, 100, 0.25, 1_500, 4_000_000, 3.0, 2.5)
+  # Losses after 1/32, 1/16, 1/8, 1/4, 1/2, 1, 2 and 4 times the update, from 3.0.
+  one = policy_updates.PolicyUpdate(
+    'c', 9, 100, 0.25, 1_500, 4_000_000, 3.0, [3, 3, 3, 2.75, 2.25, 2.5, 2, float('nan')]
+  )
+  other = one._replace(upload_bytes=2_500, losses=[3, 3, 3, 2.75, 2.75, 3.25, 5, 9])
   measured = [
-    policy_updates.MeasuredPolicy('a', [update, update._replace(loss_after=3.25, upload_bytes=2_500)]),
-    policy_updates.MeasuredPolicy('b', [update._replace(upload_bytes=7, loss_after=None, note='why')] * 2),
+    policy_updates.MeasuredPolicy('a', [one, other]),
+    policy_updates.MeasuredPolicy('b', [one._replace(upload_bytes=7, losses=[], note='why')] * 2),
   ]
-  # Gains of 0.5 and -0.25: 0.125 in the mean.
+  # As it is 0.5 and -0.25, 0.125 in the mean; of half the length 0.75 and 0.25, 0.5 in the mean, more than of any other.
   assert policy_updates.table(measured).splitlines()[2:] == [
-    '| `b` | 100 | 0.250 | 0.00000700 | 4.0 |  |  | why |',
-    '| `a` | 100 | 0.250 | 0.00200 | 4.0 | +0.1250 | -0.2500 to +0.5000 |  |',
+    '| `b` | 100 | 0.250 | 0.00000700 | 4.0 |  |  |  |  | why |',
+    '| `a` | 100 | 0.250 | 0.00200 | 4.0 | +0.1250 | +0.5000 | +0.2500 to +0.7500 | 0.5 |  |',
   ]
+  first, second, third, _ = policy_updates.observed(measured, 'runs/x', {'seed': 0, 'model': 'm', 'download': 'd'})
+  assert [row['loss_after'] for row in (first, second)] == [2.5, 3.25]
+  assert [row['loss_at_best_length'] for row in (first, second)] == [2.25, 2.75] and first['best_length'] == 0.5
+  assert third['note'] == 'why' and 'loss_after' not in third
 
 
 def test_listed_policies_stand_for_themselves_and_suite_for_those_of_the_suite():

@@ -45,10 +45,11 @@ def _draw(axes: Any, measured: Sequence[policy_updates.MeasuredPolicy]) -> None:
   axes.axhline(0.0, color='black', linewidth=0.6)
   axes.set(
     xlabel='megabytes that a client uploads',
-    ylabel='gain of held-out loss at the best length, nats (bars: all clients)',
+    ylabel='gain of held-out loss at the best length, nats',
   )
   axes.set_title(
-    'One round of one client\nHigher and further left is better; blue ones are beaten by no other', fontsize=10
+    'One round of one client (bars: from the one that gains least to the one that gains most)\nHigher and further left is better; blue ones are beaten by no other',
+    fontsize=10,
   )
   if measured:
     axes.set_xscale('log')

@@ -201,7 +201,13 @@ _OBSERVED = Column(
   'observed', '', ROW, GIVEN, 'update: one round of one client, from the model of --run; run: the end of one of --runs.'
 )
 _FOLDER = Column('folder', '', ROW, GIVEN, 'That of the run.')
-_SEED = Column('seed', '', ROW, GIVEN, 'That of the run; flags that vary between runs follow as columns of their own.')
+_SEED = Column(
+  'seed',
+  '',
+  ROW,
+  GIVEN,
+  'That of the run, not told of a codec on an update; flags that vary between runs follow, a column each.',
+)
 COMPARED_RUNS = (
   Column(
     'setting', '', ROW, GIVEN, 'The flags that tell it from other settings; runs of one setting differ in the seed.'

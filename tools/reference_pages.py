@@ -36,6 +36,13 @@ _TABLES = (
   ('summary.json of a training in stages', columns.PROBES, 'As that of a federated run, and besides:'),
   ('summary.json of a training in one place', columns.PRETRAINING_SUMMARY, 'Of `experiments.pretrain`.'),
   ('evaluation.json', columns.EVALUATION, 'Of `experiments.evaluate`.'),
+  (
+    'the --csv of a comparison of runs',
+    columns.COMPARED_RUNS,
+    'A row an evaluation of a run, of `experiments.compare`.',
+  ),
+  ('the --csv of a comparison of codecs', columns.COMPARED_CODECS, 'Of `experiments.compare --what=codecs`.'),
+  ('the --csv of a comparison of policies', columns.COMPARED_POLICIES, 'Of `experiments.compare --what=policies`.'),
   ('config.json', columns.CONFIG, 'What the run was asked for, and what else decides its result.'),
 )
 _SPANS = {

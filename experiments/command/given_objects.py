@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import dataclasses
 import inspect
+import re
 import types
 from typing import Any
 
@@ -52,6 +53,11 @@ def recorded(value: Any) -> Any:
 def is_recorded(value: Any) -> bool:
   """Whether what a run recorded stands for an object."""
   return isinstance(value, str) and f'{NAME}(name=' in value
+
+
+def shown(recorded_value: str) -> str:
+  """Returns what was recorded with the names of objects in their place."""
+  return re.sub(rf"{NAME}\(name=(['\"])(.*?)\1\)", r'\2', recorded_value)
 
 
 def recorded_as(name: str) -> str:

@@ -1,6 +1,7 @@
 """The measurements behind `--what=codecs`: bytes against distortion on a real update, quality against bytes over runs."""
 
 from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments.command import codec_specs
 from experiments.command import spec as spec_lib
+from experiments.comparisons import megabytes
 from experiments.comparisons import runs
 from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
@@ -28,11 +30,12 @@ CODECS = (
 
 
 class CodecPoint(NamedTuple):
-  """One codec on one update: bits a parameter on the wire, and squared error over squared values."""
+  """One codec on one update: bits a parameter on the wire, squared error over squared values, and the payload's bytes."""
 
   codec: str
   bits_per_parameter: float
   distortion: float
+  upload_bytes: int
 
 
 def listed(text: str) -> list[str]:
@@ -82,7 +85,12 @@ def _measure(tensors: list[tf.Tensor], spec: str) -> CodecPoint:
 
   num_bytes, (error, norm) = measure(*tensors)
   num_values = sum(spec.shape.num_elements() for spec in tensor_specs)
-  return CodecPoint(spec, 8 * int(num_bytes) / num_values, float(error / norm))
+  return CodecPoint(spec, 8 * int(num_bytes) / num_values, float(error / norm), int(num_bytes))
+
+
+def observed(points: Sequence[CodecPoint], folder: str) -> list[dict[str, Any]]:
+  """Returns points, measured on an update of the run in a folder, as rows of `observations`."""
+  return [{'upload': point.codec, 'folder': folder} | point._asdict() for point in points]
 
 
 def read_runs(patterns: Sequence[str]) -> list[runs.Group]:
@@ -102,14 +110,11 @@ def points_table(points: Sequence[CodecPoint]) -> str:
 def quality_table(groups: Sequence[runs.Group]) -> str:
   """Renders groups of `read_runs` as a Markdown table with every seed's perplexity."""
   rows = (
-    [f'`{_upload(group)}`', f'{_megabytes(group):.1f}', *varied_flags.perplexity_cells(group)] for group in groups
+    [f'`{_upload(group)}`', megabytes.text(group.spread(runs.upload_bytes).mean), *varied_flags.perplexity_cells(group)]
+    for group in groups
   )
   return markdown_table.render(['upload', 'MB uploaded', *varied_flags.PERPLEXITY_COLUMNS], rows)
 
 
 def _upload(group: runs.Group) -> str:
   return group.runs[0].settings['upload']
-
-
-def _megabytes(group: runs.Group) -> float:
-  return group.spread(runs.upload_bytes).mean / 1e6

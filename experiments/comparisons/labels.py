@@ -33,8 +33,10 @@ def exact(settings: Sequence[Mapping[str, Any]]) -> list[str]:
   if not differing:
     return [str(settings[0].get('model', 'all runs'))]
   if len(differing) == 1:
-    return [f'{one.get(differing[0])}' for one in settings]
-  return [', '.join(f'{name}={one[name]}' for name in differing if name in one) for one in settings]
+    return [given_objects.shown(f'{one.get(differing[0])}') for one in settings]
+  return [
+    ', '.join(f'{name}={given_objects.shown(str(one[name]))}' for name in differing if name in one) for one in settings
+  ]
 
 
 def plain(settings: Sequence[Mapping[str, Any]]) -> list[str]:

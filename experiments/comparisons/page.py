@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import html
 import itertools
+import math
 import pathlib
 import re
 from typing import Any
 
 from experiments.command import command_line
 from experiments.command import given_objects
+from experiments.comparisons import page_script
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
 from experiments.comparisons import table
@@ -70,15 +72,15 @@ def render(
     HTML; every text that comes from runs is escaped.
   """
   reference = runs.reference(groups)
-  row = 'the first row' if reference == 0 else f'row {reference + 1}, the first that is finished and finite'
+  which = 'the first setting' if reference == 0 else 'the first setting that is finished and finite'
   title = f'{len(groups)} settings, {sum(len(group.runs) for group in groups)} runs'
   parts = [
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    f'<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>',
+    f'<title>{_text(title)}</title>\n<style>{_STYLE}{page_script.STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>',
     f'<p>{groups[0].quality.name.capitalize()} on {groups[0].judges}, mean ± sample standard deviation over seeds. '
     'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is as good '
-    f'in the mean with as little upload. “Upload reduced” is against {row}.</p>',
+    f'in the mean with as little upload. “Upload reduced” is against {which}, {_text(groups[reference].name)}.</p>',
     *(f'<p>{_text(sentence)}</p>' for sentence in [*left_out, *_warnings(groups)]),
     _table(groups, target, paired),
     *(f'<p>{_text(sentence)}</p>' for sentence in (paired.notes if paired else ())),
@@ -86,7 +88,7 @@ def render(
     '<div class="pictures">' + '\n'.join(_picture(name, path) for name, path in pictures.items()) + '</div>',
     '<h2>To repeat a run</h2>',
     *(_repeat(index, group) for index, group in enumerate(groups, 1)),
-    '</body>\n</html>\n',
+    f'<script>{page_script.SCRIPT}</script>\n</body>\n</html>\n',
   ]
   return '\n'.join(parts)
 
@@ -117,22 +119,28 @@ def _warnings(groups: Sequence[runs.Group]) -> list[str]:
 
 
 def _table(groups: Sequence[runs.Group], target: float | None, paired: paired_comparison.Comparison | None) -> str:
-  columns, cells_of = table.columns(groups[0].quality, target, paired), table.cells(groups, target, paired)
-  shown = [any(column) for column in zip(*cells_of, strict=True)]  # Such as no range where there is one seed.
-  columns = list(itertools.compress(columns, shown))
-  header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in ('setting', *columns))
+  columns, rows_of = table.columns(groups[0].quality, target, paired), table.rows(groups, target, paired)
+  # Columns without a cell are left out, such as the range where there is one seed.
+  shown = [any(cell.text for cell in column) for column in zip(*rows_of, strict=True)]
+  columns = ['setting', *itertools.compress(columns, shown)]
+  header = ''.join(f'<th scope="col">{_text(name)}</th>' for name in columns)
   front = runs.pareto_front(groups)
   rows = []
-  for index, (group, cells) in enumerate(zip(groups, cells_of, strict=True)):
-    named = zip(columns, itertools.compress(cells, shown), strict=True)
-    row = ''.join(f'<td data-name="{_text(name)}">{_cell(cell)}</td>' for name, cell in named)
+  for index, (group, cells) in enumerate(zip(groups, rows_of, strict=True)):
+    named = zip(columns[1:], itertools.compress(cells, shown), strict=True)
+    row = ''.join(f'<td data-name="{_text(name)}"{_value(cell)}>{_cell(cell.text)}</td>' for name, cell in named)
     shade = ' class="front"' if index in front else ''
     rows.append(f'<tr{shade}><th scope="row">{_setting(group)}</th>{row}</tr>')
   return (
-    f'<div class="wide"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n'
+    f'{page_script.controls(columns)}\n<div class="wide"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n'
     + '\n'.join(rows)
     + '\n</tbody>\n</table></div>'
   )
+
+
+def _value(cell: table.TableCell) -> str:
+  """Returns the attribute with the number by which a cell sorts; nothing where there is none."""
+  return '' if cell.value is None or not math.isfinite(cell.value) else f' data-value="{cell.value!r}"'
 
 
 def _picture(title: str, path: pathlib.Path) -> str:

@@ -60,6 +60,14 @@ def cells(comparison: Comparison) -> list[list[str]]:
   return rows
 
 
+def values(comparison: Comparison) -> list[list[float | None]]:
+  """Returns the numbers by which the cells of `columns` sort: the difference, the low end, the p-value."""
+  differences = [paired.difference if paired else None for paired in comparison.paired]
+  rows = [[each.mean, each.low, each.p_value] if each else [None] * 3 for each in differences]
+  rows[comparison.reference] = [0.0, None, None]
+  return rows
+
+
 def _cells(paired: Paired) -> list[str]:
   found = paired.difference
   return [

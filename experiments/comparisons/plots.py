@@ -114,12 +114,21 @@ def _front(axes: Any, groups: Sequence[runs.Group]) -> None:
     sent = group.spread(runs.upload_bytes).mean / 1e6
     value = group.spread(runs.quality)
     style = picture.style(index) | {'linestyle': ''}
-    bar = [[value.mean - value.low], [value.high - value.mean]]
-    axes.errorbar([sent], [value.mean], yerr=bar, capsize=3, markersize=6, label=group.name, **style)
+    means, bars = _means_and_bars([value])
+    axes.errorbar([sent], means, yerr=bars, capsize=3, markersize=6, label=group.name, **style)
     if index in on_front:
       front.append((sent, value.mean))
   axes.plot(*zip(*sorted(front), strict=True), color='gray', linewidth=1, zorder=0, drawstyle='steps-post')
   axes.set_xscale('log')
+
+
+def _means_and_bars(values: Sequence[runs.Spread]) -> tuple[list[float], list[list[float]]]:
+  """Returns the means, and how far they are from the lowest and the highest seed; NaN and 0 where a seed diverged."""
+  means = [value.mean if math.isfinite(value.mean) else math.nan for value in values]
+  bars = [
+    (value.mean - value.low, value.high - value.mean) if math.isfinite(value.mean) else (0.0, 0.0) for value in values
+  ]
+  return means, [list(side) for side in zip(*bars, strict=True)]
 
 
 def _clients(series: Mapping[str, Sequence[runs.Group]]) -> _Draw:
@@ -128,9 +137,7 @@ def _clients(series: Mapping[str, Sequence[runs.Group]]) -> _Draw:
   def draw_on(axes: Any, groups: Sequence[runs.Group]) -> None:
     del groups
     for index, (label, members) in enumerate(series.items()):
-      values = [group.spread(runs.quality) for group in members]
-      means = [value.mean for value in values]
-      bars = [[value.mean - value.low for value in values], [value.high - value.mean for value in values]]
+      means, bars = _means_and_bars([group.spread(runs.quality) for group in members])
       places = [group.clients_per_round for group in members]
       axes.errorbar(
         places, means, yerr=bars, capsize=3, markersize=4, linewidth=1.4, label=label, **picture.style(index)

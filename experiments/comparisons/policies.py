@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import pathlib
 import re
 import statistics
 from typing import Any
 
 from experiments.comparisons import labels
+from experiments.comparisons import megabytes
 from experiments.comparisons import runs
 from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
@@ -37,7 +37,7 @@ def table(groups: Sequence[runs.Group]) -> str:
     [
       *(f'`{_setting(group, name)}`' for name in _FLAGS),
       f'{trained_fraction(group):.3f}',
-      *(f'{group.spread(of).mean / 1e6:.1f}' for of in (runs.upload_bytes, runs.download_bytes)),
+      *(megabytes.text(group.spread(of).mean) for of in (runs.upload_bytes, runs.download_bytes)),
       *varied_flags.perplexity_cells(group),
     ]
     for group in groups
@@ -50,12 +50,10 @@ def _setting(group: runs.Group, name: str) -> str:
   return group.runs[0].settings[name]
 
 
-def plot(groups: Sequence[runs.Group], path: pathlib.Path) -> None:
-  """Draws perplexity against the trained fraction, a line for each model and kind of policy, as a PNG."""
+def draw(axes: Any, groups: Sequence[runs.Group]) -> None:
+  """Draws perplexity against the trained fraction, a line for each model and kind of policy."""
   lines = dict(sorted(_lines(groups).items()))
   names = labels.plain([{'model': model, 'trainable': kind} for model, kind in lines]) if lines else []
-  figure = picture.blank(8, 5)
-  axes = figure.subplots()
   for index, (name, members) in enumerate(zip(names, lines.values(), strict=True)):
     _line(axes, name, members, picture.style(index))
   axes.set(xlabel='parameters trained by a client, mean fraction', yscale='log')
@@ -64,7 +62,6 @@ def plot(groups: Sequence[runs.Group], path: pathlib.Path) -> None:
   axes.grid(alpha=0.3, which='both')
   if len(lines) > 1:
     axes.legend()
-  figure.savefig(path)
 
 
 def _lines(groups: Sequence[runs.Group]) -> dict[tuple[str, str], list[runs.Group]]:

@@ -126,27 +126,38 @@ def spread(values: Sequence[float]) -> Spread:
   return Spread(float(statistics.mean(values)), deviation, min(values), max(values))
 
 
+class DamagedRunError(failures.UsageError):
+  """Files that are not those of a run; `reason` says which, and what is wrong with them."""
+
+  def __init__(self, folder: pathlib.Path, reason: object):
+    """Names the folder."""
+    super().__init__(f'{reason}: leave {folder} out of --runs')
+    self.reason = ' '.join(str(reason).split())
+
+
 def read(folder: pathlib.Path) -> Run | None:
   """Reads a run; None if it has not been evaluated since it began to train, which after stages is done at their end.
 
   Raises:
-    UsageError: If its files are not those of a run.
+    DamagedRunError: If its files are not those of a run.
   """
   try:
     config, summary = run_files.read_config(folder), run_files.read_summary(folder) or {}
   except ValueError as error:
-    raise failures.UsageError(f'{error}: leave {folder} out of --runs') from error
+    raise DamagedRunError(folder, error) from error
   settings = config['settings']
   if 'seed' not in settings:
-    raise failures.UsageError(f'{folder / "config.json"} is not the config of a run: leave it out of --runs')
+    raise DamagedRunError(folder, f'{folder / "config.json"} is not the config of a run')
   try:
     rows = run_files.read_rows(folder, summary)
     evaluated = quality_lib.evaluated(rows)
     quality = quality_lib.of(evaluated[-1]) if evaluated else quality_lib.PERPLEXITY
     points = _points(rows, quality)
-  except (KeyError, ValueError, TypeError) as error:
-    raise failures.UsageError(f'{folder / "metrics.csv"} holds no metrics of a run: leave it out of --runs') from error
+  except (KeyError, ValueError, TypeError, OSError) as error:
+    raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no metrics of a run') from error
   finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
+  if finished and not evaluated:
+    raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no evaluation, and the run is finished')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):
     return None
   return Run(folder, config, points, finished, quality, quality_lib.diverged_round(rows), rows)

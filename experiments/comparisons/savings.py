@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.comparisons import megabytes
 from experiments.comparisons import runs
 from experiments.results import markdown_table
 
@@ -25,7 +26,7 @@ def table(groups: Sequence[runs.Group]) -> str:
     ['', *(group.name for group in pair)],
     [
       [f'{measure.name} on {reference.judges}', *(measure.text(group.spread(runs.quality).mean) for group in pair)],
-      ['megabytes uploaded', *(f'{_sent(group) / 1e6:,.1f}' for group in pair)],
+      ['megabytes uploaded', *(megabytes.text(_sent(group)) for group in pair)],
       ['times fewer', f'{_sent(reference) / _sent(least):.1f}', ''],
     ],
   )

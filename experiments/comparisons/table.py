@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 import math
+from typing import NamedTuple
 
+from experiments.comparisons import megabytes
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
 from experiments.results import markdown_table
 from experiments.results import quality
+
+
+class TableCell(NamedTuple):
+  """What stands in the table, and the number that it is: None for what was not measured, and for words."""
+
+  text: str
+  value: float | None = None
 
 
 def columns(
@@ -27,25 +36,33 @@ def columns(
   ]  # fmt: skip
 
 
+def rows(
+  found: Sequence[runs.Group],
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+) -> list[list[TableCell]]:
+  """Returns the cells of `columns` for each group."""
+  front = runs.pareto_front(found)
+  reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
+  return [
+    [
+      *_reached(group),
+      *_against(paired, index),
+      *_sent(group, reference),
+      TableCell('yes', 1) if index in front else TableCell(''),
+      *_until(group, target),
+    ]
+    for index, group in enumerate(found)
+  ]
+
+
 def cells(
   found: Sequence[runs.Group],
   target: float | None = None,
   paired: paired_comparison.Comparison | None = None,
 ) -> list[list[str]]:
-  """Returns the cells of `columns` for each group; what was not measured is empty."""
-  front = runs.pareto_front(found)
-  reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
-  against = [[]] * len(found) if paired is None else paired_comparison.cells(paired)
-  return [
-    [
-      *_reached(group),
-      *against[index],
-      *_sent(group, reference),
-      'yes' if index in front else '',
-      *_until(group, target),
-    ]
-    for index, group in enumerate(found)
-  ]
+  """Returns the texts of `rows`; what was not measured is empty."""
+  return [[cell.text for cell in row] for row in rows(found, target, paired)]
 
 
 def markdown(
@@ -55,34 +72,45 @@ def markdown(
   paired: paired_comparison.Comparison | None = None,
 ) -> str:
   """Renders the table as Markdown: the name of each group, and its cells."""
-  rows = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
-  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], rows)
+  lines = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
+  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], lines)
 
 
-def _reached(group: runs.Group) -> list[str]:
+def _reached(group: runs.Group) -> list[TableCell]:
   measure, spread = group.quality, group.spread(runs.quality)
   accuracy = None if group.num_diverged else group.spread(lambda point: point.accuracy).mean
+  sizes = [run.config.get('num_parameters', 0) for run in group.runs]
   return [
-    ', '.join(str(run.settings['seed']) for run in group.runs),
-    _rounds(group),
-    ' or '.join(sorted({f'{run.config.get("num_parameters", 0):,}' for run in group.runs})),
+    TableCell(', '.join(str(run.settings['seed']) for run in group.runs), len(group.runs)),
+    TableCell(_rounds(group), max(run.last.round for run in group.runs)),
+    TableCell(' or '.join(sorted({f'{size:,}' for size in sizes})), max(sizes)),
     *(_diverged(group) if group.num_diverged else _measured(measure, spread, len(group.runs))),
-    *([quality.ACCURACY.text(accuracy)] if measure is quality.PERPLEXITY else []),
+    *([TableCell(quality.ACCURACY.text(accuracy), accuracy)] if measure is quality.PERPLEXITY else []),
   ]
 
 
-def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[str]:
+def _measured(measure: quality.Quality, spread: runs.Spread, num_seeds: int) -> list[TableCell]:
   deviation = '' if spread.deviation is None else f' ± {measure.form.format(spread.deviation)}'
-  between = f'{measure.text(spread.low)} to {measure.text(spread.high)}' if num_seeds > 1 else ''
-  return [measure.text(spread.mean) + deviation, between]
+  between = f'{measure.text(spread.low)} to {measure.text(spread.high)}'
+  return [
+    TableCell(measure.text(spread.mean) + deviation, spread.mean),
+    TableCell(between, spread.low) if num_seeds > 1 else TableCell(''),
+  ]
 
 
-def _diverged(group: runs.Group) -> list[str]:
+def _diverged(group: runs.Group) -> list[TableCell]:
   """Returns that seeds diverged, which have no mean, and what the others reached."""
   words = 'diverged' if len(group.runs) == 1 else f'{group.num_diverged} of {len(group.runs)} seeds diverged'
   others = sorted(runs.quality(run.last) for run in group.runs if not run.diverged)
   texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
-  return [words, ' to '.join(texts)]
+  return [TableCell(words), TableCell(' to '.join(texts), next(iter(others), None))]
+
+
+def _against(paired: paired_comparison.Comparison | None, index: int) -> list[TableCell]:
+  if paired is None:
+    return []
+  found = paired_comparison.cells(paired)[index], paired_comparison.values(paired)[index]
+  return [TableCell(*each) for each in zip(*found, strict=True)]
 
 
 def _rounds(group: runs.Group) -> str:
@@ -91,23 +119,22 @@ def _rounds(group: runs.Group) -> str:
   return reached if group.finished else f'{reached} of {group.runs[0].settings.get("rounds")}, unfinished'
 
 
-def _sent(group: runs.Group, reference: float) -> list[str]:
+def _sent(group: runs.Group, reference: float) -> list[TableCell]:
   directions = (runs.upload_bytes, runs.download_bytes)
   trained = all(run.last.client_rounds for run in group.runs)
   per_client = [
-    group.spread(lambda point, of=of: of(point) / point.client_rounds / 1e6).mean if trained else None
-    for of in directions
+    group.spread(lambda point, of=of: of(point) / point.client_rounds).mean if trained else None for of in directions
   ]
   up, down = (group.spread(of).mean for of in directions)
   return [
-    *(_number(value, 3) for value in per_client),
-    _number(up / 1e6, 1),
-    _number(down / 1e6, 1),
-    f'{reference / up:.1f}x' if up and not group.num_diverged else '',
+    *(TableCell(megabytes.text(value, 3), value) for value in per_client),
+    TableCell(megabytes.text(up), up),
+    TableCell(megabytes.text(down), down),
+    TableCell(f'{reference / up:.1f}x', reference / up) if up and not group.num_diverged else TableCell(''),
   ]
 
 
-def _until(group: runs.Group, target: float | None) -> list[str]:
+def _until(group: runs.Group, target: float | None) -> list[TableCell]:
   """Returns rounds and megabytes up to the first evaluation as good as `target`: their means, or who got there."""
   if target is None:
     return []
@@ -117,17 +144,15 @@ def _until(group: runs.Group, target: float | None) -> list[str]:
   ]
   reached = [point for point in firsts if point]
   if len(reached) < len(firsts):
-    return [f'{len(reached)} of {len(firsts)} seeds', '']
-  return [
-    _number(runs.spread([point.round for point in reached]).mean, 1),
-    _number(runs.spread([point.upload_bytes / 1e6 for point in reached]).mean, 1),
-  ]
+    return [TableCell(f'{len(reached)} of {len(firsts)} seeds'), TableCell('')]
+  rounds, sent = (runs.spread([of(point) for point in reached]).mean for of in (_round, runs.upload_bytes))
+  return [TableCell(f'{rounds:,.1f}', rounds), TableCell(megabytes.text(sent), sent)]
+
+
+def _round(point: runs.Point) -> int:
+  return point.round
 
 
 def _before_divergence(run: runs.Run) -> list[runs.Point]:
   since = math.inf if run.diverged_round is None else run.diverged_round
   return [point for point in run.points if point.round < since]
-
-
-def _number(value: float | None, digits: int) -> str:
-  return '' if value is None else f'{value:,.{digits}f}'

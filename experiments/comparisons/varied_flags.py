@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.command import failures
+from experiments.comparisons import readable_runs
 from experiments.comparisons import runs
 from experiments.results import quality
-from experiments.results import run_folders
 
 PERPLEXITY_COLUMNS = ('perplexity, mean', 'standard deviation', 'each seed')
 _TUNED = 'algorithm'  # Each setting may have rates of its own, the same ones for all seeds.
 
 
 def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
-  """Reads the runs of `run_folders.find`; those that are not finished are left out.
+  """Reads the runs of `run_folders.find`; those that are not finished, or damaged, are left out, which is said on stderr.
 
   Args:
     patterns: Folders of runs, or folders above them.
@@ -26,7 +26,9 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
     UsageError: If there is no finished run, runs differ in other flags than these, the seed and the rates of a
       combination, or a run has no perplexity to compare, or none that is finite.
   """
-  found = [run for run in map(runs.read, run_folders.find(patterns)) if run and run.finished]
+  readable, left_out = readable_runs.find(patterns)
+  found = [run for run in readable if run.finished]
+  readable_runs.say([*left_out, *(f'{run.folder} is unfinished: left out' for run in readable if not run.finished)])
   if not found:
     raise failures.UsageError(f'{patterns[0]} holds no finished run: name the folder above their --output_dir')
   for run in found:

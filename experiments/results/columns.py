@@ -183,3 +183,71 @@ CONFIG = (
   Column('git_commit', '', WHOLE, GIVEN, 'Commit of the code; null outside a repository.'),
   Column('earlier_commits', '', WHOLE, GIVEN, 'Other commits that wrote to the folder before.'),
 )
+_COMPARED = (
+  Column('round', '', ROW, GIVEN, 'After which round the model was evaluated.'),
+  Column('perplexity', '', MODEL, MEASURED, 'On the clients that judge; language models only.'),
+  Column('accuracy', 'fraction', MODEL, MEASURED, 'Tokens or examples predicted rightly.'),
+  Column('loss', 'nats', MODEL, MEASURED, 'Mean cross-entropy of a predicted token or example.'),
+  Column(
+    'probe_accuracy', 'fraction', MODEL, MEASURED, 'That of a linear probe; trainings in stages only, at their end.'
+  ),
+  Column('client_rounds', '', SO_FAR, COUNTED, 'Sum of num_clients.'),
+  Column('upload_bytes_total', 'bytes', SO_FAR, COUNTED, 'That of metrics.csv.'),
+  Column('download_bytes_total', 'bytes', SO_FAR, COUNTED, 'That of metrics.csv.'),
+  Column('diverged', '', WHOLE, MEASURED, 'Whether the run has diverged by its end: True or False.'),
+  Column('finished', '', WHOLE, GIVEN, 'Whether it did all its rounds.'),
+)
+_OBSERVED = Column(
+  'observed', '', ROW, GIVEN, 'update: one round of one client, from the model of --run; run: the end of one of --runs.'
+)
+_FOLDER = Column('folder', '', ROW, GIVEN, 'That of the run.')
+_SEED = Column(
+  'seed',
+  '',
+  ROW,
+  GIVEN,
+  'That of the run, not told of a codec on an update; flags that vary between runs follow, a column each.',
+)
+COMPARED_RUNS = (
+  Column(
+    'setting', '', ROW, GIVEN, 'The flags that tell it from other settings; runs of one setting differ in the seed.'
+  ),
+  Column('name', '', ROW, GIVEN, 'The same in words.'),
+  _FOLDER,
+  _SEED,
+  *_COMPARED,
+)
+COMPARED_CODECS = (
+  _OBSERVED,
+  Column('upload', '', ROW, GIVEN, 'The codec.'),
+  _FOLDER,
+  _SEED,
+  Column('upload_bytes', 'bytes', ROW, COUNTED, 'The payload of the update.'),
+  Column('bits_per_parameter', 'bits', ROW, COUNTED, 'The same for each value of the update.'),
+  Column('distortion', 'fraction', ROW, MEASURED, 'Squared error that encoding adds, over the squared norm.'),
+  *_COMPARED,
+)
+COMPARED_POLICIES = (
+  _OBSERVED,
+  Column('trainable', '', ROW, GIVEN, 'The policy.'),
+  _FOLDER,
+  _SEED,
+  Column('model', '', ROW, GIVEN, 'That of the run.'),
+  Column('download', '', ROW, GIVEN, 'The codec of the download.'),
+  Column('client_id', '', ROW, GIVEN, 'The client that trained.'),
+  Column('num_examples', 'examples', ROW, COUNTED, 'What it trained on, each as often as it was seen.'),
+  Column('trained_parameters', 'parameters', ROW, COUNTED, 'What it trained.'),
+  Column(
+    'trained_fraction', 'fraction', ROW, COUNTED, 'The same over all of the model; of a run the mean over rounds.'
+  ),
+  Column('upload_bytes', 'bytes', ROW, COUNTED, 'What it sent: the payload, the bitmap of variables and its weight.'),
+  Column('download_bytes', 'bytes', ROW, COUNTED, 'What it received.'),
+  Column('loss_before', 'nats', MODEL, MEASURED, 'Held-out loss of the model of --run.'),
+  Column('loss_after', 'nats', MODEL, MEASURED, 'The same once its update, decoded, is subtracted.'),
+  Column(
+    'best_length', '', ROW, MEASURED, "By what the policy's updates are multiplied to gain most over its clients."
+  ),
+  Column('loss_at_best_length', 'nats', MODEL, MEASURED, 'The same as loss_after at that length.'),
+  Column('note', '', ROW, GIVEN, 'Why something was not measured.'),
+  *_COMPARED,
+)

@@ -57,7 +57,14 @@ def _formatter(**options: Any) -> Any:
 
   class Plain(ticker.LogFormatter):
     def __call__(self, value: float, position: int | None = None) -> str:
-      written = f'{value:,g}' if value >= _PLAIN else f'$10^{{{math.log10(value):g}}}$'
-      return written if super().__call__(value, position) else ''
+      return _written(value) if super().__call__(value, position) else ''
 
   return Plain(**options)
+
+
+def _written(value: float) -> str:
+  if value >= _PLAIN:
+    return f'{value:,g}'
+  exponent = math.floor(math.log10(value) + 1e-9)
+  times = f'{value / 10.0**exponent:g}'
+  return f'$10^{{{exponent}}}$' if times == '1' else f'${times} \\cdot 10^{{{exponent}}}$'

@@ -6,6 +6,8 @@ import pathlib
 
 from experiments.command import failures
 
+_OF_RUN = ('metrics.csv', 'summary.json')
+
 
 def find(patterns: Sequence[str]) -> list[pathlib.Path]:
   """Returns the folders of runs that the patterns match, each once; a pattern may also name the folder above runs.
@@ -21,6 +23,18 @@ def find(patterns: Sequence[str]) -> list[pathlib.Path]:
       raise failures.UsageError(f"--runs={pattern} matches no run: name their folders, for example --runs='runs/x/*'")
     for path in runs:
       found.setdefault(path.resolve(), path)
+  return list(found.values())
+
+
+def without_config(patterns: Sequence[str]) -> list[pathlib.Path]:
+  """Returns the folders that `find` passes over although they hold a file of a run: what says which run it is, is gone."""
+  found: dict[pathlib.Path, pathlib.Path] = {}
+  for pattern in patterns:
+    matches = _matches(pattern)
+    paths = matches if _of_runs(matches) else [path for match in matches for path in [match, *sorted(match.glob('*'))]]
+    for path in paths:
+      if not _is_run(path) and any((path / name).is_file() for name in _OF_RUN):
+        found.setdefault(path.resolve(), path)
   return list(found.values())
 
 

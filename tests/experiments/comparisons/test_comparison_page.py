@@ -8,11 +8,12 @@ import re
 import pytest
 
 from experiments.comparisons import page as comparison_page
+from experiments.comparisons import page_script
 from experiments.comparisons import plots
 from experiments.comparisons import runs as run_comparison
 from experiments.results import quality
 
-_VOID = ('meta', 'img', 'link', 'br', 'wbr')
+_VOID = ('meta', 'img', 'input', 'link', 'br', 'wbr')
 
 
 class _Reader(html.parser.HTMLParser):
@@ -74,7 +75,7 @@ def test_holds_everything_that_repeats_a_run(pictures):
     assert fact in text
   assert 'unfinished' not in text
   assert reader.addresses == ['data:image/png;base64,' + base64.b64encode(b'\x89PNG picture').decode()]
-  assert 'script' not in reader.tags and 'link' not in reader.tags
+  assert reader.tags.count('script') == 1 and page.count(page_script.SCRIPT) == 1 and 'link' not in reader.tags
   assert not re.search(r'url\(|@import|https?:', page)
 
 
@@ -92,7 +93,7 @@ def test_text_of_runs_is_never_markup(pictures):
   runs[1].config['packages'][evil] = evil
   page = comparison_page.render(run_comparison.groups(runs), {evil: pictures['A picture']}, [evil])
   reader = _Reader(page)
-  assert 'script' not in reader.tags and reader.tags.count('img') == 1
+  assert reader.tags.count('script') == 1 and reader.tags.count('img') == 1
   assert ''.join(reader.words).count(evil) >= 6
 
 
@@ -137,3 +138,20 @@ def test_draws_every_picture_of_any_number_of_groups(tmp_path):
   paths = plots.draw(run_comparison.groups(runs), tmp_path)
   assert sorted(path.name for path in paths.values()) == ['download.png', 'pareto.png', 'rounds.png', 'upload.png']
   assert all(path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' for path in paths.values())
+
+
+def test_numbers_to_sort_by_are_exact_and_missing_where_nothing_was_measured(pictures):
+  runs = [_run('a', [9.0, 1 / 3]), _run('b', [9.0, float('inf')], upload='sign')]
+  page = comparison_page.render(run_comparison.groups(runs), pictures, target=0.25)
+  assert f'data-name="perplexity" data-value="{1 / 3!r}">0.3<' in page
+  assert 'data-name="perplexity">diverged<' in page  # No number: last in either direction.
+  assert 'data-name="MB up" data-value="1000000">1.0<' in page.replace('1000000.0', '1000000')
+  assert 'data-name="rounds to 0.25">0 of 1 seeds<' in page
+  assert page.count('data-name="Pareto front" data-value="1">yes<') == 1
+
+
+def test_what_sorts_and_filters_is_hidden_until_the_script_runs(pictures):
+  page = comparison_page.render(run_comparison.groups([_run('a', [9.0, 5.0])]), pictures)
+  assert '<div id="controls" hidden>' in page
+  assert '<option value="-1">nothing: as it was</option><option value="0">setting</option>' in page
+  assert len(page_script.SCRIPT.strip().splitlines()) < 60

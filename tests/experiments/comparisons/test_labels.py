@@ -77,3 +77,4 @@ def test_words_that_are_the_same_for_two_settings_give_way_to_the_exact_ones():
 def test_objects_of_a_script_are_called_what_they_say_of_themselves():
   named = [{'upload': f'hadamard|object(name={name!r})'} for name in ('Own(bits=3)', 'Own(bits=4)', 'what <is> this')]
   assert labels.plain(named) == ['hadamard + Own 3 bits', 'hadamard + Own 4 bits', 'hadamard + what <is> this']
+  assert labels.exact(named)[:2] == ['hadamard|Own(bits=3)', 'hadamard|Own(bits=4)']

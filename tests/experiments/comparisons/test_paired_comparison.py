@@ -198,7 +198,9 @@ def test_the_reference_is_the_first_that_is_finished_and_finite(case, tmp_path):
   rows = [dict(zip(columns, row, strict=True)) for row in table.cells(groups, paired=found)]
   assert [row['perplexity against reference, %'] for row in rows] == ['', 'reference', '+22.14']  # e^0.2
   assert [row['upload reduced'] for row in rows][1:] == ['1.0x', '4.0x']
-  assert 'is against row 2, the first that is finished and finite.' in comparison_page.render(groups, {}, paired=found)
+  assert 'is against the first setting that is finished and finite, a.' in comparison_page.render(
+    groups, {}, paired=found
+  )
 
 
 def test_a_classifier_that_diverged_is_not_paired(tmp_path):
@@ -238,8 +240,8 @@ def test_the_binary_tells_table_page_and_file(tmp_path):
   assert process.returncode == 0, process.stderr
   page, text = ((tmp_path / 'out' / name).read_text() for name in ('index.html', 'comparison.md'))
   assert '| +10.52 | +10.52 to +10.52 | < 0.001 |' in text  # e^0.1
-  assert '<td data-name="perplexity against reference, %">+10.52</td>' in page
-  assert '<td data-name="p-value">&lt;&nbsp;0.001</td>' in page
+  assert re.search('<td data-name="perplexity against reference, %" data-value="10.517[0-9]+">\\+10.52</td>', page)
+  assert re.search('<td data-name="p-value" data-value="[0-9.e-]+">&lt;&nbsp;0.001</td>', page)
   for sentence in ('The reference is the first setting.', f'Not paired: {tmp_path}/runs/c has no heldout.csv'):
     assert sentence in text and page.index('</table>') < page.index(sentence)
   alone = binaries.run('experiments.compare', [f'--runs={tmp_path}/runs/a', f'--output_dir={tmp_path}/alone'])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.comparisons import policies
+from experiments.comparisons import policy_plot
 from tests.experiments.comparisons import test_run_comparison
 
 
@@ -89,7 +90,7 @@ def test_draws(tmp_path):
   for index, fraction in enumerate((0.2, 0.4)):
     trainable = f'random(fraction={fraction}, resample="round")'
     _run(tmp_path / f'b{index}', 120.0, fractions=(fraction, fraction), trainable=trainable)
-  policies.plot(_read(tmp_path), tmp_path / 'policies.png')
+  policy_plot.plot([], _read(tmp_path), tmp_path / 'policies.png')
   assert (tmp_path / 'policies.png').read_bytes()[:4] == b'\x89PNG'
 
 

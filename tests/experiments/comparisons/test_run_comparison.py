@@ -67,7 +67,7 @@ def test_seeds_make_a_group_and_what_differs_its_label(tmp_path):
   # Mean 105, sample deviation sqrt(25 + 25); 4 rounds x 1 MB; 20 updates; 4 MB against 1 MB.
   assert table.cells([first, second]) == [
     ['0, 1', '4', '1,234', '105.0 ± 7.1', '100.0 to 110.0', '0.250', '0.200', '0.800', '4.0', '16.0', '1.0x', 'yes'],
-    ['0', '4', '1,234', '130.0', '', '0.250', '0.050', '0.200', '1.0', '4.0', '4.0x', 'yes'],
+    ['0', '4', '1,234', '130.0', '', '0.250', '0.0500', '0.200', '1.0', '4.0', '4.0x', 'yes'],
   ]
 
 
@@ -218,6 +218,7 @@ def test_two_runs_of_one_seed_are_refused(tmp_path):
     ('config.json', '{"settings": {}}', 'config.json is not the config of a run'),
     ('metrics.csv', 'a,b\n1,2\n', 'metrics.csv holds no metrics of a run'),
     ('metrics.csv', 'round,num_clients,eval/perplexity\n0,,many\n', 'metrics.csv holds no metrics of a run'),
+    ('metrics.csv', '', 'metrics.csv holds no evaluation, and the run is finished'),
     ('summary.json', '?', 'summary.json cannot be read'),
     ('summary.json', 'null', 'summary.json is not the summary of a run'),
   ],
@@ -267,6 +268,8 @@ def test_the_binary_refuses_in_one_line(tmp_path):
     ([f'--runs={tmp_path}/nothing'], 'matches no run'),
     ([f'--runs={tmp_path}/c'], 'has no evaluation yet'),
     (['--run=x'], 'name their folders'),
+    ([f'--runs={tmp_path}/a', '--target=nan'], '--target=nan is no quality'),
+    ([f'--runs={tmp_path}/a', '--target=inf'], '--target=inf is no quality'),
   ):
     process = _compare(tmp_path, *arguments)
     assert process.returncode == 2

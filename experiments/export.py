@@ -16,6 +16,7 @@ from typing import Any
 
 from experiments.command import failures
 from experiments.command import flag_table
+from experiments.command import given_objects
 from experiments.command import launch
 from experiments.starts import exporting
 
@@ -32,7 +33,7 @@ def main(given: Mapping[str, Any]) -> None:
   exported = exporting.export(given['run'], given['output_dir'])
   num_parameters = sum(value.size for value in exported.weights.values())
   print(
-    f'{exported.description.model} of {num_parameters:,} parameters after {exported.steps} steps or rounds is in '
+    f'{given_objects.shown(exported.description.model)} of {num_parameters:,} parameters after {exported.steps} steps or rounds is in '
     f'{given["output_dir"]}'
   )
 

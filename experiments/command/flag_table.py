@@ -20,6 +20,7 @@ from absl import flags
 
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import given_objects
 from experiments.command import spec_help
 
 PLUGIN = 'plugin'
@@ -191,6 +192,9 @@ def _parsed(flag: flags.Flag, value: Any) -> Any:
     value = os.fspath(value)
   if hasattr(value, 'item'):  # Of NumPy.
     value = value.item()
-  if flag.flag_type() == 'string' and not isinstance(value, str) and flag.name in spec_help.flags():
-    return value
+  if flag.flag_type() == 'string' and flag.name in spec_help.flags():
+    if given_objects.is_one(value):
+      return value
+    if isinstance(value, list) and all(isinstance(link, str) for link in value):
+      return '|'.join(value)
   return flag.parser.parse(value)

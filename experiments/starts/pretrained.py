@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.command import device_specs
 from experiments.command import failures
+from experiments.command import given_objects
 from experiments.command import spec
 from models import catalog
 from models import checkpoint
@@ -122,7 +123,7 @@ def _check_variables(loaded: checkpoint.Checkpoint, base: model_lib.Model, adapt
     description = loaded.description
     raise failures.UsageError(
       f'--pretrained={loaded.folder} holds another model: {problem}; it was trained with '
-      f'--model={description.model!r} --trainable={description.trainable!r}'
+      f'--model={given_objects.shown(description.model)!r} --trainable={given_objects.shown(description.trainable)!r}'
     )
 
 

@@ -42,6 +42,12 @@ def test_a_script_is_read_alike(table):
   assert table.read(given) == _DEFAULTS | expected
   assert table.read({'runs': ['x', pathlib.Path('y')]})['runs'] == ['x', 'y']
   assert table.read({'rounds': '4', 'output_dir': None})['rounds'] == 4
+  assert table.read({'upload': ['hadamard', 'uniform(bits=4)']})['upload'] == 'hadamard|uniform(bits=4)'
+  own = _Own()
+  assert table.read({'upload': own})['upload'] is own and table.read({'upload': ['sign', own]})['upload'] == [
+    'sign',
+    own,
+  ]
 
 
 def test_a_default_may_depend_on_another_flag(table):
@@ -65,6 +71,7 @@ def test_lists_are_not_shared_between_calls(table):
     ({'rounds': -1}, 'rounds=-1 is not what --rounds takes: '),
     ({'rounds': None}, 'rounds=None is not what --rounds takes: '),
     ({'kind': 'c'}, "kind='c' is not what --kind takes: "),
+    ({'upload': 3}, 'upload=3 is not what --upload takes: '),
     ({'output_dir': 3}, 'output_dir=3 is not what --output_dir takes: '),
     ({'output_dir': object()}, 'is not what --output_dir takes: '),
     ({'runs': [3]}, r'runs=\[3\] is not what --runs takes: '),

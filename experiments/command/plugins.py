@@ -9,6 +9,7 @@ It runs as any Python does, with all the rights of who starts the binary. A run 
 """
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -165,7 +166,12 @@ def blamed() -> Iterator[None]:
 
 def has(name: str) -> bool:
   """Returns whether a name comes from a plug-in."""
-  return any(name in names for plugin in loaded() for names in plugin.names.values())
+  return bool(that_add([name]))
+
+
+def that_add(names: Collection[str]) -> list[Plugin]:
+  """Returns the plug-ins that add any of some names."""
+  return [plugin for plugin in loaded() if any(each in names for added in plugin.names.values() for each in added)]
 
 
 def entries() -> dict[str, dict[str, Any]]:

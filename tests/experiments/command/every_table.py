@@ -1,7 +1,7 @@
 """A plug-in that adds a name to every table: thin variants of the suite's builders, and one of each that it has no class for."""
 
-import dataclasses
 from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import tensorflow as tf

@@ -38,27 +38,23 @@ class Case(NamedTuple):
   records: bool = True
 
 
+_LANGUAGE = _RUN | {
+  'plugin': str(_PLUGIN),
+  'dataset': 'notes(path={text!r})',
+  'partition': 'fours',
+  'model': 'small_lstm(width=8)',
+  'upload': 'concat|small_as(codec="negated|uniform(bits=8)", size=9)|negated|uniform(bits=4)|rans',
+  'download': 'small_as(codec="negated", size=9)|negated',
+  'algorithm': 'slow_avg(client_lr=0.2, client_schedule="halved()")',
+  'trainable': 'top',
+  'devices': 'tiers(shares=[0.5, 0.5], blocks=[1, 1])',
+  'client_dropout': 'rarely(rate=0.02)',
+}
 _CASES = {
-  'language': Case(
-    'language_model',
-    _RUN
-    | {
-      'dataset': 'notes(path={text!r})',
-      'partition': 'fours',
-      'model': 'small_lstm(width=8)',
-      'upload': 'concat|small_as(codec="negated|uniform(bits=8)", size=9)|negated|uniform(bits=4)|rans',
-      'download': 'small_as(codec="negated", size=9)|negated',
-      'algorithm': 'slow_avg(client_lr=0.2, client_schedule="halved()")',
-      'trainable': 'top',
-      'devices': 'tiers(shares=[0.5, 0.5], blocks=[1, 1])',
-      'client_dropout': 'rarely(rate=0.02)',
-    },
-    'DATASETS PARTITIONS LANGUAGE_MODELS STAGES ALGORITHMS SCHEDULES POLICIES CLIENT_DROPOUTS'.split(),
-  ),
-  'adaptive': Case(
-    'language_model',
-    _RUN | {'dataset': 'notes(path={text!r})', 'model': 'small_lstm', 'upload': 'coarse(initial_step=0.02)'},
-    ['ADAPTIVE', 'DATASETS', 'LANGUAGE_MODELS'],
+  'swept': Case(
+    'sweep',
+    {'sweep': '{sweep}'},
+    ['DATASETS', 'PARTITIONS', 'LANGUAGE_MODELS', 'STAGES', 'ALGORITHMS', 'SCHEDULES', 'POLICIES', 'CLIENT_DROPOUTS'],
   ),
   'encoder': Case(
     'pretrain',
@@ -72,7 +68,8 @@ _CASES = {
   ),
   'classified': Case(
     'text_classification',
-    _RUN | {'dataset': 'authors(path={authors!r})', 'partition': 'fours', 'model': 'small_bert', 'pretrained': '{encoder}'},
+    _RUN
+    | {'dataset': 'authors(path={authors!r})', 'partition': 'fours', 'model': 'small_bert', 'pretrained': '{encoder}'},
     ['CLASSIFICATION_DATASETS', 'ENCODERS', 'PARTITIONS'],
     ['encoder'],
   ),
@@ -126,18 +123,18 @@ _CASES = {
       'dataset': 'notes(path={text!r})',
       'model': 'transformer(recipes={recipes!r})',
       'partition': 'fours',
-      'upload': 'negated',
+      'upload': 'coarse(initial_step=0.02)',
       'algorithm': 'slow_avg',
       'devices': 'tiers(shares=[1.0])',
     },
-    ['DATASETS', 'PARTITIONS', 'STAGES', 'ALGORITHMS'],
+    ['DATASETS', 'PARTITIONS', 'ADAPTIVE', 'ALGORITHMS'],
   ),
-  'exported_language': Case('export', {'run': '{language}'}, needs=['language'], records=False),
-  'compared': Case('compare', {'runs': '{language}/../[al]*e'}, needs=['language', 'adaptive'], records=False),
+  'exported': Case('export', {'run': '{swept}/language'}, needs=['swept'], records=False),
+  'compared': Case('compare', {'runs': '{swept}/language'}, needs=['swept'], records=False),
   'codecs': Case(
     'compare',
-    {'what': 'codecs', 'run': '{language}', 'codecs': 'negated; negated|uniform(bits=8)'},
-    needs=['language'],
+    {'what': 'codecs', 'run': '{swept}/language', 'codecs': 'negated; negated|uniform(bits=8)'},
+    needs=['swept'],
     records=False,
   ),
 }
@@ -153,6 +150,7 @@ class _Runs:
     self.paths = {'text': _text(folder / 'texts'), 'authors': _authors(folder / 'authors.csv')}
     recipes = tiny_family.write(folder / 'recipes', (1,), f'notes(path={self.paths["text"]!r})')
     self.paths['recipes'] = str(recipes)
+    self.paths['sweep'] = _sweep(folder / 'sweep.toml', self.paths['text'])
 
   def start(self, binary: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a binary."""
@@ -193,6 +191,12 @@ def _authors(file: pathlib.Path) -> str:
   return str(file)
 
 
+def _sweep(file: pathlib.Path, text: str) -> str:
+  lines = [f'{name} = {json.dumps(_filled(value, {"text": text}))}' for name, value in _LANGUAGE.items()]
+  file.write_text('\n'.join(['[flags]', *lines, '[[runs]]', 'name = "language"', '']))
+  return str(file)
+
+
 @pytest.fixture(scope='module', name='runs')
 def _runs(tmp_path_factory) -> _Runs:
   return _Runs(tmp_path_factory.mktemp('tables'))
@@ -207,11 +211,11 @@ def test_every_table_has_a_name_in_the_plugin_and_a_case():
 @pytest.mark.parametrize('name', _CASES)
 def test_the_names_of_tables_work_in_a_run_that_records_them(name, runs):
   case, folder = _CASES[name], runs.folder(name)
-  flags = ' '.join(map(str, case.flags.values()))
+  flags = ' '.join(map(str, (_LANGUAGE if name == 'swept' else case.flags).values()))
   for table in case.tables:  # The case uses what it says that it uses.
     assert any(each in flags for each in getattr(every_table, table)), table
   if case.records:
-    recorded = [path for path in folder.rglob('config.json')]
+    recorded = list(folder.rglob('config.json'))
     assert recorded
     for config in recorded:
       assert run_files.read_config(config.parent)['settings']['plugin'] == [plugins.fixed(str(_PLUGIN))], config
@@ -220,10 +224,10 @@ def test_the_names_of_tables_work_in_a_run_that_records_them(name, runs):
 def test_binaries_that_use_a_model_know_its_names(runs, tmp_path):
   authors = f'--dataset=authors(path={runs.paths["authors"]!r})'
   (tmp_path / 'lines').write_text('a1 a2\nb1 b2\n')
-  for name in ('language', 'exported_language'):
-    done = runs.start('generate', f'--pretrained={runs.folder(name)}', '--prompt=cat', '--num_tokens=2')
+  for folder in (runs.folder('swept') / 'language', runs.folder('exported')):
+    done = runs.start('generate', f'--pretrained={folder}', '--prompt=cat', '--num_tokens=2')
     assert done.returncode == 0 and done.stdout.startswith('cat'), done.stderr
-    done = runs.start('evaluate', f'--pretrained={runs.folder(name)}', f'--dataset=notes(path={runs.paths["text"]!r})')
+    done = runs.start('evaluate', f'--pretrained={folder}', f'--dataset=notes(path={runs.paths["text"]!r})')
     assert done.returncode == 0 and json.loads(done.stdout)['eval/perplexity'] > 1, done.stderr
   classified = runs.folder('classified')
   done = runs.start('predict', f'--pretrained={classified}', f'--input={tmp_path / "lines"}')
@@ -235,6 +239,6 @@ def test_binaries_that_use_a_model_know_its_names(runs, tmp_path):
     f'error: --run={classified} does not fit the Hugging Face layout: it knows bert, albert, distilbert, not small_bert: '
     'use the folder of the run as it is\n'
   )
-  assert not (tmp_path / 'exported').exists()
+  assert not list((tmp_path / 'exported').iterdir())
   done = runs.start('evaluate', f'--pretrained={runs.folder("images")}', '--dataset=few_digits(num=3)')
   assert done.returncode == 0 and json.loads(done.stdout)['num_examples'] > 0, done.stderr

@@ -125,7 +125,21 @@ class Half(Remembers):
     return x[:form.size // 2], ()
   def decode(self, x, side, form, shared_seed):
     return x
-STAGES = {'remembers': Remembers, 'half': Half}
+class Keeps(Remembers):
+  def __init__(self):
+    self.scale = tf.Variable(0.0)
+  def encode(self, x, form, client_seed, shared_seed):
+    self.scale.assign(tf.reduce_max(x))
+    return x / self.scale, ()
+class Python(Remembers):
+  def encode(self, x, form, client_seed, shared_seed):
+    return tf.ensure_shape(tf.numpy_function(lambda x: x, [x], tf.float32), x.shape), ()
+  def decode(self, x, side, form, shared_seed):
+    return x
+class Infinite(Python):
+  def encode(self, x, form, client_seed, shared_seed):
+    return x / 0.0, ()
+STAGES = {'remembers': Remembers, 'half': Half, 'keeps': Keeps, 'python': Python, 'infinite': Infinite}
 """
 
 
@@ -136,7 +150,13 @@ STAGES = {'remembers': Remembers, 'half': Half}
     ('remembers', 'decode has what encode returns, its form and the shared seed, and nothing else'),
     ('concat|remembers|uniform(bits=8)', '100 values cannot be encoded and decoded'),
     ('small_as(codec="remembers", size=9)|uniform(bits=8)', '100 values cannot be encoded and decoded'),
+    ('hadamard|remembers|uniform(bits=8)|rans', '100 values cannot be encoded and decoded'),
     ('half', 'of 100 floats decode makes float32 of shape (50,)'),
+    ('keeps', 'it keeps a variable, which does not travel between clients and server'),
+    ('concat|keeps|uniform(bits=8)', 'it keeps a variable'),
+    ('small_as(codec="keeps", size=9)|uniform(bits=8)', 'it keeps a variable'),
+    ('python', 'it runs Python, which does not travel'),
+    ('infinite', 'of 100 floats from -1 to 1 decode makes some that are not finite'),
   ],
 )
 def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, message, tmp_path, unloaded):
@@ -144,6 +164,33 @@ def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, messag
   with pytest.raises(spec.SpecError) as raised:
     codec_specs.build(codec, 'upload')
   assert message in str(raised.value) and '\n' not in str(raised.value)
+  with pytest.raises(spec.SpecError, match=r'^download '):
+    codec_specs.build_download(codec)
+
+
+_OF_OTHER_KINDS = """
+from models import lstm
+class Plain:
+  '''Nothing of the suite.'''
+def none():
+  '''Returns nothing.'''
+def layers():
+  return lambda vocabulary_size: Plain()
+TABLES
+"""
+
+
+def test_what_a_builder_returns_must_be_of_the_kind_of_its_table(tmp_path, unloaded):
+  adds = '\n'.join(f'{table} = {{"plain_{n}": Plain, "none_{n}": none}}' for n, table in enumerate(plugins.tables()))
+  path = _written(tmp_path, _OF_OTHER_KINDS.replace('TABLES', f'{adds}\nLANGUAGE_MODELS["layers"] = layers'))
+  plugins.load(path)
+  for number, (name, table) in enumerate(plugins.tables().items()):
+    for builder, made in ((f'plain_{number}', 'Plain'), (f'none_{number}', 'NoneType')):
+      with pytest.raises(failures.UsageError, match=rf"{name}\['{builder}'\] makes {made}, not [a-z]"):
+        table.builders[builder]()
+  with pytest.raises(failures.UsageError, match=r"what .*\['layers'\] returns makes Plain, not models.model.Model"):
+    plugins.tables()['LANGUAGE_MODELS'].builders['layers']()(9)
+  assert plugins.entries()['links']['plain_0']['summary'] == 'Nothing of the suite.'
 
 
 def test_an_error_of_its_code_is_said_in_one_line(tmp_path):

@@ -91,7 +91,7 @@ def dataset(rows: Rows, max_examples: int | None, sequence_length: int) -> sourc
     max_examples=max_examples,
     sequence_length=sequence_length,
     clients=source.Clients.USERS if has_users else source.Clients.NONE,
-    summary=plan.summary,
+    summary=plan.summary + ('' if max_examples is None else f'; of texts that train {max_examples:,} at most are kept'),
   )
 
 

@@ -47,3 +47,12 @@ def test_ten_thousand_classes_take_a_second(tmp_path: pathlib.Path):
   begun = time.process_time()
   assert len(csv_rows.csv_rows(path=path).class_names) == 10_000
   assert time.process_time() - begun < 10  # Looking at all rows for each class took 30 seconds.
+
+
+def test_a_summary_says_that_only_some_texts_are_kept(tmp_path: pathlib.Path):
+  path = _csv(tmp_path, [(f'text {number}', 'ab'[number % 2]) for number in range(4)])
+  # One of two texts of each class is held out.
+  assert csv_rows.csv_rows(path=path, max_examples=1000).summary == (
+    '4 texts of 2 classes (a: 2, b: 2); texts that train 2, validate 0, are held out 2; of texts that train 1,000 at most '
+    'are kept'
+  )

@@ -39,7 +39,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     ):
       pass
   with (
-    pytest.raises(failures.UsageError, match='cannot read --input=.*: embedded null byte'),
+    pytest.raises(failures.UsageError, match=r'cannot read --input=.*: embedded null byte'),
     text_lines.reading('a\0'),
   ):
     pass

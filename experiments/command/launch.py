@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import logging as python_logging
 import os
+import re
 import signal
 import sys
 from typing import NoReturn
@@ -21,6 +22,7 @@ from experiments.command import spec_help
 from experiments.command import version
 
 _INTERRUPTED = 130  # What a shell reports for a program that Ctrl-C ended.
+_REPEAT = re.compile(r';\s+repeat this option to specify a list of values')  # By absl; our own words say it.
 
 
 def launch(main: Callable[[], None]) -> None:
@@ -41,7 +43,7 @@ def launch(main: Callable[[], None]) -> None:
 
 def _parse(argv: Sequence[str]) -> list[str]:
   if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
-    _answer(f'{sys.modules["__main__"].__doc__}\n{flags.FLAGS.main_module_help()}')
+    _answer(f'{sys.modules["__main__"].__doc__}\n{_REPEAT.sub("", flags.FLAGS.main_module_help())}')
   if '--version' in argv[1:]:
     _answer(version.VERSION)
   try:

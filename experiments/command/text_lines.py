@@ -31,8 +31,6 @@ def reading(path: str | None) -> Iterator[Iterator[str]]:
     UsageError: If there is no such file, or it cannot be read.
   """
   if path is None:
-    if sys.stdin is None:
-      raise failures.UsageError('standard input is closed: name a file with a text a line, as --input=texts.txt')
     yield _decoded(sys.stdin.buffer, 'standard input')
     return
   with contextlib.ExitStack() as opened:

@@ -18,7 +18,8 @@ from experiments.sweeping import sweep_file
 from tests import binaries
 from tests import language_model_runs as runs
 
-_EXAMPLE = pathlib.Path(__file__).parents[3] / 'examples' / 'own_plugin.py'
+_EXAMPLES = pathlib.Path(__file__).parents[3] / 'examples'
+_EXAMPLE, _CODEC = _EXAMPLES / 'own_plugin.py', _EXAMPLES / 'own_codec.py'
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_operations_of_a_keras_model_whose_shapes_are_unknown_are_not_counted(un
 
 
 def test_its_names_answer_help():
-  done = binaries.run('experiments.language_model', [f'--plugin={_EXAMPLE}', '--upload=help(max_scaled)'])
+  done = binaries.run('experiments.language_model', [f'--plugin={_CODEC}', '--upload=help(max_scaled)'])
   assert done.returncode == 0 and 'Rounds 127 x / max|x| to the nearest whole number.' in done.stdout, done.stderr
   done = binaries.run('experiments.client_cost', ['--plugin', str(_EXAMPLE), '--model', 'help'])
   assert done.returncode == 0 and 'gru' in done.stdout and 'lstm' in done.stdout, done.stderr
@@ -221,11 +222,9 @@ def test_its_names_answer_help():
 
 
 def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
-  sweep = sweep_file.Sweep(
-    'language_model', [sweep_file.Cell('one', {'plugin': str(_EXAMPLE), 'upload': 'max_scaled'})]
-  )
+  sweep = sweep_file.Sweep('language_model', [sweep_file.Cell('one', {'plugin': str(_CODEC), 'upload': 'max_scaled'})])
   (settings,) = binary_flags.settings(sweep)
-  assert settings['plugin'] == [plugins.fixed(str(_EXAMPLE))]
+  assert settings['plugin'] == [plugins.fixed(str(_CODEC))]
   (settings,) = binary_flags.settings(sweep_file.Sweep('language_model', [sweep_file.Cell('one', {})]))
   assert 'plugin' not in settings
 
@@ -233,14 +232,15 @@ def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
 def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_path):
   plugin, output_dir = shutil.copy(_EXAMPLE, tmp_path / 'mine.py'), tmp_path / 'run'
   flags = dict(plugin=plugin, model='gru(width=8)', trainable='body', upload='max_scaled|rans', rounds=2)
-  done = runs.finish(runs.command(text, output_dir, **flags), environment)
+  both = [f'--plugin={_CODEC}']
+  done = runs.finish(runs.command(text, output_dir, **flags) + both, environment)
   assert done.returncode == 0, done.stderr
   recorded = plugins.fixed(str(plugin))
-  assert run_files.read_config(output_dir)['settings']['plugin'] == [recorded]
+  assert run_files.read_config(output_dir)['settings']['plugin'] == [recorded, plugins.fixed(str(_CODEC))]
   assert f'--plugin={recorded}\n' in (output_dir / 'run.flags').read_text()
   # By the flags that it left, from another place, for a round more; 8 of its width and the head travel.
   moved = shutil.copy(plugin, tmp_path / 'moved.py')
-  more = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=3)), environment)
+  more = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=3)) + both, environment)
   assert more.returncode == 0 and runs.num_rounds(output_dir) == 3, more.stderr
   summary = json.loads((output_dir / 'summary.json').read_text())
   assert summary['rounds'] == 3 and summary['upload_bytes_total'] > 0
@@ -256,7 +256,7 @@ def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_p
   assert without.returncode == 2 and "unknown model 'gru'" in without.stderr and '--plugin' in without.stderr
 
   moved.write_text(moved.read_text() + '\n')
-  changed = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=4)), environment)
+  changed = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=4)) + both, environment)
   assert changed.returncode == 2 and 'holds a run with plugin=' in changed.stderr, changed.stderr
   again = binaries.run('experiments.language_model', [f'--flagfile={output_dir / "run.flags"}'], environment)
   assert again.returncode == 2 and 'it was changed; bring back what it was' in again.stderr

@@ -50,15 +50,6 @@ def test_what_cannot_be_read_is_refused(tmp_path):
       next(read)
 
 
-def test_a_standard_input_that_is_closed_is_refused(monkeypatch):
-  monkeypatch.setattr(sys, 'stdin', None)  # As Python has it then.
-  with (
-    pytest.raises(failures.UsageError, match='standard input is closed: name a file with a text a line, as --input='),
-    text_lines.reading(None),
-  ):
-    pass
-
-
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, capsys):
   with text_lines.writing(str(tmp_path / 'out')) as write:
     write('a')

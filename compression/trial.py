@@ -8,6 +8,7 @@ import tensorflow as tf
 from compression import codec as codec_lib
 
 _NUM_VALUES = 100
+_PYTHON = ('PyFunc', 'PyFuncStateless', 'EagerPyFunc')  # Operations that call back into the process that made them.
 
 
 def check(codec: codec_lib.Codec) -> None:
@@ -17,13 +18,16 @@ def check(codec: codec_lib.Codec) -> None:
     codec: The codec.
 
   Raises:
-    ValueError: If it fails, or the result is not so many floats. The message is one line.
+    ValueError: If it fails, keeps a variable or runs Python, or the result is not so many finite floats. The message is one
+      line.
   """
   spec, seeds = tf.TensorSpec([_NUM_VALUES]), (tf.constant([1, 2], tf.int64), tf.constant([3, 4], tf.int64))
+  x = tf.linspace(-1.0, 1.0, _NUM_VALUES)
   encode = tf.function(codec.encode, autograph=False)
   decode = tf.function(lambda payload: codec.decode(payload, spec, seeds[1]), autograph=False)
   try:
-    decoded = decode(encode(tf.linspace(-1.0, 1.0, _NUM_VALUES), *seeds))
+    payload = encode(x, *seeds)
+    decoded = decode(payload)
   except Exception as error:
     reason = str(error).strip().partition('\n')[0]
     raise ValueError(
@@ -32,3 +36,18 @@ def check(codec: codec_lib.Codec) -> None:
     ) from error
   if decoded.shape != spec.shape or decoded.dtype != tf.float32:
     raise ValueError(f'of {_NUM_VALUES} floats decode makes {decoded.dtype.name} of shape {decoded.shape}')
+  for graph in (encode.get_concrete_function(x, *seeds).graph, decode.get_concrete_function(payload).graph):
+    _check_graph(graph)
+  if not tf.reduce_all(tf.math.is_finite(decoded)):
+    raise ValueError(f'of {_NUM_VALUES} floats from -1 to 1 decode makes some that are not finite')
+
+
+def _check_graph(graph: tf.Graph) -> None:
+  """Raises ValueError if a graph, or a branch or loop of it, needs what stays in the process that made it."""
+  kept = [outer for outer, _ in graph.captures if outer.dtype in (tf.resource, tf.variant)]
+  nodes = [*graph.as_graph_def().node, *(n for f in graph.as_graph_def().library.function for n in f.node_def)]
+  if kept or any(node.op in _PYTHON for node in nodes):
+    problem = 'it keeps a variable' if kept else 'it runs Python'
+    raise ValueError(
+      f'{problem}, which does not travel between clients and server: compute by TensorFlow, from arguments alone'
+    )

@@ -42,10 +42,11 @@ def prepare(
   parts = [source.class_names, source.max_examples, source.sequence_length, partition.fingerprint, vocabulary]
   database = preparation.database_of(source, parts, _TOKENIZER_PACKAGES, cache_dir)
   write = functools.partial(_write, source, partition, tokenizer)
+  chooses_validation = source.clients is source_lib.Clients.GROUPS
   prepared = preparation.once(
     database,
     labelled_text.LabelledText.open,
-    lambda file: preparation.build(source.read(), file, write, source.class_names, source.has_users is None),
+    lambda file: preparation.build(source.read(), file, write, source.class_names, chooses_validation),
   )
   if source.summary:
     print(f'{source.name}: {source.summary}', file=sys.stderr, flush=True)
@@ -56,7 +57,7 @@ def prepare(
 
 def check_partition(source: source_lib.LabelledSource, partition: partitions.Partition) -> None:
   """Raises DataError if the partition keeps clients and the source has none; it reads nothing."""
-  if source.has_users is False and partition.assign is None:
+  if source.clients is source_lib.Clients.NONE and partition.assign is None:
     raise errors.DataError(
       f"partition {partition.fingerprint} keeps users, and {source.name} names none: give user='...', which says where they "
       'stand, or use iid(clients=...)'
@@ -75,7 +76,7 @@ def _write(
       raise errors.DataError(f'data set {source.name} has no {split} text: give data with examples of both splits')
   if source.max_examples is not None:
     texts.thin('train', source.max_examples)
-  dealt = () if source.has_users else ('validation', 'heldout')
+  dealt = () if source.clients is source_lib.Clients.USERS else ('validation', 'heldout')
   assignments = {split: preparation.deal(split, texts.labels(split)) for split in dealt}
   if partition.assign:
     assignments['train'] = partition.assign(texts.labels('train'))

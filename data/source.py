@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import enum
 from typing import NamedTuple
 from typing import Protocol
 
@@ -80,6 +81,20 @@ class TextSource:
           yield split, example._replace(text=example.text[start : start + length])
 
 
+class Clients(enum.Enum):
+  """Who the clients of labelled texts are.
+
+  GROUPS: those that `read` names, or one for all: partition natural takes them, but who evaluates is dealt out anew, and
+    validation examples come about as those of `TextSource`.
+  USERS: those that `read` names, also of who evaluates; `read` yields all the validation examples there are to be.
+  NONE: there are none to keep, and a partition has to make them; validation is as for `USERS`.
+  """
+
+  GROUPS = 'groups'
+  USERS = 'users'
+  NONE = 'none'
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelledSource:
   """A data set of texts, each of one class, that has not been read yet.
@@ -88,13 +103,11 @@ class LabelledSource:
     name: What error messages, progress bars and cache files call it.
     fingerprint: Text that changes whenever what `read` yields could change.
     read: Yields (split, example) pairs, split being train, validation or heldout and the label one of `class_names`,
-      in the same order every time. Validation examples come about as those of `TextSource`, but see `has_users`.
+      in the same order every time.
     class_names: The names of the classes, in the order of their numbers.
     max_examples: Training examples kept, drawn at random, always the same ones; None = all.
     sequence_length: Tokens per example, those that begin and end it included.
-    has_users: Whether a client of an example is a user: those who evaluate then keep their examples. If not, there are no
-      clients to keep, and a partition has to make them. None leaves that to the partition. Unless it is None, `read`
-      yields all the validation examples there are to be.
+    clients: Who they are.
     summary: What is said whenever it is used, such as how many examples a class has; nothing if empty.
   """
 
@@ -104,7 +117,7 @@ class LabelledSource:
   class_names: tuple[str, ...]
   max_examples: int | None = None
   sequence_length: int = 128
-  has_users: bool | None = None
+  clients: Clients = Clients.GROUPS
   summary: str = ''
 
   def __post_init__(self) -> None:

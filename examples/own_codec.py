@@ -1,6 +1,10 @@
 """A compression scheme of one's own, outside the suite: each value as a multiple of 1/127 of the largest.
 
 python -m examples.own_codec runs/own_codec
+
+It is also a plug-in, whose codec every binary takes by its name:
+
+python -m experiments.language_model --plugin=examples/own_codec.py --upload='max_scaled|rans' --output_dir=runs/max_scaled
 """
 
 import pathlib
@@ -40,6 +44,9 @@ class MaxScaled(stage.Stage):
   def decode(self, x, side, form, shared_seed):
     """Returns the values."""
     return tf.cast(x - 127, tf.float32) / 127.0 * side[0][0]
+
+
+STAGES = {'max_scaled': MaxScaled}
 
 
 def train(source, config: run.Config):

@@ -128,8 +128,9 @@ def save(folder: pathlib.Path, pretrained: Pretrained) -> None:
     pretrained: What it will hold.
 
   Raises:
-    ValueError: For weights that are not those of the encoder, by name.
+    ValueError: For an encoder of another family than the published ones, or weights that are not its own, by name.
   """
+  hugging_face_config.check_family(pretrained.encoder)
   expected = _variables(pretrained.encoder, pretrained.vocabulary_size, len(pretrained.labels))
   names = {variable.name: published for published, variable in expected.items()}
   if surplus := sorted(pretrained.weights.keys() - names.keys()):

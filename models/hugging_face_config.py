@@ -80,6 +80,13 @@ def sequence_length(config: Mapping[str, Any]) -> int | None:
   return _whole_number(config, _SEQUENCE_LENGTH) if _SEQUENCE_LENGTH in config else None
 
 
+def check_family(encoder: encoder_lib.Encoder) -> None:
+  """Raises `ValueError` unless the layout knows the family of an encoder."""
+  family = encoder.family
+  if _FAMILIES.get(family.name) != family:
+    raise ValueError(f'it knows {", ".join(_FAMILIES)}, not {family.name}: use the folder of the run as it is')
+
+
 def describe(
   encoder: encoder_lib.Encoder,
   vocabulary_size: int,

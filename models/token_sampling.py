@@ -8,6 +8,7 @@ A token is drawn as the one whose score, with Gumbel noise added, is the highest
 import tensorflow as tf
 
 _GREEDY = 1e-6  # Below it the next best token comes only where scores are equal to the last bits.
+_EQUAL = 1e30  # Above it scores no longer tell, and its reciprocal would be 0, of which -inf makes no number.
 _SMALLEST = 1e-37  # Of the uniform numbers, whose logarithm is then finite.
 
 
@@ -28,7 +29,7 @@ def draw(logits: tf.Tensor, seeds: tf.Tensor, temperature: float = 1.0, top_k: i
   vocabulary = logits.shape[-1]
   scores, tokens = tf.math.top_k(logits, min(top_k, vocabulary) or vocabulary)
   noise = tf.map_fn(lambda seed: _gumbel(seed, scores.shape[-1]), seeds, fn_output_signature=tf.float32)
-  highest = tf.argmax((scores - scores[:, :1]) / temperature + noise, axis=-1)
+  highest = tf.argmax((scores - scores[:, :1]) / min(temperature, _EQUAL) + noise, axis=-1)
   return tf.gather(tokens, highest, batch_dims=1)
 
 

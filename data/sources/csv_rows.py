@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import pathlib
 
-from data import arguments
 from data import errors
 from data import source
 from data.sources import labelled_csv
+from data.sources import labelled_files
 from data.sources import labelled_rows
 
 
@@ -27,25 +27,16 @@ def csv_rows(
   each class, by a hash of the text.
 
   Args:
-    path: The file; must be given.
-    text: The column of texts.
-    label: The column of labels.
-    user: The column of users, who are the clients of partition natural and of evaluations; None = users are not known.
-    max_examples: See `LabelledSource`.
-    sequence_length: See `LabelledSource`.
+    path: See `LabelledFile`.
+    text: See `LabelledFile`.
+    label: See `LabelledFile`.
+    user: See `LabelledFile`.
+    max_examples: See `LabelledFile`.
+    sequence_length: See `LabelledFile`.
 
   Raises DataError if the file is missing or malformed, or an argument does not fit it.
   """
-  names = labelled_rows.require_names(text, label, user)
-  file = labelled_rows.require_file('csv', path)
-  return labelled_rows.dataset(
-    'csv',
-    repr(str(file)),
-    ['csv', repr(names), *arguments.describe_files(file.parent, [file])],
-    lambda: _read(file, names),
-    max_examples,
-    sequence_length,
-  )
+  return labelled_files.LabelledFile(path, text, label, user, max_examples, sequence_length).dataset('csv', _read)
 
 
 def _read(file: pathlib.Path, names: Sequence[str]) -> Iterator[labelled_rows.LabelledRow]:

@@ -1,5 +1,6 @@
 """What JSON may hold where the name of a client or a label is wanted."""
 
+from collections.abc import Sequence
 import json
 
 from data import errors
@@ -29,7 +30,10 @@ def class_name(value: object, place: str) -> str:
     raise errors.DataError(
       f'{place} {shown(value)}, which is neither text nor a whole number, true or false: write it as text'
     )
-  return label_text(value)
+  name = label_text(value)
+  if not name.isascii() and name != name.encode('utf-8', 'replace').decode():
+    raise errors.DataError(f'{place} {ascii(name)[:40]}, which is half of a character: write whole ones')
+  return name
 
 
 def label_text(value: object) -> str | None:
@@ -41,6 +45,12 @@ def label_text(value: object) -> str | None:
   if isinstance(value, float) and value.is_integer():
     value = int(value)
   return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def twice(pairs: Sequence[tuple[str, object]]) -> str | None:
+  """Returns a name that the fields of an object have twice, if there is one."""
+  seen: set[str] = set()
+  return next((name for name, _ in pairs if name in seen or seen.add(name)), None)
 
 
 def shown(value: object) -> str:

@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from data import errors
+from data.sources import json_fields
 
 
 def read(file: pathlib.Path, form: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -31,8 +32,14 @@ def read(file: pathlib.Path, form: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _fields(line: bytes, place: str, form: str) -> dict[str, Any]:
+  pairs: list[tuple[str, Any]] = []
+
+  def keep(found: list[tuple[str, Any]]) -> dict[str, Any]:
+    pairs[:] = found  # The last that is found is the outermost object.
+    return dict(found)
+
   try:
-    fields = json.loads(line.decode())
+    fields = json.loads(line.decode(), object_pairs_hook=keep)
   except UnicodeDecodeError as error:
     raise errors.DataError(f'{place} is not UTF-8 ({error.reason}): convert the file') from None
   except (ValueError, RecursionError) as error:
@@ -40,4 +47,6 @@ def _fields(line: bytes, place: str, form: str) -> dict[str, Any]:
     raise errors.DataError(f'{place} is not JSON ({reason}): mend or remove it') from None
   if not isinstance(fields, dict):
     raise errors.DataError(f'{place} is not a JSON object: write {form}')
+  if len(fields) < len(pairs):
+    raise errors.DataError(f'{place} has the field {json_fields.twice(pairs)!r} twice: keep one')
   return fields

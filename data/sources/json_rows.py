@@ -1,14 +1,15 @@
 """A user's own labelled texts in JSON lines."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import json
 import pathlib
 
-from data import arguments
 from data import errors
 from data import source
 from data.sources import json_fields
 from data.sources import json_lines
+from data.sources import labelled_files
 from data.sources import labelled_rows
 
 
@@ -26,29 +27,19 @@ def json_rows(
   and what is held out are those of csv.
 
   Args:
-    path: The file; must be given.
-    text: The field of texts.
-    label: The field of labels.
-    user: The field of users, who are the clients of partition natural and of evaluations; None = users are not known.
-    max_examples: See `LabelledSource`.
-    sequence_length: See `LabelledSource`.
+    path: See `LabelledFile`.
+    text: See `LabelledFile`.
+    label: See `LabelledFile`.
+    user: See `LabelledFile`.
+    max_examples: See `LabelledFile`.
+    sequence_length: See `LabelledFile`.
 
   Raises DataError if the file is missing or malformed, or an argument does not fit it.
   """
-  names = labelled_rows.require_names(text, label, user)
-  file = labelled_rows.require_file('jsonl', path)
-  return labelled_rows.dataset(
-    'jsonl',
-    repr(str(file)),
-    ['jsonl', repr(names), *arguments.describe_files(file.parent, [file])],
-    lambda: _read(file, *names),
-    max_examples,
-    sequence_length,
-  )
+  return labelled_files.LabelledFile(path, text, label, user, max_examples, sequence_length).dataset('jsonl', _read)
 
 
-def _read(file: pathlib.Path, text: str, label: str, user: str | None = None) -> Iterator[labelled_rows.LabelledRow]:
-  names = [text, label] if user is None else [text, label, user]
+def _read(file: pathlib.Path, names: Sequence[str]) -> Iterator[labelled_rows.LabelledRow]:
   form = json.dumps(dict.fromkeys(names, '...'))
   for place, fields in json_lines.read(file, form):
     for name in names:
@@ -58,9 +49,12 @@ def _read(file: pathlib.Path, text: str, label: str, user: str | None = None) ->
           f'{place} has no field {name!r}, but {listed}: write {form}, or say which field is which, as '
           "jsonl(path=..., text='...', label='...')"
         )
-    if not isinstance(fields[text], str):
-      shown = json_fields.shown(fields[text])
-      raise errors.DataError(f'{place} has the text {shown}, which is not text in quotes: write {form}')
-    found = json_fields.class_name(fields[label], f'{place} has the label')
-    by = None if user is None else json_fields.client_name(fields[user], f'{place} has the user')
-    yield labelled_rows.row(place, fields[text], found, by)
+    text, label, *users = (fields[name] for name in names)
+    if not isinstance(text, str):
+      raise errors.DataError(
+        f'{place} has the text {json_fields.shown(text)}, which is not text in quotes: write {form}'
+      )
+    found = json_fields.class_name(label, f'{place} has the label')
+    yield labelled_rows.row(
+      place, text, found, *(json_fields.client_name(user, f'{place} has the user') for user in users)
+    )

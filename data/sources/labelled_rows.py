@@ -4,11 +4,8 @@ import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
-import os
-import pathlib
 from typing import NamedTuple
 
-from data import arguments
 from data import client_key
 from data import errors
 from data import sentences
@@ -31,27 +28,20 @@ class LabelledRow(NamedTuple):
   split: str | None = None
 
 
-def require_file(dataset: str, path: str | None) -> pathlib.Path:
-  """Returns the path of a file that is not empty; raises DataError otherwise."""
-  file = arguments.require_path(dataset, path)
-  if not file.is_file():
-    raise errors.DataError(f'{str(file)!r} is no file: give {dataset} the file that holds the texts')
-  if not os.path.getsize(file):
-    raise errors.DataError(f'{str(file)!r} is empty: write texts and labels to it')
-  return file
+class Rows(NamedTuple):
+  """Where rows come from.
 
+  Attributes:
+    name: The data set's.
+    place: What is read, for messages.
+    describe: Returns lines that change whenever the rows could.
+    read: Yields the rows, all with a user or none, the same ones every time.
+  """
 
-def require_names(text: str, label: str, user: str | None) -> list[str]:
-  """Returns the names of two or three fields; raises DataError unless each is text and no two are alike."""
-  given = {'text': text, 'label': label} | ({} if user is None else {'user': user})
-  for argument, name in given.items():
-    if not isinstance(name, str) or not name.strip():
-      raise errors.DataError(f"{argument}={name!r} must name a field of each row, such as {argument}='{argument}'")
-  names = list(given.values())
-  if len(set(names)) < len(names):
-    listed = ', '.join(f'{argument}={name!r}' for argument, name in given.items())
-    raise errors.DataError(f'{listed} must name different fields')
-  return names
+  name: str
+  place: str
+  describe: Callable[[], list[str]]
+  read: Callable[[], Iterable[LabelledRow]]
 
 
 def listed(names: Iterable[str]) -> str:
@@ -72,14 +62,7 @@ def row(place: str, text: str, label: str, user: str | None = None, split: str |
   return LabelledRow(text, label, user, split)
 
 
-def dataset(
-  name: str,
-  place: str,
-  fingerprint: Iterable[str],
-  read: Callable[[], Iterable[LabelledRow]],
-  max_examples: int | None,
-  sequence_length: int,
-) -> source.LabelledSource:
+def dataset(rows: Rows, max_examples: int | None, sequence_length: int) -> source.LabelledSource:
   """Returns the data set of some rows, of which all are read to know the classes.
 
   Classes are the labels of visible texts, in alphabetical order, or that of numbers if all are whole. If rows have users, a
@@ -88,10 +71,7 @@ def dataset(
   Where the data says what is held out, that stays.
 
   Args:
-    name: The data set's.
-    place: What is read, for messages.
-    fingerprint: Lines that change whenever the rows could.
-    read: Yields the rows, all with a user or none, the same ones every time.
+    rows: Where they come from.
     max_examples: See `LabelledSource`.
     sequence_length: See `LabelledSource`.
 
@@ -101,22 +81,30 @@ def dataset(
   Raises:
     DataError: If there are not two classes, nothing is held out, or a class is missing from training.
   """
-  plan, has_users = _survey(read(), place)
+  described = _described(rows)
+  plan, has_users = _survey(rows.read(), rows.place)
   return source.LabelledSource(
-    name=name,
-    fingerprint='\n'.join([f'labelled rows version={_VERSION}', *fingerprint]),
-    read=lambda: _read(read(), plan, place),
+    name=rows.name,
+    fingerprint='\n'.join(described),
+    read=lambda: _read(rows, plan, described),
     class_names=plan.class_names,
     max_examples=max_examples,
     sequence_length=sequence_length,
-    has_users=has_users,
-    summary=plan.summary,
+    clients=source.Clients.USERS if has_users else source.Clients.NONE,
+    summary=plan.summary + ('' if max_examples is None else f'; of texts that train {max_examples:,} at most are kept'),
   )
 
 
-def _read(rows: Iterable[LabelledRow], plan: row_plan.Plan, place: str) -> Iterator[tuple[str, source.Example]]:
+def _described(rows: Rows) -> list[str]:
+  try:
+    return [f'labelled rows version={_VERSION}', *rows.describe()]
+  except OSError as error:
+    raise errors.DataError(f'cannot read {rows.place} ({error.strerror}): give what stays where it is') from None
+
+
+def _read(rows: Rows, plan: row_plan.Plan, described: list[str]) -> Iterator[tuple[str, source.Example]]:
   known = set(plan.class_names)
-  for found in rows:
+  for found in rows.read():
     client = _CLIENT if found.user is None else found.user
     split = plan.split_of(_key(found), found.split)
     if not sentences.is_visible(found.text):
@@ -124,7 +112,13 @@ def _read(rows: Iterable[LabelledRow], plan: row_plan.Plan, place: str) -> Itera
     elif found.label in known:
       yield split, source.Example(client, found.text, found.label)
     else:
-      raise errors.DataError(f'{place} has changed while it was read: start again')
+      raise _changed(rows)
+  if _described(rows) != described:
+    raise _changed(rows)
+
+
+def _changed(rows: Rows) -> errors.DataError:
+  return errors.DataError(f'{rows.place} has changed while it was read: start again')
 
 
 def _survey(rows: Iterable[LabelledRow], place: str) -> tuple[row_plan.Plan, bool]:

@@ -155,7 +155,7 @@ def read_users(file: pathlib.Path, field: int | None) -> Iterator[tuple[str, lis
 def _parse(file: pathlib.Path) -> tuple[list[object], dict[str, object]]:
   """Returns what a file has as `users` and `user_data`."""
   try:
-    content = json.loads(file.read_bytes())
+    content = json.loads(file.read_bytes(), object_pairs_hook=_fields)
   except (ValueError, RecursionError) as error:
     raise errors.DataError(f"{str(file)!r} is not JSON ({error}): make it again with LEAF's scripts") from None
   except OSError as error:
@@ -165,6 +165,13 @@ def _parse(file: pathlib.Path) -> tuple[list[object], dict[str, object]]:
   if not isinstance(users, list) or not isinstance(user_data, dict):
     raise errors.DataError(f'{str(file)!r} has no "users" and "user_data": give leaf files that LEAF\'s scripts wrote')
   return users, user_data
+
+
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    raise ValueError(f'{json_fields.twice(pairs)!r} is there twice')
+  return found
 
 
 def _examples(user: str, texts: list[str], ys: Sequence[object], is_windows: bool) -> Iterator[source.Example]:

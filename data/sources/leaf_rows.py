@@ -28,14 +28,10 @@ def leaf_rows(
   """
   folder = leaf_lib.find(path, field)
   folder.left_out.say()
-  return labelled_rows.dataset(
-    'leaf',
-    repr(str(folder.root)),
-    ['leaf', *folder.fingerprint()],
-    lambda: _read(folder),
-    max_examples,
-    sequence_length,
+  rows = labelled_rows.Rows(
+    'leaf', repr(str(folder.root)), lambda: ['leaf', *folder.fingerprint()], lambda: _read(folder)
   )
+  return labelled_rows.dataset(rows, max_examples, sequence_length)
 
 
 def _read(folder: leaf_lib.Folder) -> Iterator[labelled_rows.LabelledRow]:

@@ -4,6 +4,7 @@ import collections
 from collections.abc import Iterable
 import dataclasses
 import re
+import unicodedata
 
 from data import errors
 from data import holdout
@@ -59,9 +60,10 @@ def make(counts: Counts, has_users: bool, place: str) -> Plan:
     raise errors.DataError(f'{place} has no text: give texts of two classes at least')
   if len(class_names) == 1:
     raise errors.DataError(f'{place} has one class only, {class_names[0]!r}: give texts of two classes at least')
+  is_split = any(split for split, *_ in counts)
   heldout, validation = set(), set()
   for members in _groups(counts, has_users):
-    chosen = set() if any(split for split, *_ in counts) else holdout.choose(members)
+    chosen = set() if is_split else holdout.choose(members)
     heldout |= chosen
     validation |= holdout.choose_validation(members - chosen)
   plan = Plan(class_names, heldout, validation)
@@ -112,7 +114,7 @@ def _require_training(planned: Counts, class_names: tuple[str, ...], has_users: 
     raise errors.DataError(f'{problem}, since its texts have other labels, too: remove its rows, or give more of them')
   owners = sorted({user for _, user, label in planned if label == lost[0]})
   listed = ', '.join(
-    [repr(_shown(user)) for user in owners[:_MAX_USERS_SHOWN]] + ['...'] * (len(owners) > _MAX_USERS_SHOWN)
+    [repr(_begun(user)) for user in owners[:_MAX_USERS_SHOWN]] + ['...'] * (len(owners) > _MAX_USERS_SHOWN)
   )
   raise errors.DataError(
     f'{problem}: it is only with users that are held out or validate ({listed}); remove its rows, or hold out texts in '
@@ -128,14 +130,30 @@ def _summary(planned: Counts, class_names: tuple[str, ...], has_users: bool) -> 
     by_split[split] += count
   if has_users:
     by_split = collections.Counter(split for split, _ in {(split, user) for split, user, _ in planned})
-  listed = [f'{_shown(label)}: {by_class[label]:,}' for label in class_names[:_MAX_CLASSES_SHOWN]]
+  looks = collections.Counter(map(_look, class_names))
+  listed = [
+    f'{_shown(label, is_spelled=looks[_look(label)] > 1)}: {by_class[label]:,}'
+    for label in class_names[:_MAX_CLASSES_SHOWN]
+  ]
   listed += ['...'] * (len(class_names) > _MAX_CLASSES_SHOWN)
+  alike = '; some look alike' if len(looks) < len(class_names) else ''
   return (
-    f'{by_class.total():,} texts of {len(class_names):,} classes ({", ".join(listed)}); '
+    f'{by_class.total():,} texts of {len(class_names):,} classes ({", ".join(listed)}{alike}); '
     f'{"users" if has_users else "texts"} that train {by_split["train"]:,}, validate {by_split["validation"]:,}, '
     f'are held out {by_split["heldout"]:,}'
   )
 
 
-def _shown(name: str) -> str:
+def _look(name: str) -> str:
+  """Returns what two names share that look alike: marks are put together, and what is not printed is left out."""
+  return ''.join(filter(str.isprintable, unicodedata.normalize('NFKC', name)))
+
+
+def _shown(name: str, is_spelled: bool) -> str:
+  """Returns the beginning of a name; what a terminal does not print, or all that is not ASCII, is spelled out."""
+  name = _begun(name)
+  return ascii(name)[1:-1] if is_spelled or not name.isprintable() else name
+
+
+def _begun(name: str) -> str:
   return name if len(name) <= _MAX_CHARACTERS_SHOWN else f'{name[:_MAX_CHARACTERS_SHOWN]}...'

@@ -1,5 +1,6 @@
 """Scores a classifier of texts in this process, without TFF: the same measures as a run's evaluation."""
 
+from collections.abc import Sequence
 import pathlib
 from typing import Any
 
@@ -52,7 +53,7 @@ def _check(loaded: saved_classifier.TextClassifier, source: source_lib.LabelledS
     )
   if tuple(source.class_names) != loaded.class_names:
     raise failures.UsageError(
-      f'this model names {", ".join(loaded.class_names)}, but --dataset has {", ".join(source.class_names)}: choose the '
+      f'this model names {_listed(loaded.class_names)}, but --dataset has {_listed(source.class_names)}: choose the '
       'data set that it was trained on'
     )
   if source.sequence_length > loaded.max_length:
@@ -60,3 +61,8 @@ def _check(loaded: saved_classifier.TextClassifier, source: source_lib.LabelledS
       f'sequence_length={source.sequence_length} of --dataset is more than the {loaded.max_length} positions of the '
       'model: lower it'
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+  """Returns the first names, the beginning of each."""
+  return ', '.join([name[:40] for name in names[:20]] + ['...'] * (len(names) > 20))

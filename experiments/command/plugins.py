@@ -9,6 +9,7 @@ It runs as any Python does, with all the rights of who starts the binary. A run 
 """
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from data import errors
 from experiments.command import builder_docs
 from experiments.command import failures
 from experiments.command import flag_table
+from experiments.command import plugin_builders
 from experiments.command import spec
 
 _HASH = '#sha256='
@@ -42,12 +44,14 @@ class Table(NamedTuple):
     builders: The catalogue itself.
     flag_takes: What a flag that takes it is said to take: names must differ among all tables of one such kind.
     key: Its name in `specs.json`.
+    makes: What a builder returns.
     besides: Names that such a flag takes besides catalogues.
   """
 
   builders: dict[str, Callable[..., Any]]
   flag_takes: str
   key: str
+  makes: type
   besides: tuple[str, ...] = ()
 
 
@@ -76,27 +80,42 @@ _loaded: dict[pathlib.Path, Plugin] = {}
 def tables() -> dict[str, Table]:
   """Returns the catalogues that plug-ins add to, by the name of the table."""
   # Importing them takes seconds, and most processes have no plug-in.
+  from compression import adaptive
   from compression import catalog as compression
+  from compression import stage
   from data import catalog as data
+  from data import image_source
+  from data import partitions
+  from data import source
   from models import catalog as models
+  from models import encoder
+  from models import image_encoder
+  from models import self_supervised_task
+  from optimizers import algorithms
   from optimizers import catalog as optimizers
+  from optimizers import client_dropout
+  from optimizers import schedules
+  from optimizers import trainable
 
   links = ('identity', 'concat', 'small_as', 'select', *compression.WRAPPED)
+  dropouts, texts = optimizers.CLIENT_DROPOUTS, data.CLASSIFICATION_DATASETS
   return dict(
-    STAGES=Table(compression.STAGES, 'codecs', 'links', links),
-    ADAPTIVE=Table(compression.ADAPTIVE, 'codecs', 'adaptive', links),
-    LANGUAGE_MODELS=Table(models.LANGUAGE_MODELS, 'models', 'language_models'),
-    ENCODERS=Table(models.ENCODERS, 'models', 'encoders'),
-    VISION_MODELS=Table(models.VISION_MODELS, 'models', 'vision_models'),
-    OBJECTIVES=Table(models.OBJECTIVES, 'objectives', 'objectives', ('masked_language',)),
-    ALGORITHMS=Table(optimizers.ALGORITHMS, 'algorithms', 'algorithms'),
-    SCHEDULES=Table(optimizers.SCHEDULES, 'schedules', 'schedules'),
-    POLICIES=Table(optimizers.POLICIES, 'policies', 'policies', ('layerwise',)),
-    CLIENT_DROPOUTS=Table(optimizers.CLIENT_DROPOUTS, 'client dropouts', 'client_dropouts'),
-    DATASETS=Table(data.DATASETS, 'data sets', 'text'),
-    CLASSIFICATION_DATASETS=Table(data.CLASSIFICATION_DATASETS, 'data sets', 'labelled_text'),
-    IMAGE_DATASETS=Table(data.IMAGE_DATASETS, 'data sets', 'images'),
-    PARTITIONS=Table(data.PARTITIONS, 'partitions', 'partitions'),
+    STAGES=Table(compression.STAGES, 'codecs', 'links', stage.Stage, links),
+    ADAPTIVE=Table(compression.ADAPTIVE, 'codecs', 'adaptive', adaptive.AdaptiveCodec, links),
+    LANGUAGE_MODELS=Table(models.LANGUAGE_MODELS, 'models', 'language_models', Callable),
+    ENCODERS=Table(models.ENCODERS, 'models', 'encoders', encoder.Encoder),
+    VISION_MODELS=Table(models.VISION_MODELS, 'models', 'vision_models', image_encoder.ImageEncoder),
+    OBJECTIVES=Table(
+      models.OBJECTIVES, 'objectives', 'objectives', self_supervised_task.Objective, ('masked_language',)
+    ),
+    ALGORITHMS=Table(optimizers.ALGORITHMS, 'algorithms', 'algorithms', algorithms.Algorithm),
+    SCHEDULES=Table(optimizers.SCHEDULES, 'schedules', 'schedules', schedules.Schedule),
+    POLICIES=Table(optimizers.POLICIES, 'policies', 'policies', trainable.Policy, ('layerwise',)),
+    CLIENT_DROPOUTS=Table(dropouts, 'client dropouts', 'client_dropouts', client_dropout.ClientDropout),
+    DATASETS=Table(data.DATASETS, 'data sets', 'text', source.TextSource),
+    CLASSIFICATION_DATASETS=Table(texts, 'data sets', 'labelled_text', source.LabelledSource),
+    IMAGE_DATASETS=Table(data.IMAGE_DATASETS, 'data sets', 'images', image_source.ImageSource),
+    PARTITIONS=Table(data.PARTITIONS, 'partitions', 'partitions', partitions.Partition),
   )
 
 
@@ -122,8 +141,13 @@ def load(text: str) -> Plugin:
   found, known = _found(module, path), tables()
   for name, builders in found.items():
     _check(name, builders, known, path)
-  for name, builders in found.items():
-    known[name].builders.update(builders)
+  for table, builders in found.items():
+    known[table].builders.update(
+      {
+        name: plugin_builders.checked(builder, known[table].makes, f'--plugin={path}: {table}[{name!r}]')
+        for name, builder in builders.items()
+      }
+    )
   _loaded[path] = Plugin(path, sha256, {name: tuple(builders) for name, builders in found.items()})
   return _loaded[path]
 
@@ -168,7 +192,12 @@ def blamed() -> Iterator[None]:
 
 def has(name: str) -> bool:
   """Returns whether a name comes from a plug-in."""
-  return any(name in names for plugin in loaded() for names in plugin.names.values())
+  return bool(that_add([name]))
+
+
+def that_add(names: Collection[str]) -> list[Plugin]:
+  """Returns the plug-ins that add any of some names."""
+  return [plugin for plugin in loaded() if any(each in names for added in plugin.names.values() for each in added)]
 
 
 def entries() -> dict[str, dict[str, Any]]:
@@ -179,7 +208,7 @@ def entries() -> dict[str, dict[str, Any]]:
   for plugin in loaded():
     for table, names in plugin.names.items():
       described = {
-        name: dataclasses.asdict(builder_docs.entry(known[table].builders[name], algorithm_specs.describe))
+        name: dataclasses.asdict(builder_docs.entry(known[table].builders[name].__wrapped__, algorithm_specs.describe))
         for name in names
       }
       found[known[table].key] = found.get(known[table].key, {}) | described

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import os
 import pathlib
 import sys
@@ -57,22 +58,38 @@ def writing(path: str | None) -> Iterator[Callable[[str], None]]:
     yield print
     return
   final = pathlib.Path(path)
-  remedy = 'name a new file in a folder that you can write'
   _check_new(final)
-  with cache.temporary(final) as unfinished, contextlib.ExitStack() as opened:
-    with _refused(f'cannot write --output={path}', remedy):
+  with _locked(final), cache.temporary(final) as unfinished, contextlib.ExitStack() as opened:
+    _check_new(final)  # Who held the lock may have finished.
+    with _cannot_write(path):
       stream = unfinished.open('w', encoding='utf-8')
     opened.callback(_abandon, stream)
 
     def write(line: str) -> None:
-      with _refused(f'cannot write --output={path}', remedy):
+      with _cannot_write(path):
         stream.write(f'{line}\n')
 
     yield write
-    with _refused(f'cannot write --output={path}', remedy):
+    with _cannot_write(path):
       stream.close()
-      _check_new(final)
+    _check_new(final)
+    with _cannot_write(path):
       cache.publish(unfinished, final)
+
+
+@contextlib.contextmanager
+def _locked(final: pathlib.Path) -> Iterator[None]:
+  """Keeps others from what is not finished; a kill ends that. Raises `UsageError` if another process does so."""
+  with _cannot_write(str(final)):
+    descriptor = os.open(final.with_name(final.name + cache.PART), os.O_WRONLY | os.O_CREAT, 0o666)
+  with open(descriptor, 'wb'):
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise failures.UsageError(
+        f'--output={final} is being written by another program: name another file, or wait for it'
+      ) from error
+    yield
 
 
 def _check_new(path: pathlib.Path) -> None:
@@ -95,9 +112,13 @@ def _decoded(stream: Iterable[bytes], name: str) -> Iterator[str]:
       raise failures.UsageError(f'line {number} of {name} is not UTF-8: convert it') from error
 
 
+def _cannot_write(path: str) -> contextlib.AbstractContextManager[None]:
+  return _refused(f'cannot write --output={path}', 'name a new file in a folder that you can write')
+
+
 @contextlib.contextmanager
 def _refused(what: str, remedy: str) -> Iterator[None]:
   try:
     yield
-  except OSError as error:
-    raise failures.UsageError(f'{what}: {error.strerror}; {remedy}') from error
+  except (OSError, ValueError) as error:  # The latter for a null character in a path.
+    raise failures.UsageError(f'{what}: {getattr(error, "strerror", None) or error}; {remedy}') from error

@@ -3,6 +3,7 @@
 A subject knows which data sets, encoders and objectives go together; a lesson is what they make of prepared examples.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
@@ -152,4 +153,5 @@ TEXT = Subject[encoder_lib.Encoder, source_lib.LabelledSource](
   lesson=lessons.TextLesson,
 )
 
-DATASETS = IMAGES.catalogues['dataset'] | TEXT.catalogues['dataset']
+# As they are when a spec is built, since plug-ins add to them.
+DATASETS = collections.ChainMap(TEXT.catalogues['dataset'], IMAGES.catalogues['dataset'])

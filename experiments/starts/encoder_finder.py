@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 import importlib.util
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -66,11 +67,20 @@ def find(
   _check_family(name, found.encoder.family.name, encoder.family)
   options = dict(dropout=encoder.dropout, attention_mask=encoder.attention_mask, head_init=encoder.head_init)
   found = dataclasses.replace(found, encoder=dataclasses.replace(found.encoder, **options))
-  if encoder.spec not in (found.encoder.spec, catalog.ENCODERS[encoder.family.name](**options).spec):
+  if encoder.spec not in (found.encoder.spec, _of_no_dimensions(encoder.family, options)):
     raise failures.UsageError(
       f'--pretrained={name} holds {found.encoder.spec}, not {encoder.spec}: leave size and dimensions out of --model'
     )
   return found
+
+
+def _of_no_dimensions(family: encoder_lib.Family, options: Mapping[str, Any]) -> str | None:
+  """Returns the spec of an encoder whose family alone was named; None if its builder does not build it then."""
+  try:
+    encoder: encoder_lib.Encoder = spec.build(family.name, catalog.ENCODERS, 'model')
+  except spec.SpecError:
+    return None
+  return dataclasses.replace(encoder, **options).spec
 
 
 def _folder(name: str, family: encoder_lib.Family) -> pathlib.Path:

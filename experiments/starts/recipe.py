@@ -10,6 +10,7 @@ from data import cache
 from data import catalog
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import plugins
 from experiments.command import spec
 from experiments.command import tied_process
 
@@ -47,6 +48,7 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES, dataset: str | None = 
   if not _is_finished(folder):
     with cache.exclusive(folder.parent):
       if not _is_finished(folder):  # Another process may have been faster.
+        changes += [f'--{plugins.SETTING}={plugin.text}' for plugin in _plugins(name, recipes, dataset)]
         print(f'{name} is pre-trained first, once; it will be in {folder}', file=sys.stderr, flush=True)
         _follow([f'--flagfile={recipe}', *changes, f'--output_dir={folder}'], name)
   return folder
@@ -64,12 +66,23 @@ def _key(name: str, recipes: pathlib.Path, dataset: str | None) -> str:
   teacher = flag(name, 'teacher', recipes)
   lines = (recipes / f'{name}{_SUFFIX}').read_text().splitlines()
   lines = [line for line in lines if not line.startswith('#')]
-  named = [dataset or flag(name, 'dataset', recipes), flag(name, 'corpus', recipes)]
   datasets = catalog.DATASETS | catalog.IMAGE_DATASETS
-  prints = [spec.build(text, datasets, 'dataset').fingerprint for text in named if text]
+  prints = [spec.build(text, datasets, 'dataset').fingerprint for text in _datasets(name, recipes, dataset)]
   changes = [f'dataset={dataset}'] if dataset else []
+  changes += [f'plugin {plugin.sha256}' for plugin in _plugins(name, recipes, dataset)]
   parts = [_VERSION, *lines, *prints, *changes, _key(teacher, recipes, dataset) if teacher else '']
   return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+
+
+def _datasets(name: str, recipes: pathlib.Path, dataset: str | None) -> list[str]:
+  """Returns the data sets that a pre-training reads."""
+  named = [dataset or flag(name, 'dataset', recipes), flag(name, 'corpus', recipes)]
+  return [text for text in named if text]
+
+
+def _plugins(name: str, recipes: pathlib.Path, dataset: str | None) -> list[plugins.Plugin]:
+  """Returns the plug-ins that it needs for them."""
+  return plugins.that_add([spec.parse(text)[0].name for text in _datasets(name, recipes, dataset)])
 
 
 def _is_finished(folder: pathlib.Path) -> bool:

@@ -68,8 +68,8 @@ def _names(text: labelled_text.LabelledText, split: str) -> set[str]:
 def test_users_keep_what_they_are_judged_by(tmp_path: pathlib.Path):
   validation = [('validation', source.Example('v', f'{number}', 'yes')) for number in range(2)]
   rows = [*_examples(), *validation, ('heldout', source.Example('i', '9', 'no'))]
-  natural = _prepare(tmp_path, rows=rows, has_users=True)
-  regrouped = _prepare(tmp_path, partitions.iid(clients=3), rows=rows, has_users=True)
+  natural = _prepare(tmp_path, rows=rows, clients=source.Clients.USERS)
+  regrouped = _prepare(tmp_path, partitions.iid(clients=3), rows=rows, clients=source.Clients.USERS)
   for text in (natural, regrouped):
     assert (_names(text, 'heldout'), _names(text, 'validation')) == ({'h', 'i'}, {'v'})
     assert sorted(text.num_examples('heldout').values()) == [1, 25]
@@ -78,18 +78,20 @@ def test_users_keep_what_they_are_judged_by(tmp_path: pathlib.Path):
   assert natural.content_hash('heldout') == regrouped.content_hash('heldout')
 
 
-@pytest.mark.parametrize(('has_users', 'num_validation'), [(None, 4), (True, 0), (False, 0)])
-def test_whoever_knows_its_users_or_has_none_names_its_validation(has_users, num_validation, tmp_path: pathlib.Path):
+@pytest.mark.parametrize(
+  ('clients', 'num_validation'), [(source.Clients.GROUPS, 4), (source.Clients.USERS, 0), (source.Clients.NONE, 0)]
+)
+def test_whoever_knows_its_users_or_has_none_names_its_validation(clients, num_validation, tmp_path: pathlib.Path):
   rows = [(split, example._replace(client='all')) for split, example in _examples()]
-  text = _prepare(tmp_path, partitions.iid(clients=2), rows=rows, has_users=has_users)
+  text = _prepare(tmp_path, partitions.iid(clients=2), rows=rows, clients=clients)
   assert len(text.arrays('validation')[1]) == num_validation  # A tenth of 40.
 
 
 def test_clients_are_not_kept_where_there_are_none(tmp_path: pathlib.Path):
   with pytest.raises(errors.DataError, match=r"natural\(\) keeps users, and small names none: give user='...', which"):
-    _prepare(tmp_path, has_users=False)
+    _prepare(tmp_path, clients=source.Clients.NONE)
   assert not list(tmp_path.iterdir())
-  assert len(_prepare(tmp_path, partitions.iid(clients=2), has_users=False).client_ids('heldout')) == 10
+  assert len(_prepare(tmp_path, partitions.iid(clients=2), clients=source.Clients.NONE).client_ids('heldout')) == 10
 
 
 def test_a_summary_is_said_every_time(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):

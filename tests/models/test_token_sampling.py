@@ -65,3 +65,10 @@ def test_a_draw_depends_on_its_row_alone():
   logits = tf.constant(np.stack([_LOGITS, np.roll(_LOGITS, 1)]))
   drawn = token_sampling.draw(logits, tf.constant([[1, 2], [1, 2]], tf.int64)).numpy()
   assert drawn.dtype == np.int32 and drawn[1] == drawn[0] + 1
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('temperature', [1e38, 1e39, 1e300])
+def test_whatever_the_temperature_what_must_not_come_does_not(temperature):
+  assert set(_drawn(_LOGITS, 300, temperature=temperature)) == {0, 1, 2, 3, 5, 6}
+  assert set(_drawn(_LOGITS, 300, temperature=temperature, top_k=2)) == {0, 5}

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from data import errors
+from data import source
 from data.sources import json_rows
 
 
@@ -22,14 +23,22 @@ def test_json_lines_have_labels_of_any_plain_kind(tmp_path: pathlib.Path):
   ]
   path = _jsonl(tmp_path, *lines)
   found = json_rows.json_rows(path=path, text='body', label='class')
-  assert (found.name, found.class_names, found.has_users) == ('jsonl', ('10', '9', 'false', 'true', 'x'), False)
+  assert (found.name, found.class_names, found.clients) == (
+    'jsonl',
+    ('10', '9', 'false', 'true', 'x'),
+    source.Clients.NONE,
+  )
   plain = [{'text': f'text {number}', 'label': [10, 9][number % 2]} for number in range(4)]
   assert json_rows.json_rows(path=_jsonl(tmp_path, *plain)).class_names == ('9', '10')
   by_user = [line for line in lines if line['class'] in (True, False)] + [
     {'body': f'{by} {label}', 'class': label, 'by': by} for by in ('anna', 7, 'ben') for label in (True, False)
   ]
   found = json_rows.json_rows(path=_jsonl(tmp_path, *by_user), text='body', label='class', user='by')
-  assert found.has_users and {example.client for _, example in found.read()} == {'anna', '7', 'ben'}
+  assert found.clients is source.Clients.USERS and {example.client for _, example in found.read()} == {
+    'anna',
+    '7',
+    'ben',
+  }
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,10 @@ def test_json_lines_have_labels_of_any_plain_kind(tmp_path: pathlib.Path):
     ('{"text": "b", "label": 1, "by": true}', {'user': 'by'}, 'line 2 has the user true, which is neither text nor'),
     ('{"text": "b", "label": 1, "by": ""}', {'user': 'by'}, 'line 2 has no user: name one'),
     (b'{"text": "caf\xe9", "label": 1}', {}, 'line 2 is not UTF-8'),
+    ('{"text": "b", "label": 1, "label": 2}', {}, "line 2 has the field 'label' twice: keep one"),
+    ('{"text": "b", "label": "\\ud800"}', {}, "line 2 has the label '\\ud800', which is half of a character: write"),
+    ('{"text": "b", "label": ' + '[' * 99999 + ']' * 99999 + '}', {}, 'line 2 is not JSON (maximum recursion'),
+    ('{"text": "b", "label": ' + '9' * 5000 + '}', {}, 'line 2 is not JSON (Exceeds the limit'),
   ],
 )
 def test_a_json_line_that_does_not_fit_is_named(line: str | bytes, arguments: dict, said: str, tmp_path: pathlib.Path):
@@ -60,3 +73,9 @@ def test_a_json_line_that_does_not_fit_is_named(line: str | bytes, arguments: di
   with pytest.raises(errors.DataError) as raised:
     json_rows.json_rows(path=str(tmp_path / 'own.jsonl'), **arguments)
   assert said in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def test_a_field_of_a_field_may_be_there_twice(tmp_path: pathlib.Path):
+  lines = [f'{{"text": "{n}", "label": {n % 2}, "from": {{"a": 1, "a": 2}}}}' for n in range(4)]
+  (tmp_path / 'own.jsonl').write_text('\n'.join(lines))
+  assert json_rows.json_rows(path=str(tmp_path / 'own.jsonl')).class_names == ('0', '1')

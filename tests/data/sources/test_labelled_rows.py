@@ -69,7 +69,7 @@ def test_a_csv_file_may_have_a_mark_line_breaks_and_other_columns(tmp_path: path
   assert sorted((example.text, example.label) for _, example in found.read()) == [
     ('Bad', '1'), ('Good, "really"\nand twice', '5'), ('Worse', '1'),
   ]  # fmt: skip
-  assert (found.name, found.class_names, found.has_users) == ('csv', ('1', '5'), False)
+  assert (found.name, found.class_names, found.clients) == ('csv', ('1', '5'), source.Clients.NONE)
 
 
 def test_users_are_held_out_by_their_names_whatever_the_order(tmp_path: pathlib.Path):
@@ -152,6 +152,8 @@ def test_a_user_without_text_is_known_and_not_held_out(tmp_path: pathlib.Path):
     ('text,label,user\na,1,x\nb,2,\n', {'user': 'user'}, 'line 3 has no user: name one, or remove it'),
     ('text,label\na,1\nb\n', {}, 'line 3 has 1 fields instead of 2: mend or remove the row'),
     ('text,label\na,"1\n', {}, 'line 2 is broken CSV'),
+    ('text,label\ra,1\r', {}, 'line 1 is broken CSV'),
+    ('text,label\n', {'text': 'label '}, "text='label ', label='label' must name different fields"),
     (b'text,label\na,1\ncaf\xe9,2\n', {}, 'line 3 is not UTF-8'),
     ('text,label\na,1\n'.encode('utf-16'), {}, 'line 1 is not UTF-8'),
     ('text,label,user\na,1,x\nb,2,x\n', {'user': 'user'}, 'has no user to hold out: give texts of two users at least'),
@@ -243,7 +245,7 @@ _ROW = st.tuples(st.sampled_from('abcdefgh'), st.sampled_from('xyz'), st.sampled
 def test_no_rows_leak_between_splits_and_every_class_is_trained(rows: _Rows, has_users: bool, order: random.Random):
   def build(rows: _Rows) -> source.LabelledSource:
     made = [labelled_rows.row('here', text, label, user if has_users else None) for text, label, user in rows]
-    return labelled_rows.dataset('own', 'here', [], lambda: made, None, 128)
+    return labelled_rows.dataset(labelled_rows.Rows('own', 'here', list, lambda: made), None, 128)
 
   shuffled = order.sample(rows, len(rows))
   try:

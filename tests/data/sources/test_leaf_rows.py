@@ -32,7 +32,7 @@ def test_leaf_has_users_and_labels(tmp_path: pathlib.Path):
   users = {f'user{n}': {'x': [row('Sad. Today.'), row('happy')], 'y': [0, 4]} for n in range(20)}
   _leaf(tmp_path / 'a.json', users)
   found = leaf_rows.leaf_rows(path=str(tmp_path), field=4)
-  assert (found.name, found.class_names, found.has_users) == ('leaf', ('0', '4'), True)
+  assert (found.name, found.class_names, found.clients) == ('leaf', ('0', '4'), source.Clients.USERS)
   examples = [tuple(example) for _, example in found.read()]
   assert examples[:2] == [('user0', 'Sad. Today.', '0'), ('user0', 'happy', '4')]  # Each `x` is one example.
   # 20 users: 2 held out, and 1 of the other 18 validates.
@@ -61,4 +61,11 @@ def test_what_leaf_holds_out_stays(tmp_path: pathlib.Path):
 def test_a_label_of_leaf_that_is_none_is_named_with_its_user(y, said, tmp_path: pathlib.Path):
   _leaf(tmp_path / 'a.json', {'anna': {'x': ['one', 'two'], 'y': ['a', y]}})
   with pytest.raises(errors.DataError, match=rf"a.json' user 'anna' {said}"):
+    leaf_rows.leaf_rows(path=str(tmp_path))
+
+
+def test_data_of_a_user_that_are_there_twice_are_refused(tmp_path: pathlib.Path):
+  one = '{"x": ["a", "b"], "y": [0, 1]}'
+  (tmp_path / 'a.json').write_text(f'{{"users": ["u", "v"], "user_data": {{"u": {one}, "v": {one}, "u": {one}}}}}')
+  with pytest.raises(errors.DataError, match=r"a\.json' is not JSON \('u' is there twice\): make it again"):
     leaf_rows.leaf_rows(path=str(tmp_path))

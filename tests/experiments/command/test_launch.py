@@ -51,6 +51,12 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
   assert (process.returncode, process.stdout, process.stderr) == (2, '', '')
 
 
+@pytest.mark.parametrize(('binary', 'num_flags'), [('compare', 2), ('generate', 2), ('sweep', 2)])
+def test_help_says_once_that_a_flag_is_repeatable(binary, num_flags):
+  said = _shell([sys.executable, '-m', f'experiments.{binary}', '--help'], '').stdout.lower()
+  assert said.count('repeatable') == num_flags and 'repeat this option' not in said  # --plugin, and one of its own.
+
+
 def test_help_ends_in_silence_when_nobody_reads_on():
   process = _shell([sys.executable, '-m', 'experiments.compare', '--help'], '| :')
   assert (process.returncode, process.stdout, process.stderr) == (0, '', '')

@@ -18,7 +18,8 @@ from experiments.sweeping import sweep_file
 from tests import binaries
 from tests import language_model_runs as runs
 
-_EXAMPLE = pathlib.Path(__file__).parents[3] / 'examples' / 'own_plugin.py'
+_EXAMPLES = pathlib.Path(__file__).parents[3] / 'examples'
+_EXAMPLE, _CODEC = _EXAMPLES / 'own_plugin.py', _EXAMPLES / 'own_codec.py'
 
 
 @pytest.fixture
@@ -125,7 +126,21 @@ class Half(Remembers):
     return x[:form.size // 2], ()
   def decode(self, x, side, form, shared_seed):
     return x
-STAGES = {'remembers': Remembers, 'half': Half}
+class Keeps(Remembers):
+  def __init__(self):
+    self.scale = tf.Variable(0.0)
+  def encode(self, x, form, client_seed, shared_seed):
+    self.scale.assign(tf.reduce_max(x))
+    return x / self.scale, ()
+class Python(Remembers):
+  def encode(self, x, form, client_seed, shared_seed):
+    return tf.ensure_shape(tf.numpy_function(lambda x: x, [x], tf.float32), x.shape), ()
+  def decode(self, x, side, form, shared_seed):
+    return x
+class Infinite(Python):
+  def encode(self, x, form, client_seed, shared_seed):
+    return x / 0.0, ()
+STAGES = {'remembers': Remembers, 'half': Half, 'keeps': Keeps, 'python': Python, 'infinite': Infinite}
 """
 
 
@@ -136,7 +151,13 @@ STAGES = {'remembers': Remembers, 'half': Half}
     ('remembers', 'decode has what encode returns, its form and the shared seed, and nothing else'),
     ('concat|remembers|uniform(bits=8)', '100 values cannot be encoded and decoded'),
     ('small_as(codec="remembers", size=9)|uniform(bits=8)', '100 values cannot be encoded and decoded'),
+    ('hadamard|remembers|uniform(bits=8)|rans', '100 values cannot be encoded and decoded'),
     ('half', 'of 100 floats decode makes float32 of shape (50,)'),
+    ('keeps', 'it keeps a variable, which does not travel between clients and server'),
+    ('concat|keeps|uniform(bits=8)', 'it keeps a variable'),
+    ('small_as(codec="keeps", size=9)|uniform(bits=8)', 'it keeps a variable'),
+    ('python', 'it runs Python, which does not travel'),
+    ('infinite', 'of 100 floats from -1 to 1 decode makes some that are not finite'),
   ],
 )
 def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, message, tmp_path, unloaded):
@@ -144,6 +165,33 @@ def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, messag
   with pytest.raises(spec.SpecError) as raised:
     codec_specs.build(codec, 'upload')
   assert message in str(raised.value) and '\n' not in str(raised.value)
+  with pytest.raises(spec.SpecError, match=r'^download '):
+    codec_specs.build_download(codec)
+
+
+_OF_OTHER_KINDS = """
+from models import lstm
+class Plain:
+  '''Nothing of the suite.'''
+def none():
+  '''Returns nothing.'''
+def layers():
+  return lambda vocabulary_size: Plain()
+TABLES
+"""
+
+
+def test_what_a_builder_returns_must_be_of_the_kind_of_its_table(tmp_path, unloaded):
+  adds = '\n'.join(f'{table} = {{"plain_{n}": Plain, "none_{n}": none}}' for n, table in enumerate(plugins.tables()))
+  path = _written(tmp_path, _OF_OTHER_KINDS.replace('TABLES', f'{adds}\nLANGUAGE_MODELS["layers"] = layers'))
+  plugins.load(path)
+  for number, (name, table) in enumerate(plugins.tables().items()):
+    for builder, made in ((f'plain_{number}', 'Plain'), (f'none_{number}', 'NoneType')):
+      with pytest.raises(failures.UsageError, match=rf"{name}\['{builder}'\] makes {made}, not [a-z]"):
+        table.builders[builder]()
+  with pytest.raises(failures.UsageError, match=r"what .*\['layers'\] returns makes Plain, not models.model.Model"):
+    plugins.tables()['LANGUAGE_MODELS'].builders['layers']()(9)
+  assert plugins.entries()['links']['plain_0']['summary'] == 'Nothing of the suite.'
 
 
 def test_an_error_of_its_code_is_said_in_one_line(tmp_path):
@@ -165,7 +213,7 @@ def test_operations_of_a_keras_model_whose_shapes_are_unknown_are_not_counted(un
 
 
 def test_its_names_answer_help():
-  done = binaries.run('experiments.language_model', [f'--plugin={_EXAMPLE}', '--upload=help(max_scaled)'])
+  done = binaries.run('experiments.language_model', [f'--plugin={_CODEC}', '--upload=help(max_scaled)'])
   assert done.returncode == 0 and 'Rounds 127 x / max|x| to the nearest whole number.' in done.stdout, done.stderr
   done = binaries.run('experiments.client_cost', ['--plugin', str(_EXAMPLE), '--model', 'help'])
   assert done.returncode == 0 and 'gru' in done.stdout and 'lstm' in done.stdout, done.stderr
@@ -174,11 +222,9 @@ def test_its_names_answer_help():
 
 
 def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
-  sweep = sweep_file.Sweep(
-    'language_model', [sweep_file.Cell('one', {'plugin': str(_EXAMPLE), 'upload': 'max_scaled'})]
-  )
+  sweep = sweep_file.Sweep('language_model', [sweep_file.Cell('one', {'plugin': str(_CODEC), 'upload': 'max_scaled'})])
   (settings,) = binary_flags.settings(sweep)
-  assert settings['plugin'] == [plugins.fixed(str(_EXAMPLE))]
+  assert settings['plugin'] == [plugins.fixed(str(_CODEC))]
   (settings,) = binary_flags.settings(sweep_file.Sweep('language_model', [sweep_file.Cell('one', {})]))
   assert 'plugin' not in settings
 
@@ -186,14 +232,15 @@ def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
 def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_path):
   plugin, output_dir = shutil.copy(_EXAMPLE, tmp_path / 'mine.py'), tmp_path / 'run'
   flags = dict(plugin=plugin, model='gru(width=8)', trainable='body', upload='max_scaled|rans', rounds=2)
-  done = runs.finish(runs.command(text, output_dir, **flags), environment)
+  both = [f'--plugin={_CODEC}']
+  done = runs.finish(runs.command(text, output_dir, **flags) + both, environment)
   assert done.returncode == 0, done.stderr
   recorded = plugins.fixed(str(plugin))
-  assert run_files.read_config(output_dir)['settings']['plugin'] == [recorded]
+  assert run_files.read_config(output_dir)['settings']['plugin'] == [recorded, plugins.fixed(str(_CODEC))]
   assert f'--plugin={recorded}\n' in (output_dir / 'run.flags').read_text()
   # By the flags that it left, from another place, for a round more; 8 of its width and the head travel.
   moved = shutil.copy(plugin, tmp_path / 'moved.py')
-  more = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=3)), environment)
+  more = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=3)) + both, environment)
   assert more.returncode == 0 and runs.num_rounds(output_dir) == 3, more.stderr
   summary = json.loads((output_dir / 'summary.json').read_text())
   assert summary['rounds'] == 3 and summary['upload_bytes_total'] > 0
@@ -209,7 +256,7 @@ def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_p
   assert without.returncode == 2 and "unknown model 'gru'" in without.stderr and '--plugin' in without.stderr
 
   moved.write_text(moved.read_text() + '\n')
-  changed = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=4)), environment)
+  changed = runs.finish(runs.command(text, output_dir, **flags | dict(plugin=moved, rounds=4)) + both, environment)
   assert changed.returncode == 2 and 'holds a run with plugin=' in changed.stderr, changed.stderr
   again = binaries.run('experiments.language_model', [f'--flagfile={output_dir / "run.flags"}'], environment)
   assert again.returncode == 2 and 'it was changed; bring back what it was' in again.stderr

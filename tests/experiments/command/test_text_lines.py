@@ -38,6 +38,11 @@ def test_what_cannot_be_read_is_refused(tmp_path):
       text_lines.reading(str(path)),
     ):
       pass
+  with (
+    pytest.raises(failures.UsageError, match=r'cannot read --input=.*: embedded null byte'),
+    text_lines.reading('a\0'),
+  ):
+    pass
   (tmp_path / 'in').write_bytes(b'a\n\xe4\n')
   with text_lines.reading(str(tmp_path / 'in')) as read:
     assert next(read) == 'a'
@@ -78,13 +83,39 @@ def test_no_file_is_overwritten(tmp_path):
   assert {path.name for path in tmp_path.iterdir()} == {'out', 'link', 'late'}
 
 
-def test_a_file_that_cannot_be_written_is_refused(tmp_path):
-  path = tmp_path / 'none' / 'out'
+@pytest.mark.parametrize(
+  ('name', 'reason'),
+  [
+    ('none/out', 'No such file or directory'),
+    ('file/out', 'Not a directory'),
+    ('x' * 255, 'File name too long'),
+    ('a\0b', 'embedded null byte'),
+  ],
+)
+def test_a_file_that_cannot_be_written_is_refused(name, reason, tmp_path):
+  (tmp_path / 'file').write_text('precious')
   with (
-    pytest.raises(failures.UsageError, match=f'cannot write --output={path}: No such file or directory; name a new'),
-    text_lines.writing(str(path)),
+    pytest.raises(failures.UsageError, match=rf'cannot write --output=.*: {reason}; name a new file in a folder'),
+    text_lines.writing(str(tmp_path / name)),
   ):
     pass
+  assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_two_that_write_one_file_do_not_meet(tmp_path):
+  with text_lines.writing(str(tmp_path / 'out')) as write:
+    write('a')
+    with (
+      pytest.raises(failures.UsageError, match=r'--output=.*out is being written by another program: name another'),
+      text_lines.writing(str(tmp_path / 'out')),
+    ):
+      pass
+    write('b')
+  assert (tmp_path / 'out').read_text() == 'a\nb\n'
+  (tmp_path / 'new.part').write_text('what a kill left, and is longer')
+  with text_lines.writing(str(tmp_path / 'new')) as write:
+    write('c')
+  assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {'out': 'a\nb\n', 'new': 'c\n'}
 
 
 def test_a_full_disk_is_one_line(tmp_path):

@@ -41,11 +41,11 @@ from experiments.command import flag_table
 from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import plugins
-from experiments.results import outcome
+from experiments.results import result_folder
 from experiments.results import run_folders
 from experiments.workers import local_runtime
 
-Run, Comparison = outcome.Run, outcome.Comparison
+RunFolder, ComparisonFolder = result_folder.RunFolder, result_folder.ComparisonFolder
 UsageError, RunEnded = failures.UsageError, failures.RunEnded
 
 launch.quiet()
@@ -77,7 +77,7 @@ def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:
 
   Args:
     texts: The texts.
-    pretrained: A `Run` of `text_classification`, or the folder of one or of an export.
+    pretrained: A `RunFolder` of `text_classification`, or the folder of one or of an export.
 
   Returns:
     For each text `text`, `label` and `probabilities` by class; for one in which the model finds nothing to read None and
@@ -93,11 +93,13 @@ def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:
 
 def _called(module: types.ModuleType, given: Mapping[str, Any], do: Callable[[Mapping[str, Any]], Any]) -> Any:
   """Returns what `do` makes of the value of every flag of a binary, where a script gives some."""
-  values = module.FLAGS.read(given)
-  known = {name: value for each in given.values() if isinstance(each, Run) for name, value in each.objects.items()}
-  with plugins.using(values[flag_table.PLUGIN]), plugins.blamed(), module.FLAGS.called(), given_objects.known(known):
+  named = module.FLAGS.read({name: value for name, value in given.items() if name == flag_table.PLUGIN})
+  known = {
+    name: value for each in given.values() if isinstance(each, RunFolder) for name, value in each.objects.items()
+  }
+  with plugins.using(named[flag_table.PLUGIN]), plugins.blamed(), module.FLAGS.called(), given_objects.known(known):
     try:
-      return do(values)
+      return do(module.FLAGS.read(given))
     except failures.Stopped as stop:
       if stop.exit_code == 128 + signal.SIGINT:
         raise KeyboardInterrupt(f'{stop}: the same call {stop.way_on}') from None
@@ -122,20 +124,22 @@ def _function(module: types.ModuleType, do: Callable[[Mapping[str, Any]], Any], 
   return call
 
 
-def _training(module: types.ModuleType) -> Callable[..., Run]:
-  def train(given: Mapping[str, Any]) -> Run:
+def _training(module: types.ModuleType) -> Callable[..., RunFolder]:
+  def train(given: Mapping[str, Any]) -> RunFolder:
     module.main(given)
-    return Run(given['output_dir'], **{name: value for name, value in given.items() if given_objects.is_one(value)})
+    return RunFolder(
+      given['output_dir'], **{name: value for name, value in given.items() if given_objects.is_one(value)}
+    )
 
-  return _function(module, train, 'The run, as `Run`.')
+  return _function(module, train, 'The run, as `RunFolder`.')
 
 
-def _comparing(module: types.ModuleType) -> Callable[..., Comparison]:
-  def compare(given: Mapping[str, Any]) -> Comparison:
+def _comparing(module: types.ModuleType) -> Callable[..., ComparisonFolder]:
+  def compare(given: Mapping[str, Any]) -> ComparisonFolder:
     module.main(given)
-    return Comparison(given['output_dir'])
+    return ComparisonFolder(given['output_dir'])
 
-  return _function(module, compare, 'Tables and pictures, as `Comparison`.')
+  return _function(module, compare, 'Tables and pictures, as `ComparisonFolder`.')
 
 
 def _exported(given: Mapping[str, Any]) -> pathlib.Path:
@@ -143,9 +147,9 @@ def _exported(given: Mapping[str, Any]) -> pathlib.Path:
   return pathlib.Path(given['output_dir'])
 
 
-def _swept(given: Mapping[str, Any]) -> list[Run]:
+def _swept(given: Mapping[str, Any]) -> list[RunFolder]:
   sweep_binary.main(given)
-  return [] if given['dry_run'] else [Run(folder) for folder in run_folders.find([given['output_dir']])]
+  return [] if given['dry_run'] else [RunFolder(folder) for folder in run_folders.find([given['output_dir']])]
 
 
 language_model = _training(language_model_binary)

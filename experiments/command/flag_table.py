@@ -136,6 +136,10 @@ class FlagTable:
       everything.append_flag_values(values)
     return everything(arguments)
 
+  def named_plugins(self) -> list[str]:
+    """Returns what `--plugin` of a command line names, which is loaded before the other flags are looked at."""
+    return self._values[PLUGIN].value
+
   def parsed(self) -> dict[str, Any]:
     """Returns the value of every flag by name; raises `UsageError` for one that was given and means nothing to the binary."""
     return self._completed({flag.name: flag.value for flag in self._flags() if flag.present})

@@ -15,7 +15,7 @@ import types
 from typing import Any
 
 NAME = 'object'  # Of the spec that is recorded, which builds nothing.
-REMEDY = '{} was an object of a script: give it to experiments.suite.Run(folder, {}=...), or name it by --plugin'
+REMEDY = '{} was an object of a script: give it to experiments.suite.RunFolder(folder, {}=...), or name it by --plugin'
 _LONGEST = 120  # Characters of what an object is called.
 _known: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar('known', default=types.MappingProxyType({}))
 

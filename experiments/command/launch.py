@@ -62,12 +62,11 @@ def _parse(argv: Sequence[str], table: flag_table.FlagTable) -> list[str]:
 
 def _call(main: Callable[[Mapping[str, Any]], None], table: flag_table.FlagTable) -> None:
   """Runs `main` once the plug-ins are loaded; help on what they add is answered instead."""
-  given = table.parsed()
-  with plugins.using(given[flag_table.PLUGIN]) as loaded:
+  with plugins.using(table.named_plugins()) as loaded:
     if loaded:
       spec_help.answer_if_asked(plugins.entries())
     with plugins.blamed(), table.called():
-      main(given)
+      main(table.parsed())
 
 
 def _answer(text: str) -> NoReturn:

@@ -154,7 +154,7 @@ def load(text: str) -> Plugin:
 
 @contextlib.contextmanager
 def using(texts: Sequence[str]) -> Iterator[list[Plugin]]:
-  """Loads plug-ins, each as `load` does, and yields them; after the block the catalogues are as they were before."""
+  """Loads plug-ins as `load` does, and yields them; after the block the catalogues are as they were."""
   before = dict(_loaded)
   try:
     yield [load(text) for text in texts]
@@ -169,10 +169,9 @@ def loaded() -> list[Plugin]:
 
 
 def _unload(plugin: Plugin) -> None:
-  known = tables()
   for table, names in plugin.names.items():
     for name in names:
-      del known[table].builders[name]
+      del tables()[table].builders[name]
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from data import cache
 from data import catalog
 from experiments.command import command_line
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.command import tied_process
@@ -48,7 +49,7 @@ def folder_of(name: str, recipes: pathlib.Path = RECIPES, dataset: str | None = 
   if not _is_finished(folder):
     with cache.exclusive(folder.parent):
       if not _is_finished(folder):  # Another process may have been faster.
-        changes += [f'--{plugins.SETTING}={plugin.text}' for plugin in _plugins(name, recipes, dataset)]
+        changes += [f'--{flag_table.PLUGIN}={plugin.text}' for plugin in _plugins(name, recipes, dataset)]
         print(f'{name} is pre-trained first, once; it will be in {folder}', file=sys.stderr, flush=True)
         _follow([f'--flagfile={recipe}', *changes, f'--output_dir={folder}'], name)
   return folder

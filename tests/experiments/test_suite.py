@@ -117,7 +117,7 @@ def test_objects_are_recorded_and_goes_on_with_equal_ones(given, of_objects):
   other = type('Halved', (Forgetful,), dict(encode=Halved.encode, decode=lambda self, x, *_: 1.5 * x))
   with pytest.raises(ValueError, match='holds a run with computations_sha256='):
     suite.language_model(**given | _objects(rounds=4, upload=[other(), uniform.Uniform(bits=8)]), output_dir=of_objects)
-  assert suite.Run(of_objects).summary['rounds'] == 3
+  assert suite.RunFolder(of_objects).summary['rounds'] == 3
 
 
 def test_a_model_of_objects_is_used(of_objects, given, tmp_path):
@@ -127,13 +127,16 @@ def test_a_model_of_objects_is_used(of_objects, given, tmp_path):
   assert text.startswith('The cat')
   exported = suite.export(run=of_objects, output_dir=tmp_path / 'exported')
   assert (exported / 'tokenizer.model').exists()
-  with pytest.raises(ValueError, match=r'model: lstm\(.* was an object of a script: give it to experiments.suite.Run'):
+  with pytest.raises(
+    ValueError, match=r'model: lstm\(.* was an object of a script: give it to experiments.suite.RunFolder'
+  ):
     suite.generate(pretrained=exported, prompt='The cat')
-  again = suite.Run(exported, model=lstm.lstm(width=8, num_cells=8), trainable=policies.Head())
+  again = suite.RunFolder(exported, model=lstm.lstm(width=8, num_cells=8), trainable=policies.Head())
   assert suite.generate(pretrained=again, prompt='The cat', num_tokens=3) == [[text]]
   with pytest.raises(ValueError, match=r'has shape \[8, 24\], not \[9, 24\]'):
     suite.generate(
-      pretrained=suite.Run(exported, model=lstm.lstm(width=9, num_cells=8), trainable=policies.Head()), prompt='The cat'
+      pretrained=suite.RunFolder(exported, model=lstm.lstm(width=9, num_cells=8), trainable=policies.Head()),
+      prompt='The cat',
     )
 
 

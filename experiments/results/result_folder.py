@@ -1,4 +1,4 @@
-"""What a run or a comparison has left in its folder, to be read in a script and looked at in a notebook."""
+"""The folders that runs and comparisons leave, to be read in a script and looked at in a notebook."""
 
 import base64
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from experiments.results import run_files
 _BYTES = 'bytes'
 
 
-class Outcome(os.PathLike):
+class ResultFolder(os.PathLike):
   """A folder with tables and pictures.
 
   Attributes:
@@ -46,11 +46,11 @@ class Outcome(os.PathLike):
     return '\n'.join([*map(_html_of, self.tables), *map(_image, self.pictures)])
 
 
-class Comparison(Outcome):
+class ComparisonFolder(ResultFolder):
   """What `compare` or `client_cost` left."""
 
 
-class Run(Outcome):
+class RunFolder(ResultFolder):
   """What a training has left so far; it may be under way in another process.
 
   Attributes:

@@ -138,6 +138,7 @@ def main() -> None:
       lesson, learned, config, setup.flags['eval_split'], _PROBE_EXAMPLES.value, _FINETUNE_STEPS.value
     )
     run_files.write_summary(summary, config.output_dir)
+    stage_runs.log(config)
   terminal.show(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 

@@ -41,6 +41,7 @@ from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
+from experiments.loggers import catalog as logger_catalog
 from experiments.results import quality
 from experiments.starts import recipe
 from experiments.starts import saved_encoder
@@ -88,6 +89,12 @@ _EVAL_CLIENTS = flags.DEFINE_integer(
   'eval_clients', 100, 'Held-out clients that evaluations use; 0 for all of them.', lower_bound=0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Decides the initial weights and every draw.', 0, 2**32 - 1)
+_LOG_TO = flags.DEFINE_string(
+  'log_to',
+  None,
+  f'Who is told the rows of metrics.csv as they come: {", ".join(logger_catalog.LOGGERS)}, offline by themselves; may '
+  'change when a training continues.',
+)
 flags.DEFINE_bool('version', False, 'Print the version and exit.')
 
 
@@ -180,6 +187,7 @@ def _config() -> training.CentralConfig:
     steps_per_checkpoint=_STEPS_PER_CHECKPOINT.value,
     seed=_SEED.value,
     settings=_settings(),
+    log_to=logger_catalog.build(_LOG_TO.value or logger_catalog.NONE),
   )
 
 

@@ -21,7 +21,7 @@ from experiments.results import same_content
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
 # Not what is compared: names of one run, and what does not change a measurement.
-_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
+_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic')
 
 
 class Point(NamedTuple):

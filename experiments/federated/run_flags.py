@@ -8,6 +8,7 @@ from absl import flags
 
 from experiments.command import codec_specs
 from experiments.command import failures
+from experiments.loggers import catalog as logger_catalog
 from experiments.results import quality
 from models import precision
 from optimizers import catalog as optimizers_catalog
@@ -79,6 +80,12 @@ flags.DEFINE_string(
   'local',
   'Where to compute: local, or remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers '
   'that experiments.worker offers on other machines; may change when a run continues.',
+)
+flags.DEFINE_string(
+  'log_to',
+  None,
+  f'Who is told the rows of metrics.csv as they come: {", ".join(logger_catalog.LOGGERS)}, offline by themselves; for '
+  'example mlflow(folder="runs/mlflow"); may change when a run continues.',
 )
 flags.DEFINE_bool(
   'deterministic',

@@ -22,6 +22,7 @@ from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
 from experiments.federated import run_flags
+from experiments.loggers import catalog as logger_catalog
 from experiments.results import quality as quality_lib
 from experiments.results import report
 from experiments.starts import pretrained
@@ -189,4 +190,5 @@ def _config(given: dict[str, Any]) -> run.Config:
     settings=given,
     settings_are_complete=True,
     start_runtime=runtimes.build(given['runtime'], given['deterministic']),
+    log_to=logger_catalog.build(given['log_to'] or logger_catalog.NONE),
   )

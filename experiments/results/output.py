@@ -21,8 +21,9 @@ from experiments.command import plugins
 from experiments.results import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
-# A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.
-_FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
+# A finished run may go on for more rounds, elsewhere, under other eyes; workers change the order of additions and so the
+# last bits only.
+_FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime', 'log_to')
 COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.

@@ -161,8 +161,8 @@ class _Training:
     start: pretrained.WarmStart | None,
     on_row: logger.OnRow,
   ):
-    self._task, self._examples, self._description = task, examples, description
-    self._config, self._on_row = config, on_row
+    self._task, self._examples, self._description, self._config = task, examples, description, config
+    self._on_row = on_row
     self._evaluate = central_evaluation.Evaluation(task)
     self._optimizer = build_optimizer(config)
     self._step = _build_step(task, self._optimizer, config)
@@ -222,9 +222,8 @@ class _Training:
       state.weights, state.optimizer_state, batch, tf.constant(state.step, tf.int64)
     )
     loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
-    sums = state.loss_sum + loss_sum, state.weight_sum + weight_sum
-    seconds = state.seconds + time.monotonic() - started
-    self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums, seconds)
+    sums = state.loss_sum + loss_sum, state.weight_sum + weight_sum, state.seconds + time.monotonic() - started
+    self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums)
     if not math.isfinite(loss_sum):
       raise failures.UsageError(
         f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'

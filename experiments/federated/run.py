@@ -249,9 +249,7 @@ class _Run:
     return metrics.evaluation_columns(measured, self._is_language_model)
 
   async def _record(self, round_number: int, columns: dict[str, Any]) -> None:
-    columns = (
-      columns | {'worker_rss_bytes': self._attempts.of_worker(self._worker.rss_bytes)} | self._attempts.columns()
-    )
+    columns |= {'worker_rss_bytes': self._attempts.of_worker(self._worker.rss_bytes)} | self._attempts.columns()
     with records.saving(self._config.output_dir):
       await self._records.add(round_number, columns)
 

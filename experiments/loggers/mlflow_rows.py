@@ -12,7 +12,7 @@ from experiments.loggers import logger
 from experiments.loggers import tracked
 
 _ID_TAG, _GROUP_TAG = 'leanfed_run', 'leanfed_group'
-_STATUS = {tracked.Outcome.FINISHED: 'FINISHED', tracked.Outcome.FAILED: 'FAILED', tracked.Outcome.KILLED: 'KILLED'}
+_STATUS = {tracked.Ending.FINISHED: 'FINISHED', tracked.Ending.FAILED: 'FAILED', tracked.Ending.KILLED: 'KILLED'}
 _MAX_LENGTH = 5000  # Of a parameter or a tag.
 _LAST = 'row'  # The metric that is written last, the number of the row: a row with it is whole.
 
@@ -41,23 +41,23 @@ def mlflow_rows(
   os.environ.setdefault('MLFLOW_DISABLE_TELEMETRY', 'true')  # Or the package tells its makers how it is used.
   package = tracked.imported('mlflow', 'MlflowClient')
 
-  def begin(subject: tracked.Subject) -> tracked.Sink:
-    store = pathlib.Path(folder) if folder else subject.folder / 'mlruns'
+  def begin(kept: tracked.LoggedRun) -> tracked.Sink:
+    store = pathlib.Path(folder) if folder else kept.folder / 'mlruns'
     client = package.MlflowClient(tracking_uri=server or store.absolute().as_uri())
-    return _Sink(package, client, _run_id(package, client, experiment, name or subject.name, subject))
+    return _Sink(package, client, _run_id(package, client, experiment, name or kept.name, kept))
 
   return lambda output_dir: tracked.logged(output_dir, 'mlflow', begin)
 
 
-def _run_id(package: types.ModuleType, client: Any, experiment: str, name: str, subject: tracked.Subject) -> str:
+def _run_id(package: types.ModuleType, client: Any, experiment: str, name: str, kept: tracked.LoggedRun) -> str:
   """Returns the id of the run in the store, made if need be, with what the run's config says now."""
   experiment_id = _experiment_id(client, experiment)
-  found = client.search_runs([experiment_id], f"tags.{_ID_TAG} = '{subject.id}'", max_results=1)
-  run = found[0] if found else client.create_run(experiment_id, tags={_ID_TAG: subject.id}, run_name=name)
-  settings, facts = subject.config['settings'], dict(subject.config)
+  found = client.search_runs([experiment_id], f"tags.{_ID_TAG} = '{kept.id}'", max_results=1)
+  run = found[0] if found else client.create_run(experiment_id, tags={_ID_TAG: kept.id}, run_name=name)
+  settings, facts = kept.config['settings'], dict(kept.config)
   del facts['settings']
-  if subject.group:
-    facts[_GROUP_TAG] = subject.group
+  if kept.group:
+    facts[_GROUP_TAG] = kept.group
   # A parameter never changes there, and settings may, such as the number of rounds: it keeps what the run began with.
   params = [package.entities.Param(key, _text(value)) for key, value in settings.items() if key not in run.data.params]
   tags = [package.entities.RunTag(key, _text(value)) for key, value in facts.items()]
@@ -101,8 +101,8 @@ class _Sink:
     numbers = {f'summary/{name}': value for name, value in summary.items() if not isinstance(value, str)}
     self._log(self.first_missing() - 1, numbers)
 
-  def close(self, outcome: tracked.Outcome) -> None:
-    self._client.set_terminated(self._id, _STATUS[outcome])
+  def close(self, ending: tracked.Ending) -> None:
+    self._client.set_terminated(self._id, _STATUS[ending])
 
   def _log(self, step: int, values: Mapping[str, int | float]) -> None:
     now = int(time.time() * 1000)

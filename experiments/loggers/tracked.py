@@ -29,7 +29,7 @@ _ID_BYTES = 8
 _INSTALL = '.venv/bin/pip install --no-deps -r requirements-loggers.txt'
 
 
-class Outcome(enum.Enum):
+class Ending(enum.Enum):
   """How a run ended, or this process's part of it."""
 
   FINISHED = 'finished'
@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
   KILLED = 'killed'
 
 
-class Subject(NamedTuple):
+class LoggedRun(NamedTuple):
   """The run that is kept.
 
   Attributes:
@@ -67,7 +67,7 @@ class Sink(Protocol):
   def conclude(self, summary: Mapping[str, Any]) -> None:
     """Adds what came of the run: numbers and texts, by name."""
 
-  def close(self, outcome: Outcome) -> None:
+  def close(self, ending: Ending) -> None:
     """Ends it, or its part of this process."""
 
 
@@ -100,7 +100,7 @@ def check_texts(**arguments: Any) -> None:
 
 
 @contextlib.contextmanager
-def logged(output_dir: pathlib.Path, package: str, begin: Callable[[Subject], Sink]) -> Iterator[logger.OnRow]:
+def logged(output_dir: pathlib.Path, package: str, begin: Callable[[LoggedRun], Sink]) -> Iterator[logger.OnRow]:
   """Keeps the run of a folder in a package.
 
   Args:
@@ -119,7 +119,7 @@ def logged(output_dir: pathlib.Path, package: str, begin: Callable[[Subject], Si
     yield rows.add
   except BaseException as error:
     with contextlib.suppress(failures.RunEnded):  # What ended the run is what a user should read.
-      rows.close(Outcome.FAILED if isinstance(error, Exception) else Outcome.KILLED)
+      rows.close(Ending.FAILED if isinstance(error, Exception) else Ending.KILLED)
     raise
   rows.finish()
 
@@ -127,7 +127,7 @@ def logged(output_dir: pathlib.Path, package: str, begin: Callable[[Subject], Si
 class _Rows:
   """The rows of a run on their way into a package."""
 
-  def __init__(self, folder: pathlib.Path, package: str, begin: Callable[[Subject], Sink]):
+  def __init__(self, folder: pathlib.Path, package: str, begin: Callable[[LoggedRun], Sink]):
     self._folder = folder
     self._package = package
     self._begin = begin
@@ -149,18 +149,18 @@ class _Rows:
       if self._sink is None:
         self._open(math.inf)
       self._sink.conclude(_flat(run_files.read_summary(self._folder) or {}))
-    self.close(Outcome.FINISHED)
+    self.close(Ending.FINISHED)
 
-  def close(self, outcome: Outcome) -> None:
+  def close(self, ending: Ending) -> None:
     """Ends the run's part of this process, if there is one."""
     sink, self._sink = self._sink, None
     if sink is not None:
       with self._blaming():
-        sink.close(outcome)
+        sink.close(ending)
 
   def _open(self, before: float) -> None:
     """Opens the run, and logs the rows of `metrics.csv` that it lacks of rounds before `before`."""
-    self._sink = self._begin(_subject(self._folder))
+    self._sink = self._begin(_logged_run(self._folder))
     self._next = self._sink.first_missing()
     path = self._folder / 'metrics.csv'
     for row in metrics.read(path) if path.exists() else []:
@@ -190,14 +190,14 @@ def _step(row: Mapping[str, Any]) -> int:
   return row['round'] if 'round' in row else row['step']
 
 
-def _subject(folder: pathlib.Path) -> Subject:
+def _logged_run(folder: pathlib.Path) -> LoggedRun:
   config, path = run_files.read_config(folder), folder / ID_FILE
   if not path.exists():
     output.write_text(path, f'{secrets.token_hex(_ID_BYTES)}\n')
   absolute = folder.absolute()
   group = absolute.parent.name if 'stage' in config else None
   name = f'{group}/{absolute.name}' if group else absolute.name
-  return Subject(folder, path.read_text().strip(), name, group, config)
+  return LoggedRun(folder, path.read_text().strip(), name, group, config)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -11,7 +11,7 @@ from experiments.loggers import logger
 from experiments.loggers import tracked
 
 _MODES = ('offline', 'online')
-_EXIT_CODES = {tracked.Outcome.FINISHED: 0, tracked.Outcome.FAILED: 1, tracked.Outcome.KILLED: 255}
+_EXIT_CODES = {tracked.Ending.FINISHED: 0, tracked.Ending.FAILED: 1, tracked.Ending.KILLED: 255}
 
 
 def wandb_rows(
@@ -57,22 +57,22 @@ def _begin(
   arguments: Mapping[str, Any],
   folder: pathlib.Path | None,
   name: str | None,
-  subject: tracked.Subject,
+  kept: tracked.LoggedRun,
 ) -> tracked.Sink:
-  folder = folder or subject.folder
+  folder = folder or kept.folder
   folder.mkdir(parents=True, exist_ok=True)
   is_offline = arguments['mode'] == 'offline'
   run = package.init(
     **arguments,
     dir=str(folder),
-    id=subject.id,
-    name=name or subject.name,
-    group=subject.group,
+    id=kept.id,
+    name=name or kept.name,
+    group=kept.group,
     resume=None if is_offline else 'allow',
     # The run's output, code and repository stay here.
     settings=package.Settings(console='off', silent=is_offline, disable_git=True, disable_code=True),
   )
-  run.config.update(dict(subject.config), allow_val_change=True)
+  run.config.update(dict(kept.config), allow_val_change=True)
   return _Sink(run)
 
 
@@ -91,5 +91,5 @@ class _Sink:
   def conclude(self, summary: Mapping[str, Any]) -> None:
     self._run.summary.update(dict(summary))
 
-  def close(self, outcome: tracked.Outcome) -> None:
-    self._run.finish(exit_code=_EXIT_CODES[outcome])
+  def close(self, ending: tracked.Ending) -> None:
+    self._run.finish(exit_code=_EXIT_CODES[ending])

@@ -125,6 +125,7 @@ def _read_newest(folder: pathlib.Path) -> dict[str, Any]:
   from wandb.sdk.internal import datastore
 
   store = datastore.DataStore()
+  sys.modules['wandb'].teardown()  # Its own process writes the files, a little later.
   path = max(folder.glob('wandb/offline-run-*/*.wandb'), key=lambda path: path.stat().st_mtime)
   store.open_for_scan(str(path))
   found = dict(rows=[], config={}, summary={})

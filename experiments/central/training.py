@@ -248,7 +248,7 @@ class _Training:
     writer.writerows(self._rows)
     with records.saving(self._config.output_dir):
       output.write_text(self._config.output_dir / 'metrics.csv', text.getvalue())
-    self._on_row(row)
+    self._on_row(dict(row))
 
   def _save(self) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the steps are done again."""

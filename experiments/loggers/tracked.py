@@ -44,7 +44,7 @@ class LoggedRun(NamedTuple):
     folder: The run's.
     id: Its own, kept in the folder, so that it stays when the folder moves and when settings that are free change.
     name: What people call it: the folder's name.
-    group: The training of which it is a stage, by its folder's name; None for a run that is no stage.
+    group: The training in stages that it belongs to, by its folder's name; None for other runs.
     config: What `config.json` says: `settings`, and facts.
   """
 
@@ -195,9 +195,11 @@ def _logged_run(folder: pathlib.Path) -> LoggedRun:
   if not path.exists():
     output.write_text(path, f'{secrets.token_hex(_ID_BYTES)}\n')
   absolute = folder.absolute()
-  group = absolute.parent.name if 'stage' in config else None
-  name = f'{group}/{absolute.name}' if group else absolute.name
-  return LoggedRun(folder, path.read_text().strip(), name, group, config)
+  if 'stage' in config:
+    group = absolute.parent.name
+    return LoggedRun(folder, path.read_text().strip(), f'{group}/{absolute.name}', group, config)
+  group = absolute.name if 'stages' in config['settings'] else None
+  return LoggedRun(folder, path.read_text().strip(), absolute.name, group, config)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

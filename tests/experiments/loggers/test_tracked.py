@@ -139,10 +139,12 @@ def test_a_run_is_known_by_its_folder_wherever_that_lies(tmp_path):
   assert store.begun[0].config == {'settings': run_folder.SETTINGS, 'dataset_hash': 'abc'}
 
 
-def test_a_stage_belongs_to_its_training(tmp_path):
+def test_stages_and_their_training_are_a_group(tmp_path, monkeypatch):
   store = _Store()
-  _log(run_folder.begin(tmp_path / 'mine' / 'stage_02', stage=2), store, 0)
-  assert (store.begun[0].name, store.begun[0].group) == ('mine/stage_02', 'mine')
+  monkeypatch.setitem(run_folder.SETTINGS, 'stages', 'layerwise')
+  _log(run_folder.begin(tmp_path / 'mine'), store, 0)
+  _log(run_folder.begin(tmp_path / 'mine' / 'stage_02', stage=2), store, 1)
+  assert [(kept.name, kept.group) for kept in store.begun] == [('mine', 'mine'), ('mine/stage_02', 'mine')]
 
 
 def test_a_training_in_one_place_is_logged_by_steps(tmp_path):

@@ -1,12 +1,9 @@
 """A logger is told the rows of a training in one place, each once it is in the file."""
 
 import contextlib
-import dataclasses
 
 import numpy as np
-import pytest
 
-from data import errors
 from experiments.central import training
 from experiments.results import metrics
 from models import checkpoint
@@ -34,16 +31,3 @@ def test_a_logger_is_told_each_row_and_the_summary_is_written_before_it_leaves(t
   training.train(task, examples, description, config)
   *rows, is_written = told
   assert [row['step'] for row in rows] == [0, 2, 4] and is_written
-
-  def refuse(row):
-    raise errors.DataError('refused')
-
-  with pytest.raises(errors.DataError, match=r'^refused$'):
-    training.train(
-      task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'refused', log_to=_block(refuse))
-    )
-  training.train(task, examples, description, dataclasses.replace(config, output_dir=tmp_path / 'refused'))
-
-
-def _block(on_row):
-  return lambda output_dir: contextlib.nullcontext(on_row)

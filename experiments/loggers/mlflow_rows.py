@@ -1,6 +1,9 @@
 """MLflow: a run of it for each run here, by default in a folder."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -44,9 +47,22 @@ def mlflow_rows(
   def begin(kept: tracked.LoggedRun) -> tracked.Sink:
     store = pathlib.Path(folder) if folder else kept.folder / 'mlruns'
     client = package.MlflowClient(tracking_uri=server or store.absolute().as_uri())
-    return _Sink(package, client, _run_id(package, client, experiment, name or kept.name, kept))
+    with contextlib.nullcontext() if server else _alone(store):
+      return _Sink(package, client, _run_id(package, client, experiment, name or kept.name, kept))
 
   return lambda output_dir: tracked.logged(output_dir, 'mlflow', begin)
+
+
+@contextlib.contextmanager
+def _alone(store: pathlib.Path) -> Iterator[None]:
+  """Keeps other runs from making the same experiment in a folder meanwhile, which would then be there twice."""
+  store.mkdir(parents=True, exist_ok=True)
+  descriptor = os.open(store, os.O_RDONLY)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(descriptor)
 
 
 def _run_id(package: types.ModuleType, client: Any, experiment: str, name: str, kept: tracked.LoggedRun) -> str:
@@ -68,14 +84,7 @@ def _run_id(package: types.ModuleType, client: Any, experiment: str, name: str, 
 
 def _experiment_id(client: Any, name: str) -> str:
   found = client.get_experiment_by_name(name)
-  if found is None:
-    try:
-      return client.create_experiment(name)
-    except Exception:  # Another run may have made it meanwhile.
-      found = client.get_experiment_by_name(name)
-      if found is None:
-        raise
-  return found.experiment_id
+  return client.create_experiment(name) if found is None else found.experiment_id
 
 
 def _text(value: Any) -> str:

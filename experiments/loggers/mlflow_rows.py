@@ -23,12 +23,12 @@ _LAST = 'row'  # The metric that is written last, the number of the row: a row w
 def mlflow_rows(
   folder: str | None = None, experiment: str = 'leanfed', server: str | None = None, name: str | None = None
 ) -> logger.Logger:
-  """Logs to MLflow, by default into a folder only, which mlflow ui shows.
+  """Logs to MLflow, by default into a folder only, which mlflow ui of the whole package shows.
 
   Args:
     folder: The store, which several runs may share; None = mlruns in the --output_dir of the run.
     experiment: The experiment there.
-    server: The address of a tracking server, such as "http://localhost:5000", in the place of a folder.
+    server: The address of a tracking server, such as "http://localhost:5000", in place of a folder; None = no server.
     name: What the run is called there; None = as the folder of the run.
 
   Returns:

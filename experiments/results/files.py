@@ -37,7 +37,7 @@ FILES = (
   File(
     'wandb/', _ROUNDS, 'With --log_to=wandb: what wandb sync would send; each process of the run leaves all rounds.'
   ),
-  File('mlruns/', _TRAININGS, 'With --log_to=mlflow: what mlflow ui shows.'),
+  File('mlruns/', _TRAININGS, 'With --log_to=mlflow: what mlflow ui of the whole package shows.'),
   File('worker.log', _ROUNDS, "What TFF's worker printed."),
   File('perplexity.png', ('language_model',), 'Perplexity against rounds and megabytes.'),
   File('accuracy.png', ('text_classification', 'constrained_finetuning'), 'Accuracy against rounds and megabytes.'),

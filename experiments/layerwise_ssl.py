@@ -137,6 +137,7 @@ def main(given: Mapping[str, Any]) -> None:
       lesson, learned, config, setup.flags['eval_split'], given['probe_examples'], given['finetune_steps']
     )
     run_files.write_summary(summary, config.output_dir)
+    stage_runs.log(config)
   terminal.show(_table(summary))
   print(f'everything is in {config.output_dir}; the picture is {config.output_dir / "stages.png"}')
 

@@ -42,6 +42,7 @@ from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import fingerprint
+from experiments.loggers import catalog as logger_catalog
 from experiments.results import output
 from experiments.results import quality
 from experiments.starts import recipe
@@ -85,6 +86,12 @@ FLAGS.integer('steps_per_eval', 200, 'Steps between evaluations on held-out clie
 FLAGS.integer('steps_per_checkpoint', 200, 'Steps between checkpoints.', lower_bound=1)
 FLAGS.integer('eval_clients', 100, 'Held-out clients that evaluations use; 0 for all of them.', lower_bound=0)
 FLAGS.integer('seed', 0, 'Decides the initial weights and every draw.', 0, 2**32 - 1)
+FLAGS.string(
+  'log_to',
+  None,
+  f'Who is told the rows of metrics.csv as they come: {", ".join(logger_catalog.LOGGERS)}, offline by themselves; may '
+  'change when a training continues.',
+)
 
 
 class _Lesson(NamedTuple):
@@ -187,6 +194,7 @@ def _config(given: Mapping[str, Any]) -> training.CentralConfig:
     steps_per_checkpoint=given['steps_per_checkpoint'],
     seed=given['seed'],
     settings={name: given_objects.recorded(value) for name, value in given.items() if name != flag_table.PLUGIN},
+    log_to=logger_catalog.build(given['log_to'] or logger_catalog.NONE),
   )
 
 

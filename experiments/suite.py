@@ -41,11 +41,13 @@ from experiments.command import flag_table
 from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import plugins
+from experiments.loggers import logger
 from experiments.results import result_folder
 from experiments.results import run_folders
 from experiments.workers import local_runtime
 
 RunFolder, ComparisonFolder = result_folder.RunFolder, result_folder.ComparisonFolder
+each_row = logger.each_row
 UsageError, RunEnded = failures.UsageError, failures.RunEnded
 
 launch.quiet()

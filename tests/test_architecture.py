@@ -19,7 +19,7 @@ _LAYERS = ('data', 'models', 'compression', 'optimizers', 'experiments')  # Each
 _WINGS = (
   ('command',),
   ('results', 'workers'),
-  ('starts', 'costs', 'comparisons'),
+  ('starts', 'costs', 'comparisons', 'loggers'),
   ('sweeping',),
   ('central', 'federated', 'benchmarks'),
   ('limits', 'stages'),

@@ -47,6 +47,13 @@ def test_every_pin_has_a_hash_and_no_index_is_named():
   assert '://' not in text
 
 
+def test_the_packages_of_loggers_move_no_pin_and_have_hashes():
+  blocks = re.split(r'\n(?=[a-z0-9])', (_ROOT / 'requirements-loggers.txt').read_text())[1:]
+  names = [block.partition('==')[0] for block in blocks]
+  assert {'wandb', 'mlflow-skinny'} <= set(names) and not set(names) & set(_pins())
+  assert all('--hash=sha256:' in block for block in blocks)
+
+
 def _setup(folder: pathlib.Path, path: str, requirements: str = '') -> subprocess.CompletedProcess[str]:
   """Runs the set-up in a folder of its own, where only the programs of `path` exist."""
   (folder / 'requirements.txt').write_text(requirements)

@@ -24,7 +24,7 @@ SPEC_PAGES = {
   'clients': ('Clients: what they train, devices, dropout', 'Only what a client trains travels up.'),
   'codecs': ('Codecs of uploads and downloads', 'Links of a chain apply from left to right. [The laws they keep](../extending/codec.md).'),
   'self_supervision': ('Self-supervision: objectives and stages', 'For `experiments.layerwise_ssl`.'),
-  'runtimes': ('Runtimes', 'May change when a run continues.'),
+  'runtimes': ('Runtimes and loggers', 'May change when a run continues.'),
 }  # fmt: skip
 _TABLES = (
   ('metrics.csv of a federated run', columns.ROUNDS, 'A row a round. A cell without a measurement is empty, never 0.'),

@@ -12,6 +12,7 @@ from experiments.command import builder_docs
 from experiments.command import codec_specs
 from experiments.limits import methods
 from experiments.limits import model_family
+from experiments.loggers import catalog as logger_catalog
 from experiments.stages import subjects
 from experiments.workers import runtimes
 from models import catalog as models_catalog
@@ -101,6 +102,7 @@ CATALOGUES = {
   'adaptive': Catalogue('Whole codecs, which stand alone', compression_catalog.ADAPTIVE, 'codecs'),
   'selection': Catalogue('Federated select, which stands alone', {'select': selection.Selection}, 'codecs'),
   'runtimes': Catalogue('Runtimes: where to compute', runtimes.RUNTIMES, 'runtimes'),
+  'loggers': Catalogue('Loggers: who is told the rows of a run', logger_catalog.LOGGERS, 'runtimes'),
 }
 
 _ALGORITHM = ('algorithms', 'schedules')
@@ -111,6 +113,7 @@ _EVERY_RUN = dict(
   upload=('links', 'adaptive'),
   download=('links',),
   runtime=('runtimes',),
+  log_to=('loggers',),
 )
 _PLAIN_RUN = _EVERY_RUN | dict(trainable=('policies',), devices=('devices',), download=('links', 'selection'))
 
@@ -128,7 +131,12 @@ FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
     stages=('stages',),
     vocabulary=('text',),
   ),
-  pretrain=dict(dataset=('text', 'images'), corpus=('text',), model=('language_models', 'encoders', 'vision_models')),
+  pretrain=dict(
+    dataset=('text', 'images'),
+    corpus=('text',),
+    model=('language_models', 'encoders', 'vision_models'),
+    log_to=('loggers',),
+  ),
   evaluate=dict(dataset=('text', 'labelled_text', 'images')),
   client_cost=dict(
     model=('language_models', 'vision_models'),

@@ -26,6 +26,7 @@ from data import progress
 from experiments.central import evaluation as central_evaluation
 from experiments.central import training_state
 from experiments.command import failures
+from experiments.loggers import logger
 from experiments.results import columns
 from experiments.results import metrics
 from experiments.results import output
@@ -58,6 +59,7 @@ class CentralConfig:
     seed: Decides the initial weights, the order of the examples and dropout.
     settings: Whatever else defines the training, for `config.json`; a folder is continued only with equal settings.
     facts: What decides the result besides, such as the hash of a teacher; likewise.
+    log_to: A logger that is told the rows of `metrics.csv`; see `loggers.catalog`.
   """
 
   output_dir: pathlib.Path
@@ -71,6 +73,7 @@ class CentralConfig:
   seed: int = 0
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+  log_to: logger.Logger = logger.nothing
 
   def __post_init__(self):
     for name in ('learning_rate', 'clip_norm'):
@@ -125,8 +128,8 @@ def train(
     UsageError: If the folder holds something else, or the training diverges.
   """
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
-  with output.claimed(config.output_dir, config.settings, facts):
-    training = _Training(task, examples, description, config, start)
+  with output.claimed(config.output_dir, config.settings, facts), config.log_to(config.output_dir) as on_row:
+    training = _Training(task, examples, description, config, start, on_row)
     steps_per_second = training.run()
     summary = training.summary() | facts
     run_files.write_summary(summary, config.output_dir)
@@ -156,8 +159,10 @@ class _Training:
     description: checkpoint.Description,
     config: CentralConfig,
     start: pretrained.WarmStart | None,
+    on_row: logger.OnRow,
   ):
     self._task, self._examples, self._description, self._config = task, examples, description, config
+    self._on_row = on_row
     self._evaluate = central_evaluation.Evaluation(task)
     self._optimizer = build_optimizer(config)
     self._step = _build_step(task, self._optimizer, config)
@@ -217,9 +222,8 @@ class _Training:
       state.weights, state.optimizer_state, batch, tf.constant(state.step, tf.int64)
     )
     loss_sum, weight_sum = float(measures['loss_sum']), float(measures['weight_sum'])
-    sums = state.loss_sum + loss_sum, state.weight_sum + weight_sum
-    seconds = state.seconds + time.monotonic() - started
-    self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums, seconds)
+    sums = state.loss_sum + loss_sum, state.weight_sum + weight_sum, state.seconds + time.monotonic() - started
+    self._state = training_state.State(state.step + 1, weights, optimizer_state, *sums)
     if not math.isfinite(loss_sum):
       raise failures.UsageError(
         f'the loss is not finite at step {state.step + 1}: choose a new --output_dir and a lower --learning_rate'
@@ -244,6 +248,7 @@ class _Training:
     writer.writerows(self._rows)
     with records.saving(self._config.output_dir):
       output.write_text(self._config.output_dir / 'metrics.csv', text.getvalue())
+    self._on_row(dict(row))
 
   def _save(self) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the steps are done again."""

@@ -22,7 +22,7 @@ _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have non
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
 _SCRIPT = 'run of a script'  # Whose settings say nothing of model and algorithm: its folder.
 # Not what is compared: names of one run, and what does not change a measurement.
-_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'deterministic')
+_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic')
 
 
 class Point(NamedTuple):

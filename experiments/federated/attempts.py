@@ -29,6 +29,33 @@ class Outcome(NamedTuple, Generic[_T]):
   num_retries: int
 
 
+class Attempts:
+  """Computes as `on_clients` does on the clients of one run, and counts what that took for its rows."""
+
+  def __init__(self, supervisor: supervision.Supervisor, find_unreadable: Callable[[Sequence[str]], list[str]]):
+    """Takes what `on_clients` takes."""
+    self._supervisor = supervisor
+    self._find_unreadable = find_unreadable
+    self._num_retries = self._num_skipped = 0  # Since the last row.
+
+  def on_clients(self, compute: Callable[[list[str]], _T], client_ids: Sequence[str]) -> _T:
+    """Returns what `compute` returns for the clients whose data can be read; raises what `on_clients` does."""
+    outcome = on_clients(self._supervisor, compute, client_ids, self._find_unreadable)
+    self._num_retries += outcome.num_retries
+    self._num_skipped += outcome.num_skipped
+    return outcome.result
+
+  def of_worker(self, ask: Callable[[], _T]) -> _T:
+    """Returns what `ask` returns, which needs the worker and no client."""
+    return self.on_clients(lambda _: ask(), ())
+
+  def columns(self) -> dict[str, int]:
+    """Returns the columns that tell what happened since the last call."""
+    counts = dict(round_retries=self._num_retries, skipped_clients=self._num_skipped)
+    self._num_retries = self._num_skipped = 0
+    return counts
+
+
 def on_clients(
   supervisor: supervision.Supervisor,
   compute: Callable[[list[str]], _T],

@@ -21,6 +21,7 @@ from experiments.federated import attempts
 from experiments.federated import checkpoints
 from experiments.federated import run_identity
 from experiments.federated import supervision
+from experiments.loggers import logger
 from experiments.results import heldout_scores
 from experiments.results import heldout_units
 from experiments.results import metrics
@@ -53,6 +54,7 @@ class Config:
       known by what its computations compute, its clients and this configuration besides.
     facts: What follows from them and decides the result besides; likewise.
     start_runtime: Where the run computes; see `runtime_specs`.
+    log_to: A logger that is told the rows of `metrics.csv`; see `loggers.catalog`.
   """
 
   output_dir: pathlib.Path
@@ -67,6 +69,7 @@ class Config:
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
   start_runtime: runtimes.StartRuntime = runtimes.start_local
+  log_to: logger.Logger = logger.nothing
 
 
 def run(
@@ -76,6 +79,7 @@ def run(
   config: Config,
   start: pretrained.WarmStart | None = None,
   description: checkpoint_lib.Description | None = None,
+  on_row: logger.OnRow | None = None,
 ) -> dict[str, Any]:
   """Trains, or continues training, and leaves in `config.output_dir` the files that `docs/design.md` lists.
 
@@ -86,6 +90,7 @@ def run(
     config: The rest.
     start: Weights to begin with instead of the initial ones.
     description: What the model is, so that the folder itself can be a later run's start.
+    on_row: Called with each row of `metrics.csv`, once it is written; see `logger.OnRow`.
 
   Returns:
     What `summary.json` says, where a number that is not finite stays one.
@@ -95,6 +100,7 @@ def run(
       run this process or do not have this data.
     RunEnded: If the worker is lost again and again, too many clients' data cannot be read, or the disk is full.
     Stopped: If SIGTERM or SIGINT came. As after `RunEnded`, what was reached is saved.
+    Exception: What `on_row` raises, as it is; likewise.
   """
   config = dataclasses.replace(config, clients_per_round=population.clients_per_round(config.clients_per_round))
   facts = run_identity.facts(task, population, config.eval_clients, start) | config.facts
@@ -107,6 +113,7 @@ def run(
   )
   check = functools.partial(records.check_rounds, config.output_dir, config.rounds)
   with output.claimed(config.output_dir, config.settings, facts, check), contextlib.ExitStack() as ended:
+    tell = logger.telling(ended.enter_context(config.log_to(config.output_dir)), on_row)
     population.say_who_also_trains(config.eval_clients)
     with supervision.starting():
       worker = ended.enter_context(start_runtime)
@@ -114,7 +121,8 @@ def run(
         worker.check_data(population.database, population.dataset_hash)
     supervisor = supervision.Supervisor(worker)
     with supervisor.handling_signals():
-      return _Run(task, process, population, config, worker, supervisor, start, description).until_done()
+      parts = _Run(task, process, population, config, worker, supervisor, start, description, tell)
+      return parts.until_done()
 
 
 def draw(population: population_lib.Population, config: Config) -> Callable[[int], Sequence[str]]:
@@ -137,13 +145,15 @@ class _Run:
     supervisor: supervision.Supervisor,
     start: pretrained.WarmStart | None,
     description: checkpoint_lib.Description | None,
+    tell: logger.OnRow,
   ):
     self._config = config
     self._population = population
     self._worker = worker
-    self._supervisor = supervisor
+    self._attempts = attempts.Attempts(supervisor, population.find_unreadable)
     self._pretrained = start
     self._description = description
+    self._on_row = tell
     self._num_parameters = task.model.num_parameters
     self._is_language_model = task.is_language_model
     self._names = [variable.name for variable in task.model.variables]
@@ -162,7 +172,6 @@ class _Run:
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
     self._seconds_before = 0.0  # Of the rounds that were done when this process began.
-    self._num_retries = self._num_skipped = 0  # Since the last row.
 
   def until_done(self) -> dict[str, Any]:
     """Runs all rounds that are left; returns the summary, which it also writes."""
@@ -181,10 +190,10 @@ class _Run:
       with progress.Progress('round', self._config.rounds, self._records.round_number) as bar:
         for round_number in rounds:
           state = self._advance(round_number, state)
+          self._tell(state)
           if self._is_due(round_number, self._config.rounds_per_checkpoint):
             self._save(state)
-          evaluated = self._records.rows[-1]['eval/loss'] is not None
-          bar.advance(state=self._records.told(), is_news=evaluated)
+          bar.advance(state=self._records.told(), is_news=self._records.rows[-1]['eval/loss'] is not None)
     except (failures.Stopped, failures.RunEnded, errors.DataError):
       self._save(state)
       raise
@@ -196,7 +205,7 @@ class _Run:
 
   def _start(self) -> Any:
     """Returns the newest checkpoint, or the initial state, whose evaluation becomes round 0."""
-    state = self._of_worker(self._initial_state)
+    state = self._attempts.of_worker(self._initial_state)
     checkpoint = self._checkpoints.load_latest(state)
     if checkpoint is not None:
       state, self._saved_round = checkpoint
@@ -210,23 +219,19 @@ class _Run:
       )
     self._records.begin()
     self._record(0, initial)
+    self._tell(state)
     self._save(state)
     return state
 
   def _initial_state(self) -> Any:
     state = self._process.initialize()
-    if not self._pretrained:
-      return state
-    initial = self._process.get_model_weights(state)
-    weights = self._pretrained.replace(self._names, initial.trainable)
-    start = tff.learning.models.ModelWeights(weights, initial.non_trainable)
-    return self._process.set_model_weights(state, start)
+    return self._pretrained.begin(self._process, state, self._names) if self._pretrained else state
 
   def _advance(self, round_number: int, state: Any) -> Any:
     """Runs one round, records its row and returns the state after it."""
     config = self._config
     started = time.monotonic()
-    trained = self._on_clients(lambda ids: self._process.next(state, ids), self._draw(round_number))
+    trained = self._attempts.on_clients(lambda ids: self._process.next(state, ids), self._draw(round_number))
     columns = metrics.training_columns(trained.metrics, self._num_parameters)
     columns['round_seconds'] = time.monotonic() - started
     if self._is_due(round_number, config.rounds_per_eval):
@@ -239,25 +244,21 @@ class _Run:
 
   def _evaluation_columns(self, state: Any) -> dict[str, Any]:
     weights = state.global_model_weights.trainable
-    measured = self._on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids)
+    measured = self._attempts.on_clients(lambda ids: self._evaluate(weights, ids), self._evaluation_ids)
     return metrics.evaluation_columns(measured, self._is_language_model)
 
-  def _on_clients(self, compute: Callable[[list[str]], Any], client_ids: Sequence[str]) -> Any:
-    outcome = attempts.on_clients(self._supervisor, compute, client_ids, self._population.find_unreadable)
-    self._num_retries += outcome.num_retries
-    self._num_skipped += outcome.num_skipped
-    return outcome.result
-
-  def _of_worker(self, ask: Callable[[], Any]) -> Any:
-    """Returns what `ask` returns, which needs the worker and no client."""
-    return self._on_clients(lambda _: ask(), ())
-
   def _record(self, round_number: int, columns: dict[str, Any]) -> None:
-    columns = {**columns, 'worker_rss_bytes': self._of_worker(self._worker.rss_bytes)}
-    columns |= dict(round_retries=self._num_retries, skipped_clients=self._num_skipped)
-    self._num_retries = self._num_skipped = 0
+    columns |= {'worker_rss_bytes': self._attempts.of_worker(self._worker.rss_bytes)} | self._attempts.columns()
     with records.saving(self._config.output_dir):
       self._records.add(round_number, columns)
+
+  def _tell(self, state: Any) -> None:
+    """Hands the last row to the loggers, before its checkpoint is written, so that a kill hides no row from them."""
+    try:
+      self._on_row(self._records.rows[-1])
+    except BaseException:
+      self._save(state)
+      raise
 
   def _save(self, state: Any) -> None:
     """Writes the model and then the checkpoint, so that after a kill in between the round is done again."""
@@ -279,7 +280,7 @@ class _Run:
     if self._score is None:
       return
     weights = state.global_model_weights.trainable
-    units = self._on_clients(lambda ids: self._score(weights, ids), self._evaluation_ids)
+    units = self._attempts.on_clients(lambda ids: self._score(weights, ids), self._evaluation_ids)
     with records.saving(self._config.output_dir):
       heldout_units.write(units, self._config.output_dir)
 
@@ -292,7 +293,7 @@ class _Run:
       'seconds': seconds + self._seconds_before,
       'peak_rss_bytes': {
         'main': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        'worker': self._of_worker(self._worker.peak_rss_bytes),
+        'worker': self._attempts.of_worker(self._worker.peak_rss_bytes),
       },
       'dataset_hash': self._population.dataset_hash,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.command import codec_specs
 from experiments.command import flag_table
+from experiments.loggers import catalog as logger_catalog
 from experiments.results import quality
 from models import precision
 from optimizers import catalog as optimizers_catalog
@@ -77,6 +78,12 @@ _ALL.string(
   'local',
   'Where to compute: local, or remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers '
   'that experiments.worker offers on other machines; may change when a run continues.',
+)
+_ALL.string(
+  'log_to',
+  None,
+  f'Who is told the rows of metrics.csv as they come: {", ".join(logger_catalog.LOGGERS)}, offline by themselves; for '
+  'example mlflow(folder="runs/mlflow"); may change when a run continues.',
 )
 _ALL.bool(
   'deterministic',

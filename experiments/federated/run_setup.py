@@ -23,6 +23,8 @@ from experiments.command import given_objects
 from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import run
+from experiments.loggers import catalog as logger_catalog
+from experiments.results import output
 from experiments.results import quality as quality_lib
 from experiments.results import report
 from experiments.starts import pretrained
@@ -195,6 +197,9 @@ def _config(given: Mapping[str, Any]) -> run.Config:
     output_dir=pathlib.Path(given['output_dir']),
     **{name: given[name] for name in names},
     settings={name: given_objects.recorded(value) for name, value in given.items() if name != flag_table.PLUGIN},
-    settings_are_complete=not any(map(given_objects.is_one, given.values())),
+    settings_are_complete=not any(
+      given_objects.is_one(value) for name, value in given.items() if name not in output.FREE_TO_CHANGE
+    ),
     start_runtime=runtimes.build(given['runtime'], given['deterministic']),
+    log_to=logger_catalog.build(given['log_to'] or logger_catalog.NONE),
   )

@@ -33,6 +33,11 @@ FILES = (
   ),
   File('training.safetensors', ('pretrain',), 'The state that a training goes on from.'),
   File('events.out.tfevents.*', _ROUNDS, 'The columns of metrics.csv for TensorBoard.'),
+  File('log_id', _TRAININGS, 'With --log_to: what the run is known by there.'),
+  File(
+    'wandb/', _ROUNDS, 'With --log_to=wandb: what wandb sync would send; each process of the run leaves all rounds.'
+  ),
+  File('mlruns/', _TRAININGS, 'With --log_to=mlflow: what mlflow ui of the whole package shows.'),
   File('worker.log', _ROUNDS, "What TFF's worker printed."),
   File('perplexity.png', ('language_model',), 'Perplexity against rounds and megabytes.'),
   File('accuracy.png', ('text_classification', 'constrained_finetuning'), 'Accuracy against rounds and megabytes.'),

@@ -21,8 +21,9 @@ from experiments.command import plugins
 from experiments.results import same_content
 
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
-# A finished run may go on for more rounds, elsewhere; workers change the order of additions and so the last bits only.
-_FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime')
+# A finished run may go on for more rounds, elsewhere, under other eyes; workers change the order of additions and so the
+# last bits only.
+FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime', 'log_to')
 COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
@@ -133,7 +134,7 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
   defines = set(settings) - {flag_table.PLUGIN}
   known = {name: value for name, value in facts.items() if name in before or not defines}
   for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
-    if recorded.get(name) == value or name in _FREE_TO_CHANGE or (name in facts and name not in known):
+    if recorded.get(name) == value or name in FREE_TO_CHANGE or (name in facts and name not in known):
       continue
     if same_content.identity(name, recorded.get(name), recorded) != same_content.identity(name, value, facts):
       raise failures.UsageError(

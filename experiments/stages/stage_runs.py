@@ -60,6 +60,13 @@ def train(plan: stage_plan.StagePlan) -> dict[str, Any]:
   return _summary(joined, summaries)
 
 
+def log(config: run.Config) -> None:
+  """Hands the logger of a training, whose summary is written, the rows of all stages: beside theirs, a run of its own."""
+  with config.log_to(config.output_dir) as on_row:
+    for row in metrics.read(config.output_dir / 'metrics.csv'):
+      on_row(row)
+
+
 def folder(output_dir: pathlib.Path, number: int) -> pathlib.Path:
   """Returns the folder of a stage."""
   return output_dir / f'stage_{number:02}'

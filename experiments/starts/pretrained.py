@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
+import tensorflow_federated as tff
 
 from experiments.command import device_specs
 from experiments.command import failures
@@ -34,6 +36,12 @@ class WarmStart:
     """Returns the weights with which a run of `seed` begins."""
     initial = [weight.numpy() for weight in model.initial_weights(seed)]
     return self.replace([variable.name for variable in model.variables], initial)
+
+  def begin(self, process: tff.learning.templates.LearningProcess, state: Any, names: Sequence[str]) -> Any:
+    """Returns the initial state of a process, whose variables are `names`, with these weights."""
+    initial = process.get_model_weights(state)
+    weights = self.replace(names, initial.trainable)
+    return process.set_model_weights(state, tff.learning.models.ModelWeights(weights, initial.non_trainable))
 
   def check_vocabulary(self, description: checkpoint.Description, dataset: str) -> None:
     """Raises `UsageError` unless the tokens are those of the run that is described, on the data set so named."""

@@ -43,6 +43,12 @@ def test_the_same_run_goes_on_also_for_longer(folder):
   _claim(folder, dict(_SETTINGS, rounds=9, output_dir='y'), _FACTS)
 
 
+def test_who_is_told_of_a_run_may_change(folder):
+  for log_to in (None, 'wandb', 'mlflow'):
+    _claim(folder, dict(_SETTINGS, log_to=log_to), _FACTS)
+  _claim(folder, _SETTINGS, _FACTS)
+
+
 def test_other_content_at_the_same_path_is_told_by_its_hash(folder):
   settings = _SETTINGS | {'dataset': "text(path='/a')", 'pretrained': 'b'}
   _claim(folder, settings, _FACTS | {'pretrained_sha256': '1'})

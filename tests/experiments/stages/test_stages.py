@@ -1,5 +1,6 @@
 """Stages: what each trains, what clients receive once, and features that are worth something."""
 
+import contextlib
 import functools
 import types
 
@@ -14,6 +15,7 @@ from data import client_key
 from data import partitions
 from data import prepare_images
 from data.sources import digits
+from experiments.federated import run
 from experiments.results import metrics
 from experiments.stages import lessons
 from experiments.stages import linear_probe
@@ -149,6 +151,19 @@ def test_rows_are_read_back(tmp_path):
   rows = stage_metrics.combine([_rows((1, 10))], [[{'a': frozenset()}]], {})
   stage_metrics.write(rows, tmp_path / 'metrics.csv')
   assert metrics.read(tmp_path / 'metrics.csv') == rows
+
+
+def test_a_logger_is_told_the_rows_of_all_stages(tmp_path):
+  rows, told = stage_metrics.combine([_rows((1, 10))], [[{'a': frozenset()}]], {}), []
+  stage_metrics.write(rows, tmp_path / 'metrics.csv')
+
+  @contextlib.contextmanager
+  def log_to(output_dir):
+    yield told.append
+    told.append(output_dir)
+
+  stage_runs.log(run.Config(tmp_path, log_to=log_to))
+  assert told == [*rows, tmp_path]
 
 
 @pytest.mark.parametrize('num_stages', [1, 2, 30])

@@ -70,7 +70,7 @@ def make(counts: Counts, has_users: bool, place: str) -> Plan:
   planned: Counts = collections.Counter()
   for (split, key, label), count in counts.items():
     planned[plan.split_of(key, split), key, label] += count
-  _require_heldout(planned, has_users, place)
+  _require_heldout(planned, has_users, is_split, place)
   _require_training(planned, class_names, has_users, place)
   return dataclasses.replace(plan, summary=_summary(planned, class_names, has_users))
 
@@ -94,9 +94,11 @@ def _groups(counts: Iterable[tuple[str | None, str, str]], has_users: bool) -> l
   return list(groups.values())
 
 
-def _require_heldout(planned: Counts, has_users: bool, place: str) -> None:
+def _require_heldout(planned: Counts, has_users: bool, is_split: bool, place: str) -> None:
   if any(split == 'heldout' for split, *_ in planned):
     return
+  if is_split:
+    raise errors.DataError(f'{place} says what is held out, and there is no text in it: give some there')
   if has_users:
     raise errors.DataError(f'{place} has no user to hold out: give texts of two users at least')
   raise errors.DataError(f'{place} has no text to hold out: give two different texts of a class at least')

@@ -69,7 +69,8 @@ def _small_as(codec: str = 'identity', size: int = 1000) -> chain.SmallAs:
     codec: The chain, in quotes, such as "uniform(bits=8)|rans".
     size: Values that a variable must have to be encoded like the large ones, at least 1.
   """
-  links = spec.build_chain(codec, _STAGES, 'codec of small variables', _NOT_OF_SMALL)
+  whole = dict.fromkeys(catalog.ADAPTIVE, 'is a whole codec, which stands alone')
+  links = spec.build_chain(codec, _STAGES, 'codec of small variables', _NOT_OF_SMALL | whole)
   small = chain.build(links)
   _try(codec, small)
   return chain.SmallAs(small.codec, size)
@@ -80,7 +81,6 @@ _STAGES = collections.ChainMap(catalog.WRAPPED, catalog.STAGES, {'identity': cha
 _NOT_OF_SMALL = {
   'concat': 'joins large variables, too: write concat|small_as(...)',
   'small_as': 'is not for one inside another: name one size',
-  **dict.fromkeys(catalog.ADAPTIVE, 'is a whole codec, which stands alone'),
 }
 LINKS = collections.ChainMap(
   catalog.ADAPTIVE,

@@ -98,23 +98,33 @@ class _Sink:
     self._package = package
     self._client = client
     self._id = run_id
+    self._may_be_torn = True  # A kill may have left a part of the first row that is logged now.
 
   def first_missing(self) -> int:
     history = self._client.get_metric_history(self._id, _LAST)
     return max((metric.step for metric in history), default=-1) + 1
 
   def log(self, step: int, values: Mapping[str, int | float]) -> None:
-    self._log(step, {**values, _LAST: step})
+    self._log(step, self._lacking(step, values) if self._may_be_torn else values)
+    self._log(step, {_LAST: step})
+    self._may_be_torn = False
 
   def conclude(self, summary: Mapping[str, Any]) -> None:
     numbers = {f'summary/{name}': value for name, value in summary.items() if not isinstance(value, str)}
-    self._log(self.first_missing() - 1, numbers)
+    last = self.first_missing() - 1
+    self._log(last, self._lacking(last, numbers))
 
   def close(self, ending: tracked.Ending) -> None:
     self._client.set_terminated(self._id, _STATUS[ending])
 
-  def _log(self, step: int, values: Mapping[str, int | float]) -> None:
+  def _lacking(self, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of the values that the store does not have of a step."""
+    history = self._client.get_metric_history
+    return {
+      name: value for name, value in values.items() if all(metric.step != step for metric in history(self._id, name))
+    }
+
+  def _log(self, step: int, values: Mapping[str, Any]) -> None:
     now = int(time.time() * 1000)
-    ordered = sorted(values.items(), key=lambda item: item[0] == _LAST)
-    metrics = [self._package.entities.Metric(name, float(value), now, step) for name, value in ordered]
+    metrics = [self._package.entities.Metric(name, float(value), now, step) for name, value in values.items()]
     self._client.log_batch(self._id, metrics=metrics)

@@ -1,10 +1,13 @@
 """What kind of model a folder holds, and which binary has a use for it."""
 
+import collections
 import pathlib
 
 from experiments.command import failures
+from experiments.command import spec
 from experiments.starts import pretrained
 from experiments.starts import saved_encoder
+from models import catalog
 from models import hugging_face
 
 LANGUAGE_MODEL = 'a language model'
@@ -28,8 +31,19 @@ def of(folder: str | pathlib.Path) -> str:
   if loaded.description.image_shape:
     return IMAGE_MODEL
   if not saved_encoder.is_encoder(loaded.description):
+    _check_known(folder, loaded.description.model)
     return LANGUAGE_MODEL
   return TEXT_CLASSIFIER if saved_encoder.has_classifier(loaded) else ENCODER
+
+
+def _check_known(folder: str | pathlib.Path, model: str) -> None:
+  """Raises `UsageError` for a model of no catalogue: nobody knows of which kind it is without its plug-in."""
+  if spec.parse(model)[0].name in catalog.LANGUAGE_MODELS:
+    return
+  try:
+    spec.build(model, collections.ChainMap(catalog.ENCODERS, catalog.LANGUAGE_MODELS), 'model')
+  except spec.SpecError as error:
+    raise failures.UsageError(f'--pretrained={folder}: {error}') from error
 
 
 def check(folder: str | pathlib.Path, wanted: str) -> None:

@@ -69,3 +69,10 @@ def test_data_of_a_user_that_are_there_twice_are_refused(tmp_path: pathlib.Path)
   (tmp_path / 'a.json').write_text(f'{{"users": ["u", "v"], "user_data": {{"u": {one}, "v": {one}, "u": {one}}}}}')
   with pytest.raises(errors.DataError, match=r"a\.json' is not JSON \('u' is there twice\): make it again"):
     leaf_rows.leaf_rows(path=str(tmp_path))
+
+
+def test_a_split_that_holds_out_no_text_is_refused(tmp_path: pathlib.Path):
+  _leaf(tmp_path / 'train' / 'a.json', {'u': {'x': ['a', 'b'], 'y': [0, 1]}, 'v': {'x': ['c'], 'y': [0]}})
+  _leaf(tmp_path / 'test' / 'b.json', {'w': {'x': [' '], 'y': [0]}})
+  with pytest.raises(errors.DataError, match='says what is held out, and there is no text in it: give some there'):
+    leaf_rows.leaf_rows(path=str(tmp_path))

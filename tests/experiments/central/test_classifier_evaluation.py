@@ -1,11 +1,16 @@
 """A classifier's score is the one worked out by hand, on data of its own classes only."""
 
+import csv
 import math
 
 import pytest
 
+from data import client_key
+from data import holdout
 from data import source as source_lib
+from data.sources import csv_rows
 from experiments.central import classifier_evaluation
+from experiments.central import prediction
 from experiments.command import failures
 from experiments.starts import exporting
 from models import checkpoint
@@ -48,11 +53,43 @@ def test_loss_and_accuracy_are_those_worked_out_by_hand(tmp_path, capsys):
   assert 'left out 1 examples without text' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('has_users', [True, False])
+def test_of_a_file_of_ones_own_it_is_what_predictions_add_up_to(has_users, tmp_path):
+  folder = tiny_classifier.save(tmp_path / 'run', ('bad', 'good'))
+  texts = [' '.join(('good', 'bad', 'film')[number // 3**place % 3] for place in range(4)) for number in range(81)]
+  rows = [(text, ('bad', 'good')[number % 2], f'user {number % 20}') for number, text in enumerate(texts)]
+  with (tmp_path / 'own.csv').open('w', newline='') as file:
+    csv.writer(file).writerows([('text', 'label', 'user'), *rows])
+  if has_users:
+    users = holdout.choose({user for *_, user in rows})  # 2 of 20.
+    heldout = [(text, label) for text, label, user in rows if user in users]
+    assert len(users) == 2 and len(heldout) == 8
+  else:
+    hashes = {client_key.derive(text).client_id: (text, label) for text, label, _ in rows}
+    # Of 41 and 40 texts a tenth, by the hash of the hash of the text.
+    chosen = [holdout.choose({key for key, (_, label) in hashes.items() if label == each}) for each in ('bad', 'good')]
+    heldout = [hashes[key] for keys in chosen for key in keys]
+    assert len(heldout) == 4 + 4
+  predicted = prediction.predict(folder, [text for text, _ in heldout])
+  right = [label for _, label in heldout]
+  num_right = sum(each['label'] == label for each, label in zip(predicted, right, strict=True))
+  loss = -sum(math.log(each['probabilities'][label]) for each, label in zip(predicted, right, strict=True))
+  source = csv_rows.csv_rows(str(tmp_path / 'own.csv'), user='user' if has_users else None, sequence_length=8)
+  measured = classifier_evaluation.evaluate(folder, source, 0)
+  assert measured['num_examples'] == 8 and measured['num_clients'] == (2 if has_users else 8)
+  assert 0 < num_right < 8 and measured['eval/accuracy'] == num_right / 8
+  assert measured['eval/loss'] == pytest.approx(loss / 8, abs=1e-6)
+
+
 @pytest.mark.parametrize(
   ('source', 'said'),
   [
     (_source(('bad', 'good')), 'this model names good, bad, but --dataset has bad, good: choose the data set that it'),
     (_source(('good', 'bad', 'so so')), 'but --dataset has good, bad, so so'),
+    (
+      _source(('x' * 41, *map(str, range(30)))),
+      f'but --dataset has {"x" * 40}, 0, 1, 2.* 18, ...: choose the data set',
+    ),
     (_source(sequence_length=13), 'sequence_length=13 of --dataset is more than the 12 positions of the model: lower'),
   ],
 )

@@ -152,9 +152,10 @@ class _Runs:
     self.paths['recipes'] = str(recipes)
     self.paths['sweep'] = _sweep(folder / 'sweep.toml', self.paths['text'])
 
-  def start(self, binary: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+  def start(self, binary: str, *arguments: str, has_plugin: bool = True) -> subprocess.CompletedProcess[str]:
     """Runs a binary."""
-    return binaries.run(f'experiments.{binary}', [f'--plugin={_PLUGIN}', *arguments], self._environment)
+    named = [f'--plugin={_PLUGIN}'] * has_plugin
+    return binaries.run(f'experiments.{binary}', [*named, *arguments], self._environment)
 
   def folder(self, name: str) -> pathlib.Path:
     """Returns the folder of a case, which has run."""
@@ -234,6 +235,15 @@ def test_binaries_that_use_a_model_know_its_names(runs, tmp_path):
   assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
   done = runs.start('evaluate', f'--pretrained={classified}', authors)
   assert done.returncode == 0 and 0 <= json.loads(done.stdout)['eval/accuracy'] <= 1, done.stderr
+  for binary, folder, more in (
+    ('predict', classified, []),
+    ('generate', runs.folder('swept') / 'language', ['--prompt=cat']),
+    ('evaluate', runs.folder('images'), ['--dataset=digits(classes=[0, 1, 2])']),
+  ):
+    without = runs.start(binary, f'--pretrained={folder}', *more, has_plugin=False)
+    assert without.returncode == 2, without.stderr
+    (line,) = without.stderr.splitlines()
+    assert "unknown model 'small_" in line and line.endswith('or add it by --plugin')
   done = runs.start('export', f'--run={classified}', f'--output_dir={tmp_path / "exported"}')
   assert done.returncode == 2 and done.stderr == (
     f'error: --run={classified} does not fit the Hugging Face layout: it knows bert, albert, distilbert, not small_bert: '

@@ -169,6 +169,24 @@ def test_a_stage_whose_decode_needs_what_did_not_travel_is_refused(codec, messag
     codec_specs.build_download(codec)
 
 
+_ADAPTS = """
+from compression import rate_distortion
+class Coarse(rate_distortion.RateDistortion):
+  pass
+ADAPTIVE = {'coarse': Coarse}
+"""
+
+
+def test_what_adapts_is_refused_where_it_cannot_be(tmp_path, unloaded):
+  plugins.load(_written(tmp_path, _ADAPTS))
+  with pytest.raises(spec.SpecError, match='is a whole codec, which stands alone'):
+    codec_specs.build('small_as(codec="coarse", size=9)|uniform(bits=8)')
+  with pytest.raises(spec.SpecError, match='it stands alone'):
+    codec_specs.build('concat|coarse')
+  with pytest.raises(spec.SpecError, match='follows the votes of clients on their uploads: use it for --upload'):
+    codec_specs.build_download('coarse')
+
+
 _OF_OTHER_KINDS = """
 from models import lstm
 class Plain:

@@ -117,6 +117,18 @@ def test_a_run_goes_on_after_its_last_whole_row(stores, tmp_path):
   assert run.statuses == ['RUNNING', 'FAILED', 'RUNNING', 'FINISHED']
 
 
+def test_what_a_kill_left_of_a_row_is_made_whole(stores, tmp_path):
+  folder = run_folder.begin(tmp_path / 'mine')
+  with pytest.raises(failures.RunEnded), catalog.build('mlflow')(folder) as on_row:
+    on_row(dict(run_folder.ROWS[0]))
+    raise failures.RunEnded('x')
+  (run,) = stores[(folder / 'mlruns').as_uri()].values()
+  run.data.metrics.append(('round', 1.0, 1))
+  _log(folder, 'mlflow', 1, 2)
+  _log(folder, 'mlflow')
+  assert run.data.metrics == _ROWS + _SUMMARY
+
+
 def test_a_server_is_asked_at_its_address_and_stages_are_tagged(stores, tmp_path):
   for number in (1, 2):
     folder = run_folder.begin(tmp_path / 'mine' / f'stage_0{number}', stage=number)

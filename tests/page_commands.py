@@ -9,7 +9,7 @@ import shlex
 import types
 
 from experiments.command import builder_docs
-from experiments.command import plugins
+from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.command import spec_help
 from tools import binary_docs
@@ -49,7 +49,7 @@ def _of_plugins(arguments: list[str]) -> dict[str, dict[str, builder_docs.Entry]
     flag, _, path = argument.partition('=')
     if flag == '--plugin' and (_ROOT / path).is_file():
       module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
-      for name, table in plugins.tables().items():
+      for name, table in plugin_tables.tables().items():
         described = {
           key: builder_docs.entry(builder, lambda _: None) for key, builder in getattr(module, name, {}).items()
         }

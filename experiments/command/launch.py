@@ -18,6 +18,7 @@ from data import errors
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import flag_table
+from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.command import spec_help
@@ -55,9 +56,12 @@ def _parse(argv: Sequence[str], table: flag_table.FlagTable) -> list[str]:
   if '--version' in argv[1:]:
     _answer(version.VERSION)
   try:
-    return table.parse([argv[0], *command_line.expanded(argv[1:])])
+    rest = table.parse([argv[0], *command_line.expanded(argv[1:])])
   except flags.Error as error:
     _refuse(error)
+  if table.named_plugins():
+    plugin_tables.tables()  # Imports TensorFlow: once `app.run` is done with flags, Keras would come out of it broken.
+  return rest
 
 
 def _call(main: Callable[[Mapping[str, Any]], None], table: flag_table.FlagTable) -> None:

@@ -8,7 +8,6 @@ A plug-in is a module with tables of builders by name, called as the catalogues 
 It runs as any Python does, with all the rights of who starts the binary. A run records path and SHA-256 of each.
 """
 
-from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -31,28 +30,11 @@ from experiments.command import builder_docs
 from experiments.command import failures
 from experiments.command import flag_table
 from experiments.command import plugin_builders
+from experiments.command import plugin_tables
 from experiments.command import spec
 
 _HASH = '#sha256='
 _ALWAYS_TAKEN = ('help',)  # What any flag says of its names.
-
-
-class Table(NamedTuple):
-  """A catalogue that plug-ins add to.
-
-  Attributes:
-    builders: The catalogue itself.
-    flag_takes: What a flag that takes it is said to take: names must differ among all tables of one such kind.
-    key: Its name in `specs.json`.
-    makes: What a builder returns.
-    besides: Names that such a flag takes besides catalogues.
-  """
-
-  builders: dict[str, Callable[..., Any]]
-  flag_takes: str
-  key: str
-  makes: type
-  besides: tuple[str, ...] = ()
 
 
 class Plugin(NamedTuple):
@@ -77,48 +59,6 @@ class Plugin(NamedTuple):
 _loaded: dict[pathlib.Path, Plugin] = {}
 
 
-def tables() -> dict[str, Table]:
-  """Returns the catalogues that plug-ins add to, by the name of the table."""
-  # Importing them takes seconds, and most processes have no plug-in.
-  from compression import adaptive
-  from compression import catalog as compression
-  from compression import stage
-  from data import catalog as data
-  from data import image_source
-  from data import partitions
-  from data import source
-  from models import catalog as models
-  from models import encoder
-  from models import image_encoder
-  from models import self_supervised_task
-  from optimizers import algorithms
-  from optimizers import catalog as optimizers
-  from optimizers import client_dropout
-  from optimizers import schedules
-  from optimizers import trainable
-
-  links = ('identity', 'concat', 'small_as', 'select', *compression.WRAPPED)
-  dropouts, texts = optimizers.CLIENT_DROPOUTS, data.CLASSIFICATION_DATASETS
-  return dict(
-    STAGES=Table(compression.STAGES, 'codecs', 'links', stage.Stage, links),
-    ADAPTIVE=Table(compression.ADAPTIVE, 'codecs', 'adaptive', adaptive.AdaptiveCodec, links),
-    LANGUAGE_MODELS=Table(models.LANGUAGE_MODELS, 'models', 'language_models', Callable),
-    ENCODERS=Table(models.ENCODERS, 'models', 'encoders', encoder.Encoder),
-    VISION_MODELS=Table(models.VISION_MODELS, 'models', 'vision_models', image_encoder.ImageEncoder),
-    OBJECTIVES=Table(
-      models.OBJECTIVES, 'objectives', 'objectives', self_supervised_task.Objective, ('masked_language',)
-    ),
-    ALGORITHMS=Table(optimizers.ALGORITHMS, 'algorithms', 'algorithms', algorithms.Algorithm),
-    SCHEDULES=Table(optimizers.SCHEDULES, 'schedules', 'schedules', schedules.Schedule),
-    POLICIES=Table(optimizers.POLICIES, 'policies', 'policies', trainable.Policy, ('layerwise',)),
-    CLIENT_DROPOUTS=Table(dropouts, 'client dropouts', 'client_dropouts', client_dropout.ClientDropout),
-    DATASETS=Table(data.DATASETS, 'data sets', 'text', source.TextSource),
-    CLASSIFICATION_DATASETS=Table(texts, 'data sets', 'labelled_text', source.LabelledSource),
-    IMAGE_DATASETS=Table(data.IMAGE_DATASETS, 'data sets', 'images', image_source.ImageSource),
-    PARTITIONS=Table(data.PARTITIONS, 'partitions', 'partitions', partitions.Partition),
-  )
-
-
 def load(text: str) -> Plugin:
   """Runs a plug-in, unless that was done before, and adds its names to the catalogues.
 
@@ -138,7 +78,7 @@ def load(text: str) -> Plugin:
       raise failures.UsageError(f'--plugin={path} has changed since it was loaded: start a new process')
     return _loaded[path]
   module = _run(path, content, sha256)
-  found, known = _found(module, path), tables()
+  found, known = _found(module, path), plugin_tables.tables()
   for name, builders in found.items():
     _check(name, builders, known, path)
   for table, builders in found.items():
@@ -171,7 +111,7 @@ def loaded() -> list[Plugin]:
 def _unload(plugin: Plugin) -> None:
   for table, names in plugin.names.items():
     for name in names:
-      del tables()[table].builders[name]
+      del plugin_tables.tables()[table].builders[name]
 
 
 @contextlib.contextmanager
@@ -203,7 +143,7 @@ def entries() -> dict[str, dict[str, Any]]:
   """Returns what the plug-ins say of their names, as `specs.json` has it: by catalogue and name."""
   from experiments.command import algorithm_specs
 
-  found, known = {}, tables()
+  found, known = {}, plugin_tables.tables()
   for plugin in loaded():
     for table, names in plugin.names.items():
       described = {
@@ -223,6 +163,12 @@ def fixed(text: str) -> str:
   """Returns an argument of `--plugin` with the hash of the file as it is now; raises `UsageError` as `load`."""
   path, _, sha256 = _read(text)
   return f'{path}{_HASH}{sha256}'
+
+
+def short(text: str) -> str:
+  """Returns what people call a recorded plug-in: the name of the file, and the first digits of its hash."""
+  path, _, sha256 = text.partition(_HASH)
+  return f'{pathlib.Path(path).name} {sha256[:8]}'.strip()
 
 
 def content_hash(text: str) -> str:
@@ -273,7 +219,7 @@ def _blame(error: BaseException, path: pathlib.Path) -> str:
 
 def _found(module: types.ModuleType, path: pathlib.Path) -> dict[str, Mapping[str, Any]]:
   """Returns the tables that a module has, by name."""
-  known = tables()
+  known = plugin_tables.tables()
   found = {name: value for name, value in vars(module).items() if name in known}
   if found:
     return found
@@ -285,7 +231,7 @@ def _found(module: types.ModuleType, path: pathlib.Path) -> dict[str, Mapping[st
   )
 
 
-def _check(name: str, builders: Any, known: Mapping[str, Table], path: pathlib.Path) -> None:
+def _check(name: str, builders: Any, known: Mapping[str, plugin_tables.Table], path: pathlib.Path) -> None:
   """Raises `UsageError` for a table that is none, or has a name that is none or exists."""
   if not isinstance(builders, Mapping):
     raise failures.UsageError(f"--plugin={path}: {name} is no table: write {name} = {{'name': Builder}}")

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pathlib
 from typing import Any
 
+from experiments.command import flag_table
 from experiments.command import given_objects
+from experiments.command import plugins
 from experiments.command import spec
 
 _FIRST = ('model', 'trainable', 'upload', 'download')  # The others follow in the order of the flags.
@@ -70,6 +72,8 @@ def _words(name: str, values: Sequence[Any], without: Sequence[str]) -> list[str
   if name == _PRETRAINED:
     start = 'warm start' if name in without or len(set(values) - {None}) == 1 else 'from {}'
     return ['from scratch' if value is None else start.format(pathlib.Path(value).name) for value in values]
+  if name == flag_table.PLUGIN:
+    return [' and '.join(map(plugins.short, value or ['no plug-in'])) for value in values]
   if ' ' in name:  # A hash, not a flag.
     return [f'{name} {value}' for value in values]
   chains = [_parsed(value) for value in values]

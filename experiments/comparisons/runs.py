@@ -12,6 +12,7 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.comparisons import labels
 from experiments.comparisons import pareto
 from experiments.results import quality as quality_lib
@@ -20,6 +21,7 @@ from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
+_BESIDE = (DATA, START, flag_table.PLUGIN)  # Told only where nothing else tells two groups apart.
 _SCRIPT = 'run of a script'  # Whose settings say nothing of model and algorithm: its folder.
 # Not what is compared: names of one run, and what does not change a measurement.
 _MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic')
@@ -245,7 +247,7 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 def _told_apart(firsts: Sequence[Run]) -> list[dict[str, Any]]:
-  """Returns the settings of a run of each group; the hashes only where no flag tells two groups apart."""
+  """Returns the settings of a run of each group; hashes and plug-ins only where no flag tells two groups apart."""
   identities = [identity(run) for run in firsts]
   alike = {
     name for name, value in identities[0].items() if all(name in one and one[name] == value for one in identities)
@@ -253,7 +255,7 @@ def _told_apart(firsts: Sequence[Run]) -> list[dict[str, Any]]:
   settings = [
     {name: identities[0][name] if name in alike else value for name, value in compared(run).items()} for run in firsts
   ]
-  flags = [{name: value for name, value in one.items() if name not in (DATA, START)} for one in settings]
+  flags = [{name: value for name, value in one.items() if name not in _BESIDE} for one in settings]
   return flags if len({json.dumps(one, sort_keys=True) for one in flags}) == len(flags) else settings
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from compression import stage
 from compression.stages import uniform
 from experiments import suite
+from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.results import run_files
@@ -156,10 +157,10 @@ def test_a_name_of_a_catalogue_stands_for_the_object(of_objects, given, tmp_path
   plugin.write_text('from models import lstm\ndef small():\n  return lstm.lstm(width=8, num_cells=8)\n')
   with plugin.open('a') as file:
     file.write('LANGUAGE_MODELS = {"small": small}\n')
-  before = plugins.tables()['LANGUAGE_MODELS'].builders.copy()
+  before = plugin_tables.tables()['LANGUAGE_MODELS'].builders.copy()
   run = suite.language_model(**given | dict(model='small', rounds=1), plugin=plugin, output_dir=tmp_path / 'run')
   assert run.settings['plugin'] == [plugins.fixed(str(plugin))]
-  assert plugins.tables()['LANGUAGE_MODELS'].builders == before and plugins.settings() == {}
+  assert plugin_tables.tables()['LANGUAGE_MODELS'].builders == before and plugins.settings() == {}
   with pytest.raises(ValueError, match="unknown model 'small'"):
     suite.generate(pretrained=run, prompt='The cat')
   assert suite.generate(pretrained=run, prompt='The cat', plugin=plugin, num_tokens=1)

@@ -164,3 +164,19 @@ def test_an_interruption_promises_only_what_there_is(raised, exit_code, expected
     launch.guarded(main, ['test'])
   assert left.value.code == exit_code
   assert capsys.readouterr().err == expected
+
+
+def test_a_plugin_may_build_by_keras_where_the_binary_imports_no_tensorflow(tmp_path):
+  script = (
+    'import sys\n'
+    'from experiments.command import flag_table, launch\n'
+    'assert "tensorflow" not in sys.modules\n'
+    'def main(given):\n'
+    '  from models import catalog\n'
+    '  print(catalog.LANGUAGE_MODELS["gru"](width=2)(3).num_parameters)\n'
+    'launch.launch(main, flag_table.FlagTable("b"))\n'
+  )
+  plugin = f'--plugin={pathlib.Path("examples", "own_plugin.py").absolute()}'
+  process = _shell([sys.executable, '-c', script, plugin], '')
+  # 3 x 2 of the embedding; (2 + 2) x 6 of the kernels, 2 x 6 of the biases; 2 x 3 + 3 of the head.
+  assert (process.returncode, process.stdout) == (0, '51\n'), process.stderr

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.results import run_files
 from tests import binaries
@@ -204,7 +205,7 @@ def _runs(tmp_path_factory) -> _Runs:
 
 
 def test_every_table_has_a_name_in_the_plugin_and_a_case():
-  known = set(plugins.tables())
+  known = set(plugin_tables.tables())
   assert {name for name in vars(every_table) if name.isupper() and not name.startswith('_')} == known
   assert {table for case in _CASES.values() for table in case.tables} == known
 

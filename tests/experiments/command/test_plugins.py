@@ -9,6 +9,7 @@ import pytest
 
 from experiments.command import codec_specs
 from experiments.command import failures
+from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.costs import client_round
@@ -26,7 +27,7 @@ _EXAMPLE, _CODEC = _EXAMPLES / 'own_plugin.py', _EXAMPLES / 'own_codec.py'
 def unloaded(monkeypatch):
   """Catalogues and plug-ins are afterwards what they were."""
   monkeypatch.setattr(plugins, '_loaded', {})
-  before = [(table.builders, dict(table.builders)) for table in plugins.tables().values()]
+  before = [(table.builders, dict(table.builders)) for table in plugin_tables.tables().values()]
   yield
   for builders, content in before:
     builders.clear()
@@ -75,12 +76,12 @@ class Nothing(stage.Stage):
   ],
 )
 def test_a_file_that_is_no_plugin_is_refused_in_one_line(text, message, tmp_path, unloaded):
-  before = {name: list(table.builders) for name, table in plugins.tables().items()}
+  before = {name: list(table.builders) for name, table in plugin_tables.tables().items()}
   path = _written(tmp_path, f'{text}\nPOLICIES = {{"new": dict}}' if text.startswith('STAGES = {"u') else text)
   with pytest.raises(failures.UsageError) as raised:
     plugins.load(path)
   assert f'--plugin={path}' in str(raised.value) and message in str(raised.value)
-  assert {name: list(table.builders) for name, table in plugins.tables().items()} == before
+  assert {name: list(table.builders) for name, table in plugin_tables.tables().items()} == before
   assert plugins.settings() == {}
 
 
@@ -200,15 +201,17 @@ TABLES
 
 
 def test_what_a_builder_returns_must_be_of_the_kind_of_its_table(tmp_path, unloaded):
-  adds = '\n'.join(f'{table} = {{"plain_{n}": Plain, "none_{n}": none}}' for n, table in enumerate(plugins.tables()))
+  adds = '\n'.join(
+    f'{table} = {{"plain_{n}": Plain, "none_{n}": none}}' for n, table in enumerate(plugin_tables.tables())
+  )
   path = _written(tmp_path, _OF_OTHER_KINDS.replace('TABLES', f'{adds}\nLANGUAGE_MODELS["layers"] = layers'))
   plugins.load(path)
-  for number, (name, table) in enumerate(plugins.tables().items()):
+  for number, (name, table) in enumerate(plugin_tables.tables().items()):
     for builder, made in ((f'plain_{number}', 'Plain'), (f'none_{number}', 'NoneType')):
       with pytest.raises(failures.UsageError, match=rf"{name}\['{builder}'\] makes {made}, not [a-z]"):
         table.builders[builder]()
   with pytest.raises(failures.UsageError, match=r"what .*\['layers'\] returns makes Plain, not models.model.Model"):
-    plugins.tables()['LANGUAGE_MODELS'].builders['layers']()(9)
+    plugin_tables.tables()['LANGUAGE_MODELS'].builders['layers']()(9)
   assert plugins.entries()['links']['plain_0']['summary'] == 'Nothing of the suite.'
 
 

@@ -78,3 +78,8 @@ def test_objects_of_a_script_are_called_what_they_say_of_themselves():
   named = [{'upload': f'hadamard|object(name={name!r})'} for name in ('Own(bits=3)', 'Own(bits=4)', 'what <is> this')]
   assert labels.plain(named) == ['hadamard + Own 3 bits', 'hadamard + Own 4 bits', 'hadamard + what <is> this']
   assert labels.exact(named)[:2] == ['hadamard|Own(bits=3)', 'hadamard|Own(bits=4)']
+
+
+def test_plugins_are_called_by_file_and_hash():
+  named = [{'model': 'lstm', 'plugin': ['/a/mine.py#sha256=0123456789abcdef', 'b.py']}, {'model': 'lstm'}]
+  assert labels.plain(named) == ['mine.py 01234567 and b.py', 'no plug-in']

@@ -38,7 +38,7 @@ def test_the_script_of_the_guide_is_that_of_the_examples():
   assert ast.unparse(ast.parse(script)) == expected
 
 
-@pytest.mark.parametrize('page', ['README.md', 'docs/guides/scripts.md'])
+@pytest.mark.parametrize('page', ['README.md', 'docs/guides/scripts.md', 'docs/guides/using_models.md'])
 def test_its_calls_of_the_suite_give_what_there_is(page: str):
   calls = [node for script in _scripts(page) for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
   named = [(call.func.attr, call.keywords) for call in calls if ast.unparse(call.func).startswith('suite.')]

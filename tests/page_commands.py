@@ -47,8 +47,8 @@ def _of_plugins(arguments: list[str]) -> dict[str, dict[str, builder_docs.Entry]
   found = {}
   for argument in arguments:
     flag, _, path = argument.partition('=')
-    if flag == '--plugin' and (_ROOT / path).is_file():
-      module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
+    if flag == '--plugin' and (_ROOT / 'examples' / pathlib.Path(path).name).is_file():
+      module = importlib.import_module(f'examples.{pathlib.Path(path).stem}')
       for name, table in plugin_tables.tables().items():
         described = {
           key: builder_docs.entry(builder, lambda _: None) for key, builder in getattr(module, name, {}).items()

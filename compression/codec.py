@@ -48,21 +48,29 @@ class Codec:
       kind, before = stage.gives, stage
     self._num_linear = next((i for i, stage in enumerate(self._stages) if not stage.linear), len(self._stages))
     self._payload_specs: dict[tuple[int, ...], Payload] = {}
-    self._forms(tf.TensorSpec([1]))  # Stages refuse here what no tensor would make sense of, such as too many levels.
+    self.forms(tf.TensorSpec([1]))  # Stages refuse here what no tensor would make sense of, such as too many levels.
 
   def __str__(self) -> str:
     return '|'.join(_name(stage) for stage in self._stages) or 'identity'
 
   def encode(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> Payload:
     """Encodes a float32 tensor of static shape; the seeds are int64[2], see `Stage.encode`."""
-    forms = self._forms(tf.TensorSpec(x.shape))
-    x, side = tf.reshape(x, [-1]), []
+    values, side = self.encode_by_stages(x, client_seed, shared_seed)
+    form = self.forms(tf.TensorSpec(x.shape))[-1]
+    if form.kind == stage_lib.Kind.LEVELS:
+      return Payload(bitpack.pack_levels(values[-1], form.num_levels), side)
+    return Payload(values[-1], side)
+
+  def encode_by_stages(
+    self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+  ) -> tuple[list[tf.Tensor], tuple[stage_lib.Side, ...]]:
+    """Returns the values before the first stage and after each, whose forms `forms` returns, and side information."""
+    forms, values, side = self.forms(tf.TensorSpec(x.shape)), [tf.reshape(x, [-1])], []
     for index, stage in enumerate(self._stages):
-      x, stage_side = stage.encode(x, forms[index], _fold(client_seed, index), _fold(shared_seed, index))
+      x, stage_side = stage.encode(values[-1], forms[index], _fold(client_seed, index), _fold(shared_seed, index))
+      values.append(x)
       side.append(stage_side)
-    if forms[-1].kind == stage_lib.Kind.LEVELS:
-      x = bitpack.pack_levels(x, forms[-1].num_levels)
-    return Payload(x, tuple(side))
+    return values, tuple(side)
 
   def decode(self, payload: Payload, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
     """Inverts `encode`; the result has `spec`'s shape, its leading axis perhaps unknown to the graph.
@@ -78,7 +86,7 @@ class Codec:
     Returns:
       float32 [term_size(spec)], its length perhaps unknown to the graph.
     """
-    forms = self._forms(spec)
+    forms = self.forms(spec)
     with tf.control_dependencies(self._size_checks(payload, spec)):
       x = tf.identity(payload.values)
     if forms[-1].kind == stage_lib.Kind.LEVELS:
@@ -89,14 +97,14 @@ class Codec:
 
   def decode_sum(self, x: tf.Tensor, spec: tf.TensorSpec, shared_seed: tf.Tensor) -> tf.Tensor:
     """Undoes the leading linear stages of a term or of a weighted sum of terms."""
-    forms = self._forms(spec)
+    forms = self.forms(spec)
     for index in reversed(range(self._num_linear)):
       x = self._stages[index].decode(x, (), forms[index], _fold(shared_seed, index))
     return _shaped(x, spec)
 
   def term_size(self, spec: tf.TensorSpec) -> int:
     """Returns the number of values of what `decode_term` makes of a payload for `spec`."""
-    return self._forms(spec)[self._num_linear].size
+    return self.forms(spec)[self._num_linear].size
 
   def empty_payload(self, spec: tf.TensorSpec) -> Payload:
     """Returns the payload of a tensor of `spec` that is not sent: no bytes at all, in the structure of one that is."""
@@ -119,7 +127,7 @@ class Codec:
       if length.shape[0] is not None
     ]
 
-  def _forms(self, spec: tf.TensorSpec) -> list[stage_lib.Form]:
+  def forms(self, spec: tf.TensorSpec) -> list[stage_lib.Form]:
     """Returns the form before each stage, and that after the last."""
     forms = [stage_lib.Form(stage_lib.Kind.FLOATS, spec.shape.num_elements())]
     for stage in self._stages:

@@ -3,9 +3,12 @@
 So it is in rounds: clients encode, the server decodes, and only what `encode` returns comes from one to the other.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from compression import codec as codec_lib
+from compression import stage
 
 _NUM_VALUES = 100
 _PYTHON = ('PyFunc', 'PyFuncStateless', 'EagerPyFunc')  # Operations that call back into the process that made them.
@@ -18,8 +21,8 @@ def check(codec: codec_lib.Codec) -> None:
     codec: The codec.
 
   Raises:
-    ValueError: If it fails, keeps a variable or runs Python, or the result is not so many finite floats. The message is one
-      line.
+    ValueError: If it fails, keeps a variable or runs Python, the result is not so many finite floats, or levels are
+      others than a stage declares. The message is one line.
   """
   spec, seeds = tf.TensorSpec([_NUM_VALUES]), (tf.constant([1, 2], tf.int64), tf.constant([3, 4], tf.int64))
   x = tf.linspace(-1.0, 1.0, _NUM_VALUES)
@@ -28,6 +31,7 @@ def check(codec: codec_lib.Codec) -> None:
   try:
     payload = encode(x, *seeds)
     decoded = decode(payload)
+    between, _ = tf.function(codec.encode_by_stages, autograph=False)(x, *seeds)
   except Exception as error:
     reason = str(error).strip().partition('\n')[0]
     raise ValueError(
@@ -36,10 +40,23 @@ def check(codec: codec_lib.Codec) -> None:
     ) from error
   if decoded.shape != spec.shape or decoded.dtype != tf.float32:
     raise ValueError(f'of {_NUM_VALUES} floats decode makes {decoded.dtype.name} of shape {decoded.shape}')
+  _check_levels(between, codec.forms(spec))
   for graph in (encode.get_concrete_function(x, *seeds).graph, decode.get_concrete_function(payload).graph):
     _check_graph(graph)
   if not tf.reduce_all(tf.math.is_finite(decoded)):
     raise ValueError(f'of {_NUM_VALUES} floats from -1 to 1 decode makes some that are not finite')
+
+
+def _check_levels(values: Sequence[tf.Tensor], forms: Sequence[stage.Form]) -> None:
+  """Raises ValueError if what a stage leaves as levels are not as many whole numbers, and as small, as it declares."""
+  for found, form in zip(values, forms, strict=True):
+    if form.kind == stage.Kind.LEVELS:
+      low, high = int(tf.reduce_min(found)), int(tf.reduce_max(found))
+      if low < 0 or high >= form.num_levels or found.shape.num_elements() != form.size:
+        raise ValueError(
+          f'of {_NUM_VALUES} floats a stage makes {found.shape.num_elements()} levels from {low} to {high}, where its form '
+          f'declares {form.size} from 0 to {form.num_levels - 1}: what is outside is lost when levels are packed'
+        )
 
 
 def _check_graph(graph: tf.Graph) -> None:

@@ -7,6 +7,9 @@ It is also a plug-in, whose codec every binary takes by its name:
 python -m experiments.language_model --plugin=examples/own_codec.py --upload='max_scaled|rans' --output_dir=runs/max_scaled
 """
 
+# First: the suite's packages come before others of their names, and TensorFlow is quiet.
+import experiments  # noqa: F401, I001
+
 import pathlib
 import sys
 

@@ -3,6 +3,8 @@
 python -m examples.own_loop
 """
 
+# First: the suite's packages come before others of their names, and TensorFlow is quiet.
+import experiments  # noqa: F401, I001
 from data import catalog
 from data import partitions
 from data import prepare

@@ -3,10 +3,12 @@
 python -m examples.own_script runs/mine
 """
 
-import pathlib
+import pathlib  # noqa: I001
 import sys
 from typing import Any
 
+# First: the suite's packages come before others of their names, and TensorFlow is quiet.
+import experiments  # noqa: F401
 from compression import codec
 from compression import update_codec
 from compression.stages import uniform

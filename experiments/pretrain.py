@@ -41,18 +41,14 @@ from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
-from experiments.federated import fingerprint
 from experiments.loggers import catalog as logger_catalog
-from experiments.results import output
 from experiments.results import quality
 from experiments.starts import recipe
 from experiments.starts import saved_encoder
 from models import catalog as models_catalog
 from models import checkpoint
-from models import image_encoder
 from models import image_task
 from models import task as task_lib
-from optimizers import evaluation
 
 FLAGS = flag_table.FlagTable('pretrain')
 FLAGS.string(
@@ -106,17 +102,10 @@ class _Lesson(NamedTuple):
 def main(given: Mapping[str, Any]) -> None:
   """Trains what the flags name."""
   config = _config(given)
-  lesson = _images(given) if _is_of_images(given['model']) else _text(given)
-  if any(map(given_objects.is_one, given.values())):
-    lesson.facts[output.COMPUTATIONS] = fingerprint.of([evaluation.build_evaluation(lesson.task)])
+  is_of_images = spec.parse(given['model'])[0].name in models_catalog.VISION_MODELS
+  lesson = _images(given) if is_of_images else _text(given)
   config = dataclasses.replace(config, facts=lesson.facts)
   _report(training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description, given)
-
-
-def _is_of_images(model: Any) -> bool:
-  if given_objects.is_one(model):
-    return isinstance(model, image_encoder.FeatureExtractor)
-  return spec.parse(model)[0].name in models_catalog.VISION_MODELS
 
 
 def _text(given: Mapping[str, Any]) -> _Lesson:
@@ -146,7 +135,7 @@ def _images(given: Mapping[str, Any]) -> _Lesson:
   encoder = takers.build_model(given['model'], models_catalog.VISION_MODELS)
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   model = image_examples.classifier(encoder, images)
-  description = checkpoint.of_images(given_objects.recorded(given['model']), images.image_shape, images.class_names)
+  description = checkpoint.of_images(given['model'], images.image_shape, images.class_names)
   examples = image_examples.examples(images, given['eval_clients'])
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
 

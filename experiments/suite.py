@@ -89,7 +89,9 @@ def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:
     UsageError: If there is no sound classifier.
   """
   return _called(
-    predict_binary, dict(pretrained=pretrained), lambda given: prediction.predict(given['pretrained'], texts)
+    predict_binary,
+    dict(pretrained=pretrained),
+    lambda given: prediction.predict(given['pretrained'], [texts] if isinstance(texts, str) else texts),
   )
 
 

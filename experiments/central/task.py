@@ -23,11 +23,9 @@ _SPECIAL_IDS = (tokenizer_lib.BEGIN, tokenizer_lib.END, tokenizer_lib.UNKNOWN)
 _REMEDY = 'name the --output_dir of experiments.pretrain --model=bert'
 
 
-def named(text: Any, sequence_length: int) -> Named:
+def named(text: str, sequence_length: int) -> Named:
   """Returns what a `--model` spec names; raises `SpecError`, and `UsageError` for an encoder of too few positions."""
-  model: Any = spec.build(
-    text, catalog.LANGUAGE_MODELS | catalog.ENCODERS, 'model', kind=(Callable, encoder_lib.Encoder)
-  )
+  model: Any = spec.build(text, catalog.LANGUAGE_MODELS | catalog.ENCODERS, 'model')
   if is_encoder(model) and model.max_length < sequence_length + 1:
     raise failures.UsageError(
       f'{text} has {model.max_length} positions, but examples have {sequence_length + 1} tokens: choose a larger '

@@ -128,7 +128,10 @@ def train(
     UsageError: If the folder holds something else, or the training diverges.
   """
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
-  with output.claimed(config.output_dir, config.settings, facts), config.log_to(config.output_dir) as on_row:
+  with (
+    output.claimed(config.output_dir, config.settings, facts),
+    logger.around(config.log_to, config.output_dir) as on_row,
+  ):
     training = _Training(task, examples, description, config, start, on_row)
     steps_per_second = training.run()
     summary = training.summary() | facts

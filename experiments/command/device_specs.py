@@ -37,6 +37,8 @@ def build(
     SpecError: For whatever cannot be built.
   """
   if given_objects.is_one(devices):
+    if trainable != 'all':
+      raise spec.SpecError(f'trainable={trainable!r} does not apply: the devices that are given say what they train')
     return spec.checked(devices, devices_lib.Devices, 'devices')
   call = _single(devices, 'devices')
   if given_objects.is_one(trainable):

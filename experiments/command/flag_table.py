@@ -21,11 +21,14 @@ from absl import flags
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import given_objects
-from experiments.command import spec_help
 
 PLUGIN = 'plugin'
 _VERSION = 'version'
 _called: contextvars.ContextVar[str | None] = contextvars.ContextVar('called', default=None)
+_OBJECTS = (
+  'algorithm', 'client_dropout', 'corpus', 'dataset', 'devices', 'download', 'log_to', 'model', 'objective', 'partition',
+  'runtime', 'trainable', 'upload',
+)  # Flags that take, from a script, what a spec would build.  # fmt: skip
 _NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
@@ -161,7 +164,7 @@ class FlagTable:
   def _value(self, name: str, value: Any) -> Any:
     known = self.shown() | {name: self._values[name] for name in self._without}
     if name not in known or name == _VERSION:
-      near = difflib.get_close_matches(name, known, n=1)
+      near = difflib.get_close_matches(name, set(known) - {_VERSION}, n=1)
       raise failures.UsageError(
         f'{command_line.PACKAGE}.{self.binary} has no flag {name!r}{f" (did you mean {near[0]!r}?)" if near else ""}; it '
         f'has {", ".join(sorted(set(known) - {_VERSION}))}'
@@ -196,7 +199,7 @@ def _parsed(flag: flags.Flag, value: Any) -> Any:
     value = os.fspath(value)
   if hasattr(value, 'item'):  # Of NumPy.
     value = value.item()
-  if flag.flag_type() == 'string' and flag.name in spec_help.flags():
+  if flag.flag_type() == 'string' and flag.name in _OBJECTS:
     if given_objects.is_one(value):
       return value
     if isinstance(value, list) and all(isinstance(link, str) for link in value):

@@ -1,7 +1,4 @@
-"""Objects that a script gives where a command line gives a spec, and what a run records of them.
-
-This module imports the standard library only.
-"""
+"""Objects that a script gives where a command line gives a spec, and what a run records of them."""
 
 import ast
 from collections.abc import Iterator
@@ -9,13 +6,19 @@ from collections.abc import Mapping
 import contextlib
 import contextvars
 import dataclasses
+import hashlib
 import inspect
 import re
 import types
 from typing import Any
 
+import numpy as np
+
+UNKNOWN = 'unknown'  # What `run.run` calls the model of a script.
 NAME = 'object'  # Of the spec that is recorded, which builds nothing.
-REMEDY = '{} was an object of a script: give it to experiments.suite.RunFolder(folder, {}=...), or name it by --plugin'
+REMEDY = (
+  '{} was an object of a script: give it, as every other of its run, to experiments.suite.RunFolder(folder, {}=...)'
+)
 _LONGEST = 120  # Characters of what an object is called.
 _known: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar('known', default=types.MappingProxyType({}))
 
@@ -47,7 +50,7 @@ def recorded(value: Any) -> Any:
   if not is_one(value):
     return value
   links = value if isinstance(value, list) else [value]
-  return '|'.join(recorded_as(_called(link)) if is_one(link) else str(link) for link in links)
+  return '|'.join(recorded_as(called(link)) if is_one(link) else str(link) for link in links)
 
 
 def is_recorded(value: Any) -> bool:
@@ -65,11 +68,18 @@ def recorded_as(name: str) -> str:
   return f'{NAME}(name={name!r})'
 
 
-def _called(value: Any) -> str:
+def may_be(value: Any, name: str) -> bool:
+  """Whether an object may be the one that was recorded by a name; a run that did not know its model said so."""
+  return name in (UNKNOWN, called(value))
+
+
+def called(value: Any) -> str:
   """Returns what an object says of itself if that is short and the same in every process, else what made it."""
   if isinstance(value, types.FunctionType):
-    maker, _, inner = value.__qualname__.partition('.<locals>')
-    return f'{maker}({_literals(inspect.getclosurevars(value).nonlocals)})' if inner else maker
+    *outer, name = value.__qualname__.split('.<locals>.')
+    return f'{outer[-1]}({_literals(inspect.getclosurevars(value).nonlocals)})' if outer else name
+  if hasattr(value, 'fingerprint'):  # A data set, which its content makes what it is.
+    return f'{type(value).__qualname__}({value.name!r})'
   said = repr(value)
   is_said = dataclasses.is_dataclass(value) and len(said) <= _LONGEST and ' at 0x' not in said
   return said if is_said else f'{type(value).__qualname__}({_literals(getattr(value, "__dict__", {}))})'
@@ -79,6 +89,8 @@ def _literals(named: Mapping[str, Any]) -> str:
   """Returns the numbers and texts among values by name."""
   found = []
   for name, value in named.items():
+    if hasattr(value, '__array__'):  # Of NumPy or TensorFlow.
+      value = hashlib.sha256(np.asarray(value).tobytes()).hexdigest()[:8]
     try:
       ast.literal_eval(repr(value))
     except (ValueError, SyntaxError):

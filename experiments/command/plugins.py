@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import contextvars
 import dataclasses
 import difflib
 import hashlib
@@ -20,6 +21,7 @@ import inspect
 import keyword
 import pathlib
 import sys
+import threading
 import traceback
 import types
 from typing import Any
@@ -57,6 +59,9 @@ class Plugin(NamedTuple):
 
 
 _loaded: dict[pathlib.Path, Plugin] = {}
+_lock = threading.RLock()
+_in_use: list[tuple[int, tuple[str, ...]]] = []  # Threads in blocks of `using`, and what each names.
+_used: contextvars.ContextVar[Sequence[Plugin] | None] = contextvars.ContextVar('used', default=None)
 
 
 def load(text: str) -> Plugin:
@@ -94,24 +99,44 @@ def load(text: str) -> Plugin:
 
 @contextlib.contextmanager
 def using(texts: Sequence[str]) -> Iterator[list[Plugin]]:
-  """Loads plug-ins as `load` does, and yields them; after the block the catalogues are as they were."""
-  before = dict(_loaded)
+  """Loads plug-ins as `load` does, and yields them; after the block the catalogues are as they were.
+
+  Raises:
+    UsageError: As `load`, and if another thread is in such a block with other plug-ins, as all threads share the catalogues.
+  """
+  wanted = (threading.get_ident(), tuple(map(fixed, texts)))
+  with _lock:
+    if any(thread != wanted[0] and named != wanted[1] for thread, named in _in_use):
+      raise failures.UsageError('another thread runs with other plug-ins: give both the same, or wait for it')
+    before = set(_loaded)
+    try:
+      found = [load(text) for text in texts]
+    except BaseException:
+      _keep(before)
+      raise
+    _in_use.append(wanted)
+  token = _used.set(found)
   try:
-    yield [load(text) for text in texts]
+    yield found
   finally:
-    for path in set(_loaded) - set(before):
-      _unload(_loaded.pop(path))
+    _used.reset(token)
+    with _lock:
+      _in_use.remove(wanted)
+      if not any(named == wanted[1] for _, named in _in_use):
+        _keep(before)
+
+
+def _keep(paths: Collection[pathlib.Path]) -> None:
+  """Takes away what all plug-ins but some have added."""
+  for path in set(_loaded) - set(paths):
+    for table, names in _loaded.pop(path).names.items():
+      for name in names:
+        del plugin_tables.tables()[table].builders[name]
 
 
 def loaded() -> list[Plugin]:
   """Returns the plug-ins of this process, in the order in which they were loaded."""
   return list(_loaded.values())
-
-
-def _unload(plugin: Plugin) -> None:
-  for table, names in plugin.names.items():
-    for name in names:
-      del plugin_tables.tables()[table].builders[name]
 
 
 @contextlib.contextmanager
@@ -156,7 +181,9 @@ def entries() -> dict[str, dict[str, Any]]:
 
 def settings() -> dict[str, list[str]]:
   """Returns what a run records of the plug-ins of this process: their paths and hashes; nothing without one."""
-  return {flag_table.PLUGIN: [plugin.text for plugin in loaded()]} if _loaded else {}
+  used = _used.get()
+  named = [plugin.text for plugin in (loaded() if used is None else used)]
+  return {flag_table.PLUGIN: named} if named else {}
 
 
 def fixed(text: str) -> str:

@@ -163,7 +163,8 @@ def checked(value: Any, kind: type | tuple[type, ...], what: str) -> Any:
     return value
   kinds = kind if isinstance(kind, tuple) else (kind,)
   names = ''.join(f' or {each.__name__}' for each in kinds)
-  raise SpecError(f"{what} takes a spec such as 'name(argument=value)'{names}, not {value!r}")
+  way_on = ': call it' if isinstance(value, type) else ''
+  raise SpecError(f"{what} takes a spec such as 'name(argument=value)'{names}, not {value!r}{way_on}")
 
 
 def build_chain(
@@ -178,7 +179,7 @@ def build_call(
 ) -> Any:
   """Builds the object of one parsed call; the other arguments and errors are those of `build`."""
   if call.name == given_objects.NAME and call.name not in catalogue:
-    return _known_object(call, catalogue, what)
+    return _known_object(call, what)
   if call.name not in catalogue and call.name in elsewhere:
     raise SpecError(f'{what} {call.name!r} {elsewhere[call.name]}; choose one of {_listed(catalogue)}')
   if call.name not in catalogue:
@@ -204,15 +205,14 @@ def build_call(
     raise SpecError(f'{what} {call.name}: {error}') from error
 
 
-def _known_object(call: Call, catalogue: Mapping[str, Callable[..., Any]], what: str) -> Any:
-  """Returns the object that a run of a script recorded, if it is known here, or its name is one of the catalogue."""
-  if (known := given_objects.find(what)) is not None:
-    return known
-  called = str(call.arguments.get('name'))
-  try:
-    return build_call(*parse(called), catalogue, what)
-  except (SpecError, TypeError) as error:
-    raise SpecError(f'{what}: {given_objects.REMEDY.format(called, what)}') from error
+def _known_object(call: Call, what: str) -> Any:
+  """Returns the object that a run of a script recorded, if it is known here."""
+  called, known = str(call.arguments.get('name')), given_objects.find(what)
+  if known is None:
+    raise SpecError(f'{what}: {given_objects.REMEDY.format(called, what)}')
+  if not given_objects.may_be(known, called):
+    raise SpecError(f'{what} was {called}, and what is given is {given_objects.called(known)}: give the same')
+  return known
 
 
 def _nearest(name: str, choices: Mapping[str, Any]) -> str:

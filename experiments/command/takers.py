@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import inspect
 from typing import Any
 
 from data import catalog as data_catalog
 from data import image_source
 from data import source
+from experiments.command import given_objects
 from experiments.command import spec
 from models import catalog as models_catalog
 from models import encoder
 from models import image_encoder
+from models import model as model_lib
 
 _Catalogue = Mapping[str, Callable[..., Any]]
 _Taker = tuple[_Catalogue, type, str]  # What its builders return, and what is said of it elsewhere.
@@ -67,7 +70,21 @@ def build_dataset(text: Any, datasets: _Catalogue, what: str = 'dataset') -> Any
 
 def build_model(text: Any, models: _Catalogue) -> Any:
   """Builds what a spec of `--model` names; the arguments, result and errors are those of `build_dataset`."""
-  return spec.build(text, models, 'model', _said(_OF_MODELS), _kinds(_OF_MODELS, models))
+  built = spec.build(text, models, 'model', _said(_OF_MODELS), _kinds(_OF_MODELS, models))
+  return _of_models(built) if given_objects.is_one(text) and inspect.isfunction(text) else built
+
+
+def _of_models(build: Callable[..., Any]) -> Callable[[int], model_lib.Model]:
+  """Returns a script's function, which raises `SpecError` unless it makes a model of a vocabulary size."""
+  try:
+    inspect.signature(build).bind(1)
+  except TypeError as error:
+    raise spec.SpecError(f'model is a function of a vocabulary size: {error}') from error
+
+  def checked(vocabulary_size: int) -> model_lib.Model:
+    return spec.checked(build(vocabulary_size), model_lib.Model, 'what the model function makes')
+
+  return checked
 
 
 def _said(takers: Sequence[_Taker]) -> dict[str, str]:

@@ -39,6 +39,7 @@ tr.front { background: var(--best); }
 figure { margin: 0; } figcaption { font-weight: 600; margin: .5rem 0; }
 img { width: 100%; height: auto; background: #fff; border-radius: .4rem; padding: .4rem; border: 1px solid var(--line); }
 details { border-bottom: 1px solid var(--line); padding: .5rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
+summary code { display: block; font-size: .8rem; opacity: .8; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); padding: .7rem; border-radius: .4rem;
   font-size: .8rem; }
 dl { font-size: .85rem; margin: 0; } dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }

@@ -15,14 +15,15 @@ from experiments.command import failures
 from experiments.command import flag_table
 from experiments.comparisons import labels
 from experiments.comparisons import pareto
+from experiments.comparisons import script_runs
 from experiments.results import quality as quality_lib
 from experiments.results import run_files
 from experiments.results import same_content
 
 _JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
-_BESIDE = (DATA, START, flag_table.PLUGIN)  # Told only where nothing else tells two groups apart.
-_SCRIPT = 'run of a script'  # Whose settings say nothing of model and algorithm: its folder.
+_BESIDE = (DATA, START, flag_table.PLUGIN, 'rounds_per_eval')  # Told only where nothing else tells two groups apart.
+_SCRIPT = 'run of a script'
 # Not what is compared: names of one run, and what does not change a measurement.
 _MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic')
 
@@ -226,9 +227,8 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     for one, other in itertools.pairwise(found):
       if one.settings['seed'] == other.settings['seed']:
         raise failures.UsageError(f'{one.folder} and {other.folder} have the same settings and seed: name one of them')
-  settings = _told_apart([found[0] for found in members])
-  names = zip(labels.exact(settings), members, labels.plain(settings), strict=True)
-  unsorted = [Group(*of_group) for of_group in names]
+  names = _names([found[0] for found in members])
+  unsorted = [Group(exact, found, plain) for (exact, plain), found in zip(names, members, strict=True)]
   return sorted(unsorted, key=lambda group: -group.spread(lambda point: point.upload_bytes).mean)
 
 
@@ -236,8 +236,7 @@ def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
   kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
-  is_script = 'algorithm' not in kept and run.config.get('binary', '') is None
-  script = {_SCRIPT: run.folder.name} if is_script else {}
+  script = {_SCRIPT: script_runs.name(run.config, run.folder)} if script_runs.is_one(run.config) else {}
   return hashes | script | {n: v for n, v in kept.items() if v is not None}
 
 
@@ -246,8 +245,18 @@ def identity(run: Run) -> dict[str, Any]:
   return {name: same_content.identity(name, value, run.config) for name, value in compared(run).items()}
 
 
+def _names(firsts: Sequence[Run]) -> list[tuple[str, str]]:
+  """Returns what a run of each group tells it from other groups by: exactly, and in words."""
+  of_binaries = [run for run in firsts if not script_runs.is_one(run.config)]
+  settings = _told_apart(of_binaries) if of_binaries else []
+  found = iter(zip(labels.exact(settings), labels.plain(settings), strict=True)) if settings else iter(())
+  return [
+    (script_runs.name(run.config, run.folder),) * 2 if script_runs.is_one(run.config) else next(found) for run in firsts
+  ]
+
+
 def _told_apart(firsts: Sequence[Run]) -> list[dict[str, Any]]:
-  """Returns the settings of a run of each group; hashes and plug-ins only where no flag tells two groups apart."""
+  """Returns the settings of a run of each group; what stands beside only where nothing else tells them apart."""
   identities = [identity(run) for run in firsts]
   alike = {
     name for name, value in identities[0].items() if all(name in one and one[name] == value for one in identities)

@@ -29,7 +29,7 @@ def columns(
     paired: The groups against their reference, for the columns that tell of it.
   """
   return [
-    'seeds', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
+    'seed numbers', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
     *([] if paired is None else paired_comparison.columns(measure)),
     'MB up per client-round', 'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
     *([] if target is None else [f'rounds to {target:g}', f'MB up to {target:g}']),
@@ -130,7 +130,7 @@ def _sent(group: runs.Group, reference: float) -> list[TableCell]:
     *(TableCell(megabytes.text(value, 3), value) for value in per_client),
     TableCell(megabytes.text(up), up),
     TableCell(megabytes.text(down), down),
-    TableCell(f'{reference / up:.1f}x', reference / up) if up and not group.num_diverged else TableCell(''),
+    TableCell(f'{reference / up:,.1f}x', reference / up) if up and not group.num_diverged else TableCell(''),
   ]
 
 

@@ -112,8 +112,9 @@ def run(
     config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
   )
   check = functools.partial(records.check_rounds, config.output_dir, config.rounds)
+  logged = logger.around(config.log_to, config.output_dir)
   with output.claimed(config.output_dir, config.settings, facts, check), contextlib.ExitStack() as ended:
-    tell = logger.telling(ended.enter_context(config.log_to(config.output_dir)), on_row)
+    tell = logger.telling(ended.enter_context(logged), on_row)
     population.say_who_also_trains(config.eval_clients)
     with supervision.starting():
       worker = ended.enter_context(start_runtime)

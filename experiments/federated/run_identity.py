@@ -69,7 +69,7 @@ def description(task: task_lib.Task, population: population_lib.Population) -> c
     return None
   text = federated_text.FederatedText.open(population.database)
   return checkpoint.Description(
-    given_objects.recorded_as('Model'), text.vocabulary_size, text.sequence_length, text.tokenizer.model
+    given_objects.recorded_as(given_objects.UNKNOWN), text.vocabulary_size, text.sequence_length, text.tokenizer.model
   )
 
 

@@ -6,6 +6,8 @@ import contextlib
 import pathlib
 from typing import Any
 
+from experiments.command import failures
+
 # Called with the columns of a row of `metrics.csv` by name, `round` among them, once the row is in the file: for each
 # round once, in order, beginning with round 0, which is the evaluation of the initial model. Values are Python's int and
 # float, and None for what was not measured. A run that goes on after a kill does the rounds after its last checkpoint
@@ -33,6 +35,14 @@ def each_row(on_row: OnRow) -> Logger:
     yield on_row
 
   return call
+
+
+def around(log_to: Logger, output_dir: pathlib.Path) -> contextlib.AbstractContextManager[OnRow]:
+  """Returns the block of a logger for the run in a folder; raises `UsageError` for a function of a row."""
+  block = log_to(output_dir)
+  if not isinstance(block, contextlib.AbstractContextManager):
+    raise failures.UsageError('log_to is a function that makes no block around a run: write suite.each_row(function)')
+  return block
 
 
 def telling(*hooks: OnRow | None) -> OnRow:

@@ -81,7 +81,9 @@ class Records:
   def told(self) -> str:
     """Says the last quality, and what was sent in all rounds until now."""
     up, down = (self.rows[-1][name] / 1e6 for name in ('upload_bytes_total', 'download_bytes_total'))
-    return f'{quality.last(self.rows)}, {up:.1f} MB up, {down:.1f} MB down'
+    evaluated = quality.evaluated(self.rows)[-1]['round']
+    since = '' if evaluated == self.round_number else f' after round {evaluated}'
+    return f'{quality.last(self.rows)}{since}, {up:,.1f} MB up, {down:,.1f} MB down'
 
   def summary(self) -> dict[str, Any]:
     """Returns what the rows come to: the part of `summary.json` that they decide."""

@@ -123,4 +123,4 @@ def _marked(text: str) -> str:
 
 def _image(path: pathlib.Path) -> str:
   data = base64.b64encode(path.read_bytes()).decode()
-  return f'<img alt="{html.escape(path.stem)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+  return f'<p>{html.escape(path.stem)}</p><img alt="{html.escape(path.stem)}" style="max-width: 100%" src="data:image/png;base64,{data}">'

@@ -10,8 +10,10 @@ import tensorflow_federated as tff
 from compression import update_codec
 from data import population as population_lib
 from experiments.command import failures
+from experiments.federated import fingerprint
 from experiments.federated import run
 from experiments.federated import run_setup
+from experiments.results import output
 from experiments.stages import lessons
 from models import checkpoint
 from models import task as task_lib
@@ -82,13 +84,24 @@ def check(plan: StagePlan, setup: run_setup.RunSetup) -> None:
 
 def facts(plan: StagePlan) -> dict[str, Any]:
   """Returns what decides the result besides the flags."""
+  computations = {} if plan.config.settings_are_complete else {output.COMPUTATIONS: _fingerprint(plan)}
   return dict(
+    computations,
     dataset_hash=plan.population.dataset_hash,
     heldout_hash=plan.population.heldout_hash,
     evaluation_hash=plan.population.evaluation_hash(plan.config.eval_clients),
     num_parameters=plan.build_task(plan.stages[-1].num_blocks).model.num_parameters,
     rounds_of_all_stages=plan.config.rounds,
   )
+
+
+def _fingerprint(plan: StagePlan) -> str:
+  """Returns a hash of what the computations of all stages compute."""
+  tasks = [plan.build_task(stage.num_blocks) for stage in plan.stages]
+  processes = [
+    plan.build_process(task, stage, plan.config.seed) for task, stage in zip(tasks, plan.stages, strict=True)
+  ]
+  return fingerprint.of([process.next for process in processes])
 
 
 def _of_stage(setup: run_setup.RunSetup, stage: stages_lib.TrainingStage) -> run_setup.RunSetup:

@@ -22,6 +22,7 @@ from compression import update_codec
 from data import client_key
 from experiments.command import failures
 from experiments.federated import run
+from experiments.loggers import logger
 from experiments.results import metrics
 from experiments.results import run_files
 from experiments.stages import stage_metrics
@@ -62,7 +63,7 @@ def train(plan: stage_plan.StagePlan) -> dict[str, Any]:
 
 def log(config: run.Config) -> None:
   """Hands the logger of a training, whose summary is written, the rows of all stages: beside theirs, a run of its own."""
-  with config.log_to(config.output_dir) as on_row:
+  with logger.around(config.log_to, config.output_dir) as on_row:
     for row in metrics.read(config.output_dir / 'metrics.csv'):
       on_row(row)
 

@@ -11,7 +11,9 @@ import os
 import pathlib
 import socket
 import sys
+import threading
 import time
+from typing import Any
 from typing import Protocol
 
 import tensorflow_federated as tff
@@ -24,6 +26,7 @@ from experiments.workers import worker_process
 _WORKER_BINARY = pathlib.Path(tff.__file__).with_name('data') / 'worker_binary'
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+_contexts = threading.local()  # Of blocks in this thread, the outermost first.
 
 
 class Runtime(Protocol):
@@ -208,7 +211,7 @@ def local_runtime(
 ) -> Iterator[LocalWorker]:
   """Runs this thread's TFF computations on a `LocalWorker` (see there for the arguments), which ends with the block.
 
-  The worker's context stays TFF's default after the block, so that a computation called there raises a `RuntimeError`
+  After the outermost block its context stays TFF's default, so that a computation called there raises a `RuntimeError`
   and does not start a worker that nobody ends. TFF keeps a default context for each thread: others are not affected. With
   `num_groups` the clients are computed one group after the other, see `execution.build_spread_context`.
   """
@@ -217,10 +220,24 @@ def local_runtime(
     context = execution.build_execution_context(worker.executor_factory)
     if num_groups:
       context = execution.build_spread_context([execution.InOwnThread(context)], num_groups)
-    tff.framework.set_default_context(context)
-    yield worker
+    with _as_default(context):
+      yield worker
   finally:
     worker.stop()
+
+
+@contextlib.contextmanager
+def _as_default(context: Any) -> Iterator[None]:
+  """Makes a context TFF's default in this thread; after the block the one of a block around it is that again."""
+  around = _contexts.__dict__.setdefault('stack', [])
+  around.append(context)
+  tff.framework.set_default_context(context)
+  try:
+    yield
+  finally:
+    around.pop()
+    if around:
+      tff.framework.set_default_context(around[-1])
 
 
 def worker_command(port: int, max_concurrent_calls: int | None, threads_per_call: int = 1) -> list[str]:

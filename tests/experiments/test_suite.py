@@ -11,15 +11,20 @@ import threading
 
 import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from compression import stage
 from compression.stages import uniform
+from data.sources import text as text_lib
 from experiments import suite
+from experiments.command import given_objects
 from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.results import run_files
+from models import catalog
 from models import lstm
+from optimizers import devices
 from optimizers import fed_opt
 from optimizers import policies
 from tests import language_model_runs
@@ -129,12 +134,12 @@ def test_a_model_of_objects_is_used(of_objects, given, tmp_path):
   exported = suite.export(run=of_objects, output_dir=tmp_path / 'exported')
   assert (exported / 'tokenizer.model').exists()
   with pytest.raises(
-    ValueError, match=r'model: lstm\(.* was an object of a script: give it to experiments.suite.RunFolder'
+    ValueError, match=r'model: lstm\(.* was an object of a script: give it, as every other of its run'
   ):
     suite.generate(pretrained=exported, prompt='The cat')
   again = suite.RunFolder(exported, model=lstm.lstm(width=8, num_cells=8), trainable=policies.Head())
   assert suite.generate(pretrained=again, prompt='The cat', num_tokens=3) == [[text]]
-  with pytest.raises(ValueError, match=r'has shape \[8, 24\], not \[9, 24\]'):
+  with pytest.raises(ValueError, match=r"model was lstm\(.*'width': 8.*, and what is given is lstm\(.*'width': 9"):
     suite.generate(
       pretrained=suite.RunFolder(exported, model=lstm.lstm(width=9, num_cells=8), trainable=policies.Head()),
       prompt='The cat',
@@ -176,6 +181,11 @@ def test_a_name_of_a_catalogue_stands_for_the_object(of_objects, given, tmp_path
     (dict(algorithm=Halved()), spec.SpecError, r'algorithm takes a spec .* or Algorithm, not <.*Halved'),
     (dict(model=3), suite.UsageError, r'model=3 is not what --model takes'),
     (dict(trainable=policies.Head(), devices='tiers(shares=[1.0])'), spec.SpecError, 'give Devices instead'),
+    (dict(trainable='head', devices=devices.ALIKE), spec.SpecError, "trainable='head' does not apply: the devices"),
+    (dict(log_to=print), suite.UsageError, r'makes no block around a run: write suite.each_row\(function\)'),
+    (dict(model=lambda: 3), spec.SpecError, 'model is a function of a vocabulary size: too many positional arguments'),
+    (dict(model=lambda size: size), spec.SpecError, r'what the model function makes takes a spec .* or Model, not \d+'),
+    (dict(upload=Halved), spec.SpecError, 'not <class .*Halved.>: call it'),
     (dict(output_dir=None), suite.UsageError, '--output_dir is missing'),
   ],
 )
@@ -209,6 +219,7 @@ def test_it_runs_in_an_event_loop_and_in_a_thread(given, tmp_path):
 
 _INTERRUPTED = """
 import sys
+from data.sources import text as text_lib
 from experiments import suite
 given = dict(rounds=500, rounds_per_checkpoint=500, clients_per_round=5, model='lstm(width=8, num_cells=8)')
 try:
@@ -265,3 +276,82 @@ def test_a_function_of_ones_own_is_told_each_row(given, tmp_path):
   # Who is told may change, as on the command line.
   suite.language_model(**given, log_to=suite.each_row(rows.append), output_dir=run)
   assert [row['round'] for row in rows] == [0, 1, 2]
+
+
+def test_a_function_that_is_called_like_a_builder_of_the_suite_is_not_taken_for_it(given, tmp_path):
+  def lstm():
+    return lambda size: catalog.LANGUAGE_MODELS['lstm'](width=8, num_cells=8)(size)
+
+  run = suite.language_model(**given | dict(rounds=0, model=lstm()), output_dir=tmp_path / 'run')
+  assert run.settings['model'].endswith("lstm()')")
+  with pytest.raises(ValueError, match='was an object of a script'):
+    suite.generate(pretrained=os.fspath(run), prompt='The cat')
+  assert suite.generate(pretrained=run, prompt='The cat', num_tokens=1)
+
+
+class Scaled(Halved):
+  """Sends a multiple of each value."""
+
+  def __init__(self, scale):
+    self._scale = tf.constant(scale)
+
+  def encode(self, x, form, client_seed, shared_seed):
+    return self._scale * x, ()
+
+
+def test_what_an_object_holds_is_part_of_its_name():
+  first, second, again = (given_objects.recorded(Scaled(scale)) for scale in (0.5, 0.25, 0.5))
+  assert first == again != second and first.startswith('object(name="Scaled(scale=\'')
+
+
+def test_stages_of_another_object_are_refused(tmp_path):
+  given = dict(
+    model='vit(width=8, mlp_width=8, num_layers=1, num_heads=2, patch_size=4)', stages='end_to_end', rounds=1,
+    clients_per_round=1, local_epochs=1, probe_examples=20, output_dir=tmp_path / 'run',
+  )  # fmt: skip
+  suite.layerwise_ssl(**given, upload=Halved())
+  other = type('Halved', (Halved,), dict(decode=lambda self, x, *_: 0.0 * x))
+  with pytest.raises(ValueError, match='holds a run with computations_sha256='):
+    suite.layerwise_ssl(**given, upload=other())
+
+
+def test_plugins_of_two_threads_do_not_mix(given, tmp_path):
+  plugin, entered, done = tmp_path / 'mine.py', threading.Event(), threading.Event()
+  plugin.write_text(
+    'from models import lstm\ndef small():\n  return lstm.lstm(width=8)\nLANGUAGE_MODELS = {"small": small}\n'
+  )
+
+  def hold():
+    with plugins.using([str(plugin)]):
+      entered.set()
+      done.wait(60)
+
+  thread = threading.Thread(target=hold)
+  thread.start()
+  assert entered.wait(60)
+  try:
+    with pytest.raises(ValueError, match='another thread runs with other plug-ins: give both the same, or wait for it'):
+      suite.language_model(**given, output_dir=tmp_path / 'run')
+    with plugins.using([str(plugin)]):
+      assert plugins.settings() == {'plugin': [plugins.fixed(str(plugin))]}
+  finally:
+    done.set()
+    thread.join()
+  assert 'small' not in plugin_tables.tables()['LANGUAGE_MODELS'].builders
+
+
+def test_a_runtime_around_another_goes_on():
+  @tff.tensorflow.computation(tf.int32)
+  def twice(x):
+    return 2 * x
+
+  with suite.runtime():
+    with suite.runtime():
+      assert twice(3) == 6
+    assert twice(4) == 8
+
+
+def test_a_data_set_given_as_an_object_is_known_by_its_content(given, text, tmp_path):
+  source = text_lib.text(path=str(text), vocabulary=60)
+  run = suite.language_model(**given | dict(rounds=0, dataset=source), output_dir=tmp_path / 'run')
+  assert run.settings['dataset'] == 'object(name="TextSource(\'text\')")'

@@ -141,7 +141,15 @@ class Python(Remembers):
 class Infinite(Python):
   def encode(self, x, form, client_seed, shared_seed):
     return x / 0.0, ()
-STAGES = {'remembers': Remembers, 'half': Half, 'keeps': Keeps, 'python': Python, 'infinite': Infinite}
+class Two(Remembers):
+  gives = stage.Kind.LEVELS
+  def form(self, form):
+    return stage.Form(stage.Kind.LEVELS, form.size, 2)
+  def encode(self, x, form, client_seed, shared_seed):
+    return tf.cast(tf.sign(x), tf.int32) + 1, ()
+  def decode(self, x, side, form, shared_seed):
+    return tf.cast(x - 1, tf.float32)
+STAGES = {'remembers': Remembers, 'half': Half, 'keeps': Keeps, 'python': Python, 'infinite': Infinite, 'two': Two}
 """
 
 
@@ -154,6 +162,8 @@ STAGES = {'remembers': Remembers, 'half': Half, 'keeps': Keeps, 'python': Python
     ('small_as(codec="remembers", size=9)|uniform(bits=8)', '100 values cannot be encoded and decoded'),
     ('hadamard|remembers|uniform(bits=8)|rans', '100 values cannot be encoded and decoded'),
     ('half', 'of 100 floats decode makes float32 of shape (50,)'),
+    ('two', 'a stage makes 100 levels from 0 to 2, where its form declares 100 from 0 to 1'),
+    ('hadamard|two', 'where its form declares 128 from 0 to 1'),
     ('keeps', 'it keeps a variable, which does not travel between clients and server'),
     ('concat|keeps|uniform(bits=8)', 'it keeps a variable'),
     ('small_as(codec="keeps", size=9)|uniform(bits=8)', 'it keeps a variable'),

@@ -42,7 +42,10 @@ def test_a_notebook_shows_numbers_with_units_and_pictures(folder):
   assert '<tr><td>upload_bytes_total</td><td>1.23 MB</td></tr>' in shown
   assert '<tr><td>eval/loss</td><td>2.346</td></tr>' in shown and '<tr><td>diverged_round</td><td></td></tr>' in shown
   assert '<td>&lt;b&gt;</td>' in shown and 'peak' not in shown
-  assert f'src="data:image/png;base64,{base64.b64encode(_PNG).decode()}"' in shown
+  assert (
+    f'<p>b</p><img alt="b" style="max-width: 100%" src="data:image/png;base64,{base64.b64encode(_PNG).decode()}"'
+    in shown
+  )
 
 
 def test_a_comparison_shows_its_tables_and_sentences(tmp_path):

@@ -7,6 +7,7 @@ goes on from its last checkpoint to the same weights as one that was not.
 import collections
 from collections.abc import Callable
 from collections.abc import Mapping
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -128,10 +129,8 @@ def train(
     UsageError: If the folder holds something else, or the training diverges.
   """
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
-  with (
-    output.claimed(config.output_dir, config.settings, facts),
-    logger.around(config.log_to, config.output_dir) as on_row,
-  ):
+  logged = logger.around(config.log_to, config.output_dir)
+  with output.claimed(config.output_dir, config.settings, facts), logged as on_row:
     training = _Training(task, examples, description, config, start, on_row)
     steps_per_second = training.run()
     summary = training.summary() | facts
@@ -164,8 +163,8 @@ class _Training:
     start: pretrained.WarmStart | None,
     on_row: logger.OnRow,
   ):
-    self._task, self._examples, self._description, self._config = task, examples, description, config
-    self._on_row = on_row
+    self._task, self._examples, self._description = task, examples, description
+    self._config, self._on_row = config, on_row
     self._evaluate = central_evaluation.Evaluation(task)
     self._optimizer = build_optimizer(config)
     self._step = _build_step(task, self._optimizer, config)
@@ -265,13 +264,10 @@ class _Training:
 
 def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
   """Reads the rows up to a step."""
-  try:
-    rows = [row for row in metrics.read(path) if row['step'] <= last_step]
-  except (OSError, KeyError, TypeError, ValueError):
-    rows = []
-  if not rows:
-    raise failures.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
-  return rows
+  with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+    if rows := [row for row in metrics.read(path) if row['step'] <= last_step]:
+      return rows
+  raise failures.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
 
 
 def build_optimizer(config: CentralConfig) -> tff.learning.optimizers.Optimizer:

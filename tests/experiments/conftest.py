@@ -15,3 +15,15 @@ def text(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope='module')
 def environment(tmp_path_factory) -> dict[str, str]:
   return language_model_runs.environment(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='module')
+def given(text):
+  """What makes a run small."""
+  return dict(
+    dataset=f'text(path={str(text)!r}, vocabulary=60)',
+    model='lstm(width=8, num_cells=8)',
+    rounds=2,
+    clients_per_round=5,
+    rounds_per_eval=1,
+  )

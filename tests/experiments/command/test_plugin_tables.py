@@ -243,7 +243,7 @@ def test_binaries_that_use_a_model_know_its_names(runs, tmp_path):
   ):
     without = runs.start(binary, f'--pretrained={folder}', *more, has_plugin=False)
     assert without.returncode == 2, without.stderr
-    (line,) = without.stderr.splitlines()
+    (line,) = [line for line in without.stderr.splitlines() if line.startswith('error: ')]
     assert "unknown model 'small_" in line and line.endswith('or add it by --plugin')
   done = runs.start('export', f'--run={classified}', f'--output_dir={tmp_path / "exported"}')
   assert done.returncode == 2 and done.stderr == (

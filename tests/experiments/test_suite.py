@@ -46,7 +46,7 @@ def test_a_run_is_that_of_the_binary(given, tmp_path, environment):
   assert run.settings['rounds'] == 2
 
 
-def test_a_name_of_a_catalogue_stands_for_the_object(of_objects, given, tmp_path):
+def test_names_of_a_plugin_are_there_for_a_call(given, tmp_path):
   plugin = tmp_path / 'mine.py'
   plugin.write_text('from models import lstm\ndef small():\n  return lstm.lstm(width=8, num_cells=8)\n')
   with plugin.open('a') as file:

@@ -69,7 +69,7 @@ def scored(given: Mapping[str, Any]) -> dict[str, Any]:
   output_dir = _folder(given['output_dir'])
   measured = score(given['pretrained'], source, given['eval_clients'])
   named = dict(pretrained=given['pretrained'], dataset=given_objects.recorded(given['dataset']))
-  result = metrics.written(named | {name: value for name, value in measured.items() if value is not None})
+  result = metrics.written(named | measured)
   if output_dir:
     output.write_json(output_dir / 'evaluation.json', result)
   return result

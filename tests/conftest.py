@@ -12,7 +12,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever that of the tests is.
 
 
-hypothesis.settings.register_profile('ci', max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile('ci', max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 

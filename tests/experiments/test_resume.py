@@ -59,7 +59,7 @@ _INSTANTS = {
 }
 
 
-@pytest.mark.parametrize(('kind', 'instants'), [('adaptive', ('evaluation', 'checkpoint')), ('mime', ('round',))])
+@pytest.mark.parametrize(('kind', 'instants'), [('adaptive', ('evaluation', 'round', 'checkpoint'))])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(kind, instants, reference, text, environment, tmp_path):
   output_dir = tmp_path / 'killed'
   command = runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind])

@@ -22,13 +22,11 @@ def _shell(command: list[str], redirection: str, **options) -> subprocess.Comple
   return subprocess.run(line, cwd=_ROOT, capture_output=True, text=True, check=False, **options)
 
 
-@pytest.mark.parametrize('redirection', ['2>&-', '<&- >&-'])
-def test_closed_streams_do_not_end_a_run(redirection, text, environment, tmp_path):
-  process = _shell(runs.command(text, tmp_path / 'run', rounds=1), redirection, env=environment)
+def test_closed_streams_do_not_end_a_run(text, environment, tmp_path):
+  process = _shell(runs.command(text, tmp_path / 'run', rounds=1), '<&- >&-', env=environment)
   assert process.returncode == 0, process.stderr
   assert (tmp_path / 'run' / 'perplexity.png').exists()
-  assert ('round 1/1' in process.stderr) == (redirection != '2>&-')
-  assert ('everything is in' in process.stdout) == (redirection == '2>&-')
+  assert 'round 1/1' in process.stderr and process.stdout == ''
 
 
 @pytest.mark.parametrize('redirection', ['', '<&-', '>&-', '2>&-', '<&- 2>&-', '<&- >&- 2>&-'])

@@ -102,21 +102,6 @@ _CASES = {
     },
     ['IMAGE_DATASETS', 'VISION_MODELS', 'OBJECTIVES', 'PARTITIONS', 'STAGES'],
   ),
-  'cost': Case(
-    'client_cost',
-    {
-      'model': 'small_vit(num_layers=1)',
-      'objective': 'warm_simclr(temperature=0.4)',
-      'policies': 'top(blocks=1)',
-      'upload': 'negated|uniform(bits=8)',
-      'algorithm': 'slow_avg(client_schedule="halved")',
-      'image_size': 8,
-      'num_steps': 2,
-      'repeats': 1,
-    },
-    ['VISION_MODELS', 'OBJECTIVES', 'POLICIES', 'STAGES', 'ALGORITHMS', 'SCHEDULES'],
-    records=False,
-  ),
   'limits': Case(
     'constrained_finetuning',
     _RUN
@@ -226,7 +211,7 @@ def test_the_names_of_tables_work_in_a_run_that_records_them(name, runs):
 def test_binaries_that_use_a_model_know_its_names(runs, tmp_path):
   authors = f'--dataset=authors(path={runs.paths["authors"]!r})'
   (tmp_path / 'lines').write_text('a1 a2\nb1 b2\n')
-  for folder in (runs.folder('swept') / 'language', runs.folder('exported')):
+  for folder in (runs.folder('exported'),):
     done = runs.start('generate', f'--pretrained={folder}', '--prompt=cat', '--num_tokens=2')
     assert done.returncode == 0 and done.stdout.startswith('cat'), done.stderr
     done = runs.start('evaluate', f'--pretrained={folder}', f'--dataset=notes(path={runs.paths["text"]!r})')

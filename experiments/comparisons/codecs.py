@@ -10,9 +10,9 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments.command import codec_specs
-from experiments.command import spec as spec_lib
 from experiments.comparisons import megabytes
 from experiments.comparisons import runs
+from experiments.comparisons import spec_list
 from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
 
@@ -39,24 +39,8 @@ class CodecPoint(NamedTuple):
 
 
 def listed(text: str) -> list[str]:
-  """Returns the codecs that a text lists.
-
-  Args:
-    text: Specs separated by `;`, where `ALL` stands for `CODECS`.
-
-  Returns:
-    Each spec once, in order.
-
-  Raises:
-    SpecError: If there is none, or one cannot be built.
-  """
-  parts = [part.strip() for part in text.split(';') if part.strip()]
-  specs = [spec for part in parts for spec in (CODECS if part == ALL else [part])]
-  if not specs:
-    raise spec_lib.SpecError("--codecs names none: write some, separated by ';', or all")
-  for spec in specs:
-    codec_specs.build(spec)
-  return list(dict.fromkeys(specs))
+  """Returns the codecs that a text lists, where `ALL` stands for `CODECS`; raises `SpecError` as `spec_list.read`."""
+  return spec_list.read(text, 'codecs', ALL, CODECS, codec_specs.build)
 
 
 def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[CodecPoint]:

@@ -8,6 +8,7 @@ from experiments.command import failures
 from experiments.command import spec as spec_lib
 from experiments.comparisons import policy_round
 from experiments.comparisons import policy_updates
+from experiments.comparisons import spec_list
 from experiments.comparisons import trained_run
 
 SUITE = 'suite'  # No name of a policy, as `all` is.
@@ -20,24 +21,8 @@ POLICIES = (
 
 
 def listed(text: str) -> list[str]:
-  """Returns the policies that a text lists.
-
-  Args:
-    text: Specs of `--trainable` separated by `;`, where `SUITE` stands for `POLICIES`.
-
-  Returns:
-    Each spec once, in order.
-
-  Raises:
-    SpecError: If there is none, or one cannot be built.
-  """
-  parts = [part.strip() for part in text.split(';') if part.strip()]
-  specs = [spec for part in parts for spec in (POLICIES if part == SUITE else [part])]
-  if not specs:
-    raise spec_lib.SpecError("--policies names none: write some, separated by ';', or suite")
-  for spec in specs:
-    device_specs.build(spec)
-  return list(dict.fromkeys(specs))
+  """Returns the policies that a text lists, where `SUITE` stands for `POLICIES`; raises `SpecError` as `spec_list.read`."""
+  return spec_list.read(text, 'policies', SUITE, POLICIES, device_specs.build)
 
 
 def measure(run: trained_run.TrainedRun, specs: Sequence[str]) -> list[policy_updates.MeasuredPolicy]:

@@ -15,6 +15,7 @@ client_cost.csv and client_cost.png in --output_dir.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -22,7 +23,8 @@ from data import progress
 from experiments.command import failures
 from experiments.command import flag_table
 from experiments.command import launch
-from experiments.command import spec
+from experiments.command import spec_list
+from experiments.command import takers
 from experiments.costs import client_process
 from experiments.costs import client_round
 from experiments.costs import report
@@ -81,9 +83,9 @@ def _measure(cases: Sequence[client_round.Case], repeats: int, num_cores: int) -
   with progress.Progress('measurement', len(cases) * repeats, task=task) as bar:
     for repeat in range(repeats):
       for case, found in zip(cases, measured, strict=True):
-        bar.show(case.policy)
+        bar.show(case.policy_name)
         found.append(client_process.run(case, repeat * client_process.NUM_CLIENTS, num_cores))
-        bar.advance(state=case.policy)
+        bar.advance(state=case.policy_name)
   return measured
 
 
@@ -97,38 +99,25 @@ def _count(
   with progress.Progress('case', len(cases), task='counting what travels') as bar:
     for case, one, found in zip(cases, rounds, measured, strict=True):
       traffic = one.traffic()
-      rows.append(report.row(case.policy, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
-      bar.advance(state=case.policy)
+      rows.append(report.row(case.policy_name, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+      bar.advance(state=case.policy_name)
   return rows
 
 
 def _cases(given: Mapping[str, Any]) -> list[client_round.Case]:
   if given['chunk_size'] and not given['objective']:
     raise failures.UsageError(f'--chunk_size={given["chunk_size"]} applies with --objective only')
-  if given['objective'] and spec.parse(given['model'])[0].name not in models_catalog.VISION_MODELS:
+  if given['objective'] and not takers.is_of_images(given['model']):
     raise failures.UsageError(
       f'--objective={given["objective"]} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
     )
-  policies = [text.strip() for text in given['policies'].split(';') if text.strip()]
-  if not policies:
-    raise failures.UsageError("--policies names none: write some, separated by ';', such as --policies='all; bias'")
-  return [
-    client_round.Case(
-      model=given['model'],
-      policy=policy,
-      upload=given['upload'],
-      vocabulary_size=given['vocabulary_size'],
-      sequence_length=given['sequence_length'],
-      batch_size=given['batch_size'],
-      num_steps=given['num_steps'],
-      image_size=given['image_size'],
-      num_classes=given['num_classes'],
-      objective=given['objective'],
-      chunk_size=given['chunk_size'],
-      algorithm=given['algorithm'],
-    )
-    for policy in policies
-  ]
+  policies = spec_list.read(given['policies'], 'policies', client_round.devices)
+  names = [field.name for field in dataclasses.fields(client_round.Case) if field.name != 'policy']
+  shared = {name: given[name] for name in names}
+  cases = [client_round.Case(policy=policy, **shared) for policy in policies.values()]
+  for case in cases:
+    client_process.packed(case)
+  return cases
 
 
 def _folder(output_dir: str | None) -> pathlib.Path:

@@ -22,6 +22,7 @@ from data import partitions
 from experiments.command import failures
 from experiments.command import launch
 from experiments.command import spec
+from experiments.command import takers
 from experiments.federated import run
 from experiments.federated import run_flags
 from experiments.federated import run_setup
@@ -74,8 +75,9 @@ def main(given: Mapping[str, Any]) -> None:
   """Chooses what the flags allow, trains it and reports."""
   setup = run_setup.read(given, devices=devices.ALIKE)
   setup.refuse_selection('limits decide which part a device trains')
-  family, method = setup.model(model_family.FAMILIES), methods.build(setup.flags['trainable'])
-  tiers = device_limits.build(setup.flags['devices'])
+  family = takers.build_model(given['model'], model_family.FAMILIES, model_family.ModelFamily)
+  method = methods.build(given['trainable'])
+  tiers = device_limits.build(given['devices'])
   source, partition = _data(setup, family)
 
   work = family.domain.prepare(source, partition)

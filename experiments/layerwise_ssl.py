@@ -148,9 +148,9 @@ def _check_chunks(subject: subjects.Subject, chunk_size: int) -> None:
     raise failures.UsageError(f'--chunk_size={chunk_size} is for images: leave it out')
 
 
-def _stages(text: str, num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:
+def _stages(text: Any, num_blocks: int) -> tuple[Sequence[stages_lib.TrainingStage], bool]:
   """Returns the stages, and whether they share a head."""
-  named = spec.build(text, stages_lib.STAGES, 'stages')
+  named = spec.build(text, stages_lib.GROWTHS, 'stages', kind=stages_lib.Growth)
   try:
     return named.of(num_blocks), named.head == 'shared'
   except ValueError as error:

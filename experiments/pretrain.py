@@ -31,6 +31,7 @@ from data import partitions
 from data import prepare
 from data import prepare_images
 from experiments.central import image_examples
+from experiments.central import step
 from experiments.central import task as pretraining_task
 from experiments.central import text_examples
 from experiments.central import training
@@ -41,7 +42,9 @@ from experiments.command import given_objects
 from experiments.command import launch
 from experiments.command import spec
 from experiments.command import takers
+from experiments.federated import fingerprint
 from experiments.loggers import catalog as logger_catalog
+from experiments.results import output
 from experiments.results import quality
 from experiments.starts import recipe
 from experiments.starts import saved_encoder
@@ -102,9 +105,8 @@ class _Lesson(NamedTuple):
 def main(given: Mapping[str, Any]) -> None:
   """Trains what the flags name."""
   config = _config(given)
-  is_of_images = spec.parse(given['model'])[0].name in models_catalog.VISION_MODELS
-  lesson = _images(given) if is_of_images else _text(given)
-  config = dataclasses.replace(config, facts=lesson.facts)
+  lesson = _images(given) if takers.is_of_images(given['model']) else _text(given)
+  config = dataclasses.replace(config, facts=lesson.facts | _computations(given, lesson.task, config))
   _report(training.train(lesson.task, lesson.examples, lesson.description, config), lesson.description, given)
 
 
@@ -135,9 +137,16 @@ def _images(given: Mapping[str, Any]) -> _Lesson:
   encoder = takers.build_model(given['model'], models_catalog.VISION_MODELS)
   images = prepare_images.prepare(source, partitions.iid(clients=1))
   model = image_examples.classifier(encoder, images)
-  description = checkpoint.of_images(given['model'], images.image_shape, images.class_names)
+  description = checkpoint.of_images(given_objects.recorded(given['model']), images.image_shape, images.class_names)
   examples = image_examples.examples(images, given['eval_clients'])
   return _Lesson(image_task.build(model, images.image_shape), examples, description, {})
+
+
+def _computations(given: Mapping[str, Any], task: task_lib.Task, config: training.CentralConfig) -> dict[str, str]:
+  """Returns the fact that names what a step computes, where settings do not say it."""
+  if not any(given_objects.is_one(value) for name, value in given.items() if name not in output.FREE_TO_CHANGE):
+    return {}
+  return {output.COMPUTATIONS: fingerprint.of_traced(step.traced(task, config))}
 
 
 def _teacher(name: str) -> str:
@@ -153,7 +162,9 @@ def _report(summary: Mapping[str, Any], description: checkpoint.Description, giv
   measured = quality.of(summary)
   value = measured.text(summary[measured.column])
   print(f'{measured.name}{of} on held-out clients {value} after {summary["steps"]} steps')
-  if is_encoder:
+  if given_objects.is_recorded(description.model):
+    print(f'the model is in {given["output_dir"]}: start from it by pretrained=...')
+  elif is_encoder:
     settings = dict(
       model=spec.parse(description.model)[0].name, pretrained=given['output_dir'], output_dir='runs/classified'
     )

@@ -113,4 +113,4 @@ def end_to_end() -> Growth:
   return Growth(None, freezes=False)
 
 
-STAGES = {'layerwise': layerwise, 'progressive': progressive, 'end_to_end': end_to_end}
+GROWTHS = {'layerwise': layerwise, 'progressive': progressive, 'end_to_end': end_to_end}

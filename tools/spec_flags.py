@@ -89,7 +89,7 @@ CATALOGUES = {
   'text_objectives': Catalogue(
     'Objectives for texts without labels', subjects.TEXT.catalogues['objective'], 'self_supervision'
   ),
-  'stages': Catalogue('Stages: how the encoder grows', stages.STAGES, 'self_supervision'),
+  'growths': Catalogue('Growths: how the encoder grows, in stages', stages.GROWTHS, 'self_supervision'),
   'policies': Catalogue('Policies: which part of the model a client trains', optimizers_catalog.POLICIES, 'clients'),
   'stage_policies': Catalogue('Policies of a stage', {'layerwise': policies.Layerwise}, 'clients'),
   'methods': Catalogue('Methods: what devices train within their limits', methods.METHODS, 'clients'),
@@ -128,7 +128,7 @@ FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
     dataset=('images', 'labelled_text'),
     model=('vision_models', 'encoders'),
     objective=('objectives', 'text_objectives'),
-    stages=('stages',),
+    stages=('growths',),
     vocabulary=('text',),
   ),
   pretrain=dict(

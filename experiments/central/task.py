@@ -6,7 +6,7 @@ from typing import Any
 
 from data import tokenizer as tokenizer_lib
 from experiments.command import failures
-from experiments.command import spec
+from experiments.command import takers
 from experiments.starts import saved_encoder
 from models import catalog
 from models import checkpoint
@@ -23,9 +23,9 @@ _SPECIAL_IDS = (tokenizer_lib.BEGIN, tokenizer_lib.END, tokenizer_lib.UNKNOWN)
 _REMEDY = 'name the --output_dir of experiments.pretrain --model=bert'
 
 
-def named(text: str, sequence_length: int) -> Named:
-  """Returns what a `--model` spec names; raises `SpecError`, and `UsageError` for an encoder of too few positions."""
-  model: Any = spec.build(text, catalog.LANGUAGE_MODELS | catalog.ENCODERS, 'model')
+def named(text: Any, sequence_length: int) -> Named:
+  """Returns what a `--model` spec names, or a script gives; raises `SpecError`, and `UsageError` for an encoder of too few positions."""
+  model: Any = takers.build_model(text, catalog.LANGUAGE_MODELS | catalog.ENCODERS)
   if is_encoder(model) and model.max_length < sequence_length + 1:
     raise failures.UsageError(
       f'{text} has {model.max_length} positions, but examples have {sequence_length + 1} tokens: choose a larger '

@@ -5,7 +5,6 @@ goes on from its last checkpoint to the same weights as one that was not.
 """
 
 import collections
-from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 import csv
@@ -21,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_federated as tff
 
 from data import progress
 from experiments.central import evaluation as central_evaluation
+from experiments.central import step as step_lib
 from experiments.central import training_state
 from experiments.command import failures
 from experiments.loggers import logger
@@ -36,12 +35,9 @@ from experiments.results import records
 from experiments.results import run_files
 from experiments.starts import pretrained
 from models import checkpoint
-from models import gradients
-from models import model as model_lib
 from models import task as task_lib
 
 COLUMNS = columns.names(columns.STEPS)
-_DROPOUT = 1  # Keeps the draws of dropout apart from those of the initial weights.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +162,8 @@ class _Training:
     self._task, self._examples, self._description = task, examples, description
     self._config, self._on_row = config, on_row
     self._evaluate = central_evaluation.Evaluation(task)
-    self._optimizer = build_optimizer(config)
-    self._step = _build_step(task, self._optimizer, config)
+    self._optimizer = step_lib.build_optimizer(config)
+    self._step = step_lib.build(task, self._optimizer, config)
     self._state, self._rows = self._begin(start)
 
   def run(self) -> float | None:
@@ -203,10 +199,7 @@ class _Training:
     """Returns the checkpoint and the rows up to it, or the initial state and its evaluation as step 0."""
     model, seed = self._task.model, self._config.seed
     weights = tuple(map(tf.constant, start.of(model, seed))) if start else model.initial_weights(seed)
-    specs = tf.nest.map_structure(lambda weight: tf.TensorSpec(weight.shape, weight.dtype), weights)
-    # Tensors from the first step on: a hyper-parameter that is a Python number would be computed with in double precision.
-    optimizer_state = tf.nest.map_structure(tf.convert_to_tensor, self._optimizer.initialize(specs))
-    state = training_state.State(0, weights, optimizer_state, 0.0, 0.0, 0.0)
+    state = training_state.State(0, weights, step_lib.initial_state(self._optimizer, model), 0.0, 0.0, 0.0)
     saved = training_state.load(self._config.output_dir, state)
     if saved is not None:
       return saved, _rows(self._config.output_dir / 'metrics.csv', saved.step)
@@ -268,32 +261,3 @@ def _rows(path: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
     if rows := [row for row in metrics.read(path) if row['step'] <= last_step]:
       return rows
   raise failures.UsageError(f'{path} has no sound rows: put the file back as it was, or choose a new --output_dir')
-
-
-def build_optimizer(config: CentralConfig) -> tff.learning.optimizers.Optimizer:
-  """Builds Adam with the learning rate of `config`."""
-  decay = tf.keras.optimizers.schedules.CosineDecay(
-    initial_learning_rate=0.0,
-    decay_steps=max(1, config.steps + 1 - config.warmup_steps),
-    warmup_target=config.learning_rate,
-    warmup_steps=config.warmup_steps,
-  )
-  adam = tff.learning.optimizers.build_adam(config.learning_rate)
-  return tff.learning.optimizers.schedule_learning_rate(adam, lambda step: decay(step + 1))
-
-
-def _build_step(
-  task: task_lib.Task, optimizer: tff.learning.optimizers.Optimizer, config: CentralConfig
-) -> Callable[..., tuple[model_lib.Weights, Any, Mapping[str, tf.Tensor]]]:
-  """Builds the function of one step: from (weights, optimizer state, batch, step) to the first two and measures."""
-
-  @tf.function(autograph=False)
-  def step(weights, optimizer_state, batch, index):
-    seed = tf.random.experimental.stateless_fold_in(tf.constant([config.seed, _DROPOUT], tf.int64), index)
-    trained = [True] * len(weights)
-    measures, found = gradients.gradients(task, weights, trained, batch, seed)
-    found, _ = tf.clip_by_global_norm(found, config.clip_norm)
-    optimizer_state, weights = optimizer.next(optimizer_state, weights, tuple(found))
-    return weights, optimizer_state, measures
-
-  return step

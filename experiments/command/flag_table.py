@@ -27,8 +27,9 @@ _VERSION = 'version'
 _called: contextvars.ContextVar[str | None] = contextvars.ContextVar('called', default=None)
 _OBJECTS = (
   'algorithm', 'client_dropout', 'corpus', 'dataset', 'devices', 'download', 'log_to', 'model', 'objective', 'partition',
-  'runtime', 'trainable', 'upload',
+  'runtime', 'stages', 'trainable', 'upload', 'vocabulary',
 )  # Flags that take, from a script, what a spec would build.  # fmt: skip
+_LISTS = ('codecs', 'policies')  # Flags that take several of these.
 _NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
@@ -199,6 +200,8 @@ def _parsed(flag: flags.Flag, value: Any) -> Any:
     value = os.fspath(value)
   if hasattr(value, 'item'):  # Of NumPy.
     value = value.item()
+  if flag.name in _LISTS and isinstance(value, list | tuple):
+    return list(value)
   if flag.flag_type() == 'string' and flag.name in _OBJECTS:
     if given_objects.is_one(value):
       return value

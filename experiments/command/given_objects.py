@@ -78,10 +78,14 @@ def called(value: Any) -> str:
   if isinstance(value, types.FunctionType):
     *outer, name = value.__qualname__.split('.<locals>.')
     return f'{outer[-1]}({_literals(inspect.getclosurevars(value).nonlocals)})' if outer else name
-  if hasattr(value, 'fingerprint'):  # A data set, which its content makes what it is.
-    return f'{type(value).__qualname__}({value.name!r})'
+  if hasattr(
+    value, 'fingerprint'
+  ):  # A data set, which its content makes what it is, or a partition, which has no name.
+    return f'{type(value).__qualname__}({getattr(value, "name", value.fingerprint)!r})'
   said = repr(value)
-  is_said = dataclasses.is_dataclass(value) and len(said) <= _LONGEST and ' at 0x' not in said
+  is_said = (
+    (dataclasses.is_dataclass(value) or hasattr(value, '_fields')) and len(said) <= _LONGEST and ' at 0x' not in said
+  )
   return said if is_said else f'{type(value).__qualname__}({_literals(getattr(value, "__dict__", {}))})'
 
 

@@ -89,7 +89,9 @@ def load(text: str) -> Plugin:
   for table, builders in found.items():
     known[table].builders.update(
       {
-        name: plugin_builders.checked(builder, known[table].makes, f'--plugin={path}: {table}[{name!r}]')
+        name: plugin_builders.checked(
+          builder, known[table].makes, f'--plugin={path}: {table}[{name!r}]', known[table].made_makes
+        )
         for name, builder in builders.items()
       }
     )
@@ -248,8 +250,9 @@ def _found(module: types.ModuleType, path: pathlib.Path) -> dict[str, Mapping[st
   """Returns the tables that a module has, by name."""
   known = plugin_tables.tables()
   found = {name: value for name, value in vars(module).items() if name in known}
-  if found:
+  if found or any(name in plugin_tables.OF_WINGS for name in vars(module)):
     return found
+  known = list(dict.fromkeys([*known, *plugin_tables.OF_WINGS]))
   like = [near for name in vars(module) for near in difflib.get_close_matches(name, known, n=1, cutoff=0.7)]
   guess = f' (did you mean {like[0]}?)' if like else ''
   raise failures.UsageError(

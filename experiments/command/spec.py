@@ -27,9 +27,12 @@ _OPEN = (
   'codec',
   'dataset',
   'download',
+  'log_to',
   'model',
   'objective',
   'partition',
+  'runtime',
+  'stages',
   'trainable',
   'upload',
 )

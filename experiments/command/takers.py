@@ -68,10 +68,30 @@ def build_dataset(text: Any, datasets: _Catalogue, what: str = 'dataset') -> Any
   return spec.build(text, datasets, what, _said(_OF_DATASETS), _kinds(_OF_DATASETS, datasets))
 
 
-def build_model(text: Any, models: _Catalogue) -> Any:
-  """Builds what a spec of `--model` names; the arguments, result and errors are those of `build_dataset`."""
-  built = spec.build(text, models, 'model', _said(_OF_MODELS), _kinds(_OF_MODELS, models))
+def build_model(text: Any, models: _Catalogue, kind: type | None = None) -> Any:
+  """Builds what a spec of `--model` names.
+
+  Args:
+    text: The spec, or from a script what it would build.
+    models: What the binary takes, by name.
+    kind: What a script may give, where they are none of `models.catalog`.
+
+  Returns:
+    What the builder returned.
+
+  Raises:
+    SpecError: As `build_dataset` does.
+  """
+  kinds = _kinds(_OF_MODELS, models) if kind is None else kind
+  built = spec.build(text, models, 'model', _said(_OF_MODELS), kinds)
   return _of_models(built) if given_objects.is_one(text) and inspect.isfunction(text) else built
+
+
+def is_of_images(text: Any) -> bool:
+  """Whether a spec of `--model`, or what a script gives, is a model of images; raises `SpecError` for no spec."""
+  if given_objects.is_one(text):
+    return isinstance(text, image_encoder.FeatureExtractor)
+  return spec.parse(text)[0].name in models_catalog.VISION_MODELS
 
 
 def _of_models(build: Callable[..., Any]) -> Callable[[int], model_lib.Model]:

@@ -1,5 +1,6 @@
 """The measurements behind `--what=codecs`: bytes against distortion on a real update, quality against bytes over runs."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -10,9 +11,9 @@ import tensorflow as tf
 from compression import codec as codec_lib
 from compression import update_codec as update_codec_lib
 from experiments.command import codec_specs
+from experiments.command import spec_list
 from experiments.comparisons import megabytes
 from experiments.comparisons import runs
-from experiments.comparisons import spec_list
 from experiments.comparisons import varied_flags
 from experiments.results import markdown_table
 
@@ -38,25 +39,25 @@ class CodecPoint(NamedTuple):
   upload_bytes: int
 
 
-def listed(text: str) -> list[str]:
-  """Returns the codecs that a text lists, where `ALL` stands for `CODECS`; raises `SpecError` as `spec_list.read`."""
-  return spec_list.read(text, 'codecs', ALL, CODECS, codec_specs.build)
+def listed(text: str | Sequence[Any]) -> dict[str, Any]:
+  """Returns the codecs of a list by name, where `ALL` stands for `CODECS`; raises `SpecError` as `spec_list.read`."""
+  return spec_list.read(text, 'codecs', codec_specs.build, {ALL: CODECS})
 
 
-def measure_update(update: Sequence[np.ndarray], specs: Sequence[str]) -> list[CodecPoint]:
+def measure_update(update: Sequence[np.ndarray], specs: Mapping[str, Any]) -> list[CodecPoint]:
   """Encodes and decodes a client's update with each codec.
 
   Args:
     update: float32 arrays, one a variable.
-    specs: Codecs.
+    specs: Codecs, by name.
 
   Returns:
-    A point for each spec, in order.
+    A point for each codec, in order.
   """
-  return [_measure([tf.constant(array) for array in update], spec) for spec in specs]
+  return [_measure([tf.constant(array) for array in update], name, spec) for name, spec in specs.items()]
 
 
-def _measure(tensors: list[tf.Tensor], spec: str) -> CodecPoint:
+def _measure(tensors: list[tf.Tensor], name: str, spec: Any) -> CodecPoint:
   codec = codec_specs.build(spec)
   if not isinstance(codec, update_codec_lib.UpdateCodec):
     codec = codec.at(tf.constant(codec.initial_parameter))
@@ -69,7 +70,7 @@ def _measure(tensors: list[tf.Tensor], spec: str) -> CodecPoint:
 
   num_bytes, (error, norm) = measure(*tensors)
   num_values = sum(spec.shape.num_elements() for spec in tensor_specs)
-  return CodecPoint(spec, 8 * int(num_bytes) / num_values, float(error / norm), int(num_bytes))
+  return CodecPoint(name, 8 * int(num_bytes) / num_values, float(error / norm), int(num_bytes))
 
 
 def observed(points: Sequence[CodecPoint], folder: str) -> list[dict[str, Any]]:

@@ -1,14 +1,16 @@
 """The measurement behind `--what=policies --run`: one local round by each policy, on the same clients."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from data import progress
 from experiments.command import device_specs
 from experiments.command import failures
 from experiments.command import spec as spec_lib
+from experiments.command import spec_list
 from experiments.comparisons import policy_round
 from experiments.comparisons import policy_updates
-from experiments.comparisons import spec_list
 from experiments.comparisons import trained_run
 
 SUITE = 'suite'  # No name of a policy, as `all` is.
@@ -20,17 +22,17 @@ POLICIES = (
 )  # fmt: skip
 
 
-def listed(text: str) -> list[str]:
-  """Returns the policies that a text lists, where `SUITE` stands for `POLICIES`; raises `SpecError` as `spec_list.read`."""
-  return spec_list.read(text, 'policies', SUITE, POLICIES, device_specs.build)
+def listed(text: str | Sequence[Any]) -> dict[str, Any]:
+  """Returns the policies of a list by name, where `SUITE` stands for `POLICIES`; raises `SpecError` as `spec_list.read`."""
+  return spec_list.read(text, 'policies', device_specs.build, {SUITE: POLICIES})
 
 
-def measure(run: trained_run.TrainedRun, specs: Sequence[str]) -> list[policy_updates.MeasuredPolicy]:
+def measure(run: trained_run.TrainedRun, specs: Mapping[str, Any]) -> list[policy_updates.MeasuredPolicy]:
   """Lets the same clients train a run's model by each policy.
 
   Args:
     run: The run.
-    specs: Policies; one that does not fit the model has no updates, but a note.
+    specs: Policies by name; one that does not fit the model has no updates, but a note.
 
   Returns:
     What was measured of each, in order.
@@ -45,11 +47,11 @@ def measure(run: trained_run.TrainedRun, specs: Sequence[str]) -> list[policy_up
   clients, judged = run.clients(_NUM_CLIENTS), policy_round.judged_examples(run)
   measured = []
   with progress.Progress('case', len(specs), task='training clients by policies') as bar:
-    for spec in specs:
+    for name, spec in specs.items():
       try:
         updates, note = policy_round.PolicyRound(run, spec).updates(clients, judged), ''
       except policy_round.PolicyMisfitError as error:
         updates, note = [], str(error)
-      measured.append(policy_updates.MeasuredPolicy(spec, updates, note))
-      bar.advance(state=spec)
+      measured.append(policy_updates.MeasuredPolicy(name, updates, note))
+      bar.advance(state=name)
   return measured

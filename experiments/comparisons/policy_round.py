@@ -8,6 +8,7 @@ not those of the run: what such updates do to the whole model says nothing of th
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +40,7 @@ class PolicyMisfitError(ValueError):
 class PolicyRound:
   """The rounds of clients that train the model of a run by one policy."""
 
-  def __init__(self, run: trained_run.TrainedRun, policy: str):
+  def __init__(self, run: trained_run.TrainedRun, policy: Any):
     """Fits the policy to the model; raises `PolicyMisfitError` if that cannot be."""
     seed, devices, base = run.settings['seed'], device_specs.build(policy), run.base
     try:

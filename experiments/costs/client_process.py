@@ -10,19 +10,21 @@ does; its wall time does.
 """
 
 from collections.abc import Callable
-import dataclasses
 import functools
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
 from typing import Any
 from typing import NamedTuple
 
+import cloudpickle
 import numpy as np
 
 from experiments.command import command_line
+from experiments.command import failures
 from experiments.command import plugins
 from experiments.costs import client_round
 from experiments.costs import resident_memory
@@ -85,26 +87,43 @@ def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) 
   if what == 'memory':
     environment |= resident_memory.ENVIRONMENT
   script = f'from experiments.costs import client_process; client_process.print_measured(client_process.{what})'
-  named = [plugin.text for plugin in plugins.loaded()]
-  arguments = json.dumps(dict(case=dataclasses.asdict(case), first_client=first_client, plugins=named))
+  arguments = dict(
+    case=packed(case),
+    first_client=first_client,
+    plugins=[plugin.text for plugin in plugins.loaded()],
+    path=[os.path.abspath(each) for each in sys.path],
+  )
   done = subprocess.run(
-    [sys.executable, '-c', script, arguments],
+    [sys.executable, '-c', script],
+    input=pickle.dumps(arguments),
     cwd=command_line.ROOT,
     env=environment,
     capture_output=True,
-    text=True,
     check=False,
   )
   if done.returncode:
-    raise RuntimeError(f'measuring {case.policy} failed with code {done.returncode}: {done.stderr[-2000:]}')
+    said = done.stderr.decode(errors='replace')[-2000:]
+    raise RuntimeError(f'measuring {case.policy_name} failed with code {done.returncode}: {said}')
   return json.loads(done.stdout.splitlines()[-1])
 
 
+def packed(case: client_round.Case) -> bytes:
+  """Returns a case as it travels to its process; raises `UsageError` for an object of a script that cannot."""
+  try:
+    return cloudpickle.dumps(case)
+  except Exception as error:  # Whatever an object raises.
+    raise failures.UsageError(
+      f'an object that is measured in processes of its own must travel there, and of {case.policy_name} one cannot '
+      f'({error}): name it by a plug-in'
+    ) from error
+
+
 def print_measured(measure: Callable[[client_round.Case, int], NamedTuple]) -> None:
-  """Measures in this process what its argument says, with its plug-ins, and prints the result as a line of JSON."""
-  arguments = json.loads(sys.argv[1])
+  """Measures in this process what stdin says, with its plug-ins, and prints the result as a line of JSON."""
+  arguments = pickle.load(sys.stdin.buffer)
+  sys.path[:] = arguments['path']
   with plugins.using(arguments['plugins']):
-    print(json.dumps(measure(client_round.Case(**arguments['case']), arguments['first_client'])._asdict()))
+    print(json.dumps(measure(pickle.loads(arguments['case']), arguments['first_client'])._asdict()))
 
 
 def memory(case: client_round.Case, first_client: int) -> Memory:

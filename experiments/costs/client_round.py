@@ -8,6 +8,7 @@ import collections
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from compression import update_codec
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
+from experiments.command import given_objects
 from experiments.command import spec
+from experiments.command import takers
 from models import accounting
 from models import catalog as models_catalog
 from models import chunked_encoder
@@ -45,7 +48,7 @@ _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """What is measured; plain values, so that it can go to another process.
+  """What is measured. Where it takes a spec, a script may give what that would build.
 
   Attributes:
     model: A spec of `--model`.
@@ -62,18 +65,23 @@ class Case:
     algorithm: A spec of `--algorithm`, whose client's half is measured.
   """
 
-  model: str
-  policy: str
-  upload: str
+  model: Any
+  policy: Any
+  upload: Any
   vocabulary_size: int
   sequence_length: int
   batch_size: int
   num_steps: int
   image_size: int = 32
   num_classes: int = 10
-  objective: str | None = None
+  objective: Any = None
   chunk_size: int = 0
-  algorithm: str = 'fed_avg(client_lr=0.1)'
+  algorithm: Any = 'fed_avg(client_lr=0.1)'
+
+  @property
+  def policy_name(self) -> str:
+    """What the policy is called."""
+    return given_objects.shown(given_objects.recorded(self.policy))
 
 
 class Traffic(NamedTuple):
@@ -105,7 +113,7 @@ def _text(case: Case) -> _Subject:
     shape = [num_examples, case.sequence_length + 1]
     return dict(tokens=generator.integers(1, case.vocabulary_size, shape, np.int32))
 
-  model = spec.build(case.model, models_catalog.LANGUAGE_MODELS, 'model')(case.vocabulary_size)
+  model = takers.build_model(case.model, models_catalog.LANGUAGE_MODELS)(case.vocabulary_size)
   return _Subject(model, lambda held: language_task.build(held, case.sequence_length), draw)
 
 
@@ -116,8 +124,10 @@ def _images(case: Case) -> _Subject:
     image = generator.integers(0, 256, [num_examples, *image_shape], np.int32)
     return dict(image=image, label=generator.integers(0, case.num_classes, [num_examples], np.int32))
 
-  encoder = spec.build(case.model, models_catalog.VISION_MODELS, 'model')
-  objective = case.objective and spec.build(case.objective, models_catalog.OBJECTIVES, 'objective')
+  encoder = takers.build_model(case.model, models_catalog.VISION_MODELS)
+  objective = case.objective and spec.build(
+    case.objective, models_catalog.OBJECTIVES, 'objective', kind=self_supervised_task.Objective
+  )
   try:
     if objective is None:
       task = image_task.build(encoder.classifier(image_shape, case.num_classes), image_shape)
@@ -152,6 +162,11 @@ class _ChosenFor(trainable.Policy):
     return self.policy.choose(self.model, seeds)
 
 
+def devices(policy: Any) -> devices_lib.Devices:
+  """Returns clients that all train what a spec of `--policies` says, or a script gives; raises `SpecError`."""
+  return device_specs.build(policy, policies=_POLICIES)
+
+
 class ClientRound:
   """A client's round.
 
@@ -163,12 +178,12 @@ class ClientRound:
   def __init__(self, case: Case):
     """Builds what a case names; raises `SpecError` for what cannot be built."""
     self._case = case
-    subject = _images(case) if spec.parse(case.model)[0].name in models_catalog.VISION_MODELS else _text(case)
+    subject = _images(case) if takers.is_of_images(case.model) else _text(case)
     plain, self._draw = subject.model, subject.draw
-    devices = device_specs.build(case.policy, policies=_POLICIES)
-    model = device_specs.adapt(devices, plain, _SEED, case.policy)
-    (policy,) = devices.tiers
-    self.task = subject.build_task(client_costs.held_model(model, devices.layouts(model)[0]))
+    clients = devices(case.policy)
+    model = device_specs.adapt(clients, plain, _SEED, case.policy)
+    (policy,) = clients.tiers
+    self.task = subject.build_task(client_costs.held_model(model, clients.layouts(model)[0]))
     self.local = local_training.LocalTraining(
       self.task,
       _client_optimizer(case.algorithm),
@@ -176,12 +191,12 @@ class ClientRound:
       devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
-    self._deliveries = devices.deliveries(model, _SEED)
+    self._deliveries = clients.deliveries(model, _SEED)
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
       _fixed_codec(case.upload),
       sizes=tuple(variable.size for variable in model.variables),
-      together=devices.together(model, _SEED),
+      together=clients.together(model, _SEED),
     )
 
   def build_train(self) -> Callable[[local_training.Received, tf.data.Dataset], local_training.Result]:
@@ -266,14 +281,14 @@ class ClientRound:
     return tf.add_n([*update_codec.num_bytes(sent), codec_lib.num_bytes(result.weight)])
 
 
-def _fixed_codec(text: str) -> update_codec.UpdateCodec:
+def _fixed_codec(text: Any) -> update_codec.UpdateCodec:
   codec = codec_specs.build(text, 'upload')
   if not isinstance(codec, update_codec.UpdateCodec):
     raise spec.SpecError(f'upload {text!r} follows the votes of clients over rounds; here there is one: choose another')
   return codec
 
 
-def _client_optimizer(algorithm: str) -> local_optimizer.LocalOptimizer:
+def _client_optimizer(algorithm: Any) -> local_optimizer.LocalOptimizer:
   optimizer = algorithm_specs.build(algorithm).client_optimizer
   if optimizer.is_shared:
     raise spec.SpecError(f"algorithm {algorithm!r}: a client's optimizer state comes from the server, choose another")

@@ -1,4 +1,4 @@
-"""Names TFF computations by what they compute, alike in every process that builds them by the same code.
+"""Names computations by what they compute, alike in every process that builds them by the same code.
 
 TensorFlow numbers the functions of a process as they are traced, puts the numbers into their names and those of their
 nodes, and orders functions by name, so that the bytes of a computation depend on what was traced before. Here a function
@@ -30,6 +30,15 @@ def of(computations: Iterable[tff.Computation]) -> str:
       if packed.Unpack(graph):
         packed.value = _Functions(graph).digest(graph.node)
     total.update(serialized.SerializeToString(deterministic=True))
+  return total.hexdigest()
+
+
+def of_traced(function: tf.types.experimental.ConcreteFunction) -> str:
+  """Returns a SHA-256 in hexadecimal of a traced function and of the values that it captures."""
+  graph = function.graph.as_graph_def()
+  total = hashlib.sha256(_Functions(graph).digest(graph.node))
+  for value in function.captured_inputs:
+    total.update(value.numpy().tobytes())
   return total.hexdigest()
 
 

@@ -4,6 +4,7 @@ from typing import Any
 from typing import NamedTuple
 
 from experiments.command import failures
+from experiments.command import given_objects
 from experiments.command import spec
 from optimizers import client_costs
 from optimizers import devices as devices_lib
@@ -45,11 +46,11 @@ class Tier(NamedTuple):
     return found
 
 
-def build(text: str) -> tuple[Tier, ...]:
+def build(text: Any) -> tuple[Tier, ...]:
   """Builds the tiers that `--devices` names.
 
   Args:
-    text: `tiers(shares=[...], ...)` with a list for each limit, a value for each tier.
+    text: `tiers(shares=[...], ...)` with a list for each limit, a value for each tier; from a script also a list of tiers.
 
   Returns:
     The tiers.
@@ -57,6 +58,8 @@ def build(text: str) -> tuple[Tier, ...]:
   Raises:
     SpecError: For anything else.
   """
+  if given_objects.is_one(text):
+    return _checked(text)
   calls = spec.parse(text)
   call = calls[0]
   if len(calls) > 1 or call.name != 'tiers':
@@ -73,6 +76,20 @@ def build(text: str) -> tuple[Tier, ...]:
     Tier(number, share, {name: float(values[number]) for name, values in limits.items()})
     for number, share in enumerate(shares)
   )
+
+
+def _checked(tiers: Any) -> tuple[Tier, ...]:
+  """Returns tiers of a script; raises `SpecError` unless they are sound, by the same rules as a text's."""
+  tiers = tiers if isinstance(tiers, list) else [tiers]
+  for tier in tiers:
+    spec.checked(tier, Tier, 'devices, as a list,')
+  names = dict.fromkeys(name for tier in tiers for name in tier.limits)
+  if missing := [f'tier {tier.number} has no {name}' for tier in tiers for name in names if name not in tier.limits]:
+    raise spec.SpecError(f'devices: {missing[0]}, which another limits: limit all tiers by the same')
+  if [tier.number for tier in tiers] != list(range(len(tiers))):
+    raise spec.SpecError(f'devices: tiers are numbered from 0 on, not {[tier.number for tier in tiers]}')
+  arguments = {name: [tier.limits[name] for tier in tiers] for name in names}
+  return build(spec.text(spec.Call('tiers', dict(shares=[tier.share for tier in tiers]) | arguments)))
 
 
 def _check(text: str, name: str, values: Any, num_tiers: int) -> None:

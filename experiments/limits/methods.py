@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from data import arguments
+from experiments.command import plugin_tables
 from experiments.command import spec
 
 _RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -17,7 +18,7 @@ class Method:
   """A way to train a model of some depth on devices that differ.
 
   Attributes:
-    policy: A spec of `--trainable` that lacks the argument that is fitted.
+    policy: A spec of `--trainable` that lacks the argument that is fitted; a policy of one's own has a name by a plug-in.
     argument: Its name; None if there is nothing to fit.
     sizes: From the depth of the model to the values it may take, ascending.
     layers: From the depth and the value to how many layers count as trained.
@@ -113,9 +114,12 @@ METHODS = {
 }
 
 
-def build(text: str) -> Method:
-  """Builds the method that `--trainable` names where it is fitted to limits; raises `SpecError`."""
-  return spec.build(text, METHODS, 'trainable')
+plugin_tables.add('METHODS', plugin_tables.Table(METHODS, 'methods', 'methods', Method))
+
+
+def build(text: Any) -> Method:
+  """Builds the method that `--trainable` names where it is fitted to limits, or takes a script's; raises `SpecError`."""
+  return spec.build(text, METHODS, 'trainable', kind=Method)
 
 
 def _whole_depth(depth: int, size: float | int | None) -> float:

@@ -7,6 +7,7 @@ import re
 
 from data import source as source_lib
 from experiments.command import failures
+from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.limits import domains
 from experiments.starts import recipe
@@ -134,6 +135,7 @@ def resnet(depths: Sequence[int] | None = None, recipes: str | None = None, data
 
 
 FAMILIES = {'transformer': transformer, 'vit': vit, 'resnet': resnet}
+plugin_tables.add('FAMILIES', plugin_tables.Table(FAMILIES, 'families', 'families', ModelFamily))
 
 
 def _family(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.loggers import logger
 from experiments.loggers import mlflow_rows
@@ -21,6 +22,7 @@ LOGGERS: dict[str, Callable[..., logger.Logger]] = {
   'wandb': wandb_rows.wandb_rows,
   'mlflow': mlflow_rows.mlflow_rows,
 }
+plugin_tables.add('LOGGERS', plugin_tables.Table(LOGGERS, 'loggers', 'loggers', Callable))
 
 
 def build(text: Any) -> logger.Logger:

@@ -32,6 +32,7 @@ from experiments.stages import lessons
 from models import catalog
 from models import encoder as encoder_lib
 from models import image_encoder
+from models import self_supervised_task
 from models import task as task_lib
 
 _Encoder = TypeVar('_Encoder', bound=lessons.AnyEncoder)
@@ -49,6 +50,7 @@ class Subject(Generic[_Encoder, _Source]):
     prepare: From source, partition and the value of `--vocabulary` to the examples; raises `UsageError`, `SpecError` or
       `DataError` if they do not fit.
     lesson: Made from encoder, objective and examples.
+    objective: What builders of objectives return.
   """
 
   name: str
@@ -56,12 +58,13 @@ class Subject(Generic[_Encoder, _Source]):
   check: Callable[[_Encoder, _Source], None]
   prepare: Callable[[_Source, partitions.Partition, str | None], prepared_examples.PreparedExamples]
   lesson: type[lessons.Lesson[_Encoder, Any]]
+  objective: type
 
   def build(self, flag: str, text: Any) -> Any:
     """Builds what a flag of `catalogues` names; raises `SpecError`, or `UsageError` for what another subject has."""
     own = self.catalogues[flag]
     if given_objects.is_one(text):
-      return takers.build_model(text, own) if flag == 'model' else spec.checked(text, types.FunctionType, flag)
+      return takers.build_model(text, own) if flag == 'model' else spec.checked(text, self.objective, flag)
     name = spec.parse(text)[0].name
     for other in (IMAGES, TEXT):
       if name not in own and name in other.catalogues[flag]:
@@ -139,6 +142,7 @@ IMAGES = Subject[image_encoder.ImageEncoder, image_source.ImageSource](
   check=lambda encoder, source: None,
   prepare=_prepare_images,
   lesson=lessons.ImageLesson,
+  objective=self_supervised_task.Objective,
 )
 
 TEXT = Subject[encoder_lib.Encoder, source_lib.LabelledSource](
@@ -151,6 +155,7 @@ TEXT = Subject[encoder_lib.Encoder, source_lib.LabelledSource](
   check=_check_encoder,
   prepare=_prepare_text,
   lesson=lessons.TextLesson,
+  objective=types.FunctionType,
 )
 
 # As they are when a spec is built, since plug-ins add to them.

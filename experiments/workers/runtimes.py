@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import contextlib
 import functools
 import pathlib
+from typing import Any
 
+from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.workers import concurrency
 from experiments.workers import local_runtime
@@ -31,11 +33,11 @@ def start_local(
     yield worker
 
 
-def build(text: str, deterministic: bool) -> StartRuntime:
+def build(text: Any, deterministic: bool) -> StartRuntime:
   """Builds what a spec such as `remote(workers=["unix:a.sock"])` names.
 
   Args:
-    text: The spec.
+    text: The spec; from a script also what starts a runtime.
     deterministic: Whether sums over clients must not depend on the number of workers, not even in their last bit.
 
   Returns:
@@ -44,7 +46,7 @@ def build(text: str, deterministic: bool) -> StartRuntime:
   Raises:
     SpecError: For a bad spec.
   """
-  start = spec.build(text, RUNTIMES, 'runtime')
+  start = spec.build(text, RUNTIMES, 'runtime', kind=Callable)
   return functools.partial(start, num_groups=_GROUPS) if deterministic else start
 
 
@@ -86,3 +88,4 @@ def _path(address: str) -> pathlib.Path:
 
 
 RUNTIMES = {'local': local, 'remote': remote}
+plugin_tables.add('RUNTIMES', plugin_tables.Table(RUNTIMES, 'runtimes', 'runtimes', Callable))

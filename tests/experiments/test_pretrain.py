@@ -16,6 +16,7 @@ import tensorflow as tf
 from data import partitions
 from data import prepare
 from data.sources import text
+from experiments.central import step
 from experiments.central import text_examples
 from experiments.central import training
 from experiments.command import failures
@@ -173,7 +174,7 @@ def test_every_epoch_has_every_example_once(num_examples, batch_size):
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
   config = training.CentralConfig(pathlib.Path('unused'), steps=4, learning_rate=0.1, warmup_steps=2)
-  optimizer = training.build_optimizer(config)
+  optimizer = step.build_optimizer(config)
   weight, moves = (tf.constant(0.0),), []
   state = optimizer.initialize((tf.TensorSpec([]),))
   for _ in range(4):

@@ -1,6 +1,7 @@
 """Where a flag takes a spec, a script may give an object: it is recorded, told apart, used again, or refused."""
 
 import os
+import threading
 
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ from data.sources import text as text_lib
 from experiments import suite
 from experiments.command import given_objects
 from experiments.command import spec
+from experiments.limits import device_limits
 from models import catalog
 from models import lstm
 from optimizers import devices
@@ -178,3 +180,51 @@ def test_a_data_set_given_as_an_object_is_known_by_its_content(given, text, tmp_
   source = text_lib.text(path=str(text), vocabulary=60)
   run = suite.language_model(**given | dict(rounds=0, dataset=source), output_dir=tmp_path / 'run')
   assert run.settings['dataset'] == 'object(name="TextSource(\'text\')")'
+
+
+def test_a_central_training_goes_on_with_an_equal_object_only(text, tmp_path):
+  given = dict(
+    dataset=f'text(path={str(text)!r}, vocabulary=60)', corpus=f'text(path={str(text)!r})', steps=1, batch_size=4,
+    output_dir=tmp_path / 'run',
+  )  # fmt: skip
+
+  def called_alike(dropout):
+    build = lstm.lstm(width=8, num_cells=8, dropout=dropout)
+    return lambda size: build(size)
+
+  suite.pretrain(model=called_alike(0.0), **given)
+  assert suite.pretrain(model=called_alike(0.0), **given | dict(steps=1)).summary['steps'] == 1
+  with pytest.raises(ValueError, match='holds a run with computations_sha256='):
+    suite.pretrain(model=called_alike(0.5), **given)  # Only training sees it.
+
+
+@pytest.mark.parametrize(
+  ('tiers', 'message'),
+  [
+    ([device_limits.Tier(1, 1.0, {})], r'tiers are numbered from 0 on, not \[1\]'),
+    ([device_limits.Tier(0, 0.5, {})], 'shares'),
+    ([device_limits.Tier(0, 1.0, dict(memory=3.0))], "'memory' is no limit; limits are memory_mb, upload_mb, gflops"),
+    (
+      [device_limits.Tier(0, 0.5, dict(gflops=1.0)), device_limits.Tier(1, 0.5, {})],
+      'tier 1 has no gflops, which another limits: limit all tiers by the same',
+    ),
+    (devices.ALIKE, 'devices, as a list, takes a spec .* or Tier, not Devices'),
+  ],
+)
+def test_limits_that_make_no_sense_are_refused(tiers, message):
+  with pytest.raises(spec.SpecError, match=message):
+    device_limits.build(tiers)
+
+
+def test_an_object_that_cannot_travel_is_refused_where_processes_measure_it(tmp_path):
+  class Locked(Halved):
+    """Holds what no process can send."""
+
+    lock = threading.Lock()
+
+    def __init__(self):
+      self.held = self.lock
+
+  with pytest.raises(suite.UsageError, match=r'must travel there, and of all one cannot .*: name it by a plug-in'):
+    suite.client_cost(model='lstm(width=8, num_cells=8)', policies='all', upload=Locked(), output_dir=tmp_path / 'cost')
+  assert not (tmp_path / 'cost').exists()

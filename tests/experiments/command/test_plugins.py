@@ -85,6 +85,12 @@ def test_a_file_that_is_no_plugin_is_refused_in_one_line(text, message, tmp_path
   assert plugins.settings() == {}
 
 
+def test_a_table_of_another_binary_adds_nothing_here(tmp_path, unloaded, monkeypatch):
+  monkeypatch.setattr(plugin_tables, '_of_wings', {})
+  plugin = plugins.load(_written(tmp_path, 'METHODS = {"mine": dict}'))
+  assert plugin.names == {} and plugins.settings() == {'plugin': [plugin.text]}
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
   with pytest.raises(
     failures.UsageError, match=r'no\.py cannot be read: No such file or directory; name a Python file'

@@ -20,7 +20,7 @@ def _run(folder, perplexity, megabytes=1.0, **settings):
 
 
 def test_measures_bits_and_distortion():
-  exact, coarse = codecs.measure_update(_UPDATE, ['identity', 'uniform(bits=8)'])
+  exact, coarse = codecs.measure_update(_UPDATE, codecs.listed('identity; uniform(bits=8)'))
   assert (exact.bits_per_parameter, exact.distortion) == (32.0, 0.0)
   assert coarse.bits_per_parameter == pytest.approx(8 * (1240 + 16) / 1240)  # A byte a value, two ranges of 8.
   assert 1e-6 < coarse.distortion < 1e-3
@@ -52,7 +52,7 @@ def test_runs_that_differ_otherwise_are_refused(tmp_path):
 
 def test_draws_what_there_is_and_no_empty_panel(tmp_path):
   _run(tmp_path / 'a', 100.0)
-  points, groups = codecs.measure_update(_UPDATE, ['sign', 'identity']), codecs.read_runs([str(tmp_path)])
+  points, groups = codecs.measure_update(_UPDATE, codecs.listed('sign; identity')), codecs.read_runs([str(tmp_path)])
   widths = []
   for drawn in ((points, groups), (points, []), ([], groups)):
     codec_plot.plot(*drawn, tmp_path / 'codecs.png')
@@ -103,8 +103,8 @@ def test_the_binary_refuses_in_one_line(flag, expected, tmp_path):
 
 
 def test_listed_codecs_stand_for_themselves_and_all_for_those_of_the_suite():
-  assert codecs.listed('uniform(bits=3); sign;') == ['uniform(bits=3)', 'sign']
-  assert codecs.listed('uniform(bits=3); all; sign') == ['uniform(bits=3)', *codecs.CODECS]
+  assert list(codecs.listed('uniform(bits=3); sign;')) == ['uniform(bits=3)', 'sign']
+  assert list(codecs.listed('uniform(bits=3); all; sign')) == ['uniform(bits=3)', *codecs.CODECS]
   for text, message in ((' ; ', 'names none'), ('sign; sgin', "unknown codec 'sgin'"), ('sign(bits=1)', 'no argument')):
     with pytest.raises(spec.SpecError, match=message):
       codecs.listed(text)

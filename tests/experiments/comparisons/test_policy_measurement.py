@@ -105,7 +105,7 @@ def test_frozen_variables_that_the_run_froze_too_are_no_reason(run):
 
 
 def test_policies_that_do_not_fit_get_a_reason_and_the_others_their_rows(run):
-  misfit, fitting = policy_measurement.measure(run, ['suffix(blocks=3)', 'bias'])
+  misfit, fitting = policy_measurement.measure(run, policy_measurement.listed('suffix(blocks=3); bias'))
   assert misfit == policy_updates.MeasuredPolicy('suffix(blocks=3)', [], 'blocks=3, but the model has 1: lower it')
   assert len(fitting.updates) == 4 and len({update.client_id for update in fitting.updates}) == 4
   first, last = policy_updates.table([misfit, fitting]).splitlines()[2:]
@@ -123,7 +123,7 @@ def test_a_run_with_additions_is_no_start_for_a_policy_without(run):
 def test_clients_that_choose_what_they_receive_are_refused(run):
   selecting = dataclasses.replace(run, settings=dict(run.settings) | {'download': 'select(vocabulary=20)'})
   with pytest.raises(failures.UsageError, match='whose clients hold sub-models: name a run without it'):
-    policy_measurement.measure(selecting, ['all'])
+    policy_measurement.measure(selecting, policy_measurement.listed('all'))
 
 
 def test_an_update_of_half_the_length_goes_half_the_way(run):
@@ -155,8 +155,8 @@ def test_table_of_gains():
 
 
 def test_listed_policies_stand_for_themselves_and_suite_for_those_of_the_suite():
-  assert policy_measurement.listed('all; bias;') == ['all', 'bias']
-  assert policy_measurement.listed('lora(rank=4); suite; bias') == ['lora(rank=4)', *policy_measurement.POLICIES]
+  assert list(policy_measurement.listed('all; bias;')) == ['all', 'bias']
+  assert list(policy_measurement.listed('lora(rank=4); suite; bias')) == ['lora(rank=4)', *policy_measurement.POLICIES]
   for text, message in ((' ; ', 'names none'), ('all; hed', "unknown trainable 'hed'"), ('bias(a=1)', 'no argument')):
     with pytest.raises(spec.SpecError, match=message):
       policy_measurement.listed(text)

@@ -153,7 +153,7 @@ def test_shipped_sweeps_build_and_say_what_to_expect(path):
     ('upload', codec_specs.build),
     ('download', _build_download),
     ('objective', lambda text: spec.build(text, models_catalog.OBJECTIVES, 'objective')),
-    ('stages', lambda text: spec.build(text, stages.STAGES, 'stages')),
+    ('stages', lambda text: spec.build(text, stages.GROWTHS, 'stages')),
   ):
     written = {cell.flags[what] for cell in sweep.cells if what in cell.flags}
     for text in written.union(*(cell.candidates.get(what, ()) for cell in sweep.cells)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import json
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,10 @@ from data import source
 from data.sources import digits
 from data.sources import spooky
 from data.sources import text
+from experiments.limits import methods
+from experiments.limits import model_family
+from experiments.loggers import logger
+from experiments.workers import runtimes
 from models import encoder
 from models import lstm
 from models import simclr
@@ -23,6 +28,7 @@ from optimizers import client_dropout
 from optimizers import fed_opt
 from optimizers import policies
 from optimizers import schedules
+from optimizers import stages
 
 
 class Negated(stage.Stage):
@@ -89,6 +95,24 @@ def small_bert(
     max_length: Positions.
   """
   return encoder.Encoder(_FAMILY, width, mlp_width, num_layers, num_heads, max_length, width, 'gelu_new', 0.1)
+
+
+def thin_bert(num_layers: int = 2) -> encoder.Encoder:
+  """Configures a BERT of the suite's family, which teaches.
+
+  Args:
+    num_layers: Layers.
+  """
+  return dataclasses.replace(small_bert(num_layers=num_layers), family=encoder.BERT)
+
+
+def thin_distilbert(num_layers: int = 1) -> encoder.Encoder:
+  """Configures a DistilBERT, which learns from that.
+
+  Args:
+    num_layers: Layers.
+  """
+  return dataclasses.replace(small_bert(num_layers=num_layers), family=encoder.DISTILBERT)
 
 
 def small_vit(num_layers: int = 2) -> vit.VisionTransformer:
@@ -161,6 +185,48 @@ def few_digits(num: int = 2) -> image_source.ImageSource:
   return dataclasses.replace(digits.digits(classes=list(range(num)), max_examples=40), name='few_digits')
 
 
+def shallow(recipes: str | None = None) -> model_family.ModelFamily:
+  """Configures a family of models.
+
+  Args:
+    recipes: The folder of their recipes.
+  """
+  return model_family.transformer(recipes=recipes)
+
+
+def last_blocks(drop: bool = False) -> methods.Method:
+  """Trains a suffix by a policy of this plug-in.
+
+  Args:
+    drop: Whether devices are left out.
+  """
+  return dataclasses.replace(methods.caff(drop), policy='top')
+
+
+def at_once() -> stages.Growth:
+  """Grows in one stage."""
+  return stages.end_to_end()
+
+
+def noted(file: str | None = None) -> logger.Logger:
+  """Writes rows to a file.
+
+  Args:
+    file: The file.
+  """
+
+  def note(row: dict[str, Any]) -> None:
+    with open(file, 'a', encoding='utf-8') as notes:
+      notes.write(json.dumps(row) + '\n')
+
+  return logger.each_row(note)
+
+
+def here() -> runtimes.StartRuntime:
+  """Computes on this machine."""
+  return runtimes.start_local
+
+
 def fours() -> partitions.Partition:
   """Deals examples to four clients."""
   return dataclasses.replace(partitions.iid(clients=4), fingerprint='fours()')
@@ -169,12 +235,17 @@ def fours() -> partitions.Partition:
 STAGES = {'negated': Negated}
 ADAPTIVE = {'coarse': Coarse}
 LANGUAGE_MODELS = {'small_lstm': small_lstm}
-ENCODERS = {'small_bert': small_bert}
+ENCODERS = {'small_bert': small_bert, 'thin_bert': thin_bert, 'thin_distilbert': thin_distilbert}
 VISION_MODELS = {'small_vit': small_vit}
 OBJECTIVES = {'warm_simclr': warm_simclr}
 ALGORITHMS = {'slow_avg': slow_avg}
 SCHEDULES = {'halved': halved}
 POLICIES = {'top': Top}
+METHODS = {'last_blocks': last_blocks}
+FAMILIES = {'shallow': shallow}
+GROWTHS = {'at_once': at_once}
+LOGGERS = {'noted': noted}
+RUNTIMES = {'here': here}
 CLIENT_DROPOUTS = {'rarely': rarely}
 DATASETS = {'notes': notes}
 CLASSIFICATION_DATASETS = {'authors': authors}

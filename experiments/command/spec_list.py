@@ -1,0 +1,40 @@
+"""Lists of specs: in one text, separated by `;`, where a word may stand for several; or from a script, with objects among them."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import types
+from typing import Any
+
+from experiments.command import given_objects
+from experiments.command import spec
+
+_NO_WORDS: Mapping[str, Sequence[str]] = types.MappingProxyType({})
+
+
+def read(
+  listed: str | Sequence[Any],
+  flag: str,
+  build: Callable[[Any], Any],
+  words: Mapping[str, Sequence[str]] = _NO_WORDS,
+) -> dict[str, Any]:
+  """Returns each spec of a list once, in order, or the object that a script gave in its place, by what it is called.
+
+  Args:
+    listed: The list; from a script a sequence of specs and of what they would build.
+    flag: The flag that it is an argument of.
+    build: Raises `SpecError` for what cannot be built.
+    words: The specs that each word stands for.
+
+  Raises:
+    SpecError: If there is none, or one cannot be built.
+  """
+  parts = [part.strip() for part in listed.split(';') if part.strip()] if isinstance(listed, str) else listed
+  found = [each for part in parts for each in (words.get(part, [part]) if isinstance(part, str) else [part])]
+  if not found:
+    raise spec.SpecError(
+      f"--{flag} names none: write some, separated by ';'{''.join(f', or {word}' for word in words)}"
+    )
+  for each in found:
+    build(each)
+  return {given_objects.shown(given_objects.recorded(each)): each for each in found}

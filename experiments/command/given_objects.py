@@ -80,12 +80,11 @@ def called(value: Any) -> str:
     return f'{outer[-1]}({_literals(inspect.getclosurevars(value).nonlocals)})' if outer else name
   if hasattr(
     value, 'fingerprint'
-  ):  # A data set, which its content makes what it is, or a partition, which has no name.
+  ):  # Of a data set, whose content makes it what it is; of a partition, which has no name.
     return f'{type(value).__qualname__}({getattr(value, "name", value.fingerprint)!r})'
   said = repr(value)
-  is_said = (
-    (dataclasses.is_dataclass(value) or hasattr(value, '_fields')) and len(said) <= _LONGEST and ' at 0x' not in said
-  )
+  says_fields = dataclasses.is_dataclass(value) or hasattr(value, '_fields')  # As named tuples have them.
+  is_said = says_fields and len(said) <= _LONGEST and ' at 0x' not in said
   return said if is_said else f'{type(value).__qualname__}({_literals(getattr(value, "__dict__", {}))})'
 
 

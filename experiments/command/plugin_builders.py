@@ -5,16 +5,16 @@ import functools
 from typing import Any
 
 from experiments.command import failures
+from experiments.command import plugin_tables
 
 
-def checked(builder: Callable[..., Any], makes: type, place: str, made_makes: type | None = None) -> Callable[..., Any]:
+def checked(builder: Callable[..., Any], table: plugin_tables.Table, place: str) -> Callable[..., Any]:
   """Returns a builder that does what another does, if that returns what it should.
 
   Args:
     builder: The other; the new one has its name, signature and docstring, and it as `__wrapped__`.
-    makes: What it should return.
+    table: Says what it should return.
     place: Where the builder stands, for messages.
-    made_makes: What that should make of a vocabulary size; None if it is no such function.
 
   Returns:
     The new builder, which raises `UsageError` for a result of another kind.
@@ -22,10 +22,10 @@ def checked(builder: Callable[..., Any], makes: type, place: str, made_makes: ty
 
   @functools.wraps(builder, updated=())
   def build(*args: Any, **arguments: Any) -> Any:
-    built = _require(builder(*args, **arguments), makes, place)
-    if made_makes is None:
+    built = _require(builder(*args, **arguments), table.makes, place)
+    if table.made_makes is None:
       return built
-    return lambda vocabulary_size: _require(built(vocabulary_size), made_makes, f'what {place} returns')
+    return lambda vocabulary_size: _require(built(vocabulary_size), table.made_makes, f'what {place} returns')
 
   return build
 

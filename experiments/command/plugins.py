@@ -89,9 +89,7 @@ def load(text: str) -> Plugin:
   for table, builders in found.items():
     known[table].builders.update(
       {
-        name: plugin_builders.checked(
-          builder, known[table].makes, f'--plugin={path}: {table}[{name!r}]', known[table].made_makes
-        )
+        name: plugin_builders.checked(builder, known[table], f'--plugin={path}: {table}[{name!r}]')
         for name, builder in builders.items()
       }
     )

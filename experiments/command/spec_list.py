@@ -27,7 +27,7 @@ def read(
     words: The specs that each word stands for.
 
   Raises:
-    SpecError: If there is none, or one cannot be built.
+    SpecError: If there is none, one cannot be built, or two objects are called alike.
   """
   parts = [part.strip() for part in listed.split(';') if part.strip()] if isinstance(listed, str) else listed
   found = [each for part in parts for each in (words.get(part, [part]) if isinstance(part, str) else [part])]
@@ -35,6 +35,11 @@ def read(
     raise spec.SpecError(
       f"--{flag} names none: write some, separated by ';'{''.join(f', or {word}' for word in words)}"
     )
+  named: dict[str, Any] = {}
   for each in found:
     build(each)
-  return {given_objects.shown(given_objects.recorded(each)): each for each in found}
+    name = given_objects.shown(given_objects.recorded(each))
+    if name in named and given_objects.is_one(each) and named[name] is not each:
+      raise spec.SpecError(f'{flag} has two objects called {name}: let them say what they differ in, as dataclasses do')
+    named[name] = each
+  return named

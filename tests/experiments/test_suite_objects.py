@@ -150,6 +150,14 @@ def test_a_function_that_is_called_like_a_builder_of_the_suite_is_not_taken_for_
   assert suite.generate(pretrained=run, prompt='The cat', num_tokens=1)
 
 
+def test_two_objects_of_a_list_that_call_themselves_alike_are_refused(of_objects, tmp_path):
+  other = type('Halved', (Halved,), dict(decode=lambda self, x, *_: 0.0 * x))
+  with pytest.raises(
+    spec.SpecError, match=r'codecs has two objects called Halved\(\): let them say what they differ in'
+  ):
+    suite.compare(what='codecs', run=of_objects, codecs=[Halved(), other()], output_dir=tmp_path / 'compared')
+
+
 class Scaled(Halved):
   """Sends a multiple of each value."""
 

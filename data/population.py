@@ -25,6 +25,7 @@ class Population:
     dataset_hash: Names the content of both.
     heldout_hash: Names what those who evaluate hold, whichever of them does; None if unknown.
     judges: The ids of those of `evaluation` that hold an example; None for all.
+    judges_are_users: Whether they are users, whose own examples are alike, and not parts of one pile of examples.
     find_unreadable: Returns those of some clients whose data cannot be read, which then are skipped; by default none.
     participants: The ids of those of `train` that take part; None for all.
     database: The file that workers read both from, see `data.store`; None if they are not read from a file.
@@ -37,6 +38,7 @@ class Population:
   find_unreadable: Callable[[Sequence[str]], list[str]] = lambda client_ids: []
   participants: Sequence[str] | None = None
   judges: Sequence[str] | None = None
+  judges_are_users: bool = False
   database: pathlib.Path | None = None
 
   @property

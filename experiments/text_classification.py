@@ -13,11 +13,13 @@ and checkpoints in --output_dir; the same command continues it if it was interru
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 from data import catalog as data_catalog
 from data import labelled_text
 from data import prepare_labelled
+from data import source as source_lib
 from data import text_baselines
 from data.sources import docstrings
 from experiments.command import launch
@@ -78,7 +80,8 @@ def main(given: Mapping[str, Any]) -> None:
 
   text = prepare_labelled.prepare(source, partition, start.tokenizer)
   task = classification_task.build(model, text.sequence_length)
-  population = setup.population(text)
+  has_users = source.clients is source_lib.Clients.USERS
+  population = dataclasses.replace(setup.population(text), judges_are_users=has_users)
   summary = run.run(task, setup.process(task), population, setup.config, first, description)
 
   judges = population.evaluation_ids(setup.config.eval_clients)

@@ -166,7 +166,7 @@ class _Run:
     )
     for computation in (self._process.next, self._evaluate):
       worker.check(computation)
-    self._score = heldout_scores.HeldoutScores(task, population.evaluation) if heldout_scores.has_units(task) else None
+    self._score = heldout_scores.of(task, population)
     self._evaluation_ids = population.evaluation_ids(config.eval_clients)
     self._draw = draw(population, config)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')

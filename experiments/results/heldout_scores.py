@@ -6,21 +6,25 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from data import population as population_lib
 from experiments.results import heldout_units
 from models import task as task_lib
 from optimizers import evaluation
 
 
-def has_units(task: task_lib.Task) -> bool:
-  """Whether a task judges clients or examples one by one: not if it compares the examples of a batch with each other."""
-  return task.is_language_model or task.measure_each is not None
+def of(task: task_lib.Task, population: population_lib.Population) -> 'HeldoutScores | None':
+  """Returns what scores those who evaluate; None for a task that compares the examples of a batch with each other."""
+  if not task.is_language_model and task.measure_each is None:
+    return None
+  return HeldoutScores(task, population.evaluation, population.judges_are_users)
 
 
 class HeldoutScores:
-  """Scores weights of one task, which `has_units`, on clients; the graph is built once."""
+  """Scores weights of one task on clients; the graph is built once."""
 
-  def __init__(self, task: task_lib.Task, clients: tff.simulation.datasets.ClientData):
-    self._of_examples = task.measure_each is not None
+  def __init__(self, task: task_lib.Task, clients: tff.simulation.datasets.ClientData, are_users: bool = False):
+    """Scores each of the clients if they are users or the task judges no examples; else each example."""
+    self._of_examples = task.measure_each is not None and not are_users
     self._scores = evaluation.build_scores(task, clients.serializable_dataset_fn)
 
   def __call__(

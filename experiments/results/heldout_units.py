@@ -1,7 +1,7 @@
 """`heldout.csv`: how a run's last model did on each unit that it was judged by, so that runs can be compared in pairs.
 
-A unit is a held-out client of a language model, whose sentences are not independent of each other, and an example of a
-classifier, whose held-out clients are parts of one pile.
+A unit is a held-out client if it is a user, as any of a language model, since what one user has is alike; of a classifier
+whose held-out clients are parts of one pile it is an example.
 """
 
 import csv

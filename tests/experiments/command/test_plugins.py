@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 from experiments.command import codec_specs
-from experiments.command import device_specs
 from experiments.command import failures
 from experiments.command import plugin_tables
 from experiments.command import plugins
@@ -265,16 +264,6 @@ def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
   assert settings['plugin'] == [plugins.fixed(str(_CODEC))]
   (settings,) = binary_flags.settings(sweep_file.Sweep('language_model', [sweep_file.Cell('one', {})]))
   assert 'plugin' not in settings
-
-
-@pytest.mark.parametrize('name', ['examples/own_gru.toml', 'examples/own_texts.toml'])
-def test_the_sweeps_of_the_examples_are_read_with_their_plugins(name, unloaded):
-  with plugins.using([str(_CODEC), str(_EXAMPLE)]):
-    cells = sweep_file.read(_ROOT / name).cells
-    assert {cell.flags['seed'] for cell in cells} == {'0', '1', '2'} and all(cell.candidates for cell in cells)
-    for cell in cells:
-      codec_specs.build(cell.flags.get('upload', 'identity'))
-      device_specs.build(cell.flags.get('trainable', 'all'))
 
 
 def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_path):

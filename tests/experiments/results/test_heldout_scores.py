@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from data import population
 from experiments.results import heldout_scores
 from models import bert
 from models import byol
@@ -62,7 +63,9 @@ def _clients(task):
 @pytest.mark.parametrize('name', _TASKS)
 def test_a_task_that_compares_examples_has_no_units(name):
   build, of_examples = _TASKS[name]
-  assert heldout_scores.has_units(build()) == (of_examples is not None)
+  task = build()
+  data, _ = _clients(task)
+  assert (heldout_scores.of(task, population.Population(data, data, 'hash')) is None) == (of_examples is None)
 
 
 @pytest.mark.usefixtures('worker')
@@ -84,6 +87,24 @@ def test_units_add_up_to_the_federated_evaluation(name):
   of_clients = [(client_id, '') for client_id in _SIZES]
   every = [(client_id, str(number)) for client_id, size in _SIZES.items() for number in range(size)]
   assert units.names == (every if of_examples else of_clients)
+
+
+def test_a_user_is_one_unit_and_adds_up_its_examples():
+  (task, *_) = [build() for build, of_examples in _TASKS.values() if of_examples]
+  data, _ = _clients(task)
+  weights = task.model.initial_weights(0)
+  pile, users = (
+    heldout_scores.of(task, population.Population(data, data, 'hash', judges_are_users=are_users))(
+      weights, list(_SIZES)
+    )
+    for are_users in (False, True)
+  )
+  assert users.names == [(client_id, '') for client_id in _SIZES] and not users.are_examples and pile.are_examples
+  for row, (client_id, size) in enumerate(_SIZES.items()):
+    own = [number for number, (name, _) in enumerate(pile.names) if name == client_id]
+    assert len(own) == size == users.num_predicted[row]
+    assert users.num_correct[row] == pile.num_correct[own].sum()
+    assert users.loss_sum[row] == pytest.approx(pile.loss_sum[own].sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize('name', [name for name, (_, of_examples) in _TASKS.items() if of_examples])

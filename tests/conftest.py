@@ -43,7 +43,7 @@ def _settled_bytes() -> list[int]:
 
 @pytest.fixture(scope='module', autouse=True)
 def _memory_is_given_back(_settled_bytes: list[int]) -> Iterator[None]:
-  """What modules leave behind is free, but the process would keep it: half a gigabyte and more."""
+  """What modules leave behind is free, but the process would keep it: some hundred megabytes."""
   yield
   if process_memory.resident_bytes(os.getpid()) > _settled_bytes[-1] + _MUCH:
     _settled_bytes.append(resident_memory.settled_bytes())

@@ -14,7 +14,7 @@ from experiments.costs import resident_memory
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever that of the tests is.
-_MUCH, _MUCH_OF_A_WORKER = 200_000_000, 700_000_000  # Bytes. A new worker has 80 MB, and starts in half a second.
+_MUCH, _MUCH_OF_A_WORKER = 200_000_000, 400_000_000  # Bytes. A new worker has 80 MB, and starts in half a second.
 
 hypothesis.settings.register_profile('ci', max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)
@@ -59,12 +59,12 @@ def _session_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
 
 
 @pytest.fixture(scope='module')
-def _module_worker(_session_worker: tuple[Any, Any]) -> tuple[Any, Any]:
-  """That of the session, started again if it keeps much of what the modules before computed."""
+def _module_worker(_session_worker: tuple[Any, Any]) -> Iterator[tuple[Any, Any]]:
+  """That of the session, started again after the module if it keeps much of what was computed."""
+  yield _session_worker
   local_worker, _ = _session_worker
   if local_worker.rss_bytes() > _MUCH_OF_A_WORKER:
     local_worker.restart()
-  return _session_worker
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ run: setup
 test: setup
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
-	$(PYTHON_IN_VENV) -m pytest -n 2 --max-worker-restart=0 --dist loadfile tests
+	$(PYTHON_IN_VENV) -m pytest -n 3 --max-worker-restart=0 --dist loadfile tests
 
 # The long form of the laws that codecs keep, and two hundred kills.
 stress: setup

@@ -173,21 +173,22 @@ def test_the_step_settles_where_the_lagrangian_says():
 
 
 @pytest.mark.usefixtures('worker')
-@pytest.mark.parametrize('initial_step', [0.1, 1e-6])
-def test_what_nobody_trains_does_not_move_the_step(initial_step):
+def test_what_nobody_trains_does_not_move_the_step():
   delta = _update()['delta']
   wider = partial_mean.update_type(tff.types.to_type(((np.float32, (_SIZE,)), (np.float32, (30 * _SIZE,)))))
   update = _update() | dict(delta=(*delta, np.zeros(30 * _SIZE, np.float32)), trained=np.array([True, False]))
   outputs = []
   for type_, sent, together in ((_TYPE, _update(), (0,)), (wider, update, (0, -1)), (wider, update, None)):
-    codec = rate_distortion.RateDistortion(initial_step=initial_step)
+    codec = rate_distortion.RateDistortion(initial_step=0.1)
     factory = partial_mean.PartialMeanFactory(codec, together=together)
     process = factory.create(type_, tff.types.to_type(np.float32))
-    outputs.append(process.next(process.initialize(), [sent], [np.float32(1)]))
-  assert [float(output.state) for output in outputs[1:]] == 2 * [float(outputs[0].state)]
-  sizes = [output.measurements['upload_bytes'] for output in outputs]
-  assert sizes[1] == sizes[0]
-  assert sizes[2] > sizes[0]
+    steps = (process.initialize(), np.float32(1e-6))
+    outputs.append([process.next(step, [sent], [np.float32(1)]) for step in steps])
+  for of_one_step in zip(*outputs, strict=True):
+    assert [float(output.state) for output in of_one_step[1:]] == 2 * [float(of_one_step[0].state)]
+    sizes = [output.measurements['upload_bytes'] for output in of_one_step]
+    assert sizes[1] == sizes[0]
+    assert sizes[2] > sizes[0]
 
 
 @pytest.mark.usefixtures('worker')

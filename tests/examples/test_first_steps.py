@@ -1,16 +1,16 @@
 """The notebook of first steps runs, as a notebook does in an event loop, and holds what it printed and drew."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
+
+from tests import binaries
 
 _NOTEBOOK = pathlib.Path(__file__).parents[2] / 'examples' / 'first_steps.ipynb'
 _RUNNER = """
-import asyncio, json, sys
+import asyncio, json, os, sys
 import matplotlib
 matplotlib.use('agg')
+os.chdir(sys.argv[1])
 
 async def run(cells):
   names = {}
@@ -32,16 +32,9 @@ def test_it_runs_with_few_rounds(tmp_path):
   assert sources[0].count('rounds = 30') == 1
   sources[0] = sources[0].replace('rounds = 30', 'rounds = 1').replace('clients_per_round=10', 'clients_per_round=2')
   sources[0] = sources[0].replace('eval_clients=50', 'eval_clients=4')
-  done = subprocess.run(
-    [sys.executable, '-c', _RUNNER],
-    cwd=tmp_path,
-    env=os.environ | {'PYTHONPATH': str(_NOTEBOOK.parents[1])},
-    input=json.dumps(sources),
-    capture_output=True,
-    text=True,
-    check=False,
-    timeout=300,
-  )
+  (tmp_path / 'runner.py').write_text(_RUNNER)
+  (tmp_path / 'cells.json').write_text(json.dumps(sources))
+  done = binaries.run(str(tmp_path / 'runner.py'), [str(tmp_path)], stdin=str(tmp_path / 'cells.json'))
   assert done.returncode == 0, done.stderr
   own, four, folder = done.stdout.splitlines()[-1].split()
   assert folder == 'runs/first_steps/full' and (tmp_path / folder / 'perplexity.png').exists()

@@ -2,17 +2,14 @@
 
 import ast
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import tensorflow as tf
 
 from compression import codec
 from examples import own_codec
+from tests import binaries
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _SEED = tf.constant([1, 2], tf.int64)
 _SCRIPT = """
 import pathlib, sys
@@ -37,13 +34,11 @@ def test_trains(tmp_path):
   for client in 'abcdef':
     (tmp_path / 'text' / client).mkdir(parents=True)
     (tmp_path / 'text' / client / 'x.txt').write_text('A cat sat on a mat.\nA dog ran into a house.\n')
-  process = subprocess.run(
-    [sys.executable, '-c', _SCRIPT, str(tmp_path / 'text'), str(tmp_path / 'run')],
-    cwd=_ROOT,
-    env=os.environ | {'LEANFED_CACHE': str(tmp_path / 'cache')},
-    capture_output=True,
-    text=True,
-    check=False,
+  (tmp_path / 'script.py').write_text(_SCRIPT)
+  process = binaries.run(
+    str(tmp_path / 'script.py'),
+    [str(tmp_path / 'text'), str(tmp_path / 'run')],
+    os.environ | {'LEANFED_CACHE': str(tmp_path / 'cache')},
   )
   assert process.returncode == 0, process.stderr
   summary = ast.literal_eval(process.stdout)

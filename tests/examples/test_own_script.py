@@ -3,17 +3,14 @@
 import ast
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 from examples import own_script
+from tests import binaries
 
-_ROOT = pathlib.Path(own_script.__file__).parents[1]
-_SCRIPT = """
+_SCRIPT = f"""
 import pathlib, sys
+import {own_script.__name__} as own_script
 from data import catalog
-from examples import own_script
 from experiments.federated import run
 source = catalog.DATASETS['text'](path=sys.argv[1], vocabulary=60)
 config = run.Config(pathlib.Path(sys.argv[2]), rounds=2, clients_per_round=3)
@@ -25,13 +22,11 @@ def test_trains(tmp_path):
   for client in 'abcdef':
     (tmp_path / 'text' / client).mkdir(parents=True)
     (tmp_path / 'text' / client / 'x.txt').write_text('A cat sat on a mat.\nA dog ran into a house.\n')
-  process = subprocess.run(
-    [sys.executable, '-c', _SCRIPT, str(tmp_path / 'text'), str(tmp_path / 'run')],
-    cwd=_ROOT,
-    env=os.environ | {'LEANFED_CACHE': str(tmp_path / 'cache')},
-    capture_output=True,
-    text=True,
-    check=False,
+  (tmp_path / 'script.py').write_text(_SCRIPT)
+  process = binaries.run(
+    str(tmp_path / 'script.py'),
+    [str(tmp_path / 'text'), str(tmp_path / 'run')],
+    os.environ | {'LEANFED_CACHE': str(tmp_path / 'cache')},
   )
   assert process.returncode == 0, process.stderr
   printed = ast.literal_eval(process.stdout)

@@ -1,6 +1,7 @@
 """The binary that offers a worker says how to use it, refuses what cannot be, and leaves nothing behind."""
 
 import contextlib
+import gc
 import io
 import os
 import pathlib
@@ -77,6 +78,8 @@ def _offer_until(offered, stack, end) -> None:
       os.kill(os.getpid(), signal.SIGINT)  # Nothing else would end it.
       raise
 
+  gc.disable()  # Hypothesis has the collector call it, and an interrupt that came in there would be lost.
+  stack.callback(gc.enable)
   for number in (signal.SIGINT, signal.SIGTERM):
     stack.callback(signal.signal, number, signal.getsignal(number))
   ender = threading.Thread(target=wait_and_end, daemon=True)

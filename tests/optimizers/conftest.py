@@ -34,7 +34,7 @@ def _context(_session_worker: tuple[Any, Any]) -> Any:
 
 
 @pytest.fixture
-def worker(_session_worker: tuple[Any, Any], _context: Any) -> Any:
+def worker(_module_worker: tuple[Any, Any], _context: Any) -> Any:
   """As `worker` of all tests."""
   tff.framework.set_default_context(_context)
-  return _session_worker[0]
+  return _module_worker[0]

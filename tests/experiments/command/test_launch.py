@@ -11,6 +11,7 @@ import pytest
 from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import launch
+from tests import binaries
 from tests import language_model_runs as runs
 
 _ROOT = pathlib.Path(__file__).parents[3]
@@ -51,7 +52,7 @@ def test_a_binary_that_refuses_says_nothing_on_a_closed_stream():
 
 @pytest.mark.parametrize(('binary', 'num_flags'), [('compare', 2), ('generate', 2), ('sweep', 2)])
 def test_help_says_once_that_a_flag_is_repeatable(binary, num_flags):
-  said = _shell([sys.executable, '-m', f'experiments.{binary}', '--help'], '').stdout.lower()
+  said = binaries.run(f'experiments.{binary}', ['--help']).stdout.lower()
   assert said.count('repeatable') == num_flags and 'repeat this option' not in said  # --plugin, and one of its own.
 
 

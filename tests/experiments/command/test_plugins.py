@@ -259,11 +259,10 @@ def test_its_names_answer_help():
 
 
 def test_runs_of_a_sweep_name_it_with_its_hash(tmp_path):
-  sweep = sweep_file.Sweep('language_model', [sweep_file.Cell('one', {'plugin': str(_CODEC), 'upload': 'max_scaled'})])
-  (settings,) = binary_flags.settings(sweep)
-  assert settings['plugin'] == [plugins.fixed(str(_CODEC))]
-  (settings,) = binary_flags.settings(sweep_file.Sweep('language_model', [sweep_file.Cell('one', {})]))
-  assert 'plugin' not in settings
+  named = sweep_file.Cell('named', {'plugin': str(_CODEC), 'upload': 'max_scaled'})
+  found = binary_flags.settings(sweep_file.Sweep('language_model', [named, sweep_file.Cell('none', {})]))
+  assert found[0]['plugin'] == [plugins.fixed(str(_CODEC))]
+  assert 'plugin' not in found[1]
 
 
 def test_a_run_records_it_and_goes_on_with_it_as_it_was(text, environment, tmp_path):

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from experiments import language_model
+from experiments import layerwise_ssl
 from experiments.command import algorithm_specs
 from experiments.command import codec_specs
 from experiments.command import device_specs
@@ -197,8 +198,8 @@ def test_defaults_may_depend_on_what_is_given():
 
 
 def test_stages_of_texts_have_defaults_of_their_own():
-  texts, images = (sweep_file.Cell(name, dict(dataset=name)) for name in ('docstring_packages', 'digits'))
-  of_texts, of_images = binary_flags.settings(sweep_file.Sweep('layerwise_ssl', [texts, images]))
+  cells = [(name, dict(dataset=name)) for name in ('docstring_packages', 'digits')]
+  of_texts, of_images = binary_flags.resolve(layerwise_ssl.FLAGS, cells)
   assert of_texts['objective'] == 'masked_language' and of_texts['local_epochs'] == 2
   assert of_images['objective'].startswith('simclr(') and of_images['local_epochs'] == 10
 

@@ -63,7 +63,7 @@ def _module_worker(_session_worker: tuple[Any, Any]) -> Iterator[tuple[Any, Any]
   """That of the session, started again after the module if it keeps much of what was computed."""
   yield _session_worker
   local_worker, _ = _session_worker
-  if local_worker.rss_bytes() > _MUCH_OF_A_WORKER:
+  if local_worker.is_alive() and local_worker.rss_bytes() > _MUCH_OF_A_WORKER:
     local_worker.restart()
 
 

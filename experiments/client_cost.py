@@ -27,6 +27,7 @@ from experiments.command import spec_list
 from experiments.command import takers
 from experiments.costs import client_process
 from experiments.costs import client_round
+from experiments.costs import measured_case
 from experiments.costs import report
 from experiments.results import output
 from experiments.results import terminal
@@ -64,10 +65,13 @@ FLAGS.string('output_dir', None, 'Folder for the table, the CSV and the picture.
 
 def main(given: Mapping[str, Any]) -> None:
   """Measures what the flags name, prints it and keeps it."""
-  cases = _cases(given)
-  rounds = [client_round.ClientRound(case) for case in cases]
-  output_dir = _folder(given['output_dir'])
-  rows = _count(cases, rounds, _measure(cases, given['repeats'], given['cores']))
+  cases, output_dir = _cases(given), _named(given['output_dir'])
+  counted = _count(
+    cases, [client_round.ClientRound(case) for case in cases]
+  )  # What cannot be counted is refused before minutes of measuring.
+  output.make(output_dir)
+  measured = _measure(cases, given['repeats'], given['cores'])
+  rows = [report.row(case.policy_name, *each) for case, *each in zip(cases, measured, counted, strict=True)]
   table = report.table(rows, given['repeats'], given['cores'])
   (output_dir / 'client_cost.md').write_text(table + '\n')
   report.write_csv(rows, output_dir / 'client_cost.csv')
@@ -76,7 +80,7 @@ def main(given: Mapping[str, Any]) -> None:
   print(f'the picture is {output_dir / "client_cost.png"}')
 
 
-def _measure(cases: Sequence[client_round.Case], repeats: int, num_cores: int) -> list[list[client_process.Measured]]:
+def _measure(cases: Sequence[measured_case.Case], repeats: int, num_cores: int) -> list[list[client_process.Measured]]:
   """Returns, for each case, what each of its processes measured."""
   measured = [[] for _ in cases]
   task = 'measuring in processes of their own'
@@ -90,42 +94,37 @@ def _measure(cases: Sequence[client_round.Case], repeats: int, num_cores: int) -
 
 
 def _count(
-  cases: Sequence[client_round.Case],
-  rounds: Sequence[client_round.ClientRound],
-  measured: Sequence[Sequence[client_process.Measured]],
-) -> list[report.CostRow]:
-  """Returns a row for each case, with what travels in its round."""
-  rows = []
+  cases: Sequence[measured_case.Case], rounds: Sequence[client_round.ClientRound]
+) -> list[client_round.Counted]:
+  """Returns what travels in a round of each case, and what a step of it costs."""
+  counted = []
   with progress.Progress('case', len(cases), task='counting what travels') as bar:
-    for case, one, found in zip(cases, rounds, measured, strict=True):
-      traffic = one.traffic()
-      rows.append(report.row(case.policy_name, found, traffic, one.step_cost(traffic), one.optimizer_bytes()))
+    for case, one in zip(cases, rounds, strict=True):
+      counted.append(one.counted())
       bar.advance(state=case.policy_name)
-  return rows
+  return counted
 
 
-def _cases(given: Mapping[str, Any]) -> list[client_round.Case]:
+def _cases(given: Mapping[str, Any]) -> list[measured_case.Case]:
   if given['chunk_size'] and not given['objective']:
     raise failures.UsageError(f'--chunk_size={given["chunk_size"]} applies with --objective only')
   if given['objective'] and not takers.is_of_images(given['model']):
     raise failures.UsageError(
       f'--objective={given["objective"]} is for images: choose --model={" or ".join(models_catalog.VISION_MODELS)}'
     )
-  policies = spec_list.read(given['policies'], 'policies', client_round.devices)
-  names = [field.name for field in dataclasses.fields(client_round.Case) if field.name != 'policy']
+  policies = spec_list.read(given['policies'], 'policies', measured_case.devices)
+  names = [field.name for field in dataclasses.fields(measured_case.Case) if field.name != 'policy']
   shared = {name: given[name] for name in names}
-  cases = [client_round.Case(policy=policy, **shared) for policy in policies.values()]
+  cases = [measured_case.Case(policy=policy, **shared) for policy in policies.values()]
   for case in cases:
     client_process.packed(case)
   return cases
 
 
-def _folder(output_dir: str | None) -> pathlib.Path:
+def _named(output_dir: str | None) -> pathlib.Path:
   if not output_dir:
     raise failures.UsageError('--output_dir is missing: name a folder, for example --output_dir=runs/client_cost')
-  folder = pathlib.Path(output_dir)
-  output.make(folder)
-  return folder
+  return pathlib.Path(output_dir)
 
 
 if __name__ == '__main__':

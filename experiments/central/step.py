@@ -60,8 +60,8 @@ def build(
   return step
 
 
-def traced(task: task_lib.Task, config: Rates) -> tf.types.experimental.ConcreteFunction:
-  """Returns a step on any batch, traced, which can be named by what it computes."""
+def traced(task: task_lib.Task, config: Rates) -> list[tf.types.experimental.ConcreteFunction]:
+  """Returns all that a training computes, traced, which can be named by that: how it begins, a step, how it is judged."""
   optimizer = build_optimizer(config)
   state = tf.nest.map_structure(tf.TensorSpec.from_tensor, initial_state(optimizer, task.model))
   batch = {
@@ -69,8 +69,14 @@ def traced(task: task_lib.Task, config: Rates) -> tf.types.experimental.Concrete
     for name, spec in task.example_spec.items()
     if name != 'client_key'
   }
-  step = build(task, optimizer, config)
-  return step.get_concrete_function(_specs(task.model), state, batch, tf.TensorSpec([], tf.int64))
+  weights, index = _specs(task.model), tf.TensorSpec([], tf.int64)
+  begin = tf.function(lambda: task.model.initial_weights(config.seed), autograph=False)
+  judge = tf.function(task.evaluate, autograph=False)
+  return [
+    begin.get_concrete_function(),
+    build(task, optimizer, config).get_concrete_function(weights, state, batch, index),
+    judge.get_concrete_function(weights, batch),
+  ]
 
 
 def _specs(model: model_lib.Model) -> tuple[tf.TensorSpec, ...]:

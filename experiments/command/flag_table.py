@@ -200,11 +200,11 @@ def _parsed(flag: flags.Flag, value: Any) -> Any:
     value = os.fspath(value)
   if hasattr(value, 'item'):  # Of NumPy.
     value = value.item()
-  if flag.name in _LISTS and isinstance(value, list | tuple):
-    return list(value)
+  if flag.name in _LISTS and (isinstance(value, list | tuple) or given_objects.is_one(value)):
+    return list(value) if isinstance(value, list | tuple) else [value]
   if flag.flag_type() == 'string' and flag.name in _OBJECTS:
     if given_objects.is_one(value):
       return value
-    if isinstance(value, list) and all(isinstance(link, str) for link in value):
+    if isinstance(value, list) and value and all(isinstance(link, str) for link in value):
       return '|'.join(value)
   return flag.parser.parse(value)

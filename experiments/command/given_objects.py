@@ -19,7 +19,7 @@ NAME = 'object'  # Of the spec that is recorded, which builds nothing.
 REMEDY = (
   '{} was an object of a script: give it, as every other of its run, to experiments.suite.RunFolder(folder, {}=...)'
 )
-_LONGEST = 120  # Characters of what an object is called.
+_LONGEST = 120  # Characters of what an object is called; of longer names a hash follows.
 _known: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar('known', default=types.MappingProxyType({}))
 
 
@@ -73,30 +73,47 @@ def may_be(value: Any, name: str) -> bool:
   return name in (UNKNOWN, called(value))
 
 
-def called(value: Any) -> str:
-  """Returns what an object says of itself if that is short and the same in every process, else what made it."""
+def called(value: Any, depth: int = 2) -> str:
+  """Returns what an object says of itself, the same in every process: what made it, and what it holds, to some depth."""
   if isinstance(value, types.FunctionType):
     *outer, name = value.__qualname__.split('.<locals>.')
-    return f'{outer[-1]}({_literals(inspect.getclosurevars(value).nonlocals)})' if outer else name
+    return f'{outer[-1]}({_said(inspect.getclosurevars(value).nonlocals, depth - 1)})' if outer else name
   if hasattr(
     value, 'fingerprint'
   ):  # Of a data set, whose content makes it what it is; of a partition, which has no name.
     return f'{type(value).__qualname__}({getattr(value, "name", value.fingerprint)!r})'
   said = repr(value)
   says_fields = dataclasses.is_dataclass(value) or hasattr(value, '_fields')  # As named tuples have them.
-  is_said = says_fields and len(said) <= _LONGEST and ' at 0x' not in said
-  return said if is_said else f'{type(value).__qualname__}({_literals(getattr(value, "__dict__", {}))})'
+  if not says_fields or ' at 0x' in said:
+    said = f'{type(value).__qualname__}({_said(getattr(value, "__dict__", {}), depth - 1)})'
+  return said if len(said) <= _LONGEST else f'{said[:_LONGEST]}... {_short_hash(said.encode())}'
 
 
-def _literals(named: Mapping[str, Any]) -> str:
-  """Returns the numbers and texts among values by name."""
+def _said(named: Mapping[str, Any], depth: int) -> str:
+  """Returns the numbers and texts among values by name, and what others are called, but for functions."""
   found = []
   for name, value in named.items():
     if hasattr(value, '__array__'):  # Of NumPy or TensorFlow.
-      value = hashlib.sha256(np.asarray(value).tobytes()).hexdigest()[:8]
-    try:
-      ast.literal_eval(repr(value))
-    except (ValueError, SyntaxError):
+      said = repr(_short_hash(np.asarray(value).tobytes()))
+    elif _is_literal(value):
+      said = repr(value)
+    elif depth and isinstance(value, list | tuple):
+      said = f'[{", ".join(called(each, depth - 1) for each in value)}]'
+    elif depth and not callable(value):
+      said = called(value, depth - 1)
+    else:
       continue
-    found.append(f'{name.lstrip("_")}={value!r}')
-  return ', '.join(found)[:_LONGEST]
+    found.append(f'{name.lstrip("_")}={said}')
+  return ', '.join(found)
+
+
+def _is_literal(value: Any) -> bool:
+  try:
+    ast.literal_eval(repr(value))
+  except (ValueError, SyntaxError):
+    return False
+  return True
+
+
+def _short_hash(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()[:8]

@@ -27,8 +27,10 @@ from experiments.command import command_line
 from experiments.command import failures
 from experiments.command import plugins
 from experiments.costs import client_round
+from experiments.costs import measured_case
 from experiments.costs import resident_memory
 
+_CANNOT_UNPACK = 3  # The exit code of a process whose case does not become one again.
 NUM_CLIENTS = 5  # Whose rounds a process times.
 
 
@@ -65,7 +67,7 @@ class Measured(NamedTuple):
   time: Time
 
 
-def run(case: client_round.Case, first_client: int, num_cores: int) -> Measured:
+def run(case: measured_case.Case, first_client: int, num_cores: int) -> Measured:
   """Measures clients from `first_client` on in fresh processes, which use `num_cores` threads.
 
   Raises:
@@ -77,7 +79,7 @@ def run(case: client_round.Case, first_client: int, num_cores: int) -> Measured:
   )
 
 
-def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) -> dict[str, Any]:
+def _run(what: str, case: measured_case.Case, first_client: int, num_cores: int) -> dict[str, Any]:
   environment = os.environ | {
     'OMP_NUM_THREADS': str(num_cores),
     'TF_CPP_MIN_LOG_LEVEL': '3',
@@ -101,32 +103,43 @@ def _run(what: str, case: client_round.Case, first_client: int, num_cores: int) 
     capture_output=True,
     check=False,
   )
+  if done.returncode == _CANNOT_UNPACK:
+    raise failures.UsageError(_cannot_travel(case, done.stderr.decode(errors='replace').strip().rpartition('\n')[2]))
   if done.returncode:
     said = done.stderr.decode(errors='replace')[-2000:]
     raise RuntimeError(f'measuring {case.policy_name} failed with code {done.returncode}: {said}')
   return json.loads(done.stdout.splitlines()[-1])
 
 
-def packed(case: client_round.Case) -> bytes:
+def packed(case: measured_case.Case) -> bytes:
   """Returns a case as it travels to its process; raises `UsageError` for an object of a script that cannot."""
   try:
     return cloudpickle.dumps(case)
   except Exception as error:  # Whatever an object raises.
-    raise failures.UsageError(
-      f'an object that is measured in processes of its own must travel there, and of {case.policy_name} one cannot '
-      f'({error}): name it by a plug-in'
-    ) from error
+    raise failures.UsageError(_cannot_travel(case, str(error))) from error
 
 
-def print_measured(measure: Callable[[client_round.Case, int], NamedTuple]) -> None:
+def _cannot_travel(case: measured_case.Case, reason: str) -> str:
+  return (
+    f'an object that is measured in processes of its own must travel there, and of {case.policy_name} one cannot '
+    f'({reason}): name it by a plug-in'
+  )
+
+
+def print_measured(measure: Callable[[measured_case.Case, int], NamedTuple]) -> None:
   """Measures in this process what stdin says, with its plug-ins, and prints the result as a line of JSON."""
   arguments = pickle.load(sys.stdin.buffer)
   sys.path[:] = arguments['path']
   with plugins.using(arguments['plugins']):
-    print(json.dumps(measure(pickle.loads(arguments['case']), arguments['first_client'])._asdict()))
+    try:
+      case = pickle.loads(arguments['case'])
+    except Exception as error:  # Whatever an object raises.
+      print(error, file=sys.stderr)
+      sys.exit(_CANNOT_UNPACK)
+    print(json.dumps(measure(case, arguments['first_client'])._asdict()))
 
 
-def memory(case: client_round.Case, first_client: int) -> Memory:
+def memory(case: measured_case.Case, first_client: int) -> Memory:
   """Measures the memory of a client's local steps in this process, which should be a fresh one."""
   client = client_round.ClientRound(case)
   received = client.received(first_client, client.task.model.initial_weights(0))
@@ -138,7 +151,7 @@ def memory(case: client_round.Case, first_client: int) -> Memory:
   return Memory(idle, fixed, resident_memory.peak_bytes(lambda: train(received, examples)))
 
 
-def step_time(case: client_round.Case, first_client: int) -> Time:
+def step_time(case: measured_case.Case, first_client: int) -> Time:
   """Measures the time of the local steps of `NUM_CLIENTS` clients in this process."""
   client = client_round.ClientRound(case)
   weights, train = client.task.model.initial_weights(0), client.build_local_steps()

@@ -4,7 +4,6 @@ A client of a sub-model is measured with its slices alone, as a device would hol
 `optimizers.local_training` has the whole model around them.
 """
 
-import collections
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
@@ -23,6 +22,7 @@ from experiments.command import device_specs
 from experiments.command import given_objects
 from experiments.command import spec
 from experiments.command import takers
+from experiments.costs import measured_case
 from models import accounting
 from models import catalog as models_catalog
 from models import chunked_encoder
@@ -31,57 +31,16 @@ from models import language_task
 from models import model as model_lib
 from models import self_supervised_task
 from models import task as task_lib
-from optimizers import catalog as optimizers_catalog
 from optimizers import client_costs
 from optimizers import depth_dropout
 from optimizers import devices as devices_lib
 from optimizers import local_batches
 from optimizers import local_optimizer
 from optimizers import local_training
-from optimizers import policies
 from optimizers import trainable
 
 _SEED = 0
-_POLICIES = collections.ChainMap({'layerwise': policies.Layerwise}, optimizers_catalog.POLICIES)
 _NUM_DRAWN_CLIENTS = 32  # Among which draws are averaged.
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-  """What is measured. Where it takes a spec, a script may give what that would build.
-
-  Attributes:
-    model: A spec of `--model`.
-    policy: A spec of `--trainable`.
-    upload: A spec of `--upload`.
-    vocabulary_size: Sub-words.
-    sequence_length: Target positions of an example.
-    batch_size: Examples in a batch.
-    num_steps: Local steps of a round.
-    image_size: Pixels on both sides of an image of three colours, for models of images.
-    num_classes: Classes of images.
-    objective: A spec of `--objective`, what is learned from images without labels; None for their classes.
-    chunk_size: Images that the encoder of an objective sees at once; 0 for all of a batch.
-    algorithm: A spec of `--algorithm`, whose client's half is measured.
-  """
-
-  model: Any
-  policy: Any
-  upload: Any
-  vocabulary_size: int
-  sequence_length: int
-  batch_size: int
-  num_steps: int
-  image_size: int = 32
-  num_classes: int = 10
-  objective: Any = None
-  chunk_size: int = 0
-  algorithm: Any = 'fed_avg(client_lr=0.1)'
-
-  @property
-  def policy_name(self) -> str:
-    """What the policy is called."""
-    return given_objects.shown(given_objects.recorded(self.policy))
 
 
 class Traffic(NamedTuple):
@@ -100,6 +59,20 @@ class Traffic(NamedTuple):
   download_bytes: int
 
 
+class Counted(NamedTuple):
+  """What is known of a client's round without measuring it.
+
+  Attributes:
+    traffic: What travels.
+    step: What a local step costs, modelled.
+    optimizer_bytes: The size of the local optimizer's state.
+  """
+
+  traffic: Traffic
+  step: accounting.StepCost
+  optimizer_bytes: int
+
+
 class _Subject(NamedTuple):
   """A model, its task given the shapes that a client holds, and examples drawn by a generator."""
 
@@ -108,7 +81,7 @@ class _Subject(NamedTuple):
   draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 
-def _text(case: Case) -> _Subject:
+def _text(case: measured_case.Case) -> _Subject:
   def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
     shape = [num_examples, case.sequence_length + 1]
     return dict(tokens=generator.integers(1, case.vocabulary_size, shape, np.int32))
@@ -117,7 +90,7 @@ def _text(case: Case) -> _Subject:
   return _Subject(model, lambda held: language_task.build(held, case.sequence_length), draw)
 
 
-def _images(case: Case) -> _Subject:
+def _images(case: measured_case.Case) -> _Subject:
   image_shape = (case.image_size, case.image_size, 3)
 
   def draw(generator: np.random.Generator, num_examples: int) -> dict[str, np.ndarray]:
@@ -162,11 +135,6 @@ class _ChosenFor(trainable.Policy):
     return self.policy.choose(self.model, seeds)
 
 
-def devices(policy: Any) -> devices_lib.Devices:
-  """Returns clients that all train what a spec of `--policies` says, or a script gives; raises `SpecError`."""
-  return device_specs.build(policy, policies=_POLICIES)
-
-
 class ClientRound:
   """A client's round.
 
@@ -175,12 +143,12 @@ class ClientRound:
     local: Trains it.
   """
 
-  def __init__(self, case: Case):
+  def __init__(self, case: measured_case.Case):
     """Builds what a case names; raises `SpecError` for what cannot be built."""
     self._case = case
     subject = _images(case) if takers.is_of_images(case.model) else _text(case)
     plain, self._draw = subject.model, subject.draw
-    clients = devices(case.policy)
+    clients = measured_case.devices(case.policy)
     model = device_specs.adapt(clients, plain, _SEED, case.policy)
     (policy,) = clients.tiers
     self.task = subject.build_task(client_costs.held_model(model, clients.layouts(model)[0]))
@@ -219,6 +187,11 @@ class ClientRound:
     features = self._draw(np.random.default_rng(client), num_examples)
     return tf.data.Dataset.from_tensor_slices(features | dict(client_key=np.full([num_examples], client, np.int64)))
 
+  def counted(self) -> Counted:
+    """Counts what travels and what a step costs; raises `SpecError` as `step_cost`."""
+    traffic = self.traffic()
+    return Counted(traffic, self.step_cost(traffic), self.optimizer_bytes())
+
   def traffic(self) -> Traffic:
     """Lets clients train for one step and encode their updates; as many of them as a policy's draws need."""
     known, train = self._flags_known_when_traced(), self.build_train()
@@ -251,7 +224,7 @@ class ClientRound:
       return self._step_cost(traffic)
     except ValueError as error:
       raise spec.SpecError(
-        f'the operations of {self._case.model!r} cannot be counted ({error}): name a model in layers of the suite'
+        f'the operations of {given_objects.shown(given_objects.recorded(self._case.model))!r} cannot be counted ({error}): name a model in layers of the suite'
       ) from error
 
   def _step_cost(self, traffic: Traffic) -> accounting.StepCost:

@@ -10,7 +10,6 @@ from experiments.costs import client_process
 from experiments.costs import client_round
 from experiments.results import markdown_table
 from experiments.results import picture
-from models import accounting
 
 _NOTES = """\
 Measured, medians of {processes} processes for time and as many for memory, on {cores} core(s): step ms is what a local step
@@ -53,11 +52,10 @@ class CostRow:
 def row(
   policy: str,
   measured: Sequence[client_process.Measured],
-  traffic: client_round.Traffic,
-  cost: accounting.StepCost,
-  optimizer_bytes: int,
+  counted: client_round.Counted,
 ) -> CostRow:
   """Puts together what was found for a policy; the smallest and largest values are those of single processes."""
+  traffic, cost, optimizer_bytes = counted
   step_ms = [1e3 * statistics.median(each.time.step_seconds) for each in measured]
   peak_mb = [each.memory.peak_bytes / 1e6 for each in measured]
   return CostRow(

@@ -33,12 +33,15 @@ def of(computations: Iterable[tff.Computation]) -> str:
   return total.hexdigest()
 
 
-def of_traced(function: tf.types.experimental.ConcreteFunction) -> str:
-  """Returns a SHA-256 in hexadecimal of a traced function and of the values that it captures."""
-  graph = function.graph.as_graph_def()
-  total = hashlib.sha256(_Functions(graph).digest(graph.node))
-  for value in function.captured_inputs:
-    total.update(value.numpy().tobytes())
+def of_traced(functions: Iterable[tf.types.experimental.ConcreteFunction]) -> str:
+  """Returns a SHA-256 in hexadecimal of traced functions, in order, and of the values and variables that they capture."""
+  total = hashlib.sha256()
+  for function in functions:
+    graph = function.graph.as_graph_def()
+    total.update(_Functions(graph).digest(graph.node))
+    values = [value for value in function.captured_inputs if value.dtype != tf.resource]
+    for value in [*values, *function.variables]:
+      total.update(value.numpy().tobytes())
   return total.hexdigest()
 
 

@@ -53,8 +53,13 @@ def undeclared(
   return {
     **_declared(config),
     'clients_sha256': hashlib.sha256(json.dumps(clients).encode()).hexdigest(),
-    output.COMPUTATIONS: fingerprint.of([process.initialize, process.next, evaluation.build_evaluation(task)]),
+    output.COMPUTATIONS: fingerprint.of(computations(task, process)),
   }
+
+
+def computations(task: task_lib.Task, process: tff.learning.templates.LearningProcess) -> list[tff.Computation]:
+  """Returns all that a run computes: how it begins, a round, how it is judged."""
+  return [process.initialize, process.next, evaluation.build_evaluation(task)]
 
 
 def settings(config: Any) -> dict[str, Any]:

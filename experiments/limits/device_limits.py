@@ -83,6 +83,7 @@ def _checked(tiers: Any) -> tuple[Tier, ...]:
   tiers = tiers if isinstance(tiers, list) else [tiers]
   for tier in tiers:
     spec.checked(tier, Tier, 'devices, as a list,')
+    spec.checked(tier.limits, dict, f'what limits tier {tier.number}')
   names = dict.fromkeys(name for tier in tiers for name in tier.limits)
   if missing := [f'tier {tier.number} has no {name}' for tier in tiers for name in names if name not in tier.limits]:
     raise spec.SpecError(f'devices: {missing[0]}, which another limits: limit all tiers by the same')

@@ -196,6 +196,8 @@ class _Search:
     self._method, self._depth, self._tiers = method, depth, tiers
     self._cost = functools.partial(cost, depth)
     self._sizes = list(method.sizes(depth))
+    if not self._sizes:
+      raise failures.UsageError(f'the method {method.policy} has no sizes for {depth} blocks: let it give some')
 
   @functools.cached_property
   def _borne(self) -> tuple[int, ...]:

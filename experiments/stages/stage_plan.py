@@ -12,6 +12,7 @@ from data import population as population_lib
 from experiments.command import failures
 from experiments.federated import fingerprint
 from experiments.federated import run
+from experiments.federated import run_identity
 from experiments.federated import run_setup
 from experiments.results import output
 from experiments.stages import lessons
@@ -98,10 +99,10 @@ def facts(plan: StagePlan) -> dict[str, Any]:
 def _fingerprint(plan: StagePlan) -> str:
   """Returns a hash of what the computations of all stages compute."""
   tasks = [plan.build_task(stage.num_blocks) for stage in plan.stages]
-  processes = [
-    plan.build_process(task, stage, plan.config.seed) for task, stage in zip(tasks, plan.stages, strict=True)
-  ]
-  return fingerprint.of([process.next for process in processes])
+  found = []
+  for task, stage in zip(tasks, plan.stages, strict=True):
+    found += run_identity.computations(task, plan.build_process(task, stage, plan.config.seed))
+  return fingerprint.of(found)
 
 
 def _of_stage(setup: run_setup.RunSetup, stage: stages_lib.TrainingStage) -> run_setup.RunSetup:

@@ -112,7 +112,8 @@ def _prepare_images(
   source: image_source.ImageSource, partition: partitions.Partition, vocabulary: str | None
 ) -> labelled_images.LabelledImages:
   if vocabulary:
-    raise failures.UsageError(f'--vocabulary={vocabulary} is for texts, but --dataset has images: leave it out')
+    said = given_objects.shown(given_objects.recorded(vocabulary))
+    raise failures.UsageError(f'--vocabulary={said} is for texts, but --dataset has images: leave it out')
   return prepare_images.prepare(source, partition)
 
 

@@ -8,6 +8,7 @@ import functools
 import pathlib
 from typing import Any
 
+from experiments.command import failures
 from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.workers import concurrency
@@ -46,8 +47,20 @@ def build(text: Any, deterministic: bool) -> StartRuntime:
   Raises:
     SpecError: For a bad spec.
   """
-  start = spec.build(text, RUNTIMES, 'runtime', kind=Callable)
+  start = _checked(spec.build(text, RUNTIMES, 'runtime', kind=Callable))
   return functools.partial(start, num_groups=_GROUPS) if deterministic else start
+
+
+def _checked(start: StartRuntime) -> StartRuntime:
+  """Returns what starts a runtime; it raises `UsageError` where that makes no block."""
+
+  def started(*args: Any, **arguments: Any) -> contextlib.AbstractContextManager[local_runtime.Runtime]:
+    block = start(*args, **arguments)
+    if not isinstance(block, contextlib.AbstractContextManager):
+      raise failures.UsageError('the runtime makes no block around a run: see runtimes.start_local for what it must be')
+    return block
+
+  return started
 
 
 def local() -> StartRuntime:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from experiments.command import codec_specs
 from experiments.command import spec
 from experiments.costs import client_round
+from experiments.costs import measured_case
 from experiments.results import terminal
 from models import catalog as models_catalog
 from tests import binaries
@@ -26,7 +27,7 @@ _BITMAP, _WEIGHT = 5, 4  # Bytes: of 36 variables; of the number of examples.
 
 def _round(policy, upload='identity', model=_MODEL, **changes):
   return client_round.ClientRound(
-    client_round.Case(
+    measured_case.Case(
       model=model,
       policy=policy,
       upload=upload,

@@ -1,12 +1,15 @@
 """Where a flag takes a spec, a script may give an object: it is recorded, told apart, used again, or refused."""
 
+import dataclasses
 import os
 import threading
 
 import pytest
 import tensorflow as tf
 
+from compression import codec
 from compression import stage
+from compression import update_codec
 from compression.stages import uniform
 from data.sources import text as text_lib
 from experiments import suite
@@ -18,6 +21,7 @@ from models import lstm
 from optimizers import devices
 from optimizers import fed_opt
 from optimizers import policies
+from tests.experiments import every_table
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +132,8 @@ def test_runs_of_objects_are_compared_by_what_they_call_themselves(of_objects, g
     (dict(log_to=print), suite.UsageError, r'makes no block around a run: write suite.each_row\(function\)'),
     (dict(model=lambda: 3), spec.SpecError, 'model is a function of a vocabulary size: too many positional arguments'),
     (dict(model=lambda size: size), spec.SpecError, r'what the model function makes takes a spec .* or Model, not \d+'),
+    (dict(runtime=lambda *_, **__: None), suite.UsageError, 'the runtime makes no block around a run'),
+    (dict(devices=[]), suite.UsageError, r'devices=\[\] is not what --devices takes'),
     (dict(upload=Halved), spec.SpecError, 'not <class .*Halved.>: call it'),
     (dict(output_dir=None), suite.UsageError, '--output_dir is missing'),
   ],
@@ -173,6 +179,15 @@ def test_what_an_object_holds_is_part_of_its_name():
   assert first == again != second and first.startswith('object(name="Scaled(scale=\'')
 
 
+def test_objects_are_called_by_what_they_hold():
+  names = [
+    given_objects.called(update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=bits)]))) for bits in (2, 8, 8)
+  ]
+  assert names[0] != names[1] == names[2] and 'Uniform(num_levels=256)' in names[1]
+  long = [given_objects.called(every_table.small_bert(max_length=length)) for length in (512, 513)]
+  assert long[0] != long[1] and all(len(name) < 140 for name in long)
+
+
 def test_stages_of_another_object_are_refused(tmp_path):
   given = dict(
     model='vit(width=8, mlp_width=8, num_layers=1, num_heads=2, patch_size=4)', stages='end_to_end', rounds=1,
@@ -200,10 +215,20 @@ def test_a_central_training_goes_on_with_an_equal_object_only(text, tmp_path):
     build = lstm.lstm(width=8, num_cells=8, dropout=dropout)
     return lambda size: build(size)
 
+  def begun_at_zero(model):
+    return dataclasses.replace(
+      model,
+      variables=[
+        dataclasses.replace(each, initializer=lambda shape, seed: tf.zeros(shape)) for each in model.variables
+      ],
+    )
+
   suite.pretrain(model=called_alike(0.0), **given)
   assert suite.pretrain(model=called_alike(0.0), **given | dict(steps=1)).summary['steps'] == 1
-  with pytest.raises(ValueError, match='holds a run with computations_sha256='):
-    suite.pretrain(model=called_alike(0.5), **given)  # Only training sees it.
+  for other in (called_alike(0.5), lambda size: begun_at_zero(called_alike(0.0)(size))):  # Training, the start.
+    other.__qualname__ = called_alike(0.0).__qualname__
+    with pytest.raises(ValueError, match='holds a run with computations_sha256='):
+      suite.pretrain(model=other, **given)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +241,7 @@ def test_a_central_training_goes_on_with_an_equal_object_only(text, tmp_path):
       [device_limits.Tier(0, 0.5, dict(gflops=1.0)), device_limits.Tier(1, 0.5, {})],
       'tier 1 has no gflops, which another limits: limit all tiers by the same',
     ),
+    ([device_limits.Tier(0, 1.0, None)], 'what limits tier 0 takes a spec .* or dict, not None'),
     (devices.ALIKE, 'devices, as a list, takes a spec .* or Tier, not Devices'),
   ],
 )
@@ -224,15 +250,27 @@ def test_limits_that_make_no_sense_are_refused(tiers, message):
     device_limits.build(tiers)
 
 
-def test_an_object_that_cannot_travel_is_refused_where_processes_measure_it(tmp_path):
-  class Locked(Halved):
-    """Holds what no process can send."""
+class Locked(Halved):
+  """Holds what no process can send."""
 
-    lock = threading.Lock()
+  def __init__(self):
+    self.held = threading.Lock()
 
-    def __init__(self):
-      self.held = self.lock
 
-  with pytest.raises(suite.UsageError, match=r'must travel there, and of all one cannot .*: name it by a plug-in'):
-    suite.client_cost(model='lstm(width=8, num_cells=8)', policies='all', upload=Locked(), output_dir=tmp_path / 'cost')
-  assert not (tmp_path / 'cost').exists()
+class Lost(Halved):
+  """Becomes nothing where it arrives."""
+
+  def __reduce__(self):
+    return int, ('nothing',)
+
+
+@pytest.mark.parametrize(
+  ('upload', 'reason'), [(Locked(), "cannot pickle '_thread.lock'"), (Lost(), 'invalid literal')]
+)
+def test_an_object_that_cannot_travel_is_refused_where_processes_measure_it(upload, reason, tmp_path):
+  small = dict(model='lstm(width=8, num_cells=8)', vocabulary_size=20, batch_size=2, num_steps=2)
+  with pytest.raises(
+    suite.UsageError, match=rf'must travel there, and of all one cannot \({reason}.*: name it by a plug-in'
+  ):
+    suite.client_cost(**small, policies='all', upload=upload, output_dir=tmp_path / 'cost')
+  assert not list(tmp_path.rglob('*.*'))

@@ -13,6 +13,7 @@ from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.command import spec
 from experiments.costs import client_round
+from experiments.costs import measured_case
 from experiments.results import run_files
 from experiments.sweeping import binary_flags
 from experiments.sweeping import sweep_file
@@ -241,7 +242,7 @@ def test_an_error_of_its_code_is_said_in_one_line(tmp_path):
 
 def test_operations_of_a_keras_model_whose_shapes_are_unknown_are_not_counted(unloaded):
   plugins.load(str(_EXAMPLE))
-  case = client_round.Case(
+  case = measured_case.Case(
     'gru(width=4)', 'body', 'identity', vocabulary_size=9, sequence_length=5, batch_size=2, num_steps=1
   )
   one = client_round.ClientRound(case)

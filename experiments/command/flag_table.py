@@ -70,7 +70,7 @@ class FlagTable:
     self.multi_string(
       PLUGIN,
       [],
-      'Python file of your own that adds names to the catalogues of stages, models, policies, algorithms or data sets; '
+      'Python file of your own that adds names to the catalogues: of stages, models, policies, data sets, loggers and more; '
       'FILE.py#sha256=... takes it only as it was. Repeatable.',
     )
     self.bool(_VERSION, False, 'Print the version and exit.')

@@ -39,7 +39,13 @@ def each_row(on_row: OnRow) -> Logger:
 
 def around(log_to: Logger, output_dir: pathlib.Path) -> contextlib.AbstractContextManager[OnRow]:
   """Returns the block of a logger for the run in a folder; raises `UsageError` for a function of a row."""
-  block = log_to(output_dir)
+  try:
+    block = log_to(output_dir)
+  except Exception as error:
+    raise failures.UsageError(
+      f'log_to takes the folder of a run and raises {type(error).__name__} ({error}): for a function of a row write '
+      'suite.each_row(function)'
+    ) from error
   if not isinstance(block, contextlib.AbstractContextManager):
     raise failures.UsageError('log_to is a function that makes no block around a run: write suite.each_row(function)')
   return block

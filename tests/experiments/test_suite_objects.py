@@ -129,6 +129,7 @@ def test_runs_of_objects_are_compared_by_what_they_call_themselves(of_objects, g
     (dict(model=3), suite.UsageError, r'model=3 is not what --model takes'),
     (dict(trainable=policies.Head(), devices='tiers(shares=[1.0])'), spec.SpecError, 'give Devices instead'),
     (dict(trainable='head', devices=devices.ALIKE), spec.SpecError, "trainable='head' does not apply: the devices"),
+    (dict(log_to=lambda row: row['round']), suite.UsageError, r'raises TypeError .* write suite.each_row\(function\)'),
     (dict(log_to=print), suite.UsageError, r'makes no block around a run: write suite.each_row\(function\)'),
     (dict(model=lambda: 3), spec.SpecError, 'model is a function of a vocabulary size: too many positional arguments'),
     (dict(model=lambda size: size), spec.SpecError, r'what the model function makes takes a spec .* or Model, not \d+'),

@@ -99,7 +99,7 @@ def _said(named: Mapping[str, Any], depth: int) -> str:
       said = repr(value)
     elif depth and isinstance(value, list | tuple):
       said = f'[{", ".join(called(each, depth - 1) for each in value)}]'
-    elif depth and not callable(value):
+    elif depth and not callable(value) and hasattr(value, '__dict__'):
       said = called(value, depth - 1)
     else:
       continue

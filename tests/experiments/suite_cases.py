@@ -194,18 +194,18 @@ CASES = {
   ),
   'layers_of_images': Case(
     'layerwise_ssl',
-    lambda at: _RUN | dict(probe_examples=20, rounds=2),
+    lambda at: _RUN | dict(probe_examples=20),
     lambda at: _every_run(
       dataset='few_digits',
       model='small_vit(num_layers=2)',
       objective='warm_simclr(temperature=0.4)',
-      stages='layerwise',
+      stages='at_once',
     ),
     lambda at: _every_object(
       dataset=own.few_digits(),
       model=own.small_vit(num_layers=2),
       objective=own.warm_simclr(temperature=0.4),
-      stages=stages.layerwise(),
+      stages=stages.end_to_end(),
     ),
   ),
   'limits': Case(

@@ -80,6 +80,9 @@ def main(given: Mapping[str, Any]) -> None:
   if given['csv']:
     csv_file.check(pathlib.Path(given['csv']))
   output_dir = pathlib.Path(given['output_dir'])
+  for what in ('codecs', 'policies'):
+    if given[what] is not None and given['what'] != what:
+      raise failures.UsageError(f'--{what} are for --what={what}, and this is --what={given["what"]}')
   if given['what'] == 'runs':
     _compare_runs(given, output_dir)
     return
@@ -125,6 +128,8 @@ def _codecs(given: Mapping[str, Any], picture: pathlib.Path) -> tuple[list[str],
   from experiments.comparisons import codec_plot
   from experiments.comparisons import codecs
 
+  if given['codecs'] is not None and not given['run']:
+    raise failures.UsageError('--codecs encode the update of --run: name a finished run by it')
   points, groups, tables = [], [], []
   if given['run']:
     specs = codecs.listed(codecs.ALL if given['codecs'] is None else given['codecs'])

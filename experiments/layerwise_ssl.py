@@ -152,9 +152,11 @@ def _stages(text: Any, num_blocks: int) -> tuple[Sequence[stages_lib.TrainingSta
   """Returns the stages, and whether they share a head."""
   named = spec.build(text, stages_lib.GROWTHS, 'stages', kind=stages_lib.Growth)
   try:
-    return named.of(num_blocks), named.head == 'shared'
-  except ValueError as error:
+    stages = named.of(num_blocks)
+    stages_lib.check(stages, num_blocks)
+  except (TypeError, ValueError) as error:
     raise spec.SpecError(f'stages {text!r}: {error}') from error
+  return stages, named.head == 'shared'
 
 
 def _table(summary: Mapping[str, Any]) -> str:

@@ -50,6 +50,8 @@ RunFolder, ComparisonFolder = result_folder.RunFolder, result_folder.ComparisonF
 each_row = logger.each_row
 UsageError, RunEnded = failures.UsageError, failures.RunEnded
 
+_READ = ('pretrained', 'teacher', 'run')  # Flags that name the run whose model is built again.
+
 launch.quiet()
 
 
@@ -98,9 +100,7 @@ def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:
 def _called(module: types.ModuleType, given: Mapping[str, Any], do: Callable[[Mapping[str, Any]], Any]) -> Any:
   """Returns what `do` makes of the value of every flag of a binary, where a script gives some."""
   named = module.FLAGS.read({name: value for name, value in given.items() if name == flag_table.PLUGIN})
-  known = {
-    name: value for each in given.values() if isinstance(each, RunFolder) for name, value in each.objects.items()
-  }
+  known = _objects_of([given.get(flag) for flag in _READ])
   with plugins.using(named[flag_table.PLUGIN]), plugins.blamed(), module.FLAGS.called(), given_objects.known(known):
     try:
       return do(module.FLAGS.read(given))
@@ -108,6 +108,18 @@ def _called(module: types.ModuleType, given: Mapping[str, Any], do: Callable[[Ma
       if stop.exit_code == 128 + signal.SIGINT:
         raise KeyboardInterrupt(f'{stop}: the same call {stop.way_on}') from None
       raise SystemExit(stop.exit_code) from stop
+
+
+def _objects_of(folders: Sequence[Any]) -> dict[str, Any]:
+  """Returns what a script gave for the runs among some folders; raises `UsageError` if one flag had several objects."""
+  known: dict[str, Any] = {}
+  for folder in folders:
+    for name, value in folder.objects.items() if isinstance(folder, RunFolder) else ():
+      if known.setdefault(name, value) is not value:
+        raise UsageError(
+          f'two runs are read here, each with its own object for {name}: export one, and give its folder'
+        )
+  return known
 
 
 def _function(module: types.ModuleType, do: Callable[[Mapping[str, Any]], Any], returns: str) -> Callable[..., Any]:

@@ -69,7 +69,7 @@ def compose(
     next_state = tff.learning.templates.LearningAlgorithmState(
       finalized.result, distributed.state, state.client_work, aggregated.state, finalized.state
     )
-    download_bytes = tff.federated_map(_add, (distributed.measurements.download_bytes, slice_bytes))
+    download_bytes = tff.federated_map(_build_add(), (distributed.measurements.download_bytes, slice_bytes))
     metrics = collections.OrderedDict(
       distributor=tff.federated_zip(collections.OrderedDict(download_bytes=download_bytes)),
       client_work=tff.federated_sum(measures),
@@ -99,6 +99,9 @@ def _weights_access(state_type: tff.StructType) -> tuple[tff.Computation, tff.Co
   return get_model_weights, set_model_weights
 
 
-@tff.tensorflow.computation(np.int64, np.int64)
-def _add(left, right):
-  return tf.add(left, right)
+def _build_add() -> tff.Computation:
+  @tff.tensorflow.computation(np.int64, np.int64)
+  def add(left, right):
+    return tf.add(left, right)
+
+  return add

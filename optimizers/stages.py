@@ -6,6 +6,7 @@ progressive   stage s adds blocks and trains all so far
 end_to_end    one stage with all blocks
 """
 
+from collections.abc import Sequence
 import dataclasses
 
 from data import arguments
@@ -69,6 +70,17 @@ class Growth:
       TrainingStage(number, depth, added if self.freezes else depth, self.depth_dropout)
       for number, depth in enumerate(depths, start=1)
     )
+
+
+def check(stages: Sequence[TrainingStage], num_blocks: int) -> None:
+  """Raises `ValueError` or `TypeError` for stages that do not grow an encoder of so many blocks, one after the other."""
+  if not stages:
+    raise ValueError('there must be one at least')
+  for number, stage in enumerate(stages, start=1):
+    if not isinstance(stage, TrainingStage) or stage.number != number:
+      raise ValueError(f'the {number}th must be a TrainingStage of number={number}, not {stage!r}')
+    arguments.check_whole(1, num_blocks, num_blocks=stage.num_blocks)
+    arguments.check_whole(1, stage.num_blocks, num_trained_blocks=stage.num_trained_blocks)
 
 
 def layerwise(

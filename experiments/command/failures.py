@@ -3,8 +3,15 @@
 import signal
 
 
-class UsageError(ValueError):
-  """Something the user asked for that cannot be done; the message is one line naming the remedy."""
+class OneLine(ValueError):
+  """Bad input, told in one line: what has several, such as an array in a message, is joined."""
+
+  def __init__(self, message: object):
+    super().__init__(' '.join(line.strip() for line in str(message).splitlines()))
+
+
+class UsageError(OneLine):
+  """Something the user asked for that cannot be done; the message names the remedy."""
 
 
 class RunEnded(RuntimeError):

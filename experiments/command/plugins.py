@@ -146,7 +146,7 @@ def blamed() -> Iterator[None]:
     yield
   except (failures.UsageError, failures.RunEnded, spec.SpecError, errors.DataError):
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     called = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
     for path in _loaded:
       if str(path) in called:

@@ -16,7 +16,9 @@ import types
 from typing import Any
 from typing import NamedTuple
 
+from experiments.command import failures
 from experiments.command import given_objects
+from experiments.command import object_names
 from experiments.command import spec_help
 
 _NOWHERE: Mapping[str, str] = types.MappingProxyType({})
@@ -39,8 +41,8 @@ _OPEN = (
 _MAX_QUOTED = 300  # Characters.
 
 
-class SpecError(ValueError):
-  """A spec string that cannot be built; the message is one line naming the valid choices."""
+class SpecError(failures.OneLine):
+  """A spec string that cannot be built; the message names the valid choices."""
 
 
 class Call(NamedTuple):
@@ -214,7 +216,7 @@ def _known_object(call: Call, what: str) -> Any:
   if known is None:
     raise SpecError(f'{what}: {given_objects.REMEDY.format(called, what)}')
   if not given_objects.may_be(known, called):
-    raise SpecError(f'{what} was {called}, and what is given is {given_objects.called(known)}: give the same')
+    raise SpecError(f'{what} was {called}, and what is given is {object_names.called(known)}: give the same')
   return known
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
 import types
 from typing import Any
 
@@ -29,8 +30,11 @@ def read(
   Raises:
     SpecError: If there is none, one cannot be built, or two objects are called alike.
   """
-  parts = [part.strip() for part in listed.split(';') if part.strip()] if isinstance(listed, str) else listed
-  found = [each for part in parts for each in (words.get(part, [part]) if isinstance(part, str) else [part])]
+  parts = listed.split(';') if isinstance(listed, str) else listed
+  parts = [part.strip() if isinstance(part, str) else part for part in parts]
+  found = [
+    each for part in parts if part != '' for each in (words.get(part, [part]) if isinstance(part, str) else [part])
+  ]
   if not found:
     raise spec.SpecError(
       f"--{flag} names none: write some, separated by ';'{''.join(f', or {word}' for word in words)}"
@@ -39,7 +43,14 @@ def read(
   for each in found:
     build(each)
     name = given_objects.shown(given_objects.recorded(each))
-    if name in named and given_objects.is_one(each) and named[name] is not each:
-      raise spec.SpecError(f'{flag} has two objects called {name}: let them say what they differ in, as dataclasses do')
+    if name in named and _differ(named[name], each):
+      raise spec.SpecError(f'{flag} has two entries called {name}: let them say what they differ in, as dataclasses do')
     named[name] = each
   return named
+
+
+def _differ(one: Any, other: Any) -> bool:
+  """Whether two entries of one name are not the same; dataclasses are compared by what they hold."""
+  if one is other or not (given_objects.is_one(one) or given_objects.is_one(other)):
+    return False
+  return not (dataclasses.is_dataclass(one) and type(one) is type(other) and one == other)

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from experiments.command import failures
 from experiments.comparisons import trained_run
 from models import language_task
 from optimizers import local_training
@@ -20,7 +21,7 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
     The client's update, received minus trained: float32 arrays in the order of the model's variables.
 
   Raises:
-    UsageError: If the folder holds no finished run of a language model.
+    UsageError: If the folder holds no finished run of a language model, or the update is zero or not finite.
   """
   run = trained_run.read(folder)
   task = language_task.build(run.base, run.text.sequence_length)
@@ -32,4 +33,7 @@ def of_run(folder: pathlib.Path) -> list[np.ndarray]:
     units={},
   )
   (client_id,) = run.clients(1)
-  return [tensor.numpy() for tensor in train(received, run.examples(client_id)).delta]
+  update = [tensor.numpy() for tensor in train(received, run.examples(client_id)).delta]
+  if not 0.0 < sum(float(np.square(array, dtype=np.float64).sum()) for array in update) < float('inf'):
+    raise failures.UsageError(f'the update of a client of {folder} is zero or not finite: name a run that learns')
+  return update

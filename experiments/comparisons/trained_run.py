@@ -14,6 +14,7 @@ from data import prepare
 from experiments.command import algorithm_specs
 from experiments.command import failures
 from experiments.command import spec
+from experiments.results import plugins_of_run
 from experiments.results import run_files
 from models import catalog as models_catalog
 from models import checkpoint
@@ -85,6 +86,7 @@ def read(folder: pathlib.Path) -> TrainedRun:
     dataset, partition, algorithm = (settings[name] for name in ('dataset', 'partition', 'algorithm'))
   except (OSError, ValueError, KeyError) as error:
     raise failures.UsageError(f'{folder} holds no finished run: name the --output_dir of one') from error
+  plugins_of_run.say_if_others(folder)
   source = spec.build(dataset, data_catalog.DATASETS, 'dataset')
   text = prepare.prepare(source, spec.build(partition, data_catalog.PARTITIONS, 'partition'))
   build_model = spec.build(trained.description.model, models_catalog.LANGUAGE_MODELS, 'model')

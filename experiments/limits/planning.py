@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import functools
+import math
 
 from data import progress
 from experiments.command import device_specs
@@ -183,6 +184,14 @@ def _devices(method: methods.Method, tiers: Sequence[device_limits.Tier], sizes:
   return spec.text(spec.Call('tiers', arguments))
 
 
+def _sizes(method: methods.Method, depth: int) -> list[Size]:
+  """Returns the sizes of a method; raises `UsageError` if there are none."""
+  sizes = method.sizes(depth) if callable(method.sizes) else None
+  if not isinstance(sizes, Sequence) or not sizes:
+    raise failures.UsageError(f'the method {method.policy} has no list of sizes for {depth} blocks: let it give one')
+  return list(sizes)
+
+
 class _Search:
   """Fits a method to devices, on a model of one depth."""
 
@@ -195,9 +204,7 @@ class _Search:
   ):
     self._method, self._depth, self._tiers = method, depth, tiers
     self._cost = functools.partial(cost, depth)
-    self._sizes = list(method.sizes(depth))
-    if not self._sizes:
-      raise failures.UsageError(f'the method {method.policy} has no sizes for {depth} blocks: let it give some')
+    self._sizes = _sizes(method, depth)
 
   @functools.cached_property
   def _borne(self) -> tuple[int, ...]:
@@ -238,7 +245,12 @@ class _Search:
     return tuple(found)
 
   def _layers(self, number: int) -> float:
-    return self._method.layers(self._depth, self._sizes[number - 1]) if number else 0.0
+    if not number:
+      return 0.0
+    layers = self._method.layers(self._depth, size := self._sizes[number - 1])
+    if not isinstance(layers, int | float) or not math.isfinite(layers):
+      raise failures.UsageError(f'{self._method.text(size)} counts as {layers!r} layers: let its method give a number')
+    return layers
 
   def _alone(self, size: Size) -> client_costs.ClientCost:
     """Returns the cost of a size if all tiers have it."""

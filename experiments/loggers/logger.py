@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import inspect
 import pathlib
 from typing import Any
 
@@ -48,7 +49,18 @@ def around(log_to: Logger, output_dir: pathlib.Path) -> contextlib.AbstractConte
     ) from error
   if not isinstance(block, contextlib.AbstractContextManager):
     raise failures.UsageError('log_to is a function that makes no block around a run: write suite.each_row(function)')
-  return block
+  return _with_a_function(block)
+
+
+@contextlib.contextmanager
+def _with_a_function(block: contextlib.AbstractContextManager[Any]) -> Iterator[OnRow]:
+  """Is the block of a logger; raises `UsageError` if it gives no function of a row."""
+  with block as on_row:
+    try:
+      inspect.signature(on_row).bind({})
+    except (TypeError, ValueError) as error:
+      raise failures.UsageError(f'the block of log_to must give a function of a row: {error}') from error
+    yield on_row
 
 
 def telling(*hooks: OnRow | None) -> OnRow:

@@ -12,6 +12,7 @@ from experiments.command import device_specs
 from experiments.command import failures
 from experiments.command import given_objects
 from experiments.command import spec
+from experiments.results import plugins_of_run
 from models import catalog
 from models import checkpoint
 from models import model as model_lib
@@ -56,6 +57,7 @@ class WarmStart:
 
 def load(folder: str | pathlib.Path) -> checkpoint.Checkpoint:
   """Reads the model in `folder`; raises `UsageError` if there is no sound one."""
+  plugins_of_run.say_if_others(pathlib.Path(folder))
   try:
     return checkpoint.load(pathlib.Path(folder))
   except (ValueError, OSError) as error:

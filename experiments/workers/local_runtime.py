@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any
 from typing import Protocol
+from typing import runtime_checkable
 
 import tensorflow_federated as tff
 
@@ -29,6 +30,7 @@ _POLL_SECONDS = 0.02
 _contexts = threading.local()  # Of blocks in this thread, the outermost first.
 
 
+@runtime_checkable
 class Runtime(Protocol):
   """What a run asks of the workers that compute for it; `LocalWorker` and `remote_runtime.RemoteWorkers` give it."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import functools
+import inspect
 import pathlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from experiments.workers import remote_runtime
 
 _PREFIX = 'unix:'
 _GROUPS = 8
+_LIKE = 'runtimes.start_local(log_path, num_parameters, clients_per_round, num_groups=None)'
 
 # From the file that a local worker prints to, the parameters of the model and the clients of a round, to the runtime for
 # the length of a `with` block. The keyword argument `num_groups` splits the clients, see `execution.build_spread_context`.
@@ -55,12 +57,25 @@ def _checked(start: StartRuntime) -> StartRuntime:
   """Returns what starts a runtime; it raises `UsageError` where that makes no block."""
 
   def started(*args: Any, **arguments: Any) -> contextlib.AbstractContextManager[local_runtime.Runtime]:
+    try:
+      inspect.signature(start).bind(*args, **arguments)
+    except TypeError as error:
+      raise failures.UsageError(f'the runtime is called as {_LIKE}, and it takes other arguments: {error}') from error
     block = start(*args, **arguments)
     if not isinstance(block, contextlib.AbstractContextManager):
-      raise failures.UsageError('the runtime makes no block around a run: see runtimes.start_local for what it must be')
-    return block
+      raise failures.UsageError(f'the runtime makes no block around a run: it must be as {_LIKE}')
+    return _with_a_runtime(block)
 
   return started
+
+
+@contextlib.contextmanager
+def _with_a_runtime(block: contextlib.AbstractContextManager[Any]) -> Iterator[local_runtime.Runtime]:
+  """Is the block of a runtime; raises `UsageError` if it gives something else."""
+  with block as runtime:
+    if not isinstance(runtime, local_runtime.Runtime):
+      raise failures.UsageError(f'the block of the runtime gives {type(runtime).__name__}: it must be as {_LIKE}')
+    yield runtime
 
 
 def local() -> StartRuntime:

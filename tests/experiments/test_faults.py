@@ -67,7 +67,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_what_it_had(finished,
     threading.Thread(target=kill_all, args=(process,), daemon=True).start()
     assert process.wait(timeout=200) == 1
     assert 'error: ' in (stderr := process.stderr.read()) and 'Traceback' not in stderr, stderr
-  assert (output_dir / 'checkpoints' / f'round_{runs.num_rounds(output_dir)}' / 'SHA256').exists()
+  assert (output_dir / 'checkpoints' / f'round_{runs.num_rounds(output_dir)}.safetensors').exists()
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
   assert runs.repeatable(output_dir) == runs.repeatable(finished)
@@ -107,7 +107,7 @@ def test_a_signal_saves_what_there_is_and_ends_soon(number, finished, text, envi
     stderr = process.stderr.read()
   assert f'stopped by {number.name}; the same command goes on' in stderr and 'Traceback' not in stderr, stderr
   reached = runs.num_rounds(output_dir)
-  assert (output_dir / 'checkpoints' / f'round_{reached}' / 'SHA256').exists()
+  assert (output_dir / 'checkpoints' / f'round_{reached}.safetensors').exists()
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
   assert runs.repeatable(output_dir) == runs.repeatable(finished)
@@ -124,7 +124,7 @@ def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
 
 def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(finished, text, environment, tmp_path):
   output_dir = shutil.copytree(finished, tmp_path / 'run')
-  data = next((output_dir / 'checkpoints' / f'round_{_ROUNDS}').rglob('variables.data*'))
+  data = output_dir / 'checkpoints' / f'round_{_ROUNDS}.safetensors'
   data.write_bytes(data.read_bytes()[:-20])
   process = runs.finish(_command(text, output_dir), environment)
   assert process.returncode == 0, process.stderr

@@ -16,6 +16,7 @@ import tensorflow_federated as tff
 from experiments import suite
 from experiments.command import plugin_tables
 from experiments.command import plugins
+from experiments.federated import checkpoints
 from experiments.results import run_files
 from tests import language_model_runs
 
@@ -106,7 +107,7 @@ def test_an_interrupt_ends_the_round_and_saves(text, tmp_path, environment):
   assert process.returncode == 0, errors
   assert 'interrupted SIGINT: the same call goes on after round ' in printed
   assert 'INFO' not in printed + errors and 'Traceback' not in errors
-  saved = max(int(path.name.removeprefix('round_')) for path in (folder / 'checkpoints').glob('round_*'))
+  saved = checkpoints.Checkpoints(folder / 'checkpoints').newest_round()
   assert saved >= 3 and saved == language_model_runs.num_rounds(folder)
 
 

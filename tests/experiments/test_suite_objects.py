@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import threading
+import types
 
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from compression.stages import uniform
 from data.sources import text as text_lib
 from experiments import suite
 from experiments.command import given_objects
+from experiments.command import object_names
 from experiments.command import spec
 from experiments.limits import device_limits
 from models import catalog
@@ -157,10 +159,16 @@ def test_a_function_that_is_called_like_a_builder_of_the_suite_is_not_taken_for_
   assert suite.generate(pretrained=run, prompt='The cat', num_tokens=1)
 
 
+def test_only_the_objects_of_the_run_that_is_read_are_used(of_objects, given, tmp_path):
+  flags = dict(pretrained=of_objects, dataset=given['dataset'])
+  other = suite.RunFolder(tmp_path / 'scores', model=lstm.lstm(width=9, num_cells=8), trainable=policies.Head())
+  assert suite.evaluate(**flags, output_dir=other) == suite.evaluate(**flags)
+
+
 def test_two_objects_of_a_list_that_call_themselves_alike_are_refused(of_objects, tmp_path):
   other = type('Halved', (Halved,), dict(decode=lambda self, x, *_: 0.0 * x))
   with pytest.raises(
-    spec.SpecError, match=r'codecs has two objects called Halved\(\): let them say what they differ in'
+    spec.SpecError, match=r'codecs has two entries called Halved\(\): let them say what they differ in'
   ):
     suite.compare(what='codecs', run=of_objects, codecs=[Halved(), other()], output_dir=tmp_path / 'compared')
 
@@ -182,10 +190,10 @@ def test_what_an_object_holds_is_part_of_its_name():
 
 def test_objects_are_called_by_what_they_hold():
   names = [
-    given_objects.called(update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=bits)]))) for bits in (2, 8, 8)
+    object_names.called(update_codec.UpdateCodec(codec.Codec([uniform.Uniform(bits=bits)]))) for bits in (2, 8, 8)
   ]
   assert names[0] != names[1] == names[2] and 'Uniform(num_levels=256)' in names[1]
-  long = [given_objects.called(every_table.small_bert(max_length=length)) for length in (512, 513)]
+  long = [object_names.called(every_table.small_bert(max_length=length)) for length in (512, 513)]
   assert long[0] != long[1] and all(len(name) < 140 for name in long)
 
 
@@ -212,9 +220,10 @@ def test_a_central_training_goes_on_with_an_equal_object_only(text, tmp_path):
     output_dir=tmp_path / 'run',
   )  # fmt: skip
 
-  def called_alike(dropout):
-    build = lstm.lstm(width=8, num_cells=8, dropout=dropout)
-    return lambda size: build(size)
+  def called_alike(build):
+    hidden = types.ModuleType('hidden')  # No name tells what a module holds.
+    hidden.build = build
+    return lambda size: hidden.build(size)
 
   def begun_at_zero(model):
     return dataclasses.replace(
@@ -224,12 +233,13 @@ def test_a_central_training_goes_on_with_an_equal_object_only(text, tmp_path):
       ],
     )
 
-  suite.pretrain(model=called_alike(0.0), **given)
-  assert suite.pretrain(model=called_alike(0.0), **given | dict(steps=1)).summary['steps'] == 1
-  for other in (called_alike(0.5), lambda size: begun_at_zero(called_alike(0.0)(size))):  # Training, the start.
-    other.__qualname__ = called_alike(0.0).__qualname__
+  small = lstm.lstm(width=8, num_cells=8)
+  suite.pretrain(model=called_alike(small), **given)
+  assert suite.pretrain(model=called_alike(small), **given | dict(steps=1)).summary['steps'] == 1
+  dropped = lstm.lstm(width=8, num_cells=8, dropout=0.5)
+  for other in (dropped, lambda size: begun_at_zero(small(size))):  # In training, in the start.
     with pytest.raises(ValueError, match='holds a run with computations_sha256='):
-      suite.pretrain(model=other, **given)
+      suite.pretrain(model=called_alike(other), **given)
 
 
 @pytest.mark.parametrize(

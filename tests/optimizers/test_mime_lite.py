@@ -1,6 +1,5 @@
 """MimeLite: rounds equal plain NumPy and stock TFF, both uploads are counted, and the state is where it belongs."""
 
-import asyncio
 import contextlib
 import functools
 
@@ -15,6 +14,7 @@ from compression import codec as codec_lib
 from compression import update_codec
 from compression.stages import uniform
 from experiments.command import codec_specs
+from experiments.federated import checkpoints
 from models import functional
 from optimizers import algorithms
 from optimizers import devices as devices_lib
@@ -136,9 +136,9 @@ def test_small_batches_equal_stock_tff():
 def test_a_saved_state_goes_on_as_if_nothing_had_happened(tmp_path):
   process = _process()
   first = process.next(process.initialize(), _datasets()).state
-  manager = tff.program.FileProgramStateManager(str(tmp_path))
-  asyncio.run(manager.save(first, 1))
-  loaded = asyncio.run(manager.load(1, process.initialize()))
+  kept = checkpoints.Checkpoints(tmp_path)
+  kept.save(first, 1)
+  loaded, _ = kept.load_latest(process.initialize())
   tf.nest.map_structure(np.testing.assert_array_equal, loaded, first)
   on, again = (process.next(state, _datasets()).state for state in (first, loaded))
   tf.nest.map_structure(np.testing.assert_array_equal, on, again)

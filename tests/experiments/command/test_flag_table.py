@@ -126,9 +126,9 @@ def _made(width):
     (None, None),
     (['a', 'b'], ['a', 'b']),
     (_Own(size=4), "object(name='_Own(size=4)')"),
-    (_Plain(), "object(name='_Plain(size=5)')"),
+    (_Plain(), "object(name='_Plain(size=5, inner=object())')"),
     (['hadamard', _Own()], "hadamard|object(name='_Own(size=3)')"),
-    (_made(width=8), "object(name='_made(layer=_Plain(size=5), width=8)')"),
+    (_made(width=8), "object(name='_made(layer=_Plain(size=5, inner=object()), width=8)')"),
   ],
 )
 def test_what_a_run_records_of_a_value(value, expected):

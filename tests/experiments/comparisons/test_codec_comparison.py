@@ -1,15 +1,21 @@
 """The comparison of codecs: honest counts on an update, seeds gathered, runs that differ otherwise refused."""
 
 import re
+import types
 
 import numpy as np
 import pytest
 
 from experiments.command import codec_specs
+from experiments.command import failures
 from experiments.command import spec
+from experiments.comparisons import client_update
 from experiments.comparisons import codec_plot
 from experiments.comparisons import codecs
+from optimizers import fed_opt
+from optimizers import local_batches
 from tests import binaries
+from tests import tiny_language
 from tests.experiments.comparisons import test_run_comparison
 
 _UPDATE = [np.random.default_rng(0).normal(size=[30, 40]).astype(np.float32), np.ones([40], np.float32)]
@@ -108,3 +114,23 @@ def test_listed_codecs_stand_for_themselves_and_all_for_those_of_the_suite():
   for text, message in ((' ; ', 'names none'), ('sign; sgin', "unknown codec 'sgin'"), ('sign(bits=1)', 'no argument')):
     with pytest.raises(spec.SpecError, match=message):
       codecs.listed(text)
+
+
+@pytest.mark.parametrize(('client_lr', 'num_examples'), [(1e38, 5), (0.1, 0)])
+def test_an_update_that_is_not_finite_or_zero_is_refused(client_lr, num_examples, monkeypatch):
+  model = tiny_language.task().model
+  run = types.SimpleNamespace(
+    base=model,
+    text=types.SimpleNamespace(sequence_length=tiny_language.LENGTH),
+    optimizer=fed_opt.fed_avg(client_lr=client_lr).client_optimizer,
+    batches=local_batches.LocalBatches(2, 1, 10),
+    trained=types.SimpleNamespace(
+      weights={v.name: w.numpy() for v, w in zip(model.variables, model.initial_weights(0), strict=True)}
+    ),
+    settings=dict(seed=0, rounds=1),
+    clients=lambda number: ['any'],
+    examples=lambda client: tiny_language.client(1).take(num_examples),
+  )
+  monkeypatch.setattr(client_update.trained_run, 'read', lambda folder: run)
+  with pytest.raises(failures.UsageError, match='the update of a client of runs/x is zero or not finite'):
+    client_update.of_run('runs/x')

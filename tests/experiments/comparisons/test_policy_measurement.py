@@ -206,6 +206,7 @@ def test_the_binary_measures_a_policy_of_a_plug_in_beside_runs(folder, tmp_path)
     (['--run=nothing'], 'nothing holds no finished run'),
     (['--run=nothing', '--policies=hed'], "unknown trainable 'hed'"),
     (['--runs=nothing', '--policies=all'], '--policies are for the clients of --run'),
+    (['--runs=nothing', '--codecs=all'], '--codecs are for --what=codecs, and this is --what=policies'),
   ],
 )
 def test_the_binary_refuses_in_one_line(arguments, expected, folder, tmp_path):

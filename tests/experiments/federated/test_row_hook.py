@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
 import threading
 from typing import Any
 
@@ -105,7 +104,7 @@ def test_rounds_after_the_last_checkpoint_are_told_again_and_earlier_ones_are_no
   config, told = _config(tmp_path / 'run', rounds_per_checkpoint=1), []
   _run(text, config)
   for number in (3, 4):
-    shutil.rmtree(config.output_dir / 'checkpoints' / f'round_{number}')
+    (config.output_dir / 'checkpoints' / f'round_{number}.safetensors').unlink()
   _run(text, config, lambda row: told.append(row['round']))
   assert told == [3, 4]
   assert _repeatable(config) == reference
@@ -130,7 +129,7 @@ def test_a_logger_that_gives_up_ends_the_run_with_its_round_saved(text, tmp_path
   config = _config(tmp_path / 'run', log_to=_refusing)
   with pytest.raises(failures.RunEnded, match=r'^refused$'):
     _run(text, config)
-  assert (config.output_dir / 'checkpoints' / 'round_0').exists()
+  assert (config.output_dir / 'checkpoints' / 'round_0.safetensors').exists()
 
 
 @contextlib.contextmanager

@@ -187,21 +187,22 @@ def _run(*arguments):
 
 def test_the_binary_leaves_a_table_a_csv_and_a_picture(tmp_path):
   process = _run(
-    f'--model={_MODEL}', '--policies=head; suffix(blocks=1)', f'--vocabulary_size={_VOCABULARY}', '--sequence_length=6',
+    f'--model={_MODEL}', '--policies=suffix(blocks=1)', f'--vocabulary_size={_VOCABULARY}', '--sequence_length=6',
     '--batch_size=4', '--num_steps=2', '--repeats=1', f'--output_dir={tmp_path}',
   )  # fmt: skip
   assert process.returncode == 0, process.stderr
   assert declared_files.undeclared(tmp_path, 'client_cost') == []
   with (tmp_path / 'client_cost.csv').open() as file:
     rows = list(csv.DictReader(file))
-  assert [row['policy'] for row in rows] == ['head', 'suffix(blocks=1)']
-  assert float(rows[1]['upload_bytes']) == 4 * (_BLOCK + _HEAD) + _BITMAP + _WEIGHT
-  assert float(rows[1]['fixed_mb']) > 1.0  # A graph.
-  assert 0.0 < float(rows[1]['peak_mb']) < 50.0
-  assert float(rows[1]['modelled_weights_mb']) == pytest.approx(4e-6 * _ALL)
+  (row,) = rows
+  assert row['policy'] == 'suffix(blocks=1)'
+  assert float(row['upload_bytes']) == 4 * (_BLOCK + _HEAD) + _BITMAP + _WEIGHT
+  assert float(row['fixed_mb']) > 1.0  # A graph.
+  assert 0.0 < float(row['peak_mb']) < 50.0
+  assert float(row['modelled_weights_mb']) == pytest.approx(4e-6 * _ALL)
   table = (tmp_path / 'client_cost.md').read_text()
   assert terminal.text(table, 120) in process.stdout
-  assert '| `head` |' in table
+  assert '| `suffix(blocks=1)` |' in table
   assert (tmp_path / 'client_cost.png').read_bytes()[:4] == b'\x89PNG'
 
 
@@ -219,7 +220,7 @@ def test_the_binary_refuses_in_one_line(arguments, expected):
   assert expected in process.stderr
 
 
-_VIT = 'vit(width=8, mlp_width=16, num_layers=3, num_heads=2, patch_size=2)'
+_VIT = 'vit(width=8, mlp_width=16, num_layers=2, num_heads=2, patch_size=2)'
 
 
 def test_a_stage_of_layer_wise_learning_costs_what_it_should():
@@ -230,13 +231,13 @@ def test_a_stage_of_layer_wise_learning_costs_what_it_should():
   block = 4 * (8 * 8 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8
   head = 2 * 8 + 8 * 6 + 6 + 6 * 4 + 4
   traffic = one.traffic()
-  # 2 + 3 * 16 + 6 variables have a bitmap of 7 bytes; what is frozen does not come down.
-  assert traffic.upload_bytes == 4 * (block + head) + 7 + _WEIGHT
+  # 2 + 2 * 16 + 6 variables have a bitmap of 5 bytes; what is frozen does not come down.
+  assert traffic.upload_bytes == 4 * (block + head) + 5 + _WEIGHT
   assert traffic.download_bytes == 4 * (block + head)
   cost, less = one.step_cost(traffic), dropping.step_cost(traffic)
   # A block of 4 patches for 8 views: 32 rows through 4 products of 8 x 8 and two of 8 x 16, and 4 x 4 scores twice.
   block_flops = 2 * (32 * (4 * 64 + 2 * 128) + 2 * 8 * 4 * 4 * 8)
-  assert cost.forward_flops - less.forward_flops == pytest.approx(0.25 * 2 * block_flops)
+  assert cost.forward_flops - less.forward_flops == pytest.approx(0.25 * block_flops)
   assert less.backward_flops == cost.backward_flops
   chunked = _round('layerwise(blocks=1)', chunk_size=4, **settings)
   assert chunked.traffic() == traffic and chunked.step_cost(traffic) == cost

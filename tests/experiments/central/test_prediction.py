@@ -16,7 +16,7 @@ _TEXTS = {
   'good bad': ('good', 0.5),  # Of equal ones the first.
   'film': ('good', 0.5),
   'nonsense': ('good', 0.5),  # One unknown word.
-  'good good good bad bad bad bad bad': ('good', 0.5),  # Six words are read.
+  'good good good good bad bad bad bad bad': ('good', 0.75),  # Six words are read.
   'bad good good ' + 'film ' * 50: ('good', 0.75),
 }
 _NOTHING = ['', '   ', '\t\u200b']

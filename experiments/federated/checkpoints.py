@@ -22,7 +22,7 @@ _CHECKSUM = 'sha256'
 class Checkpoints:
   """The newest states of a run in a folder, by round: their leaves, which come back with the same bits and types.
 
-  TFF's `FileProgramStateManager` would build and trace a graph for each state, which took two seconds for fifty variables.
+  `FileProgramStateManager` of TFF would trace a graph for each state: half a second for fifty small arrays, not three milliseconds.
   """
 
   def __init__(self, folder: pathlib.Path):

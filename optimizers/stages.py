@@ -78,7 +78,7 @@ def check(stages: Sequence[TrainingStage], num_blocks: int) -> None:
     raise ValueError('there must be one at least')
   for number, stage in enumerate(stages, start=1):
     if not isinstance(stage, TrainingStage) or stage.number != number:
-      raise ValueError(f'the {number}th must be a TrainingStage of number={number}, not {stage!r}')
+      raise ValueError(f'stage {number} must be a TrainingStage of number={number}, not {stage!r}')
     arguments.check_whole(1, num_blocks, num_blocks=stage.num_blocks)
     arguments.check_whole(1, stage.num_blocks, num_trained_blocks=stage.num_trained_blocks)
 

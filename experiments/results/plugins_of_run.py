@@ -1,5 +1,6 @@
 """Whether what reads a run has the plug-ins that it was made with."""
 
+import functools
 import pathlib
 import sys
 
@@ -22,8 +23,13 @@ def say_if_others(folder: pathlib.Path) -> None:
   others = [plugin.text for plugin in plugins.loaded() if plugin.sha256 not in hashes]
   missing = hashes - {plugin.sha256 for plugin in plugins.loaded()}
   if others and missing:
-    print(
+    _say_once(
       f'warning: {folder} was made with {", ".join(map(plugins.short, recorded))}, and this is '
-      f'{", ".join(map(plugins.short, others))}: what its names build may be something else',
-      file=sys.stderr,
+      f'{", ".join(map(plugins.short, others))}: what its names build may be something else'
     )
+
+
+@functools.cache
+def _say_once(warning: str) -> None:
+  """Prints a warning the first time in this process: one command may read a run several times."""
+  print(warning, file=sys.stderr)

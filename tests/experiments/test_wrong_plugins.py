@@ -34,8 +34,8 @@ def _stage(number: int, num_blocks: int = 1, num_trained_blocks: int = 1) -> sta
   [
     ((), 'there must be one at least'),
     (None, 'there must be one at least'),
-    ((_stage(1), _stage(1)), 'the 2th must be a TrainingStage of number=2'),
-    ((3,), 'the 1th must be a TrainingStage'),
+    ((_stage(1), _stage(1)), 'stage 2 must be a TrainingStage of number=2'),
+    ((3,), 'stage 1 must be a TrainingStage'),
     ((_stage(1, num_blocks=4),), 'num_blocks must be a whole number from 1 to 3, not 4'),
     ((_stage(1, num_trained_blocks=2),), 'num_trained_blocks must be a whole number from 1 to 1'),
   ],
@@ -74,6 +74,12 @@ def test_a_logger_whose_block_gives_no_function_of_a_row_is_refused(value, tmp_p
     logger.around(lambda folder: _gives(value), tmp_path),
   ):
     pass
+
+
+@pytest.mark.parametrize('on_row', [[].append, {}.update, print, lambda row: None])
+def test_functions_that_take_a_row_are_taken(on_row, tmp_path):
+  with logger.around(lambda folder: _gives(on_row), tmp_path) as taken:
+    assert taken == on_row
 
 
 @pytest.mark.parametrize(
@@ -134,10 +140,11 @@ def test_what_reads_a_run_says_that_its_plugin_was_changed(plugin, tmp_path, cap
   assert capsys.readouterr().err == ''
   plugin.write_text(plugin.read_text() + '\n')
   with plugins.using([str(plugin)]):
-    plugins_of_run.say_if_others(tmp_path)
-  assert (
-    f'was made with leaves.py {plugins.content_hash(made_with)[:8]}, and this is leaves.py' in capsys.readouterr().err
-  )
+    for _ in range(2):  # One command may read a run several times.
+      plugins_of_run.say_if_others(tmp_path)
+  said = capsys.readouterr().err
+  assert said.count('warning: ') == 1
+  assert f'was made with leaves.py {plugins.content_hash(made_with)[:8]}, and this is leaves.py' in said
   plugins_of_run.say_if_others(tmp_path)  # Without plug-ins what is missing is told where it is.
   plugins_of_run.say_if_others(tmp_path / 'nothing')
   assert capsys.readouterr().err == ''

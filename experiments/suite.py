@@ -111,10 +111,15 @@ def _called(module: types.ModuleType, given: Mapping[str, Any], do: Callable[[Ma
 
 
 def _objects_of(folders: Sequence[Any]) -> dict[str, Any]:
-  """Returns what a script gave for the runs among some folders; raises `UsageError` if one flag had several objects."""
+  """Returns what a script gave for the runs among some folders.
+
+  Raises:
+    UsageError: If one flag had several objects, or a run had none for it.
+  """
   known: dict[str, Any] = {}
   for folder in folders:
     for name, value in folder.objects.items() if isinstance(folder, RunFolder) else ():
+      folder.check_object(name)
       if known.setdefault(name, value) is not value:
         raise UsageError(
           f'two runs are read here, each with its own object for {name}: export one, and give its folder'

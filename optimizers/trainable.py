@@ -75,8 +75,17 @@ class Policy(abc.ABC):
     return {}
 
   def flags_known_when_traced(self, model: model_lib.Model, seed: int) -> list[bool | None]:
-    """Returns whether a client trains each variable of the adapted model; None where that is drawn in each round."""
+    """Returns whether a client trains each variable of the adapted model; None where that is drawn in each round.
+
+    Raises:
+      ValueError: If the policy does not fit the model, or chooses for more variables, or fewer, than it has.
+    """
     with tf.Graph().as_default():
       drawn = tf.constant([0, 0], tf.int64)
       flags = self.choose(model, Seeds(seed, drawn, drawn))
+    if len(flags) != len(model.variables):
+      raise ValueError(
+        f'policy {type(self).__name__} chooses for {len(flags)} variables, but the model has {len(model.variables)}: '
+        'choose has to return a flag for each of model.variables'
+      )
     return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]

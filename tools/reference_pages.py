@@ -32,7 +32,11 @@ _TABLES = (
   ('metrics.csv of a training in one place', columns.STEPS, 'A row an evaluation, of `experiments.pretrain`.'),
   ('heldout.csv', columns.HELDOUT, 'How the last model did on each client, or example, that judged it.'),
   ('client_cost.csv', columns.CLIENT_COST, 'A row a policy, of `experiments.client_cost`.'),
-  ('summary.json of a federated run', columns.SUMMARY, 'A number that is not finite is null.'),
+  (
+    'summary.json of a federated run',
+    columns.SUMMARY,
+    'What was not measured is an empty text, a number that is not finite null.',
+  ),
   ('summary.json of a training in stages', columns.PROBES, 'As that of a federated run, and besides:'),
   ('summary.json of a training in one place', columns.PRETRAINING_SUMMARY, 'Of `experiments.pretrain`.'),
   ('evaluation.json', columns.EVALUATION, 'Of `experiments.evaluate`.'),

@@ -192,9 +192,11 @@ def build_call(
     known = f'choose one of {_listed(catalogue)}{hint}{", or add it by --plugin" if what in _OPEN else ""}'
     raise SpecError(f'unknown {what} {call.name!r}{_nearest(call.name, catalogue)}; {known}')
   builder = catalogue[call.name]
-  parameters = inspect.signature(builder).parameters
+  signature = inspect.signature(builder).parameters.values()
+  parameters = {each.name: each for each in signature if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+  takes_any = any(each.kind == each.VAR_KEYWORD for each in signature)
   for name in call.arguments:
-    if name not in parameters:
+    if name not in parameters and not takes_any:
       valid = ', '.join(parameters) or 'no arguments'
       raise SpecError(f'{what} {call.name} has no argument {name!r}{_nearest(name, parameters)}; it takes {valid}')
   missing = [

@@ -9,6 +9,8 @@ import pathlib
 import re
 from typing import Any
 
+from experiments.command import failures
+from experiments.command import given_objects
 from experiments.results import markdown_table
 from experiments.results import run_files
 
@@ -61,6 +63,16 @@ class RunFolder(ResultFolder):
     """Takes the folder, and again the objects that a run of a script was given, so that its model can be built."""
     super().__init__(folder)
     self.objects: Mapping[str, Any] = objects
+
+  def check_object(self, flag: str) -> None:
+    """Raises `UsageError` if the run, of which there may be nothing left but the model, had no object for a flag."""
+    if not (self.folder / run_files.CONFIG).exists():
+      return
+    had = [name for name, value in self.settings.items() if given_objects.is_recorded(value)]
+    if flag not in had:
+      raise failures.UsageError(
+        f'RunFolder({str(self.folder)!r}, {flag}=...): the run had no object for {flag}; it had {", ".join(had) or "none"}'
+      )
 
   @property
   def settings(self) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from experiments.results import metrics
 from experiments.results import output
 from experiments.results import quality
 
-_CONFIG, _SUMMARY, _METRICS = 'config.json', 'summary.json', 'metrics.csv'
+CONFIG, _SUMMARY, _METRICS = 'config.json', 'summary.json', 'metrics.csv'
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:
   """Reads `config.json`: `settings`, every flag by name, and facts. Raises `ValueError` if there is none, or something else."""
-  config = _read(folder / _CONFIG)
+  config = _read(folder / CONFIG)
   if not isinstance(config.get('settings'), dict):
-    raise ValueError(f'{folder / _CONFIG} is not the config of a run')
+    raise ValueError(f'{folder / CONFIG} is not the config of a run')
   return config
 
 

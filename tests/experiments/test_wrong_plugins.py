@@ -170,6 +170,10 @@ def test_objects_are_those_of_the_run_that_is_read(tmp_path):
   assert suite._objects_of([one, None, str(tmp_path), other]) == dict(model=len)
   with pytest.raises(suite.UsageError, match='two runs are read here, each with its own object for model'):
     suite._objects_of([one, suite.RunFolder(tmp_path / 'b', model=max)])
+  (tmp_path / 'a').mkdir()
+  (tmp_path / 'a' / 'config.json').write_text('{"settings": {"model": "lstm"}}')
+  with pytest.raises(suite.UsageError, match='the run had no object for model; it had none'):
+    suite._objects_of([one])
 
 
 def test_errors_of_scripts_are_one_line():

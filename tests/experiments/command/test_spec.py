@@ -83,6 +83,14 @@ def test_what_others_take_is_said_to_be_theirs():
     spec.build('gzi', _CATALOGUE, 'codec', elsewhere)
 
 
+def test_a_builder_may_take_any_arguments():
+  catalogue = {'several': lambda *rest, bits=8: (rest, bits), 'any': lambda **given: given}
+  assert spec.build('several', catalogue, 'codec') == ((), 8)
+  with pytest.raises(spec.SpecError, match="codec several has no argument 'rest'; it takes bits"):
+    spec.build('several(rest=3)', catalogue, 'codec')
+  assert spec.build('any(bits=3)', catalogue, 'codec') == {'bits': 3}
+
+
 def test_a_chain_is_refused_where_one_is_wanted():
   with pytest.raises(spec.SpecError, match='does not apply here'):
     spec.build('identity|uniform', _CATALOGUE, 'model')

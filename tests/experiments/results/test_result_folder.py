@@ -7,6 +7,7 @@ import pathlib
 
 import pytest
 
+from experiments.command import failures
 from experiments.results import metrics
 from experiments.results import result_folder
 
@@ -62,3 +63,15 @@ def test_a_comparison_shows_its_tables_and_sentences(tmp_path):
 def test_what_is_no_run_is_said_to_be_none(tmp_path):
   with pytest.raises(ValueError, match=r'config\.json cannot be read'):
     _ = result_folder.RunFolder(tmp_path).settings
+
+
+def test_an_object_for_a_flag_that_had_none_is_refused(tmp_path):
+  settings = {'model': 'object(name="Mine()")', 'upload': 'uniform|object(name="Half()")', 'rounds': 3}
+  (tmp_path / 'config.json').write_text(json.dumps({'settings': settings}))
+  run = result_folder.RunFolder(tmp_path)
+  run.check_object('model')
+  run.check_object('upload')
+  for flag in ('modle', 'rounds'):
+    with pytest.raises(failures.UsageError, match=f'the run had no object for {flag}; it had model, upload'):
+      run.check_object(flag)
+  result_folder.RunFolder(tmp_path / 'an export').check_object('model')

@@ -6,6 +6,7 @@ codec.decode(payload, tf.TensorSpec.from_tensor(delta), shared_seed)   # about d
 num_bytes(payload)                                                     # delta.size + 8
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Codec:
         raise ValueError(f'{_name(stage)} encodes {stage.takes.value}, but {given}: such a chain makes no sense')
       kind, before = stage.gives, stage
     self._num_linear = next((i for i, stage in enumerate(self._stages) if not stage.linear), len(self._stages))
-    self._payload_specs: dict[tuple[int, ...], Payload] = {}
+    self._traced: dict[tuple[int, ...], Callable[..., Payload]] = {}
     self.forms(tf.TensorSpec([1]))  # Stages refuse here what no tensor would make sense of, such as too many levels.
 
   def __str__(self) -> str:
@@ -111,13 +112,16 @@ class Codec:
     return tf.nest.map_structure(lambda tensor: tf.zeros([0], tensor.dtype), self.payload_spec(spec))
 
   def payload_spec(self, spec: tf.TensorSpec) -> Payload:
-    """Traces `encode` once for each shape, to learn dtypes and those lengths that are fixed."""
+    """Returns the dtypes of a payload, and those of its lengths that are fixed."""
+    return tf.nest.map_structure(tf.TensorSpec.from_tensor, self.traced_encode(spec).structured_outputs)
+
+  def traced_encode(self, spec: tf.TensorSpec) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Payload]:
+    """Returns `encode` for tensors of one shape, traced once for all graphs, since tracing takes long."""
     key = tuple(spec.shape)
-    if key not in self._payload_specs:
+    if key not in self._traced:
       seed = tf.TensorSpec([2], tf.int64)
-      traced = tf.function(self.encode, autograph=False).get_concrete_function(spec, seed, seed)
-      self._payload_specs[key] = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
-    return self._payload_specs[key]
+      self._traced[key] = tf.function(self.encode, autograph=False).get_concrete_function(spec, seed, seed)
+    return self._traced[key]
 
   def _size_checks(self, payload: Payload, spec: tf.TensorSpec) -> list[tf.Operation]:
     expected, found = tf.nest.flatten(self.payload_spec(spec)), tf.nest.flatten(payload)

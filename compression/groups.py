@@ -122,10 +122,11 @@ def _gather(group: VariableGroup, tensors: Sequence[tf.Tensor], present: tf.Tens
 
 
 def _encoding_if_present(codec: codec_lib.Codec, shape: tuple[int, ...]) -> Callable[..., codec_lib.Payload]:
+  spec = tf.TensorSpec(shape)
   return lambda is_present, tensor, client_seed, shared_seed: tf.cond(
     is_present,
-    lambda: codec.encode(tensor, client_seed, shared_seed),
-    lambda: codec.empty_payload(tf.TensorSpec(shape)),
+    lambda: codec.traced_encode(spec)(tensor, client_seed, shared_seed),
+    lambda: codec.empty_payload(spec),
   )
 
 

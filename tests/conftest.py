@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import gc
 import os
+import sys
 from typing import Any
 
 import hypothesis
@@ -22,10 +23,13 @@ hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
 def pytest_collection_finish() -> None:
-  """Keeps the collector from what imports made, half a million objects that it would search again and again."""
+  """Keeps the collector from what imports made, half a million objects, and TensorFlow from rewriting graphs."""
   gc.collect()
   gc.freeze()
   gc.set_threshold(20_000)
+  if tensorflow := sys.modules.get('tensorflow'):
+    # Graphs run here a few times each: to rewrite them takes longer. In binaries, and in workers, they are rewritten.
+    tensorflow.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
 
 
 @pytest.fixture

@@ -70,15 +70,15 @@ def test_all_codecs_of_the_catalogue_are_here():
   assert {*catalog.STAGES, *catalog.WRAPPED, *catalog.ADAPTIVE} - names == set()
 
 
-def _adding(codec):
-  """Returns a graph from terms, values, presence, a client's seed and weight to what travels, decoded, and new terms."""
+def _graphs(codec):
+  """Returns graphs from terms, values, presence, a client's seed and weight to what travels and new terms, and of `finish`."""
 
   @tf.function(autograph=False)
   def add(terms, tensors, present, client_seed, weight):
     sent = codec.encode(tensors, present, client_seed, _SHARED)
-    return sent, codec.decode(sent, _SPECS, _SHARED), codec.add(terms, sent, weight, _SPECS, _SHARED)
+    return sent, codec.add(terms, sent, weight, _SPECS, _SHARED)
 
-  return add
+  return add, tf.function(lambda terms: codec.finish(terms, _SPECS, _SHARED), autograph=False)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,22 @@ def _adding(codec):
 def test_a_mean_is_over_those_who_trained_the_variable(text, case):
   concatenate, together = _CASES[case]
   codec = _codec(text, concatenate, together)
-  terms, expected, add = codec.zero_terms(_SPECS), [np.zeros(shape) for shape in _SHAPES], _adding(codec)
+  terms, expected = codec.zero_terms(_SPECS), [np.zeros(shape) for shape in _SHAPES]
+  add, finish = _graphs(codec)
   rounding = np.zeros(len(_SHAPES))  # Of what the clients that have a variable add to it, in their own scale.
   clients = ((True, True, True, together is None), (True, False, True, False))
   for client, (present, weight) in enumerate(zip(clients, _WEIGHTS, strict=True)):
-    seed = tf.constant([client, 1], tf.int64)
-    sent, decoded, terms = add(terms, _tensors(client), tf.constant(present), seed, tf.constant(weight))
+    update = _tensors(client), tf.constant(present), tf.constant([client, 1], tf.int64)
+    sent, of_one = add(codec.zero_terms(_SPECS), *update, tf.constant(1.0))
     alone = _oracle(codec, sent, present)
     scale = 1e-5 * max(np.max(np.abs(part)) for part in alone)
-    for is_present, found, part in zip(present, decoded, alone, strict=True):
+    for is_present, found, part in zip(present, finish(of_one), alone, strict=True):
       np.testing.assert_allclose(found, part, rtol=1e-5, atol=scale if is_present else 0.0)
+    sent, terms = add(terms, *update, tf.constant(weight))
+    alone = _oracle(codec, sent, present)  # Stock encoders draw anew.
     rounding += weight * scale * np.array(present)
     expected = [total + weight * part for total, part in zip(expected, alone, strict=True)]
-  for found, total, tolerance in zip(codec.finish(terms, _SPECS, _SHARED), expected, rounding, strict=True):
+  for found, total, tolerance in zip(finish(terms), expected, rounding, strict=True):
     np.testing.assert_allclose(found, total, rtol=1e-5, atol=tolerance)
 
 

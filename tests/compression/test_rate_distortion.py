@@ -1,6 +1,7 @@
 """The step size follows the votes, the votes follow the lagrangian, and both are counted and kept."""
 
 import collections
+import functools
 
 import hypothesis
 from hypothesis import strategies
@@ -33,9 +34,18 @@ def _update(seed=0, trained=True):
   )
 
 
-def _ballot(codec, tensors, step, present=None):
-  present = tf.fill([len(tensors)], True) if present is None else tf.constant(present)
-  return adaptive.Ballot(codec.at, tensors, present, tf.constant(step), _SEED, _SEED)
+@functools.cache
+def _voting(codec):
+  """Returns a graph from tensors, presence and step to a vote."""
+  return tf.function(
+    lambda tensors, present, step: codec.vote(adaptive.Ballot(codec.at, tensors, present, step, _SEED, _SEED)),
+    autograph=False,
+  )
+
+
+def _vote(codec, tensors, step, present=None):
+  present = tf.constant([True] * len(tensors) if present is None else present)
+  return _voting(codec)(tensors, present, tf.constant(step)).numpy().tolist()
 
 
 def _process(**arguments):
@@ -108,8 +118,7 @@ def test_rate_distortion_votes_for_larger_steps_when_fine_ones_waste_bits_and_sm
   x = tf.random.stateless_normal([_SIZE], _SEED)
   # Neither does the scale of values and step matter; 1e36 squared is no float.
   for scale in (1.0, 1e36):
-    vote = codec.vote(_ballot(codec, [scale * x], scale * step))
-    assert vote.numpy().tolist() == [expected]
+    assert _vote(codec, [scale * x], scale * step) == [expected]
 
 
 @pytest.mark.parametrize('step', [1e-12, 1e-5])
@@ -117,8 +126,7 @@ def test_a_client_whose_values_are_beyond_the_levels_votes_for_larger_steps(step
   # The lagrangian alone would have it otherwise.
   codec = rate_distortion.RateDistortion(lagrangian=1e-9)
   x = tf.constant(conformance.normal([_SIZE], 0))
-  vote = codec.vote(_ballot(codec, [x], step))
-  assert vote.numpy().tolist() == [2]
+  assert _vote(codec, [x], step) == [2]
 
 
 @pytest.mark.parametrize('step', [0.2, 0.45, 1.0])
@@ -126,7 +134,7 @@ def test_what_is_not_sent_does_not_count_in_a_vote(step):
   # With 10 times as many values that are not sent, bits a value would be a tenth.
   codec, x = rate_distortion.RateDistortion(), tf.constant(conformance.normal([200], 0))
   votes = [
-    codec.vote(_ballot(codec, tensors, step, present)).numpy().tolist()
+    _vote(codec, tensors, step, present)
     for tensors, present in (([x], [True]), ([x, tf.fill([2000], 1e6)], [True, False]))
   ]
   assert votes[1] == votes[0]

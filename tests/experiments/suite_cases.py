@@ -77,8 +77,8 @@ def _every_run(**flags: str) -> dict[str, str]:
     partition='fours',
     algorithm='slow_avg(client_lr=0.2, client_schedule="halved()")',
     client_dropout='rarely(rate=0.02)',
-    upload='negated|uniform(bits=8)',
-    download='negated',
+    upload='concat|negated|uniform(bits=8)',
+    download='concat|negated',
     runtime='here',
   )
   return shared | flags
@@ -90,8 +90,8 @@ def _every_object(**flags: Any) -> dict[str, Any]:
     partition=own.fours(),
     algorithm=own.slow_avg(client_lr=0.2, client_schedule=own.halved()),
     client_dropout=own.rarely(rate=0.02),
-    upload=[own.Negated(), 'uniform(bits=8)'],
-    download=own.Negated(),
+    upload=['concat', own.Negated(), 'uniform(bits=8)'],
+    download=['concat', own.Negated()],
     runtime=runtimes.start_local,
   )
   return shared | flags
@@ -141,9 +141,9 @@ CASES = {
     'pretrain',
     lambda at: dict(steps=1, batch_size=4),
     lambda at: dict(
-      dataset=f'notes(path={at.text!r})', corpus=f'notes(path={at.text!r})', model='small_bert(num_layers=2)'
+      dataset=f'notes(path={at.text!r})', corpus=f'notes(path={at.text!r})', model='small_bert(num_layers=1)'
     ),
-    lambda at: dict(dataset=own.notes(at.text), corpus=own.notes(at.text), model=own.small_bert(num_layers=2)),
+    lambda at: dict(dataset=own.notes(at.text), corpus=own.notes(at.text), model=own.small_bert(num_layers=1)),
   ),
   'teacher': Case(
     'pretrain',
@@ -172,8 +172,8 @@ CASES = {
   'classified': Case(
     'text_classification',
     lambda at: _RUN | dict(pretrained=at.run('encoder')),
-    lambda at: _every_run(dataset=f'authors(path={at.authors!r})', model='small_bert', trainable='top'),
-    lambda at: _every_object(dataset=own.authors(at.authors), model=own.small_bert(), trainable=own.Top()),
+    lambda at: _every_run(dataset=f'authors(path={at.authors!r})', model='small_bert(num_layers=1)', trainable='top'),
+    lambda at: _every_object(dataset=own.authors(at.authors), model=own.small_bert(num_layers=1), trainable=own.Top()),
   ),
   'layers_of_text': Case(
     'layerwise_ssl',
@@ -181,14 +181,14 @@ CASES = {
     lambda at: _every_run(
       dataset=f'authors(path={at.authors!r})',
       vocabulary=f'notes(path={at.text!r})',
-      model='small_bert(num_layers=2)',
+      model='small_bert(num_layers=1)',
       stages='at_once',
       objective='masked_language',
     ),
     lambda at: _every_object(
       dataset=own.authors(at.authors),
       vocabulary=own.notes(at.text),
-      model=own.small_bert(num_layers=2),
+      model=own.small_bert(num_layers=1),
       stages=own.at_once(),
     ),
   ),
@@ -197,13 +197,13 @@ CASES = {
     lambda at: _RUN | dict(probe_examples=20),
     lambda at: _every_run(
       dataset='few_digits',
-      model='small_vit(num_layers=2)',
+      model='small_vit(num_layers=1)',
       objective='warm_simclr(temperature=0.4)',
       stages='at_once',
     ),
     lambda at: _every_object(
       dataset=own.few_digits(),
-      model=own.small_vit(num_layers=2),
+      model=own.small_vit(num_layers=1),
       objective=own.warm_simclr(temperature=0.4),
       stages=stages.end_to_end(),
     ),

@@ -130,7 +130,6 @@ def test_payload_bytes_are_those_of_what_is_encoded(text):
     pytest.param([policies.Width(0.5), policies.Width(1.0)], id='width'),
     pytest.param([policies.Width(0.5), policies.Width(0.5)], id='equal_widths'),
     pytest.param([policies.Lora(2), policies.Lora(4)], id='lora'),
-    pytest.param([policies.Adapter(4), policies.Adapter(4)], id='adapter'),
   ],
 )
 def test_travelled_bytes_are_those_of_the_plan(tiers):

@@ -31,7 +31,6 @@ _POLICIES = {
   'frozen': [(dict(blocks=1), _ALL - _KERNELS), ({}, _BIASES)],
   'suffix': [
     (dict(blocks=1), _NORM | _HEAD),
-    (dict(blocks=2), _GRU | _NORM | _HEAD),
     (dict(blocks=3), 'blocks=3, but the model has 2: lower it'),
   ],
   'bias': [({}, _BIASES)],

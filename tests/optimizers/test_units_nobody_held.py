@@ -49,7 +49,7 @@ def _check(variables, before, after, held):
       )
 
 
-@pytest.mark.parametrize('build', _SERVERS)
+@pytest.mark.parametrize('build', [_SERVERS[0], _SERVERS[-1]])  # All of them in windows below: slots are kept alike.
 def test_selected_units(build):
   task, selected = tiny_language.task(), dict(vocabulary=8, neurons=0.25, heads=0.5)
   process = select_rounds.process(task, build=build, **selected)
@@ -75,7 +75,7 @@ def test_windows_that_roll(build, denominator):
   _check(task.model.variables, before, after, dict(neurons=set(range(32, 64))))
 
 
-@pytest.mark.parametrize('build', _SERVERS)
+@pytest.mark.parametrize('build', [_SERVERS[2], _SERVERS[-1]])
 def test_a_round_of_the_smaller_tier(build):
   task = tiny_task.two_layer_task(64)
   tiers = (policies.Width(fraction=0.25, rolling=False), policies.Width(fraction=0.75, rolling=False))

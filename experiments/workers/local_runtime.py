@@ -11,15 +11,14 @@ import os
 import pathlib
 import socket
 import sys
-import threading
 import time
-from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
 
 import tensorflow_federated as tff
 
 from experiments.command import process_memory
+from experiments.workers import default_context
 from experiments.workers import execution
 from experiments.workers import worker_connection
 from experiments.workers import worker_process
@@ -27,7 +26,6 @@ from experiments.workers import worker_process
 _WORKER_BINARY = pathlib.Path(tff.__file__).with_name('data') / 'worker_binary'
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-_contexts = threading.local()  # Of blocks in this thread, the outermost first.
 
 
 @runtime_checkable
@@ -222,24 +220,10 @@ def local_runtime(
     context = execution.build_execution_context(worker.executor_factory)
     if num_groups:
       context = execution.build_spread_context([execution.InOwnThread(context)], num_groups)
-    with _as_default(context):
+    with default_context.as_default(context):
       yield worker
   finally:
     worker.stop()
-
-
-@contextlib.contextmanager
-def _as_default(context: Any) -> Iterator[None]:
-  """Makes a context TFF's default in this thread; after the block the one of a block around it is that again."""
-  around = _contexts.__dict__.setdefault('stack', [])
-  around.append(context)
-  tff.framework.set_default_context(context)
-  try:
-    yield
-  finally:
-    around.pop()
-    if around:
-      tff.framework.set_default_context(around[-1])
 
 
 def worker_command(port: int, max_concurrent_calls: int | None, threads_per_call: int = 1) -> list[str]:

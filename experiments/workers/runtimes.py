@@ -9,10 +9,12 @@ import inspect
 import pathlib
 from typing import Any
 
+from data import arguments
 from experiments.command import failures
 from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.workers import concurrency
+from experiments.workers import in_process as in_process_lib
 from experiments.workers import local_runtime
 from experiments.workers import remote_runtime
 
@@ -83,6 +85,23 @@ def local() -> StartRuntime:
   return start_local
 
 
+def in_process(threads: int = 0) -> StartRuntime:
+  """Computes in this process, whose state no worker has to be sent; a crash of TensorFlow ends the run, which can go on.
+
+  Args:
+    threads: How many clients are computed at a time; 0 for one a processor.
+
+  Returns:
+    What makes this process compute.
+
+  Raises:
+    ValueError: For a negative number.
+  """
+  arguments.check_whole(0, threads=threads)
+  in_process_lib.use_one_thread_an_operation()
+  return lambda *_, **__: in_process_lib.in_process(threads)
+
+
 def remote(workers: Sequence[str]) -> StartRuntime:
   """Spreads clients over workers that `experiments.worker` offers.
 
@@ -115,5 +134,5 @@ def _path(address: str) -> pathlib.Path:
   return pathlib.Path(address.removeprefix(_PREFIX)).absolute()
 
 
-RUNTIMES = {'local': local, 'remote': remote}
+RUNTIMES = {'local': local, 'in_process': in_process, 'remote': remote}
 plugin_tables.add('RUNTIMES', plugin_tables.Table(RUNTIMES, 'runtimes', 'runtimes', Callable))

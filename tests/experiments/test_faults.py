@@ -113,6 +113,23 @@ def test_a_signal_saves_what_there_is_and_ends_soon(number, finished, text, envi
   assert runs.repeatable(output_dir) == runs.repeatable(finished)
 
 
+def test_a_run_in_this_process_that_is_stopped_and_killed_ends_as_one_that_was_not(text, environment, tmp_path):
+  undisturbed, output_dir = tmp_path / 'undisturbed', tmp_path / 'run'
+  reference = runs.finish(_command(text, undisturbed, runtime='in_process'), environment)
+  assert reference.returncode == 0, reference.stderr
+  command = _command(text, output_dir, runtime='in_process')
+  for number, after, exit_code in ((signal.SIGINT, 1, 130), (signal.SIGKILL, 4, -9)):
+    with runs.running(command, environment) as process:
+      assert runs.wait_for(lambda wanted=after: runs.num_rounds(output_dir) >= wanted, process), process.stderr.read()
+      process.send_signal(number)
+      assert process.wait(timeout=30) == exit_code, process.stderr.read()
+      assert 'Traceback' not in process.stderr.read()
+  resumed = runs.finish(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert runs.repeatable(output_dir) == runs.repeatable(undisturbed)
+  assert runs.weights(output_dir) == runs.weights(undisturbed)
+
+
 def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
   command = _command(text, tmp_path / 'run', rounds=10_000)
   with runs.running(command, environment) as process:

@@ -1,0 +1,119 @@
+"""TFF computations in this process: clients on a thread each, added up in their order, the state never copied."""
+
+import collections
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent import futures
+import contextlib
+import functools
+import itertools
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import cancellation
+import tensorflow_federated as tff
+
+from experiments.workers import default_context
+from experiments.workers import split_computation
+
+_AHEAD = 2  # Clients that may be computed or wait to be added, for each thread.
+_KEPT = 32  # Computations.
+
+
+class InProcess(tff.framework.SyncContext):
+  """Runs computations on threads of this process; see `experiments.workers.local_runtime.Runtime`.
+
+  A sum over clients has the order of the clients, so that it does not depend on the threads.
+  """
+
+  def __init__(self, threads: int):
+    """Takes how many clients are computed at a time."""
+    self._threads = threads
+    self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix='client')
+    self._loaded = functools.lru_cache(_KEPT)(split_computation.load)
+    self._cancellation = cancellation.CancellationManager()
+    self._is_closed = False
+
+  def invoke(self, comp: tff.Computation, arg: Any) -> Any:
+    """Returns what a computation returns; raises `RuntimeError` after the block, see `in_process`."""
+    if self._is_closed:
+      raise RuntimeError('the block in which this process computes has ended')
+    loaded = self._loaded(comp)
+    if isinstance(loaded, split_computation.Split):
+      state, clients = arg
+      return loaded(state, clients, self._sum_up)
+    return loaded(arg)
+
+  def rss_bytes(self) -> int | None:
+    """Returns None: there is no worker that has memory of its own."""
+
+  def peak_rss_bytes(self) -> int | None:
+    """Returns None, likewise."""
+
+  def responds(self, timeout_seconds: float) -> bool:
+    """Returns whether nobody has asked for an end: threads of this process do not vanish."""
+    del timeout_seconds
+    return not self._cancellation.is_cancelled
+
+  def kill(self) -> None:
+    """Makes what clients compute now fail."""
+    self._cancellation.start_cancel()
+
+  def restart(self) -> None:
+    """Makes computing possible again."""
+    self._cancellation = cancellation.CancellationManager()
+
+  def check(self, computation: tff.Computation) -> None:
+    """Raises `failures.UsageError` if a computation cannot be split."""
+    self._loaded(computation)
+
+  def check_data(self, database: pathlib.Path, dataset_hash: str) -> None:
+    """Has nothing to compare: this process has opened the file."""
+
+  def close(self) -> None:
+    """Ends the threads."""
+    self._is_closed = True
+    self._loaded.cache_clear()
+    self._pool.shutdown(cancel_futures=True)
+
+  def _sum_up(
+    self,
+    zero: split_computation.Leaves,
+    work: Callable[[split_computation.Leaves], split_computation.Leaves],
+    add: Callable[[split_computation.Leaves, split_computation.Leaves], split_computation.Leaves],
+    clients: Sequence[split_computation.Leaves],
+  ) -> split_computation.Leaves:
+    waiting: collections.deque[futures.Future] = collections.deque()
+    remaining, total = iter(clients), zero
+    with cancellation.CancellationManagerContext(self._cancellation):
+      try:
+        for client in itertools.islice(remaining, _AHEAD * self._threads):
+          waiting.append(self._pool.submit(work, client))
+        while waiting:
+          total = add(total, waiting.popleft().result())
+          waiting.extend(self._pool.submit(work, client) for client in itertools.islice(remaining, 1))
+        return total
+      finally:
+        for each in waiting:
+          each.cancel()
+        futures.wait(waiting)
+
+
+@contextlib.contextmanager
+def in_process(threads: int = 0) -> Iterator[InProcess]:
+  """Runs this thread's TFF computations here; `threads` clients at a time, 0 for one a processor."""
+  context = InProcess(threads or len(os.sched_getaffinity(0)))
+  try:
+    with default_context.as_default(context):
+      yield context
+  finally:
+    context.close()
+
+
+def use_one_thread_an_operation() -> None:
+  """Leaves processors to clients, where TensorFlow has not begun to compute: operations that share them take turns."""
+  with contextlib.suppress(RuntimeError):  # It has, in a notebook: rounds then take longer, and nothing else.
+    tf.config.threading.set_intra_op_parallelism_threads(1)

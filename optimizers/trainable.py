@@ -83,9 +83,10 @@ class Policy(abc.ABC):
     with tf.Graph().as_default():
       drawn = tf.constant([0, 0], tf.int64)
       flags = self.choose(model, Seeds(seed, drawn, drawn))
-    if len(flags) != len(model.variables):
+    if not isinstance(flags, Sequence) or len(flags) != len(model.variables):
+      chosen = f'for {len(flags)} variables' if isinstance(flags, Sequence) else f'by {type(flags).__name__}'
       raise ValueError(
-        f'policy {type(self).__name__} chooses for {len(flags)} variables, but the model has {len(model.variables)}: '
-        'choose has to return a flag for each of model.variables'
+        f'policy {type(self).__name__} chooses {chosen}, but the model has {len(model.variables)} variables: choose has to '
+        'return a list with a flag for each of model.variables'
       )
     return [None if tf.is_tensor(flag) else bool(flag) for flag in flags]

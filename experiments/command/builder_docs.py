@@ -74,7 +74,8 @@ def entry(builder: Callable[..., Any], describe: Callable[[Any], tuple[str, str]
     What it says of itself.
   """
   doc = _doc(builder)
-  parameters = inspect.signature(builder).parameters.values()
+  signature = inspect.signature(builder).parameters.values()
+  parameters = [each for each in signature if each.kind != inspect.Parameter.VAR_POSITIONAL]  # A spec gives names.
   arguments = tuple(_argument(parameter, builder, describe) for parameter in parameters)
   summary, *notes = doc.paragraphs or ['']
   return Entry(summary, tuple(notes), arguments)
@@ -86,7 +87,8 @@ def _argument(
   default, meaning = parameter.default, _meaning(builder, parameter.name)
   if parameter.kind is inspect.Parameter.VAR_KEYWORD:
     return Argument('...', '', None, meaning)
-  written = inspect.formatannotation(parameter.annotation).replace('collections.abc.', '')
+  is_annotated = parameter.annotation is not inspect.Parameter.empty
+  written = inspect.formatannotation(parameter.annotation).replace('collections.abc.', '') if is_annotated else ''
   if default is inspect.Parameter.empty:
     return Argument(parameter.name, written, None, meaning)
   if default is None and _REQUIRED in meaning:

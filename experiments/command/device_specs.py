@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.command import given_objects
+from experiments.command import object_names
 from experiments.command import spec
 from models import model as model_lib
 from optimizers import catalog
@@ -110,4 +111,5 @@ def _or_refused(make: Callable[[], Any], text: str) -> Any:
   try:
     return make()
   except ValueError as error:
-    raise spec.SpecError(f'{text!r}: {error}') from error
+    told = object_names.called(text) if given_objects.is_one(text) else repr(text)
+    raise spec.SpecError(f'{told}: {error}') from error

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.comparisons import readable_runs
 from experiments.comparisons import runs
 from experiments.results import quality
 
 PERPLEXITY_COLUMNS = ('perplexity, mean', 'standard deviation', 'each seed')
-_TUNED = 'algorithm'  # Each setting may have rates of its own, the same ones for all seeds.
+# Each setting may have rates of its own, and what names its codec or policy: the same for all seeds.
+_OWN = ('algorithm', flag_table.PLUGIN)
 
 
 def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
@@ -47,14 +49,16 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
       raise failures.UsageError(f'{folder} differs from the other runs in {", ".join(differing)}: compare it apart')
     combination = tuple(group.runs[0].settings.get(name) for name in names)
     if combination in combinations:
-      raise failures.UsageError(f'{folder} differs in {_TUNED} from another seed of its setting: compare it apart')
+      raise failures.UsageError(
+        f'{folder} differs in {" or ".join(_OWN)} from another seed of its setting: compare it apart'
+      )
     combinations.add(combination)
   return groups
 
 
 def _others(group: runs.Group, names: Sequence[str]) -> dict[str, Any]:
   identity = runs.identity(group.runs[0])
-  return {name: value for name, value in identity.items() if name not in (*names, _TUNED)}
+  return {name: value for name, value in identity.items() if name not in (*names, *_OWN)}
 
 
 def perplexity_cells(group: runs.Group) -> list[str]:

@@ -81,13 +81,18 @@ class RunFolder(ResultFolder):
 
   @property
   def summary(self) -> dict[str, Any]:
-    """What `summary.json` says; empty until the run has ended."""
+    """What `summary.json` says; empty until the run has ended; raises `ValueError` if there is no folder."""
+    self._check_there()
     return run_files.read_summary(self.folder) or {}
 
   @property
   def rows(self) -> list[Mapping[str, Any]]:
-    """The rows of `metrics.csv`, a dictionary of numbers each, with None for what was not measured."""
+    """The rows of `metrics.csv`, a dictionary of numbers each, with None for what was not measured; likewise."""
     return list(run_files.read_rows(self.folder, self.summary))
+
+  def _check_there(self) -> None:
+    if not self.folder.is_dir():
+      raise ValueError(f'there is no folder {self.folder}')
 
   @property
   def tables(self) -> list[str]:

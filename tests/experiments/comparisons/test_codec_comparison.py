@@ -56,6 +56,15 @@ def test_runs_that_differ_otherwise_are_refused(tmp_path):
     codecs.read_runs([str(tmp_path)])
 
 
+def test_a_codec_of_a_plug_in_stands_beside_those_of_the_suite(tmp_path):
+  _run(tmp_path / 'a', 100.0)
+  _run(tmp_path / 'b', 110.0, upload='mine', plugin=['/mine.py#sha256=12'])
+  assert len(codecs.read_runs([str(tmp_path)])) == 2
+  _run(tmp_path / 'c', 120.0, seed=1, upload='mine', plugin=['/mine.py#sha256=34'])
+  with pytest.raises(ValueError, match='differs in algorithm or plugin from another seed of its setting'):
+    codecs.read_runs([str(tmp_path)])
+
+
 def test_draws_what_there_is_and_no_empty_panel(tmp_path):
   _run(tmp_path / 'a', 100.0)
   points, groups = codecs.measure_update(_UPDATE, codecs.listed('sign; identity')), codecs.read_runs([str(tmp_path)])

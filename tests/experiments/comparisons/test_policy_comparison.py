@@ -43,7 +43,7 @@ def test_each_setting_may_have_rates_of_its_own_but_all_its_seeds_the_same(tmp_p
   _run(tmp_path / 'b', 110.0, trainable='bias', algorithm='fed_avg(client_lr=3.0)')
   assert len(_read(tmp_path)) == 2
   _run(tmp_path / 'c', 120.0, seed=1, algorithm='fed_avg(client_lr=3.0)')
-  with pytest.raises(ValueError, match='differs in algorithm from another seed of its setting: compare it apart'):
+  with pytest.raises(ValueError, match='differs in algorithm or plugin from another seed of its setting'):
     _read(tmp_path)
 
 

@@ -74,4 +74,7 @@ def test_an_object_for_a_flag_that_had_none_is_refused(tmp_path):
   for flag in ('modle', 'rounds'):
     with pytest.raises(failures.UsageError, match=f'the run had no object for {flag}; it had model, upload'):
       run.check_object(flag)
-  result_folder.RunFolder(tmp_path / 'an export').check_object('model')
+  absent = result_folder.RunFolder(tmp_path / 'an export')
+  absent.check_object('model')
+  with pytest.raises(ValueError, match='there is no folder'):
+    _ = absent.rows

@@ -1,6 +1,7 @@
 """The binary for learning in stages: what travels, that a kill changes nothing, and what it refuses."""
 
 import json
+import shutil
 import signal
 import sys
 
@@ -88,6 +89,10 @@ def test_counts_what_travels_and_goes_on_after_a_kill(tmp_path, environment):
   more = binaries.run('experiments.layerwise_ssl', _flags(tmp_path / 'run', rounds=6), environment)
   assert more.returncode == 2 and 'holds a run with rounds_of_all_stages=4, not 6' in more.stderr
 
+  # What a training leaves that was killed between its stages; it is killed again in the second.
+  shutil.copytree(tmp_path / 'run' / 'stage_01', tmp_path / 'killed' / 'stage_01')
+  for name in ('config.json', 'run.flags'):
+    shutil.copy(tmp_path / 'run' / name, tmp_path / 'killed')
   command = [sys.executable, '-m', 'experiments.layerwise_ssl', *_flags(tmp_path / 'killed')]
   with runs.running(command, environment) as process:
     assert runs.wait_for(lambda: runs.num_rounds(tmp_path / 'killed' / 'stage_02') >= 1, process)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 import io
 import string
+import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ PAD, BEGIN, END, UNKNOWN = range(4)
 
 _MAX_CHARACTERS = 1000  # per training sentence; the trainer skips a sentence of more than 4,192 bytes altogether
 
+_loading = threading.Lock()  # Of two threads that load one model at once, one would lose it.
+
 
 class Tokenizer:
   """Turns sentences into rows of piece ids: begin, pieces, end, padding."""
@@ -25,8 +28,9 @@ class Tokenizer:
   def __init__(self, model: bytes):
     """Takes a serialized SentencePiece model whose ids 0 to 3 are pad, begin, end and unknown."""
     self.model = model
-    self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=model, add_bos=True, add_eos=True)
-    self.vocabulary_size = int(self._tokenizer.vocab_size())
+    with _loading:
+      self._tokenizer = tensorflow_text.SentencepieceTokenizer(model=model, add_bos=True, add_eos=True)
+      self.vocabulary_size = int(self._tokenizer.vocab_size())
 
   def encode(self, texts: list[str], length: int) -> np.ndarray:
     """Returns int32 ids [len(texts), length], cut off or padded; a text without a piece is begin, end, padding.

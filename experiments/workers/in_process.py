@@ -34,8 +34,8 @@ class InProcess(tff.framework.SyncContext):
     self._threads = threads
     self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix='client')
     self._loaded = functools.lru_cache(_KEPT)(split_computation.load)
-    self._cancellation = cancellation.CancellationManager()
-    self._is_closed = False
+    self._cancellation = cancellation.CancellationManager()  # Of one sum: TensorFlow cancels it if a client fails.
+    self._is_killed = self._is_closed = False
 
   def invoke(self, comp: tff.Computation, arg: Any) -> Any:
     """Returns what a computation returns; raises `RuntimeError` after the block, see `in_process`."""
@@ -54,17 +54,18 @@ class InProcess(tff.framework.SyncContext):
     """Returns None, likewise."""
 
   def responds(self, timeout_seconds: float) -> bool:
-    """Returns whether nobody has asked for an end: threads of this process do not vanish."""
+    """Returns whether nobody has killed it: threads of this process do not vanish."""
     del timeout_seconds
-    return not self._cancellation.is_cancelled
+    return not self._is_killed
 
   def kill(self) -> None:
-    """Makes what clients compute now fail."""
+    """Makes what clients compute now fail, and what they would next."""
+    self._is_killed = True
     self._cancellation.start_cancel()
 
   def restart(self) -> None:
     """Makes computing possible again."""
-    self._cancellation = cancellation.CancellationManager()
+    self._is_killed = False
 
   def check(self, computation: tff.Computation) -> None:
     """Raises `failures.UsageError` if a computation cannot be split."""
@@ -88,6 +89,9 @@ class InProcess(tff.framework.SyncContext):
   ) -> split_computation.Leaves:
     waiting: collections.deque[futures.Future] = collections.deque()
     remaining, total = iter(clients), zero
+    self._cancellation = cancellation.CancellationManager()
+    if self._is_killed:
+      self._cancellation.start_cancel()
     with cancellation.CancellationManagerContext(self._cancellation):
       try:
         for client in itertools.islice(remaining, _AHEAD * self._threads):
@@ -96,10 +100,21 @@ class InProcess(tff.framework.SyncContext):
           total = add(total, waiting.popleft().result())
           waiting.extend(self._pool.submit(work, client) for client in itertools.islice(remaining, 1))
         return total
+      except tf.errors.CancelledError:
+        _raise_first_failure(waiting)
+        raise
       finally:
         for each in waiting:
           each.cancel()
         futures.wait(waiting)
+
+
+def _raise_first_failure(waiting: Sequence[futures.Future]) -> None:
+  """Raises the error of the first client that failed by itself; TensorFlow then cancels the others."""
+  for each in waiting:
+    error = None if each.cancel() else each.exception()
+    if error and not isinstance(error, tf.errors.CancelledError):
+      raise error
 
 
 @contextlib.contextmanager

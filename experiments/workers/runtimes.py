@@ -99,7 +99,16 @@ def in_process(threads: int = 0) -> StartRuntime:
   """
   arguments.check_whole(0, threads=threads)
   in_process_lib.use_one_thread_an_operation()
-  return lambda *_, **__: in_process_lib.in_process(threads)
+
+  def start(*_: Any, num_groups: int | None = None) -> contextlib.AbstractContextManager[in_process_lib.InProcess]:
+    if num_groups:
+      raise failures.UsageError(
+        '--deterministic adds up clients as any worker does: leave it out, --runtime=in_process repeats itself in any '
+        'case, whatever its threads'
+      )
+    return in_process_lib.in_process(threads)
+
+  return start
 
 
 def remote(workers: Sequence[str]) -> StartRuntime:

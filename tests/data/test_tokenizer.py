@@ -1,7 +1,9 @@
 """Text becomes begin, pieces, end and padding, the same way every time."""
 
+from concurrent import futures
 import hashlib
 import string
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +86,15 @@ def test_characters_are_one_token_each():
 def test_characters_never_change():
   digest = hashlib.sha256(tokenizer.of_characters().model).hexdigest()
   assert digest == 'a78fc7698e79b48ce0d875a71d94004479a29ccb279433ffffa8cf8845f20f5d'
+
+
+def test_threads_may_load_one_model_at_once():
+  model, together = tokenizer.train(_TEXTS, 39).model, threading.Barrier(8)  # One that nobody has loaded yet.
+
+  def encoded(_) -> list:
+    together.wait()
+    return tokenizer.Tokenizer(model).encode(['the model'], 12).tolist()
+
+  with futures.ThreadPoolExecutor(8) as threads:
+    found = list(threads.map(encoded, range(8)))
+  assert found == [tokenizer.Tokenizer(model).encode(['the model'], 12).tolist()] * 8

@@ -160,6 +160,25 @@ def test_what_is_killed_ends_soon_and_others_are_computed_after_a_restart():
     assert _total(0, [1, 2, 3])[1] == 6
 
 
+@tff.tensorflow.computation(np.int64)
+def _refuse_odd(value):
+  with tf.control_dependencies([tf.debugging.Assert(tf.equal(value % 2, 0), ['odd'])]):
+    return tf.identity(value)
+
+
+@tff.federated_computation(tff.FederatedType(np.int64, tff.SERVER), tff.FederatedType(np.int64, tff.CLIENTS))
+def _even_total(state, values):
+  return state, tff.federated_sum(tff.federated_map(_refuse_odd, values))
+
+
+def test_a_client_that_fails_is_no_lost_worker():
+  with in_process.in_process(threads=2) as here:
+    with pytest.raises(tf.errors.InvalidArgumentError, match='odd'):
+      _even_total(0, [2, 3, 4])
+    assert here.responds(1.0)
+    assert _even_total(0, [2, 4])[1] == 6
+
+
 def test_it_is_the_default_of_its_block_alone():
   with in_process.in_process() as outer:
     with in_process.in_process():
@@ -171,6 +190,7 @@ def test_it_is_the_default_of_its_block_alone():
 
 
 def test_the_number_of_threads_is_checked():
-  assert callable(runtimes.build('in_process(threads=2)', deterministic=True))
+  with pytest.raises(failures.UsageError, match='--runtime=in_process repeats itself in any case'):
+    runtimes.build('in_process(threads=2)', deterministic=True)('worker.log', 1, 1)
   with pytest.raises(ValueError, match='threads must be a whole number'):
     runtimes.in_process(threads=-1)

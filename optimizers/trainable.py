@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from models import model as model_lib
@@ -83,8 +84,9 @@ class Policy(abc.ABC):
     with tf.Graph().as_default():
       drawn = tf.constant([0, 0], tf.int64)
       flags = self.choose(model, Seeds(seed, drawn, drawn))
-    if not isinstance(flags, Sequence) or len(flags) != len(model.variables):
-      chosen = f'for {len(flags)} variables' if isinstance(flags, Sequence) else f'by {type(flags).__name__}'
+    is_list = isinstance(flags, Sequence | np.ndarray)
+    if not is_list or len(flags) != len(model.variables):
+      chosen = f'for {len(flags)} variables' if is_list else f'by {type(flags).__name__}'
       raise ValueError(
         f'policy {type(self).__name__} chooses {chosen}, but the model has {len(model.variables)} variables: choose has to '
         'return a list with a flag for each of model.variables'

@@ -76,8 +76,9 @@ _ALL.string(
 _ALL.string(
   'runtime',
   'local',
-  'Where to compute: local, a worker on this machine; in_process, without one; or remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers '
-  'that experiments.worker offers on other machines; may change when a run continues.',
+  'Where to compute: local, a worker on this machine; in_process, without one; or remote(workers=["unix:a.sock", '
+  '"unix:b.sock"]), which spreads clients over the workers that experiments.worker offers on other machines; may change '
+  'when a run continues.',
 )
 _ALL.string(
   'log_to',

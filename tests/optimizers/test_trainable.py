@@ -1,5 +1,6 @@
 """What a policy answers is checked before anything is built on it."""
 
+import numpy as np
 import pytest
 
 from models import transformer
@@ -21,4 +22,7 @@ def test_a_policy_that_chooses_for_other_variables_is_refused():
     wanted = f'_Flags chooses {chosen}, but the model has {len(_MODEL.variables)} variables: choose has to return'
     with pytest.raises(ValueError, match=wanted):
       _Flags(flags).flags_known_when_traced(_MODEL, 0)
+  assert _Flags(np.zeros(len(_MODEL.variables), bool)).flags_known_when_traced(_MODEL, 0) == [False] * len(
+    _MODEL.variables
+  )
   assert policies.All().flags_known_when_traced(_MODEL, 0) == [True] * len(_MODEL.variables)

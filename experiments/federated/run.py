@@ -68,7 +68,7 @@ class Config:
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-  start_runtime: runtimes.StartRuntime = runtimes.start_local
+  start_runtime: runtimes.StartRuntime = runtimes.start_worker
   log_to: logger.Logger = logger.nothing
 
 

@@ -75,8 +75,8 @@ _ALL.string(
 )
 _ALL.string(
   'runtime',
-  'local',
-  'Where to compute: local, a worker on this machine; in_process, without one; or remote(workers=["unix:a.sock", '
+  'worker',
+  'Where to compute: worker, in a process of its own on this machine; in_process, without one; or remote(workers=["unix:a.sock", '
   '"unix:b.sock"]), which spreads clients over the workers that experiments.worker offers on other machines; may change '
   'when a run continues.',
 )

@@ -68,7 +68,7 @@ def check_mergeable(computation: tff.Computation) -> None:
     if 'dependent on another' in reason:
       reason = 'it aggregates what clients made of an earlier aggregate of the same round, and workers merge once'
     raise failures.UsageError(
-      f'this computation cannot be split between workers or groups: {reason}; use --runtime=local without --deterministic'
+      f'this computation cannot be split between workers or groups: {reason}; use --runtime=worker without --deterministic'
     ) from error
 
 

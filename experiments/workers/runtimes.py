@@ -20,7 +20,7 @@ from experiments.workers import remote_runtime
 
 _PREFIX = 'unix:'
 _GROUPS = 8
-_LIKE = 'runtimes.start_local(log_path, num_parameters, clients_per_round, num_groups=None)'
+_LIKE = 'runtimes.start_worker(log_path, num_parameters, clients_per_round, num_groups=None)'
 
 # From the file that a local worker prints to, the parameters of the model and the clients of a round, to the runtime for
 # the length of a `with` block. The keyword argument `num_groups` splits the clients, see `execution.build_spread_context`.
@@ -28,14 +28,14 @@ StartRuntime = Callable[..., contextlib.AbstractContextManager[local_runtime.Run
 
 
 @contextlib.contextmanager
-def start_local(
+def start_worker(
   log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
 ) -> Iterator[local_runtime.LocalWorker]:
   """Computes in a worker on this machine, which runs as many clients at a time as memory and processors allow."""
   at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
   threads = 1 if num_groups else concurrency.threads_per_client(clients_per_round)  # As remote workers have.
-  with local_runtime.local_runtime(log_path, at_once, num_groups, threads) as worker:
-    yield worker
+  with local_runtime.local_runtime(log_path, at_once, num_groups, threads) as started:
+    yield started
 
 
 def build(text: Any, deterministic: bool) -> StartRuntime:
@@ -80,9 +80,9 @@ def _with_a_runtime(block: contextlib.AbstractContextManager[Any]) -> Iterator[l
     yield runtime
 
 
-def local() -> StartRuntime:
+def worker() -> StartRuntime:
   """Computes on this machine, in a worker that the run starts and ends."""
-  return start_local
+  return start_worker
 
 
 def in_process(threads: int = 0) -> StartRuntime:
@@ -143,5 +143,5 @@ def _path(address: str) -> pathlib.Path:
   return pathlib.Path(address.removeprefix(_PREFIX)).absolute()
 
 
-RUNTIMES = {'local': local, 'in_process': in_process, 'remote': remote}
+RUNTIMES = {'in_process': in_process, 'worker': worker, 'remote': remote}
 plugin_tables.add('RUNTIMES', plugin_tables.Table(RUNTIMES, 'runtimes', 'runtimes', Callable))

@@ -94,7 +94,7 @@ def load(computation: tff.framework.ConcreteComputation) -> Plain | Split:
     if 'not currently reducible' in reason:
       reason = 'it sends clients slices of the model, by federated select'
     raise failures.UsageError(
-      f'this computation cannot be split into rounds of this process ({reason}): use --runtime=local'
+      f'this computation cannot be split into rounds of this process ({reason}): use --runtime=worker'
     ) from error
 
 

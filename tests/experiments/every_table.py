@@ -224,7 +224,7 @@ def noted(file: str | None = None) -> logger.Logger:
 
 def here() -> runtimes.StartRuntime:
   """Computes on this machine."""
-  return runtimes.start_local
+  return runtimes.start_worker
 
 
 def fours() -> partitions.Partition:

@@ -92,7 +92,7 @@ def _every_object(**flags: Any) -> dict[str, Any]:
     client_dropout=own.rarely(rate=0.02),
     upload=['concat', own.Negated(), 'uniform(bits=8)'],
     download=['concat', own.Negated()],
-    runtime=runtimes.start_local,
+    runtime=runtimes.start_worker,
   )
   return shared | flags
 

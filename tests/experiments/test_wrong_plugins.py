@@ -54,7 +54,7 @@ def _gives(value):
 @pytest.mark.parametrize(
   ('start', 'message'),
   [
-    (lambda: _gives(None), 'called as runtimes.start_local.*it takes other arguments'),
+    (lambda: _gives(None), 'called as runtimes.start_worker.*it takes other arguments'),
     (lambda *_, **__: _gives(None), 'the block of the runtime gives NoneType'),
     (lambda *_, **__: None, 'makes no block'),
   ],

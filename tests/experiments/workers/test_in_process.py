@@ -117,7 +117,7 @@ def test_slices_of_the_model_are_refused(row):
   process, _ = _build(row)
   with (
     in_process.in_process() as here,
-    pytest.raises(failures.UsageError, match=r'it sends clients slices .*--runtime=local'),
+    pytest.raises(failures.UsageError, match=r'it sends clients slices .*--runtime=worker'),
   ):
     here.check(process.next)
 

@@ -226,7 +226,7 @@ def test_computation_after_the_end_is_an_error(workers):
 
 def test_check_refuses_what_does_not_fit(tmp_path, offer, stack):
   workers = stack.enter_context(_connected(offer(1)))
-  with pytest.raises(failures.UsageError, match=r'made of an earlier aggregate of the same round.*--runtime=local'):
+  with pytest.raises(failures.UsageError, match=r'made of an earlier aggregate of the same round.*--runtime=worker'):
     workers.check(_deviations)
   path = tmp_path / 'a[1].sqlite'
   with pytest.raises(failures.UsageError, match=r'0\.sock finds nothing at .*sqlite: copy the file from here'):

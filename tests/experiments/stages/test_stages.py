@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from compression import broadcast
 from compression import codec as codec_lib
 from compression import update_codec
 from compression.stages import uniform
@@ -97,9 +98,9 @@ def test_a_client_receives_a_dropped_block_once_it_runs_it():
 
 def test_clients_decode_what_is_frozen():
   codec = update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(1)]))
-  decoded, num_bytes = stage_runs._sent(codec, [np.array([-1.0, 0.2, 1.0], np.float32)], seed=0, stage=1)
+  decoded, num_bytes = broadcast.received(codec, [tf.constant([-1.0, 0.2, 1.0])], tf.constant([0, 1], tf.int64))
   # One bit leaves nothing between the ends of the range, which take 8 bytes beside 1 for the bits.
-  assert num_bytes == 9 and set(decoded[0]) == {-1.0, 1.0}
+  assert num_bytes == 9 and set(decoded[0].numpy()) == {-1.0, 1.0}
 
 
 @pytest.mark.parametrize(

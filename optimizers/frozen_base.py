@@ -8,6 +8,7 @@ handed what it would hold (see `compression.broadcast`), and the server keeps th
 """
 
 import collections
+from collections.abc import Callable
 from collections.abc import Sequence
 import functools
 from typing import Any
@@ -77,7 +78,9 @@ def _held(
   return tff.learning.models.ModelWeights(tuple(trainable), weights.non_trainable), num_bytes
 
 
-def _build_begin(process: tff.learning.templates.LearningProcess, held: Any) -> tuple[tff.Computation, tff.Computation]:
+def _build_begin(
+  process: tff.learning.templates.LearningProcess, held: Callable[[Any], tuple[Any, tf.Tensor]]
+) -> tuple[tff.Computation, tff.Computation]:
   """Builds what makes a state of that of the wrapped process, and what sets the weights of a state."""
   inner_type = process.initialize.type_signature.result.member
 
@@ -114,11 +117,11 @@ def _build_finish(process: tff.learning.templates.LearningProcess, state_type: t
 
 
 def _build_gather(examples_type: tff.FederatedType) -> tff.Computation:
-  """Builds what brings the keys of a round's clients to the server, int64 [n], ascending."""
+  """Builds what brings the keys of a round's clients to the server, int64 [n]."""
 
   @tff.tensorflow.computation(examples_type.member)
   def key_of(examples):
-    return local_batches.client_key(examples)
+    return local_batches.client_key(examples)[tf.newaxis]
 
   @tff.tensorflow.computation
   def nobody():
@@ -126,21 +129,17 @@ def _build_gather(examples_type: tff.FederatedType) -> tff.Computation:
 
   keys_type = nobody.type_signature.result
 
-  @tff.tensorflow.computation(keys_type, key_of.type_signature.result)
-  def add(keys, key):
-    return tf.concat([keys, key[tf.newaxis]], axis=0)
-
   @tff.tensorflow.computation(keys_type, keys_type)
-  def merge(keys, others):
+  def join(keys, others):
     return tf.concat([keys, others], axis=0)
 
   @tff.tensorflow.computation(keys_type)
   def report(keys):
-    return _ascending(keys)
+    return keys
 
   @tff.federated_computation(examples_type)
   def gather(examples):
-    return tff.federated_aggregate(tff.federated_map(key_of, examples), nobody(), add, merge, report)
+    return tff.federated_aggregate(tff.federated_map(key_of, examples), nobody(), join, join, report)
 
   return gather
 

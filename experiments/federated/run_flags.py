@@ -76,9 +76,9 @@ _ALL.string(
 _ALL.string(
   'runtime',
   'worker',
-  'Where to compute: worker, in a process of its own on this machine; in_process, without one; or remote(workers=["unix:a.sock", '
-  '"unix:b.sock"]), which spreads clients over the workers that experiments.worker offers on other machines; may change '
-  'when a run continues.',
+  'Where to compute: worker, a process of its own on this machine; in_process, without one; or '
+  'remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers that experiments.worker offers '
+  'on other machines; may change when a run continues.',
 )
 _ALL.string(
   'log_to',

@@ -1,58 +1,95 @@
 """What nobody trains: encoded once, counted once a client, and the same for server and clients."""
 
-import collections
+import dataclasses
+from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from compression import codec as codec_lib
 from compression import update_codec
 from compression.stages import uniform
 from models import language_task
 from models import lstm
+from models import model as model_lib
 from optimizers import algorithms
+from optimizers import catalog
+from optimizers import client_dropout
 from optimizers import devices
-from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import policies
+from optimizers import selection
+from optimizers import trainable
+from tests import tiny_language
 
 pytestmark = pytest.mark.usefixtures('worker')
 
-_LENGTH = 6
-_MODEL = lstm.lstm(width=4, num_cells=4)(40)
+_MODEL = lstm.lstm(width=4, num_cells=4)(tiny_language.VOCABULARY)
+_TRANSFORMER = tiny_language.task().model
 _HEAD = devices.Devices((policies.Head(),))
 _FROZEN = [index for index, is_trained in enumerate(_HEAD.ever(_MODEL, 1)) if not is_trained]
 _FROZEN_BYTES = 4 * sum(_MODEL.variables[index].size for index in _FROZEN)
 _TRAINED_BYTES = 4 * _MODEL.num_parameters - _FROZEN_BYTES
 
 
-def _clients(keys):
-  rng = np.random.default_rng(0)
-  return [
-    tf.data.Dataset.from_tensor_slices(
-      collections.OrderedDict(
-        tokens=rng.integers(1, 40, [6, _LENGTH + 1]).astype(np.int32), client_key=np.full([6], key, np.int64)
-      )
-    )
-    for key in keys
-  ]
+class _Row(NamedTuple):
+  """A combination that freezes something: every algorithm, every policy that does, tiers, slices and dropout."""
+
+  algorithm: str
+  tiers: tuple[trainable.Policy, ...]
+  model: model_lib.Model = _MODEL
+  dropout: client_dropout.ClientDropout = client_dropout.none()
+  communication: algorithms.Communication = algorithms.Communication()
 
 
-def _process(**communication):
-  task = language_task.build(_MODEL, _LENGTH)
-  return fed_opt.fed_adam(client_lr=0.1)(
-    task, algorithms.Communication(**communication), local_batches.LocalBatches(4), 1, _HEAD
-  )
+_ROWS = (
+  _Row('fed_avg', (policies.Suffix(blocks=1),), _TRANSFORMER),
+  _Row('fed_avgm', (policies.Adapter(width=2),), _TRANSFORMER),
+  _Row('fed_adam', (policies.Lora(rank=2),), _TRANSFORMER),
+  _Row('fed_adagrad', (policies.Bias(),), dropout=client_dropout.bernoulli(rate=0.5)),
+  _Row('fed_yogi', (policies.Random(fraction=0.5, resample='never'),)),
+  _Row('fed_prox', (policies.Head(), policies.Bias())),
+  _Row('local_adam', (policies.Head(),)),
+  _Row('mime_lite', (policies.Head(),)),
+  _Row(
+    'fed_avg',
+    (policies.Suffix(blocks=1),),
+    _TRANSFORMER,
+    communication=algorithms.Communication(selection=selection.Selection(vocabulary=8)),
+  ),
+)  # fmt: skip
+
+_OF_HEAD = _Row('fed_adam', (policies.Head(),))
+
+
+def _process(row: _Row = _OF_HEAD, **communication: Any):
+  who = devices.Devices(row.tiers, (1.0 / len(row.tiers),) * len(row.tiers))
+  task = language_task.build(who.adapt(row.model), tiny_language.LENGTH)
+  travels = dataclasses.replace(row.communication, **communication)
+  return catalog.ALGORITHMS[row.algorithm]()(task, travels, local_batches.LocalBatches(4), 1, who, row.dropout)
 
 
 def _rounds(process, rounds):
   state, measured = process.initialize(), []
   for keys in rounds:
-    output = process.next(state, _clients(keys))
+    output = process.next(state, list(map(tiny_language.client, keys)))
     state = output.state
     measured.append(output.metrics['distributor'])
   return state, measured
+
+
+@pytest.mark.parametrize('row', _ROWS, ids=lambda row: f'{row.algorithm} {type(row.tiers[0]).__name__}')
+def test_the_first_round_is_that_of_a_base_that_travels_in_each(row):
+  (once, held), (every, sent) = (_rounds(_process(row, base=base), [[1, 2, 3]]) for base in ('once', 'every_round'))
+  # Everybody is new: as many bytes travel, and clients that vanish have received them.
+  assert held[0]['download_bytes'] == sent[0]['download_bytes'] > held[0]['download_bytes_frozen'] > 0
+  for one, other in zip(once.global_model_weights.trainable, every.global_model_weights.trainable, strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_every_algorithm_is_in_a_row():
+  assert {row.algorithm for row in _ROWS} == set(catalog.ALGORITHMS)
 
 
 def test_the_base_travels_in_the_first_round_of_each_client():
@@ -66,15 +103,11 @@ def test_the_base_travels_in_the_first_round_of_each_client():
   ('base', 'num_bytes'), [('preinstalled', _TRAINED_BYTES), ('every_round', 4 * _MODEL.num_parameters)]
 )
 def test_a_base_of_other_kinds_is_no_part_of_the_first_round(base, num_bytes):
-  _, measured = _rounds(_process(base=base), [[1, 2]])
+  state, measured = _rounds(_process(base=base), [[1, 2]])
   assert dict(measured[0]) == dict(download_bytes=2 * num_bytes)
-
-
-def test_clients_train_alike_however_the_base_reached_them():
-  results = [_rounds(_process(base=base), [[1, 2], [2, 3]])[0] for base in devices.BASES]
-  for state in results[1:]:
-    for one, other in zip(results[0].global_model_weights.trainable, state.global_model_weights.trainable, strict=True):
-      np.testing.assert_array_equal(one, other)
+  held, _ = _rounds(_process(base='once'), [[1, 2]])
+  for one, other in zip(held.global_model_weights.trainable, state.global_model_weights.trainable, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_weights_that_are_set_become_what_clients_decode():

@@ -54,7 +54,7 @@ _ROWS = (
   _Row('mime_lite', (policies.Head(),)),
   _Row(
     'fed_avg',
-    (policies.Suffix(blocks=1),),
+    (policies.Head(),),  # The frozen embedding travels in slices, the block below the head once.
     _TRANSFORMER,
     communication=algorithms.Communication(selection=selection.Selection(vocabulary=8)),
   ),

@@ -75,17 +75,11 @@ def main(given: Mapping[str, Any]) -> None:
       torch_contender.require(given['torch_python'])
   if given['what'] == 'codecs':
     codecs.print_table(given['repeats'])
-  with tempfile.TemporaryDirectory() as name:
+  if given['what'] == 'runtimes':
+    runtimes_compared.print_comparison(given['repeats'])
+    return
+  with tempfile.TemporaryDirectory() as name, local_runtime.local_runtime(pathlib.Path(name, 'worker.log')) as worker:
     folder = pathlib.Path(name)
-    if given['what'] == 'runtimes':
-      runtimes_compared.print_comparison(folder, given['repeats'])
-    else:
-      _measure_in_worker(given, folder)
-
-
-def _measure_in_worker(given: Mapping[str, Any], folder: pathlib.Path) -> None:
-  """Measures what has a worker, if only to compare with."""
-  with local_runtime.local_runtime(folder / 'worker.log') as worker:
     if given['what'] == 'codecs':
       codecs.compare_with_tff(given['repeats'])
     elif given['what'] == 'round':

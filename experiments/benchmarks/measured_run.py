@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import psutil
@@ -32,12 +33,11 @@ class MeasuredRun:
   peak_bytes: int
 
 
-def measure(flags: Sequence[str], folder: pathlib.Path) -> MeasuredRun:
-  """Runs `experiments.language_model` to its end.
+def measure(flags: Sequence[str]) -> MeasuredRun:
+  """Runs `experiments.language_model` to its end, in a folder that is then removed.
 
   Args:
     flags: All but `--output_dir`.
-    folder: Does not exist; becomes the folder of the run.
 
   Returns:
     What it took.
@@ -45,19 +45,21 @@ def measure(flags: Sequence[str], folder: pathlib.Path) -> MeasuredRun:
   Raises:
     RuntimeError: If it fails; says what it printed.
   """
-  command = [sys.executable, '-m', 'experiments.language_model', f'--output_dir={folder}', *flags]
-  log, seconds_to, peak = folder.with_suffix('.log'), {}, 0
-  with log.open('w') as printed:
-    started = time.perf_counter()
-    with subprocess.Popen(command, cwd=command_line.ROOT, stdout=printed, stderr=printed) as process:
-      while process.poll() is None:
-        for row in _rows(folder):
-          seconds_to.setdefault(row['round'], time.perf_counter() - started)
-        peak = max(peak, _resident_bytes(process.pid))
-        time.sleep(_POLL_SECONDS)
-  if process.returncode:
-    raise RuntimeError(f'{" ".join(command)} has failed:\n{log.read_text()}')
-  return MeasuredRun(seconds_to, [row['round_seconds'] for row in _rows(folder)[1:]], peak)
+  with tempfile.TemporaryDirectory() as name:
+    folder, log = pathlib.Path(name, 'run'), pathlib.Path(name, 'log')
+    command = [sys.executable, '-m', 'experiments.language_model', f'--output_dir={folder}', *flags]
+    seconds_to, peak = {}, 0
+    with log.open('w') as printed:
+      started = time.perf_counter()
+      with subprocess.Popen(command, cwd=command_line.ROOT, stdout=printed, stderr=printed) as process:
+        while process.poll() is None:
+          for row in _rows(folder):
+            seconds_to.setdefault(row['round'], time.perf_counter() - started)
+          peak = max(peak, _resident_bytes(process.pid))
+          time.sleep(_POLL_SECONDS)
+    if process.returncode:
+      raise RuntimeError(f'{" ".join(command)} has failed:\n{log.read_text()}')
+    return MeasuredRun(seconds_to, [row['round_seconds'] for row in _rows(folder)[1:]], peak)
 
 
 def _rows(folder: pathlib.Path) -> list[dict[str, float]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -27,21 +26,20 @@ _LARGE = (
 Runs = dict[str, list[measured_run.MeasuredRun]]
 
 
-def print_comparison(folder: pathlib.Path, repeats: int) -> None:
+def print_comparison(repeats: int) -> None:
   """Prints what starting, rounds and memory come to in each runtime, and the parts of starting in process.
 
   Args:
-    folder: Takes the runs.
     repeats: Measured runs of each, of which the median counts; those that start quickly are run once more before.
   """
   for dataset in (_DATASET, _LARGE_DATASET):
     prepare.prepare(takers.build_dataset(dataset, catalog.DATASETS), partitions.natural())
-  small = _take_turns([*_SMALL, f'--dataset={_DATASET}'], folder / 'small', repeats + 1)
+  small = _take_turns([*_SMALL, f'--dataset={_DATASET}'], repeats + 1)
   small = {runtime: measured[1:] for runtime, measured in small.items()}
   what = 'tiny Transformer, from the command to the end of round 1'
   _print_line(what, 's', small, lambda run: run.seconds_to[1])
   _print_parts()
-  large = _take_turns([*_LARGE, f'--dataset={_LARGE_DATASET}'], folder / 'large', repeats)
+  large = _take_turns([*_LARGE, f'--dataset={_LARGE_DATASET}'], repeats)
   what = f'large Transformer, from the command to the end of round {_WARM_UP_ROUNDS}'
   _print_line(what, 's', large, lambda run: run.seconds_to[_WARM_UP_ROUNDS])
   what = f'large Transformer, median round after round {_WARM_UP_ROUNDS}'
@@ -49,13 +47,12 @@ def print_comparison(folder: pathlib.Path, repeats: int) -> None:
   _print_line('large Transformer, peak memory of all processes', 'GB', large, lambda run: run.peak_bytes / 1e9)
 
 
-def _take_turns(flags: Sequence[str], folder: pathlib.Path, repeats: int) -> Runs:
+def _take_turns(flags: Sequence[str], repeats: int) -> Runs:
   """Returns so many runs of each runtime, in the order in which they were made."""
-  folder.mkdir()
   found: Runs = {runtime: [] for runtime in _RUNTIMES}
-  for repeat in range(repeats):
+  for _ in range(repeats):
     for runtime, runs in found.items():
-      runs.append(measured_run.measure([*flags, f'--runtime={runtime}'], folder / f'{runtime} {repeat}'))
+      runs.append(measured_run.measure([*flags, f'--runtime={runtime}']))
   return found
 
 

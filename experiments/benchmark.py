@@ -1,8 +1,8 @@
 """How fast is the suite here, against stock TFF on the same two cores?
 
     python -m experiments.benchmark --what=training
-    python -m experiments.benchmark --what=runtimes
     python -m experiments.benchmark --what=round
+    python -m experiments.benchmark --what=runtimes
     python -m experiments.benchmark --what=codecs
     python -m experiments.benchmark --what=select
     python -m experiments.benchmark --what=scale --output_dir=runs/scale
@@ -11,11 +11,11 @@ Contenders take turns in one call, so that a busy machine disturbs all of them a
 `training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, and prints
 where the time of a local step goes. The suite's rounds are computed in process, one of them also in the worker; stock TFF is
 in the worker. Then it runs a tiny model for 200 rounds, in the worker and in process, and prints the slopes of memory.
+`round` measures, in the worker, what starting costs, what a round costs apart from its steps, whether an evaluation at the
+same time would gain anything, what reading a client takes, and the way of a large state to the worker and back.
 `runtimes` compares whole runs of `experiments.language_model` with `--runtime=in_process` and with `--runtime=worker`: seconds
 from the command to the end of a round, seconds of later rounds, and the memory of all processes together. Of a tiny
 Transformer and of one of 21 M parameters; it takes many minutes.
-`round` measures, in the worker, what starting costs, what a round costs apart from its steps, whether an evaluation at the
-same time would gain anything, what reading a client takes, and the way of a large state to the worker and back.
 `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
@@ -44,7 +44,7 @@ from experiments.workers import in_process
 from experiments.workers import local_runtime
 
 FLAGS = flag_table.FlagTable('benchmark')
-FLAGS.enum('what', 'training', ['training', 'runtimes', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
+FLAGS.enum('what', 'training', ['training', 'round', 'runtimes', 'codecs', 'select', 'scale'], 'What to measure.')
 FLAGS.list(
   'against',
   ['keras', 'tff'],

@@ -10,22 +10,31 @@ import tensorflow_federated as tff
 
 from experiments.benchmarks import keras_contender
 from experiments.benchmarks import keras_workloads
+from experiments.benchmarks import lean_workloads
 from experiments.benchmarks import rounds
 from experiments.benchmarks import training
 from experiments.workers import in_process
+from models import layers
+from models import weight as weight_lib
 
 
 def _small() -> tf.keras.Model:
   tokens = tf.keras.Input([keras_workloads.SEQUENCE_LENGTH], dtype=tf.int32)
-  x = tf.keras.layers.LSTM(4, return_sequences=True)(
-    tf.keras.layers.Embedding(keras_workloads.VOCABULARY_SIZE, 4)(tokens)
-  )
-  return tf.keras.Model(tokens, tf.keras.layers.Dense(keras_workloads.VOCABULARY_SIZE)(x))
+  embedding = tf.keras.layers.Embedding(keras_workloads.VOCABULARY_SIZE, 4)
+  return tf.keras.Model(tokens, tf.keras.layers.Dense(keras_workloads.VOCABULARY_SIZE)(embedding(tokens)))
+
+
+def _lean(weights: lean_workloads.Weights, tokens: tf.Tensor) -> tf.Tensor:
+  """The same in the suite's layers."""
+  table, kernel, bias = weights
+  return layers.dense(weight_lib.of(table).rows(tokens), kernel, bias)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
+  """Has one workload, which is small."""
   monkeypatch.setattr(keras_workloads, 'WORKLOADS', {'W1': _small})
+  monkeypatch.setitem(lean_workloads._RUNS, 'W1', _lean)
   monkeypatch.setattr(training, '_EXAMPLES', 2)
 
 
@@ -62,12 +71,19 @@ def test_ratios_are_those_of_the_figures(capsys):
   ]
 
 
-def test_memory_has_two_slopes_in_the_worker_and_one_in_process(worker, tmp_path: pathlib.Path, capsys):
+def test_memory_has_two_slopes_in_the_worker_and_one_in_process(worker, tmp_path: pathlib.Path, capsys, monkeypatch):
+  computed_by = []
+
+  def suite_round(*_) -> rounds.Round:
+    return lambda: computed_by.append(type(tff.framework.get_context_stack().current))
+
+  monkeypatch.setattr(rounds, 'suite_round', suite_round)
   training.measure_memory(tmp_path, worker, 2)
   printed = capsys.readouterr().out
   in_worker, here = printed.split('2 rounds in process\n')
   assert re.findall(r'memory of (.*): slope', in_worker) == ['this process', 'worker']
   assert re.findall(r'memory of (.*): slope', here) == ['this process']
+  assert [each is in_process.InProcess for each in computed_by] == [False, False, True, True]
 
 
 def test_a_round_is_computed_where_it_was_built():

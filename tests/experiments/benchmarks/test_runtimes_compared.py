@@ -7,6 +7,7 @@ import pytest
 from experiments.benchmarks import measured_run
 from experiments.benchmarks import runtimes_compared
 from experiments.benchmarks import start
+from models import transformer
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,7 @@ def test_each_figure_is_a_median_of_runs_that_alternate(capsys, monkeypatch):
 
 
 def test_parts_of_starting_in_process(small_text, capsys, monkeypatch):
+  monkeypatch.setitem(transformer.SIZES, 'tiny', dict(width=8, mlp_width=8, num_layers=1, num_heads=2))
   monkeypatch.setattr(start, '_CLIENTS', 2)
   monkeypatch.setattr(start, '_EVAL_CLIENTS', 2)
   start.print_parts(small_text)

@@ -20,8 +20,8 @@ def holding(
 
   Args:
     call: From tensors to tensors.
-    specs: Of its arguments.
-    held: How many of its last arguments come as one, for each such one in their order.
+    specs: Those of the arguments of `call`.
+    held: For each held argument, in their order, how many arguments of `call` it holds.
     holds: Whether what it gives is held as one.
 
   Returns:

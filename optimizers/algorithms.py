@@ -46,8 +46,8 @@ class Communication:
     download: Encodes weights; slices travel as they are.
     measure_distortion: Whether clients measure what encoding their update loses.
     selection: The units of which clients ask for a part; None for all.
-    base: How often variables travel that nobody ever trains: in `every_round`, `once` to each client, or not at all if they
-      came `preinstalled`. What clients select or hold in part travels in every round, whatever it is.
+    base: How often variables travel that nobody ever trains: `once` to each client, not at all if they came
+      `preinstalled`, or in `every_round`. What clients select or hold in part travels in every round, whatever it is.
   """
 
   upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec = dataclasses.field(
@@ -56,7 +56,7 @@ class Communication:
   download: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
   measure_distortion: bool = False
   selection: selection_lib.Selection | None = None
-  base: str = 'every_round'
+  base: str = 'once'
 
   def __post_init__(self):
     arguments.check_one_of(tuple(devices_lib.BASES), base=self.base)
@@ -110,14 +110,12 @@ class Algorithm:
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
-    selection, deliveries = communication.selection, devices.deliveries(model, seed, communication.base)
-    layouts = _layouts(model, devices, selection)
+    selection, layouts = communication.selection, _layouts(model, devices, communication.selection)
     sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
       task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
     )
-    sources = slice_source.build(model, layouts, selection, deliveries)
-    deliveries = slice_source.sliced(model, deliveries, sources)
+    deliveries, sources = _delivered(model, communication, devices, seed)
     distributor = broadcast.build_broadcast(weights_type, communication.download, seed, deliveries)
     server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
@@ -188,6 +186,28 @@ def check_selection(
 ) -> None:
   """Raises `ValueError` if what clients choose does not fit the adapted model or the devices' policies."""
   slice_source.build(model, _layouts(model, devices, selection), selection, devices.deliveries(model, seed))
+
+
+def num_base_parameters(
+  model: model_lib.Model, communication: Communication, devices: devices_lib.Devices, seed: int
+) -> int:
+  """Returns how many parameters of the adapted model reach clients as often as `communication.base` says."""
+  deliveries, _ = _delivered(model, dataclasses.replace(communication, base='once'), devices, seed)
+  return sum(
+    variable.size for variable, each in zip(model.variables, deliveries, strict=True) if each.way is delivery.Way.HELD
+  )
+
+
+def _delivered(
+  model: model_lib.Model, communication: Communication, devices: devices_lib.Devices, seed: int
+) -> tuple[tuple[delivery.Delivery, ...], Mapping[str, slice_source.SliceSource]]:
+  """Returns how each variable reaches clients, and where those that travel in slices come from."""
+  deliveries, layouts = (
+    devices.deliveries(model, seed, communication.base),
+    _layouts(model, devices, communication.selection),
+  )
+  sources = slice_source.build(model, layouts, communication.selection, deliveries)
+  return slice_source.sliced(model, deliveries, sources), sources
 
 
 def _composed(

@@ -96,7 +96,7 @@ class Devices:
     """Returns the names of variables that all clients keep from before the first round."""
     return frozenset.intersection(*(policy.kept(model) for policy in self.tiers))
 
-  def deliveries(self, model: model_lib.Model, seed: int, base: str = 'every_round') -> tuple[delivery.Delivery, ...]:
+  def deliveries(self, model: model_lib.Model, seed: int, base: str = 'once') -> tuple[delivery.Delivery, ...]:
     """Returns how each variable of the adapted model reaches clients that receive whole variables.
 
     Args:

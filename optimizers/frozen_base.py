@@ -121,7 +121,7 @@ def _build_gather(examples_type: tff.FederatedType) -> tff.Computation:
 
   @tff.tensorflow.computation(examples_type.member)
   def key_of(examples):
-    return local_batches.client_key(examples)[tf.newaxis]
+    return local_batches.read_client_key(examples)[tf.newaxis]
 
   @tff.tensorflow.computation
   def nobody():

@@ -53,7 +53,7 @@ class PolicyRound:
     self._run, self._model = run, model
     self._held = held_part.HeldPart(model, self._layout, units, None)
     self._note = _unsound(model, weights, initial, devices.rebuilt(model, seed), self._layout)
-    self._deliveries = devices.deliveries(model, seed)
+    self._deliveries = devices.deliveries(model, seed, run.settings.get('base', 'every_round'))
     self._codec = _upload_codec(run.settings['upload'], model, devices.together(model, seed))
     self._task = language_task.build(model, run.text.sequence_length)
     self._local = local_training.LocalTraining(
@@ -138,11 +138,15 @@ class PolicyRound:
     return loss
 
   def _download_bytes(self) -> int:
-    """Returns what reaches a client: whole variables encoded, slices of the others as they are."""
+    """Returns what reaches a client in its first round."""
+    return sum(map(self._payload_bytes, (delivery.Way.SENT, delivery.Way.HELD)))
+
+  def _payload_bytes(self, way: delivery.Way) -> int:
+    """Returns what reaches a client in one way: whole variables encoded, slices of the others as they are."""
     sent = [
       (variable, weight)
       for variable, weight, each in zip(self._model.variables, self._received.weights, self._deliveries, strict=True)
-      if each.way is delivery.Way.SENT
+      if each.way is way
     ]
     slices = [self._layout.spec(variable) for variable, _ in sent if self._layout.slices(variable)]
     whole = [weight for variable, weight in sent if not self._layout.slices(variable)]
@@ -152,7 +156,7 @@ class PolicyRound:
       lambda tensors: codec_lib.num_bytes(codec.encode(tensors, tf.fill([len(tensors)], True), seed, seed).payloads),
       autograph=False,
     )
-    return int(encode(whole)) + sum(each.dtype.size * each.shape.num_elements() for each in slices)
+    return (int(encode(whole)) if whole else 0) + sum(each.dtype.size * each.shape.num_elements() for each in slices)
 
 
 def judged_examples(run: trained_run.TrainedRun) -> np.ndarray:

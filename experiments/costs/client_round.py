@@ -50,13 +50,15 @@ class Traffic(NamedTuple):
     trained: For each variable: whether it is trained, or how many of the clients drew it, as a fraction.
     trained_fraction: Trained parameters over the parameters of the model that `--model` names.
     upload_bytes: Payload of the update, bitmap and weight, as the column `upload_bytes` of a run counts them.
-    download_bytes: Bytes of the weights that the client receives, uncompressed.
+    download_bytes: Bytes of the weights that the client receives in its first round, uncompressed.
+    download_bytes_frozen: The part of them that it receives in no later round.
   """
 
   trained: tuple[bool | float, ...]
   trained_fraction: float
   upload_bytes: float
   download_bytes: int
+  download_bytes_frozen: int
 
 
 class Counted(NamedTuple):
@@ -159,7 +161,7 @@ class ClientRound:
       devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
-    self._deliveries = clients.deliveries(model, _SEED)
+    self._deliveries = clients.deliveries(model, _SEED, base='once')
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
       _fixed_codec(case.upload),
@@ -204,14 +206,18 @@ class ClientRound:
       flags.append(result.trained.numpy())
       fractions.append(int(result.measures['trained_parameters']) / self._num_parameters)
       upload_bytes.append(int(encode(result, received.round_seed)))
-    sent = [w for d, w in zip(self._deliveries, weights, strict=True) if d.way is delivery.Way.SENT]
+    sent, held = (
+      [weight for each, weight in zip(self._deliveries, weights, strict=True) if each.way is way]
+      for way in (delivery.Way.SENT, delivery.Way.HELD)
+    )
     return Traffic(
       trained=tuple(
         float(drawn) if flag is None else flag for flag, drawn in zip(known, np.mean(flags, axis=0), strict=True)
       ),
       trained_fraction=float(np.mean(fractions)),
       upload_bytes=float(np.mean(upload_bytes)),
-      download_bytes=int(codec_lib.num_bytes(sent)),
+      download_bytes=int(codec_lib.num_bytes(sent + held)),
+      download_bytes_frozen=int(codec_lib.num_bytes(held)),
     )
 
   def step_cost(self, traffic: Traffic) -> accounting.StepCost:

@@ -17,7 +17,8 @@ adds to a round, CPU ms the processor time of that, which a busy machine disturb
 of a round add to a process that has the weights and has traced the graph; fixed MB is what tracing left in it. In brackets
 the smallest and the largest process.
 
-Counted from what travels in a round of a client, on average over clients if they draw: trained, up, down.
+Counted from what travels in the first round of a client, on average over clients if they draw: trained, up, down; of what
+comes down, once MB is what no later round repeats, as nobody trains it.
 
 Modelled, from traced graphs that never ran: GFLOP of the matrix products of a step; MB of weights, gradients, optimizer
 state, and activations kept for the backward pass; memory is all that a step holds at once, in brackets as a fraction of
@@ -41,6 +42,7 @@ class CostRow:
   fixed_mb: float
   upload_bytes: float
   download_bytes: int
+  download_bytes_frozen: int
   modelled_step_gflop: float
   modelled_weights_mb: float
   modelled_gradients_mb: float
@@ -71,6 +73,7 @@ def row(
     fixed_mb=statistics.median(each.memory.fixed_bytes / 1e6 for each in measured),
     upload_bytes=traffic.upload_bytes,
     download_bytes=traffic.download_bytes,
+    download_bytes_frozen=traffic.download_bytes_frozen,
     modelled_step_gflop=(cost.forward_flops + cost.backward_flops) / 1e9,
     modelled_weights_mb=cost.weight_bytes / 1e6,
     modelled_gradients_mb=cost.gradient_bytes / 1e6,
@@ -83,7 +86,7 @@ def row(
 def table(rows: Sequence[CostRow], num_processes: int, num_cores: int) -> str:
   """Renders the rows as a Markdown table, and below it what is measured and what is modelled."""
   header = [
-    'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'GFLOP', 'weights', 'gradients',
+    'policy', 'trained', 'step ms', 'CPU ms', 'peak MB', 'fixed MB', 'up MB', 'down MB', 'once MB', 'GFLOP', 'weights', 'gradients',
     'optimizer', 'activations', 'memory',
   ]  # fmt: skip
   cells = [
@@ -96,6 +99,7 @@ def table(rows: Sequence[CostRow], num_processes: int, num_cores: int) -> str:
       f'{each.fixed_mb:.1f}',
       f'{each.upload_bytes / 1e6:.3f}',
       f'{each.download_bytes / 1e6:.3f}',
+      f'{each.download_bytes_frozen / 1e6:.3f}',
       f'{each.modelled_step_gflop:.3f}',
       f'{each.modelled_weights_mb:.2f}',
       f'{each.modelled_gradients_mb:.2f}',

@@ -11,6 +11,7 @@ from experiments.loggers import catalog as logger_catalog
 from experiments.results import quality
 from models import precision
 from optimizers import catalog as optimizers_catalog
+from optimizers import devices
 from optimizers import local_training
 
 _ALL = flag_table.FlagTable('')
@@ -63,6 +64,13 @@ _ALL.string(
   'identity',
   'How weights are encoded on their way down, as --upload; or select(vocabulary=1000, neurons=0.5, heads=0.5): clients '
   'ask for a part of the model and train that; instead of neurons and heads also blocks=2, so many residual blocks.',
+)
+_ALL.enum(
+  'base',
+  'once',
+  list(devices.BASES),
+  'How often a client receives what nobody ever trains: once, in the first round in which it takes part; never, as it came '
+  'preinstalled; or in every_round.',
 )
 _ALL.string(
   'pretrained',

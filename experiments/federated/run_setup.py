@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import pathlib
+import sys
 import types
 from typing import Any
 
@@ -39,6 +40,12 @@ from optimizers import client_dropout as client_dropout_lib
 from optimizers import devices as devices_lib
 from optimizers import local_batches
 from optimizers import selection
+
+_BASE_SAID = {
+  'once': 'travel to each client once, in its first round (--base=once)',
+  'preinstalled': 'are with clients before the first round, and count as 0 bytes (--base=preinstalled)',
+  'every_round': 'travel to each client of each round (--base=every_round)',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +108,16 @@ class RunSetup:
   def process(self, task: task_lib.Task, seed: int | None = None) -> tff.learning.templates.LearningProcess:
     """Composes the learning process of a task whose model is adapted; `seed` decides its draws instead of the run's."""
     seed, weighting = self.config.seed if seed is None else seed, self.flags['client_weighting']
+    self._say_base(task.model, seed)
     return self.algorithm(task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting)
+
+  def _say_base(self, adapted: model_lib.Model, seed: int) -> None:
+    num_bytes = 4 * algorithms.num_base_parameters(adapted, self.communication, self.devices, seed)
+    if num_bytes:
+      print(
+        f'{num_bytes / 1e6:,.1f} MB of weights that nobody trains {_BASE_SAID[self.communication.base]}',
+        file=sys.stderr,
+      )
 
   def population(self, examples: prepared_examples.PreparedExamples) -> population_lib.Population:
     """Returns the clients of a run on prepared examples; those of `--eval_split` evaluate."""
@@ -176,11 +192,11 @@ def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -
 
 def _communication(given: Mapping[str, Any]) -> algorithms.Communication:
   upload = codec_specs.build(given['upload'], 'upload')
-  download = given['download']
+  download, shared = given['download'], {name: given[name] for name in ('measure_distortion', 'base')}
   if isinstance(download, selection.Selection) or _is_select(download):
     selected = spec.build(download, {'select': selection.Selection}, 'download', kind=selection.Selection)
-    return algorithms.Communication(upload, measure_distortion=given['measure_distortion'], selection=selected)
-  return algorithms.Communication(upload, codec_specs.build_download(download), given['measure_distortion'])
+    return algorithms.Communication(upload, selection=selected, **shared)
+  return algorithms.Communication(upload, codec_specs.build_download(download), **shared)
 
 
 def _is_select(download: Any) -> bool:

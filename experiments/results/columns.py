@@ -46,6 +46,13 @@ _EVALUATION = (
   Column('eval/accuracy', 'fraction', MODEL, MEASURED, 'Tokens or examples predicted rightly.'),
   Column('eval/perplexity', '', MODEL, MEASURED, 'e to the power of the loss; language models only.'),
 )
+_FROZEN = Column(
+  'download_bytes_frozen',
+  'bytes',
+  ROUND,
+  COUNTED,
+  'The part of download_bytes that a client receives once: the size of a payload, encoded once, of what stays frozen.',
+)
 ROUNDS = (
   Column('round', '', ROW, GIVEN, 'Number of the round; 0 is the initial model, evaluated only.'),
   Column('num_clients', 'clients', ROUND, COUNTED, 'Clients that received the model, those that vanished included.'),
@@ -54,6 +61,7 @@ ROUNDS = (
   *_EVALUATION,
   Column('upload_bytes', 'bytes', ROUND, COUNTED, 'Payloads that all clients sent: values, side information, weights.'),
   Column('download_bytes', 'bytes', ROUND, COUNTED, 'Payloads that all clients received.'),
+  _FROZEN,
   Column('upload_bytes_values', 'bytes', ROUND, COUNTED, 'The part of upload_bytes that encoded values take.'),
   Column(
     'upload_bytes_side', 'bytes', ROUND, COUNTED, 'The part of ranges, positions, seeds, keys and presence bitmaps.'
@@ -81,13 +89,6 @@ ROUNDS = (
 STAGES = (
   Column('stage', '', ROW, GIVEN, 'Number of the stage, from 1.'),
   *ROUNDS,
-  Column(
-    'download_bytes_frozen',
-    'bytes',
-    ROUND,
-    MODELLED,
-    'The part of download_bytes that is frozen and reaches a client for the first time: sizes of real payloads.',
-  ),
 )
 STEPS = (
   Column('step', '', ROW, GIVEN, 'Number of the step; 0 is the initial model, evaluated only.'),
@@ -114,7 +115,8 @@ CLIENT_COST = (
   Column('peak_mb_max', 'megabytes', ROW, MEASURED, 'The same of the process that needs most.'),
   Column('fixed_mb', 'megabytes', ROW, MEASURED, 'What tracing the graph left in a process.'),
   Column('upload_bytes', 'bytes', ROW, COUNTED, 'What a client sends in a round; a mean where policies draw.'),
-  Column('download_bytes', 'bytes', ROW, COUNTED, 'What a client receives in a round.'),
+  Column('download_bytes', 'bytes', ROW, COUNTED, 'What a client receives in its first round.'),
+  Column('download_bytes_frozen', 'bytes', ROW, COUNTED, 'The part of it that it receives in no later round.'),
   Column('modelled_step_gflop', 'GFLOP', ROW, MODELLED, 'Matrix products and convolutions of a step.'),
   Column('modelled_weights_mb', 'megabytes', ROW, MODELLED, 'All weights.'),
   Column('modelled_gradients_mb', 'megabytes', ROW, MODELLED, 'Gradients of what is trained.'),
@@ -241,7 +243,7 @@ COMPARED_POLICIES = (
     'trained_fraction', 'fraction', ROW, COUNTED, 'The same over all of the model; of a run the mean over rounds.'
   ),
   Column('upload_bytes', 'bytes', ROW, COUNTED, 'What it sent: the payload, the bitmap of variables and its weight.'),
-  Column('download_bytes', 'bytes', ROW, COUNTED, 'What it received.'),
+  Column('download_bytes', 'bytes', ROW, COUNTED, 'What it received; of an update, in a first round.'),
   Column('loss_before', 'nats', MODEL, MEASURED, 'Held-out loss of the model of --run.'),
   Column('loss_after', 'nats', MODEL, MEASURED, 'The same once its update, decoded, is subtracted.'),
   Column(

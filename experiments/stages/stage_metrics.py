@@ -54,7 +54,7 @@ def combine(
         round=before['round'] + 1,
         stage=stage + 1,
         download_bytes=row['download_bytes'] + frozen,
-        download_bytes_frozen=frozen,
+        download_bytes_frozen=row['download_bytes_frozen'] + frozen,
         upload_bytes_total=before['upload_bytes_total'] + row['upload_bytes'],
         download_bytes_total=before['download_bytes_total'] + row['download_bytes'] + frozen,
       )

@@ -128,6 +128,7 @@ def test_a_client_with_images_trains_a_suffix():
   # Patches 48 * 8 + 8 = 392; a block 4 * (64 + 8) + 8 * 16 + 16 + 16 * 8 + 8 + 4 * 8 = 600; the head 16 + 8 * 3 + 3 = 43.
   assert traffic.trained_fraction == pytest.approx(643 / (392 + 2 * 600 + 43))
   assert traffic.download_bytes == 4 * (392 + 2 * 600 + 43)
+  assert traffic.download_bytes_frozen == 4 * (392 + 600)
   # 643 numbers, a bit for each of 2 + 16 + 16 + 4 variables, and the weight.
   assert traffic.upload_bytes == 4 * 643 + 5 + 4
   with pytest.raises(spec.SpecError, match='patch_size=4 must divide images of 6 x 6 pixels'):
@@ -222,7 +223,7 @@ def test_a_stage_of_layer_wise_learning_costs_what_it_should():
   traffic = one.traffic()
   # 2 + 2 * 16 + 6 variables have a bitmap of 5 bytes; what is frozen does not come down.
   assert traffic.upload_bytes == 4 * (block + head) + 5 + _WEIGHT
-  assert traffic.download_bytes == 4 * (block + head)
+  assert traffic.download_bytes == 4 * (block + head) and traffic.download_bytes_frozen == 0
   cost, less = one.step_cost(traffic), dropping.step_cost(traffic)
   # A block of 4 patches for 8 views: 32 rows through 4 products of 8 x 8 and two of 8 x 16, and 4 x 4 scores twice.
   block_flops = 2 * (32 * (4 * 64 + 2 * 128) + 2 * 8 * 4 * 4 * 8)

@@ -117,6 +117,29 @@ def test_clients_that_vanish_receive_and_do_not_send(finished, text, environment
   assert 0 < sum(num_answers) < 15
 
 
+@pytest.mark.parametrize('runtime', runs.RUNTIMES)
+def test_what_nobody_trains_is_counted_as_often_as_base_says(runtime, finished, text, environment, tmp_path):
+  # All of 20 clients, and those of odd texts, take part in both rounds. They train the biases, and receive all else once.
+  summary = json.loads((finished[0] / 'summary.json').read_text())
+  num_clients, num_parameters = summary['num_clients_total'], summary['num_parameters']
+  pieces = (num_parameters - 480) // 9
+  trained, frozen = num_clients * 4 * (24 + 8 + pieces), num_clients * 4 * (num_parameters - 24 - 8 - pieces)
+  flags = dict(trainable='bias', rounds=2, clients_per_round=0, runtime=runtime)
+  for base, first, later, said in (
+    ('once', (trained + frozen, frozen), (trained, 0), 'travel to each client once'),
+    ('preinstalled', (trained, 0), (trained, 0), 'are with clients before the first round, and count as 0 bytes'),
+    ('every_round', (trained + frozen, 0), (trained + frozen, 0), 'travel to each client of each round'),
+  ):
+    process = runs.finish(runs.command(text, tmp_path / base, base=base, **flags), environment)
+    assert process.returncode == 0 and f'of weights that nobody trains {said}' in process.stderr
+    counted = [
+      (row['download_bytes'], row['download_bytes_frozen']) for row in metrics.read(tmp_path / base / 'metrics.csv')[1:]
+    ]
+    assert counted == [first, later], base
+  weights = [runs.weights(tmp_path / base) for base in ('once', 'preinstalled', 'every_round')]
+  assert weights[0] == weights[1] == weights[2]
+
+
 def test_zero_rounds_evaluate_the_initial_model(text, environment, tmp_path):
   process = runs.finish(runs.command(text, tmp_path / 'zero', rounds=0), environment)
   assert process.returncode == 0, process.stderr

@@ -21,6 +21,8 @@ _KINDS = {
   'adaptive': dict(upload='rate_distortion', algorithm='fed_yogi(server_schedule="cosine(rounds=12)")'),
   # State that clients share, and a part of the model drawn anew for each client.
   'mime': dict(upload='uniform(bits=4)', algorithm='mime_lite(base="momentum")', trainable='random(fraction=0.5)'),
+  # State that says who has received what nobody trains.
+  'frozen': dict(trainable='head', download='uniform(bits=8)', base='once'),
 }
 
 
@@ -62,17 +64,18 @@ def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
   assert not unfinished
 
 
+@pytest.mark.parametrize('kind', ['adaptive', 'frozen'])
 @pytest.mark.parametrize('runtime', runs.RUNTIMES)
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(runtime, reference, text, environment, tmp_path):
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(kind, runtime, reference, text, environment, tmp_path):
   output_dir = tmp_path / 'killed'
-  command = _command(text, output_dir, 'adaptive', runtime)
+  command = _command(text, output_dir, kind, runtime)
   with runs.running(command, environment) as process:
     assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
     process.send_signal(signal.SIGKILL)
   assert runs.num_rounds(output_dir) < _ROUNDS
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
-  _assert_same(output_dir, reference('adaptive', runtime).folder)
+  _assert_same(output_dir, reference(kind, runtime).folder)
 
 
 @pytest.mark.skipif(not _STRESS, reason='two hundred kills take about an hour')

@@ -73,6 +73,8 @@ def test_bytes_are_those_of_the_payload(run):
   assert (head.trained_parameters, head.upload_bytes) == (41, 41 * 4 + 1 + 4)
   assert head.download_bytes == 4 * run.base.num_parameters
   assert _update(run, 'head', download='float16').download_bytes == 2 * run.base.num_parameters
+  assert _update(run, 'head', base='every_round').download_bytes == head.download_bytes  # One round is the first one.
+  assert _update(run, 'head', base='preinstalled').download_bytes == 41 * 4
 
 
 def test_the_gain_is_that_of_what_the_codec_leaves_of_the_update(run):

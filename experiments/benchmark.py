@@ -34,6 +34,7 @@ from experiments.benchmarks import training
 from experiments.command import flag_table
 from experiments.command import launch
 from experiments.results import output
+from experiments.workers import hardware
 from experiments.workers import local_runtime
 
 FLAGS = flag_table.FlagTable('benchmark')
@@ -61,6 +62,7 @@ FLAGS.string('output_dir', None, 'Folder for the picture of `scale`; none is dra
 
 def main(given: Mapping[str, Any]) -> None:
   """Measures what `--what` names and prints it."""
+  os.environ.update(hardware.WITHOUT_GPUS)  # The worker has none.
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given['cores']])
   if given['what'] == 'training' and 'torch' in given['against']:
     torch_contender.require(given['torch_python'])

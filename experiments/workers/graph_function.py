@@ -31,13 +31,13 @@ class GraphFunction:
     block.graph_def.Unpack(graph)
     takes = list(_names(block.parameter)) if self.parameter is not None else []
     token = [block.session_token_tensor_name] if block.session_token_tensor_name else []
-    self._num_tokens = len(token)
+    self._tokens = [tf.constant('')] * len(token)
     gives = list(_names(block.result))
     self._call = _function(graph, [*takes, *token], gives)
 
   def __call__(self, *arguments: tf.Tensor) -> list[tf.Tensor]:
     """Returns the leaves of the result; takes those of the argument, see `flatten`."""
-    return list(self._call(*arguments, *[tf.constant('')] * self._num_tokens))
+    return list(self._call(*arguments, *self._tokens))
 
 
 def flatten(value: Any, type_: tff.types.Type | None) -> list[tf.Tensor]:

@@ -82,11 +82,11 @@ class InProcess(tff.framework.SyncContext):
 
   def _sum_up(
     self,
-    zero: split_computation.Leaves,
-    work: Callable[[split_computation.Leaves], split_computation.Leaves],
-    add: Callable[[split_computation.Leaves, split_computation.Leaves], split_computation.Leaves],
+    zero: tf.Tensor,
+    work: Callable[[split_computation.Leaves], tf.Tensor],
+    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     clients: Sequence[split_computation.Leaves],
-  ) -> split_computation.Leaves:
+  ) -> tf.Tensor:
     waiting: collections.deque[futures.Future] = collections.deque()
     remaining, total = iter(clients), zero
     self._cancellation = cancellation.CancellationManager()

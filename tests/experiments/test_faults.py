@@ -157,7 +157,9 @@ def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
 
 
 @_in_both
-def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(runtime, finished, text, environment, tmp_path):
+def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(
+  runtime, finished, text, environment, tmp_path
+):
   output_dir = shutil.copytree(finished(runtime), tmp_path / 'run')
   data = output_dir / 'checkpoints' / f'round_{_ROUNDS}.safetensors'
   data.write_bytes(data.read_bytes()[:-20])

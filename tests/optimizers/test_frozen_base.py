@@ -63,7 +63,7 @@ def test_the_base_travels_in_the_first_round_of_each_client():
 
 
 @pytest.mark.parametrize(
-  'base, num_bytes', [('preinstalled', _TRAINED_BYTES), ('every_round', 4 * _MODEL.num_parameters)]
+  ('base', 'num_bytes'), [('preinstalled', _TRAINED_BYTES), ('every_round', 4 * _MODEL.num_parameters)]
 )
 def test_a_base_of_other_kinds_is_no_part_of_the_first_round(base, num_bytes):
   _, measured = _rounds(_process(base=base), [[1, 2]])

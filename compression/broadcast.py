@@ -18,6 +18,8 @@ from compression import delivery as delivery_lib
 from compression import presence
 from compression import update_codec as update_codec_lib
 
+_AT_CLIENTS = (delivery_lib.Way.KEPT, delivery_lib.Way.HELD)
+
 
 def build_broadcast(
   weights_type: tff.types.StructType,
@@ -31,8 +33,8 @@ def build_broadcast(
     weights_type: `tff.learning.models.ModelWeights` of float32 tensors of static shape.
     codec: Encodes each trainable variable; non-trainable ones travel as they are.
     seed: The run's seed. The process' state counts rounds, from 1.
-    deliveries: How each trainable variable reaches clients; by default all are sent. Those that a client holds it is
-      handed here as they are, because a simulated client keeps nothing, and they are not counted.
+    deliveries: How each trainable variable reaches clients; by default all are sent. Those that a client holds or has
+      kept it is handed here as they are, because a simulated client keeps nothing, and they are not counted.
 
   Returns:
     A process from `weights_type@SERVER` to `{<weights=weights_type, round_seed=int64[2], round_number=int64>}@CLIENTS`
@@ -73,6 +75,23 @@ def round_seed(seed: int, round_number: tf.Tensor) -> tf.Tensor:
   return tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), round_number)
 
 
+def received(
+  codec: update_codec_lib.UpdateCodec, tensors: Sequence[tf.Tensor], shared_seed: tf.Tensor
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+  """Encodes tensors as if they were broadcast; returns what clients decode of them, and the bytes of the payload, int64 [].
+
+  Args:
+    codec: Encodes them.
+    tensors: float32, of static shape.
+    shared_seed: int64[2], from which server and clients draw.
+  """
+  everything = tf.fill([len(tensors)], True)
+  sent = codec.encode(tensors, everything, shared_seed, shared_seed)
+  update = update_codec_lib.Sent(tuple(sent.payloads), presence.pack(everything))
+  specs = [tf.TensorSpec(tensor.shape) for tensor in tensors]
+  return codec.decode(update, specs, shared_seed), codec_lib.num_bytes(list(sent.payloads))
+
+
 def _build_encode(
   weights_type: tff.types.StructType,
   codec: update_codec_lib.UpdateCodec,
@@ -94,7 +113,7 @@ def _build_encode(
         round_seed=seed_of_round,
         round_number=round_number,
         num_bytes=num_bytes,
-        kept=tuple(_delivered(weights.trainable, deliveries, delivery_lib.Way.KEPT)),
+        kept=tuple(_delivered(weights.trainable, deliveries, *_AT_CLIENTS)),
       ),
     )
 
@@ -116,10 +135,8 @@ def _build_decode(
     payloads = tuple(codec_lib.Payload(*payload) for payload in sent['payloads'])
     update = update_codec_lib.Sent(payloads, presence.pack(tf.fill([len(specs)], True)))
     round_seed = sent['uncounted']['round_seed']
-    travelled = {
-      delivery_lib.Way.SENT: iter(codec.decode(update, specs, round_seed)),
-      delivery_lib.Way.KEPT: iter(sent['uncounted']['kept']),
-    }
+    decoded, kept = iter(codec.decode(update, specs, round_seed)), iter(sent['uncounted']['kept'])
+    travelled = {delivery_lib.Way.SENT: decoded} | dict.fromkeys(_AT_CLIENTS, kept)
     weights = tuple(each.make() if each.make else next(travelled[each.way]) for each in deliveries)
     return collections.OrderedDict(
       weights=tff.learning.models.ModelWeights(weights, sent['non_trainable']),
@@ -130,6 +147,8 @@ def _build_decode(
   return decode
 
 
-def _delivered(members: Iterable[Any], deliveries: Sequence[delivery_lib.Delivery], way: delivery_lib.Way) -> list[Any]:
-  """Returns the values, or types, of the trainable variables that reach clients in a way."""
-  return [member for member, each in zip(members, deliveries, strict=True) if each.way is way]
+def _delivered(
+  members: Iterable[Any], deliveries: Sequence[delivery_lib.Delivery], *ways: delivery_lib.Way
+) -> list[Any]:
+  """Returns the values, or types, of the trainable variables that reach clients in one of some ways."""
+  return [member for member, each in zip(members, deliveries, strict=True) if each.way in ways]

@@ -13,6 +13,7 @@ class Way(enum.Enum):
   SENT = 'sent'  # Broadcast whole, and counted.
   SLICED = 'sliced'  # Sent in those slices that a client asks for, and counted.
   KEPT = 'kept'  # Kept from before the first round, while nobody trains it: it never travels.
+  HELD = 'held'  # Received once, and held from then on, since nobody ever trains it: see `optimizers.frozen_base`.
   REBUILT = 'rebuilt'  # Made by every client itself, from the seed of the run: it never travels.
 
 
@@ -31,3 +32,4 @@ class Delivery(NamedTuple):
 
 SENT = Delivery(Way.SENT)
 KEPT = Delivery(Way.KEPT)
+HELD = Delivery(Way.HELD)

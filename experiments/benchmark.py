@@ -2,15 +2,20 @@
 
     python -m experiments.benchmark --what=training
     python -m experiments.benchmark --what=round
+    python -m experiments.benchmark --what=runtimes
     python -m experiments.benchmark --what=codecs
     python -m experiments.benchmark --what=select
     python -m experiments.benchmark --what=scale --output_dir=runs/scale
 
 Contenders take turns in one call, so that a busy machine disturbs all of them alike; each figure is the median.
-`training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, prints
-where the time of a local step goes, then runs a tiny model for 200 rounds, and prints the slope of both processes' memory.
-`round` measures what starting costs, what a round costs apart from its steps, whether an evaluation at the same time would
-gain anything, what reading a client takes, and the way of a large state to the worker and back.
+`training` runs rounds of three models, in the suite's layers and in Keras', against those that `--against` names, and prints
+where the time of a local step goes. The suite's rounds are computed in process, one of them also in the worker; stock TFF is
+in the worker. Then it runs a tiny model for 200 rounds, in the worker and in process, and prints the slopes of memory.
+`round` measures, in the worker, what starting costs, what a round costs apart from its steps, whether an evaluation at the
+same time would gain anything, what reading a client takes, and the way of a large state to the worker and back.
+`runtimes` compares whole runs of `experiments.language_model` with `--runtime=in_process` and with `--runtime=worker`: seconds
+from the command to the end of a round, seconds of later rounds, and the memory of all processes together. Of a tiny
+Transformer and of one of 21 M parameters; it takes many minutes.
 `codecs` encodes and adds up an update of 21 M parameters, in plain TensorFlow and inside TFF.
 `select` sends clients the rows of a vocabulary that they ask for, by keys that stand for more or fewer rows.
 `scale` runs rounds of 10 to 800 clients of a generated population of 340,000, which it first generates and prepares in
@@ -27,6 +32,7 @@ from experiments.benchmarks import codecs
 from experiments.benchmarks import memory_slope
 from experiments.benchmarks import parts
 from experiments.benchmarks import rounds
+from experiments.benchmarks import runtimes_compared
 from experiments.benchmarks import scale
 from experiments.benchmarks import select
 from experiments.benchmarks import torch_contender
@@ -35,15 +41,16 @@ from experiments.command import flag_table
 from experiments.command import launch
 from experiments.results import output
 from experiments.workers import hardware
+from experiments.workers import in_process
 from experiments.workers import local_runtime
 
 FLAGS = flag_table.FlagTable('benchmark')
-FLAGS.enum('what', 'training', ['training', 'round', 'codecs', 'select', 'scale'], 'What to measure.')
+FLAGS.enum('what', 'training', ['training', 'round', 'runtimes', 'codecs', 'select', 'scale'], 'What to measure.')
 FLAGS.list(
   'against',
   ['keras', 'tff'],
   'With what `training` compares, in commas: keras (a plain Keras loop), tff (stock TFF), torch (plain PyTorch, a process '
-  'for each processor).',
+  'for each processor; also in bfloat16).',
 )
 FLAGS.check(
   'against',
@@ -62,27 +69,31 @@ FLAGS.string('output_dir', None, 'Folder for the picture of `scale`; none is dra
 
 def main(given: Mapping[str, Any]) -> None:
   """Measures what `--what` names and prints it."""
-  os.environ.update(hardware.WITHOUT_GPUS)  # The worker has none.
+  os.environ.update(hardware.WITHOUT_GPUS)  # What is compared are processors.
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given['cores']])
-  if given['what'] == 'training' and 'torch' in given['against']:
-    torch_contender.require(given['torch_python'])
+  if given['what'] == 'training':
+    in_process.use_one_thread_an_operation()
+    if 'torch' in given['against']:
+      torch_contender.require(given['torch_python'])
   if given['what'] == 'codecs':
     codecs.print_table(given['repeats'])
-  with tempfile.TemporaryDirectory() as name:
+  if given['what'] == 'runtimes':
+    runtimes_compared.print_comparison(given['repeats'])
+    return
+  with tempfile.TemporaryDirectory() as name, local_runtime.local_runtime(pathlib.Path(name, 'worker.log')) as worker:
     folder = pathlib.Path(name)
-    with local_runtime.local_runtime(folder / 'worker.log') as worker:
-      if given['what'] == 'codecs':
-        codecs.compare_with_tff(given['repeats'])
-      elif given['what'] == 'round':
-        parts.print_parts(folder, worker, given['repeats'])
-      elif given['what'] == 'select':
-        select.print_table(given['repeats'])
-      elif given['what'] == 'scale':
-        _measure_scale(given, folder, worker)
-      else:
-        training.compare_speed(folder, given['repeats'], given['against'], given['torch_python'])
-        if given['memory_rounds']:
-          training.measure_memory(folder, worker, given['memory_rounds'])
+    if given['what'] == 'codecs':
+      codecs.compare_with_tff(given['repeats'])
+    elif given['what'] == 'round':
+      parts.print_parts(folder, worker, given['repeats'])
+    elif given['what'] == 'select':
+      select.print_table(given['repeats'])
+    elif given['what'] == 'scale':
+      _measure_scale(given, folder, worker)
+    else:
+      training.compare_speed(folder, worker, given['repeats'], given['against'], given['torch_python'])
+      if given['memory_rounds']:
+        training.measure_memory(folder, worker, given['memory_rounds'])
 
 
 def _measure_scale(given: Mapping[str, Any], folder: pathlib.Path, local_worker: local_runtime.LocalWorker) -> None:

@@ -35,7 +35,7 @@ def _losses(logits: tf.Tensor, targets: tf.Tensor, best: tf.Tensor) -> tf.Tensor
 
     def gradient(d_losses: tf.Tensor) -> tf.Tensor:
       places = tf.stack([tf.range(tf.size(targets)), targets], axis=1)
-      return tf.tensor_scatter_nd_sub(probabilities * d_losses[:, tf.newaxis], places, d_losses)
+      return tf.tensor_scatter_nd_sub(probabilities, places, tf.ones_like(d_losses)) * d_losses[:, tf.newaxis]
 
     # The highest probability is 1 / sum exp(logit - highest logit): at least 1 / classes, so that its log is exact.
     log_sum = _at(logits, best) - tf.math.log(_at(probabilities, best))

@@ -7,6 +7,7 @@ variables comes with `x_variables`, which declares them, and finds them again by
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import itertools
 
 import tensorflow as tf
 
@@ -15,7 +16,10 @@ from models import weight as weight_lib
 
 Named = Mapping[str, weight_lib.Value]
 
+Carry = tuple[tf.Tensor, ...]
+
 _EPSILON = 1e-6  # Variance floor of layer normalization.
+_UNROLLED = 64  # Longer loops over time stay loops.
 
 
 def kept_name(block: str) -> str:
@@ -48,6 +52,24 @@ def dense(x: tf.Tensor, kernel: weight_lib.Value, bias: weight_lib.Value | None 
   if bias is not None:
     product = tf.nn.bias_add(product, bias)
   return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[-1]]], 0))
+
+
+def over_time(step: Callable[[Carry, Carry], Carry], inputs: Carry, start: Carry) -> Carry:
+  """Does `tf.scan` over the first axis of `inputs`; what is short it unrolls, which spares small steps most of their cost.
+
+  Args:
+    step: From what it carries and the inputs of a time to what it carries on.
+    inputs: float32 [length, ...] each.
+    start: What the first step gets.
+
+  Returns:
+    What each step carries on: float32 [length, ...] each.
+  """
+  length = inputs[0].shape[0]
+  if length is None or length > _UNROLLED:
+    return tf.scan(step, inputs, start)
+  carries = itertools.accumulate(zip(*map(tf.unstack, inputs), strict=True), step, initial=start)
+  return tuple(map(tf.stack, zip(*itertools.islice(carries, 1, None), strict=True)))
 
 
 def tied_logits(x: tf.Tensor, table: weight_lib.Value, bias: weight_lib.Value) -> tf.Tensor:

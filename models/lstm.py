@@ -111,7 +111,7 @@ def _layer(weights: Mapping[str, weight_lib.Value], index: int, x: tf.Tensor) ->
     return projection.loop_product(hidden) + bias, cell, hidden
 
   empty = tf.zeros([tf.shape(x)[0], projection.shape[0]])
-  projected, _, hidden = tf.scan(step, (gates, biases), (start, empty, empty))
+  projected, _, hidden = layers.over_time(step, (gates, biases), (start, empty, empty))
   recurrent.tap_product(tf.concat([start[tf.newaxis], projected[:-1]], 0), gates)
   projection.tap_product(hidden, biases)
   return tf.transpose(projected, [1, 0, 2])

@@ -12,15 +12,18 @@ import tensorflow_federated as tff
 
 from compression import adaptive
 from compression import broadcast
+from compression import delivery
 from compression import partial_mean
 from compression import slices
 from compression import update_codec
+from data import arguments
 from models import model as model_lib
 from models import task as task_lib
 from optimizers import client_dropout as client_dropout_lib
 from optimizers import client_work
 from optimizers import devices as devices_lib
 from optimizers import finalizer
+from optimizers import frozen_base
 from optimizers import local_batches
 from optimizers import local_optimizer
 from optimizers import local_training
@@ -43,6 +46,8 @@ class Communication:
     download: Encodes weights; slices travel as they are.
     measure_distortion: Whether clients measure what encoding their update loses.
     selection: The units of which clients ask for a part; None for all.
+    base: How often variables travel that nobody ever trains: in `every_round`, `once` to each client, or not at all if they
+      came `preinstalled`. What clients select or hold in part travels in every round, whatever it is.
   """
 
   upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec = dataclasses.field(
@@ -51,6 +56,10 @@ class Communication:
   download: update_codec.UpdateCodec = dataclasses.field(default_factory=update_codec.UpdateCodec)
   measure_distortion: bool = False
   selection: selection_lib.Selection | None = None
+  base: str = 'every_round'
+
+  def __post_init__(self):
+    arguments.check_one_of(tuple(devices_lib.BASES), base=self.base)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,16 +110,15 @@ class Algorithm:
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
-    selection, deliveries = communication.selection, devices.deliveries(model, seed)
+    selection, deliveries = communication.selection, devices.deliveries(model, seed, communication.base)
     layouts = _layouts(model, devices, selection)
     sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
       task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
     )
     sources = slice_source.build(model, layouts, selection, deliveries)
-    distributor = broadcast.build_broadcast(
-      weights_type, communication.download, seed, slice_source.sliced(model, deliveries, sources)
-    )
+    deliveries = slice_source.sliced(model, deliveries, sources)
+    distributor = broadcast.build_broadcast(weights_type, communication.download, seed, deliveries)
     server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
     aggregation = partial_mean.PartialMeanFactory(
@@ -124,11 +132,11 @@ class Algorithm:
     )
     if sources:
       download = slice_download.SliceDownload(local, selection, sources, distributor)
-      return select_process.compose(initial_weights, distributor, download, local, aggregation.create, server_step)
-    work = client_work.build_client_work(local, distributor.next.type_signature.result.result.member)
-    client_result = work.next.type_signature.result.result.member
-    aggregator = aggregation.create(client_result.update, client_result.update_weight)
-    return tff.learning.templates.compose_learning_process(initial_weights, distributor, work, aggregator, server_step)
+      process = select_process.compose(initial_weights, distributor, download, local, aggregation.create, server_step)
+    else:
+      process = _composed(initial_weights, distributor, local, aggregation, server_step)
+    held = [index for index, each in enumerate(deliveries) if each.way is delivery.Way.HELD]
+    return frozen_base.hold(process, held, communication.download, seed) if held else process
 
   def check(self, model: model_lib.Model, communication: Communication, devices: devices_lib.Devices) -> None:
     """Raises `ValueError` if the algorithm cannot serve this communication or these devices.
@@ -180,6 +188,20 @@ def check_selection(
 ) -> None:
   """Raises `ValueError` if what clients choose does not fit the adapted model or the devices' policies."""
   slice_source.build(model, _layouts(model, devices, selection), selection, devices.deliveries(model, seed))
+
+
+def _composed(
+  initial_weights: tff.Computation,
+  distributor: tff.learning.templates.DistributionProcess,
+  local: local_training.LocalTraining,
+  aggregation: partial_mean.PartialMeanFactory,
+  server_step: tff.learning.templates.FinalizerProcess,
+) -> tff.learning.templates.LearningProcess:
+  """Returns the process of clients that receive whole variables."""
+  work = client_work.build_client_work(local, distributor.next.type_signature.result.result.member)
+  client_result = work.next.type_signature.result.result.member
+  aggregator = aggregation.create(client_result.update, client_result.update_weight)
+  return tff.learning.templates.compose_learning_process(initial_weights, distributor, work, aggregator, server_step)
 
 
 def _layouts(

@@ -19,6 +19,8 @@ from optimizers import policies
 from optimizers import trainable
 from optimizers import unit_keys
 
+# How a variable that nobody ever trains reaches clients: in their first round, before it with what they run, or in each.
+BASES = {'once': delivery.HELD, 'preinstalled': delivery.KEPT, 'every_round': delivery.SENT}
 _TIER_SEED = 7  # Keeps the draw of a client's tier apart from others that begin at its key.
 
 
@@ -94,12 +96,13 @@ class Devices:
     """Returns the names of variables that all clients keep from before the first round."""
     return frozenset.intersection(*(policy.kept(model) for policy in self.tiers))
 
-  def deliveries(self, model: model_lib.Model, seed: int) -> tuple[delivery.Delivery, ...]:
+  def deliveries(self, model: model_lib.Model, seed: int, base: str = 'every_round') -> tuple[delivery.Delivery, ...]:
     """Returns how each variable of the adapted model reaches clients that receive whole variables.
 
     Args:
       model: The adapted one.
       seed: The run's.
+      base: How often those travel that nobody ever trains: one of `BASES`.
 
     Raises:
       ValueError: If tiers disagree, or clients would both keep a variable and make it themselves.
@@ -107,13 +110,15 @@ class Devices:
     rebuilt, kept = self.rebuilt(model, seed), self.kept(model)
     if rebuilt & kept:
       raise ValueError(f'clients cannot both keep variables and make them themselves: {sorted(rebuilt & kept)}')
-    deliveries = []
+    deliveries, ever = [], self.ever(model, seed)
     for index, variable in enumerate(model.variables):
       if variable.name in rebuilt:
         draw = functools.partial(model.initial_weight, index, seed)
         deliveries.append(delivery.Delivery(delivery.Way.REBUILT, draw))
+      elif variable.name in kept:
+        deliveries.append(delivery.KEPT)
       else:
-        deliveries.append(delivery.KEPT if variable.name in kept else delivery.SENT)
+        deliveries.append(delivery.SENT if ever[index] else BASES[base])
     return tuple(deliveries)
 
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:

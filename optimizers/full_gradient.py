@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from models import gradients
 from models import task as task_lib
-from optimizers import local_loop
+from optimizers import local_batches
 from optimizers import local_optimizer
 
 
 def full_gradient(
   task_of_step: Callable[[tf.Tensor], task_lib.Task],
-  batches: tf.data.Dataset,
+  batches: local_batches.Batches,
   weights: tuple[tf.Tensor, ...],
   flags: Sequence[local_optimizer.TrainedFlag],
   dropout_seed: tf.Tensor,
@@ -46,7 +46,7 @@ def full_gradient(
     return total, weight_sum + weight, index + 1
 
   state = (tuple(tf.zeros_like(weights[index]) for index in chosen), tf.constant(0.0), tf.constant(0, tf.int64))
-  total, weight_sum, _ = local_loop.fold(add, state, batches)
+  total, weight_sum, _ = batches.fold(add, state)
   by_index = dict(zip(chosen, total, strict=True))
   return tuple(
     tf.math.divide_no_nan(by_index[index], weight_sum) if index in by_index else tf.zeros_like(weight)

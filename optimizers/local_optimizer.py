@@ -100,7 +100,7 @@ class LocalOptimizer:
   def _scale(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     if self.clip_norm == _INFINITY:
       return tf.constant(1.0)
-    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
+    norm = tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
     return self.clip_norm / tf.maximum(norm, self.clip_norm)
 
   def _next(

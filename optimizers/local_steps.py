@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from models import gradients
 from models import task as task_lib
-from optimizers import local_loop
+from optimizers import local_batches
 from optimizers import local_optimizer
 from optimizers import optimizer_slots
 
@@ -41,7 +41,7 @@ class LocalSteps:
 
   def __call__(
     self,
-    batches: tf.data.Dataset,
+    batches: local_batches.Batches,
     weights: tuple[tf.Tensor, ...],
     round_number: tf.Tensor,
     slots: Sequence[optimizer_slots.Slots],
@@ -74,7 +74,7 @@ class LocalSteps:
     states = self.optimizer.initialize(received, round_number, [slots[index] for index in chosen] if slots else ())
     zero = tf.constant(0, tf.int64)
     state = (received, () if momentum is None else received, states, task_lib.zero_measures(), zero, zero)
-    trained, _, _, measures, num_examples, _ = local_loop.fold(step, state, batches)
+    trained, _, _, measures, num_examples, _ = batches.fold(step, state)
     return merged(trained), measures, num_examples
 
 

@@ -109,28 +109,30 @@ class LocalTraining:
 
   def __call__(self, received: Received, examples: tf.data.Dataset) -> Result:
     """Does one client's round on its examples, unbatched."""
-    client_key = local_batches.client_key(examples)
+    read = self.batches.read(examples)
+    client_key = local_batches.client_key(read)
     answers = tf.logical_not(self.client_dropout.vanishes(received.round_seed, client_key))
-    examples = examples.take(tf.where(answers, tf.constant(-1, tf.int64), 0))  # All of them, or none.
+    read = tf.nest.map_structure(lambda tensor: tensor[: tf.where(answers, tf.shape(tensor)[0], 0)], read)
     tiers = [
       tf.function(functools.partial(self._of_tier, index), autograph=False, experimental_attributes={'_noinline': True})
       for index in range(len(self.layouts))
     ]
     if len(tiers) == 1:
-      return tiers[0](received, examples, client_key, answers)
-    branches = [lambda tier=tier: tier(received, examples, client_key, answers) for tier in tiers]
+      return tiers[0](received, read, client_key, answers)
+    branches = [lambda tier=tier: tier(received, read, client_key, answers) for tier in tiers]
     return tf.switch_case(self.devices.tier(client_key), branches)
 
   def trained_weights(self, received: Received, examples: tf.data.Dataset) -> tuple[tf.Tensor, ...]:
     """Does the local steps of a client of the first tier; returns the weights it then holds, instead of its update."""
-    return self._train(0, received, examples, local_batches.client_key(examples)).weights
+    read = self.batches.read(examples)
+    return self._train(0, received, read, local_batches.client_key(read)).weights
 
   def _of_tier(
-    self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor, answers: tf.Tensor
+    self, tier: int, received: Received, examples: task_lib.Batch, client_key: tf.Tensor, answers: tf.Tensor
   ) -> Result:
     return self._result(tier, self._train(tier, received, examples, client_key), answers)
 
-  def _train(self, tier: int, received: Received, examples: tf.data.Dataset, client_key: tf.Tensor) -> '_AfterSteps':
+  def _train(self, tier: int, received: Received, examples: task_lib.Batch, client_key: tf.Tensor) -> '_AfterSteps':
     model, layout = self.task.model, self.layouts[tier]
     units = {axis: received.units[axis][:count] for axis, count in layout.counts.items()}
     held = held_part.HeldPart(model, layout, units, received.units.get(blocks_lib.AXIS))
@@ -142,9 +144,10 @@ class LocalTraining:
       model, trainable.Seeds(self.seed, round_seed, seeds[randomness.Purpose.TRAINABLE])
     )
     weights = held.take(received.weights)
-    batches = self.batches.of(examples, seeds[randomness.Purpose.SHUFFLING])
+    own_examples = examples
     if 'vocabulary' in held.units:
-      batches = batches.map(lambda batch: self.task.reindex(batch, held.positions('vocabulary')))
+      own_examples = self.task.reindex(examples, held.positions('vocabulary'))
+    batches = self.batches.of(own_examples, seeds[randomness.Purpose.SHUFFLING])
     task = dataclasses.replace(self.task, model=held.model)
     dropout_seed, encoding_seed = seeds[randomness.Purpose.DROPOUT], seeds[randomness.Purpose.ENCODING]
     own_flags = held.take_flags(flags)

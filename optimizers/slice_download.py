@@ -84,7 +84,7 @@ class SliceDownload:
 
     @tff.tensorflow.computation(distributed_type, federated_types.examples(task))
     def choose(distributed, examples):
-      client_key = local_batches.client_key(examples)
+      client_key = local_batches.client_key(local.batches.read(examples.take(1)))
       seed = randomness.client_seed(distributed['round_seed'], client_key, randomness.Purpose.SELECTION)
       tier = local.devices.tier(client_key)
       is_rolling = tf.gather([policy.rolling for policy in local.devices.tiers], tier)

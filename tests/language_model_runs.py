@@ -14,6 +14,7 @@ import safetensors.numpy
 from tests import binaries
 
 ROOT = pathlib.Path(__file__).parents[1]
+RUNTIMES = ('worker', 'in_process')  # Of one machine: what a run survives, it survives in both.
 NOT_REPEATABLE = ('round_seconds', 'worker_rss_bytes', 'round_retries')
 
 

@@ -1,11 +1,13 @@
 """Rounds of federated averaging in plain PyTorch: a contender of `experiments.benchmark --against=torch`.
 
     python tools/torch_rounds.py W2 tokens.npy 2
+    python tools/torch_rounds.py W2 tokens.npy 2 bfloat16
 
 The benchmark runs it with a Python that has PyTorch, which the suite itself does not need (2.13.0 was used). It deals the
 clients of tokens.npy, int [clients, examples, length + 1], to so many processes of one thread each, whose weights lie in
 memory that all share: the fastest way here, without anything around it that a framework would add. A line on standard
-input asks for a round, a line on standard output says that it is done; it ends with its input.
+input asks for a round, a line on standard output says that it is done; it ends with its input. With bfloat16 the model and
+the loss are computed under PyTorch's automatic mixed precision.
 """
 
 import itertools
@@ -67,18 +69,21 @@ _WORKLOADS = {
 }
 
 
-def _train(model: nn.Module, examples: torch.Tensor) -> None:
+def _train(model: nn.Module, examples: torch.Tensor, precision: str) -> None:
   """One local epoch of SGD in a random order."""
   optimizer = torch.optim.SGD(model.parameters(), _LEARNING_RATE)
   for batch in examples[torch.randperm(len(examples))].split(_BATCH_SIZE):
-    logits = model(batch[:, :-1])
-    loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+    with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bfloat16'):
+      logits = model(batch[:, :-1])
+      loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 
 
-def _serve(name: str, clients: torch.Tensor, received: torch.Tensor, total: torch.Tensor, turns, done) -> None:
+def _serve(
+  name: str, precision: str, clients: torch.Tensor, received: torch.Tensor, total: torch.Tensor, turns, done
+) -> None:
   """Trains its clients in each turn, from the weights received, and leaves the sum of the trained ones."""
   torch.set_num_threads(1)
   model = _WORKLOADS[name]()
@@ -86,12 +91,12 @@ def _serve(name: str, clients: torch.Tensor, received: torch.Tensor, total: torc
     total.zero_()
     for examples in clients:
       nn.utils.vector_to_parameters(received.clone(), model.parameters())
-      _train(model, examples)
+      _train(model, examples, precision)
       total.add_(nn.utils.parameters_to_vector(model.parameters()).detach())
     done.put(None)
 
 
-def main(name: str, tokens: str, num_processes: str) -> None:
+def main(name: str, tokens: str, num_processes: str, precision: str = 'float32') -> None:
   """Does rounds on demand."""
   clients = torch.from_numpy(np.load(tokens).astype(np.int64))
   weights = nn.utils.parameters_to_vector(_WORKLOADS[name]().parameters()).detach().share_memory_()
@@ -99,7 +104,7 @@ def main(name: str, tokens: str, num_processes: str) -> None:
   done, servers = context.Queue(), []
   for number in range(int(num_processes)):
     total, turns = torch.zeros_like(weights).share_memory_(), context.Queue()
-    arguments = (name, clients[number :: int(num_processes)], weights, total, turns, done)
+    arguments = (name, precision, clients[number :: int(num_processes)], weights, total, turns, done)
     context.Process(target=_serve, args=arguments, daemon=True).start()
     servers.append((total, turns))
   for _ in sys.stdin:

@@ -65,14 +65,14 @@ def _lstm(x: tf.Tensor, kernel: weight_lib.Value, recurrent: weight_lib.Weight, 
   gates = tf.transpose(layers.dense(x, kernel, bias), [1, 0, 2])
   recurrent.watch(gates)
 
-  def step(carry: tuple[tf.Tensor, tf.Tensor], z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    hidden, cell = carry
+  def step(carry: layers.Carry, step_inputs: layers.Carry) -> layers.Carry:
+    (hidden, cell), (z,) = carry, step_inputs
     write, forget, candidate, output = tf.split(z + recurrent.loop_product(hidden), 4, axis=1)
     cell = tf.sigmoid(forget) * cell + tf.sigmoid(write) * tf.tanh(candidate)
     return tf.sigmoid(output) * tf.tanh(cell), cell
 
   empty = tf.zeros([tf.shape(x)[0], recurrent.shape[0]])
-  hidden, _ = tf.scan(step, gates, (empty, empty))
+  hidden, _ = layers.over_time(step, (gates,), (empty, empty))
   recurrent.tap_product(tf.concat([empty[tf.newaxis], hidden[:-1]], 0), gates)
   return tf.transpose(hidden, [1, 0, 2])
 

@@ -16,17 +16,22 @@ def print_slopes(advance: Callable[[], None], workers: Sequence[local_runtime.Lo
 
   Args:
     advance: Runs one round.
-    workers: Run the clients of the rounds.
+    workers: Run the clients of the rounds; none if this process does.
     rounds: At least 1.
   """
   main, samples = psutil.Process(), []
   for number in range(1, rounds + 1):
     advance()
-    samples.append((main.memory_info().rss / 1e6, sum(worker.rss_bytes() for worker in workers) / 1e6))
+    megabytes = {'this process': main.memory_info().rss / 1e6}
+    if workers:
+      megabytes['worker'] = sum(worker.rss_bytes() for worker in workers) / 1e6
+    samples.append(megabytes)
     if number % _ROUNDS_PER_LINE == 0 or number == rounds:
-      print(f'after {number} rounds: this process {samples[-1][0]:.0f} MB, worker {samples[-1][1]:.0f} MB', flush=True)
-  for name, column in zip(('this process', 'worker'), np.transpose(samples), strict=True):
-    print(f'memory of {name}: slope {per_hundred_rounds(column):+.2f} MB per 100 rounds', flush=True)
+      shown = ', '.join(f'{name} {value:.0f} MB' for name, value in megabytes.items())
+      print(f'after {number} rounds: {shown}', flush=True)
+  for name in samples[0]:
+    slope = per_hundred_rounds([megabytes[name] for megabytes in samples])
+    print(f'memory of {name}: slope {slope:+.2f} MB per 100 rounds', flush=True)
 
 
 def per_hundred_rounds(samples: Sequence[float]) -> float:

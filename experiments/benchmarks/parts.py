@@ -156,7 +156,8 @@ def _reader(examples: Callable[[], tf.data.Dataset]) -> benchmark_rounds.Round:
 
   @tf.function(autograph=False)
   def read() -> tf.Tensor:
-    return batches.of(examples(), tf.zeros([2], tf.int64)).reduce(tf.constant(0), lambda count, _: count + 1)
+    read = batches.of(batches.read(examples()), tf.zeros([2], tf.int64))
+    return read.fold(lambda count, _: count + 1, tf.constant(0))
 
   return read
 

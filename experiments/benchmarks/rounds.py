@@ -18,6 +18,7 @@ from compression.stages import uniform
 from data import store
 from experiments.benchmarks import keras_workloads
 from experiments.benchmarks import lean_workloads
+from experiments.workers import default_context
 from models import keras_bridge
 from models import language_task
 from models import task as task_lib
@@ -28,13 +29,14 @@ from optimizers import local_batches
 from optimizers import policies
 
 NUM_CLIENTS, BATCH_SIZE, CLIENT_LR = 10, 16, 0.1
-STOCK_TFF, KERAS_LOOP, SUITE = 'stock TFF', 'plain Keras loop', 'leanfed'
-PLAIN_TORCH = 'plain PyTorch'
-EFFICIENT = 'leanfed, 8 bits up, 40 % trained'
+STOCK_TFF, KERAS_LOOP = 'stock TFF', 'plain Keras loop'
+PLAIN_TORCH, TORCH_BFLOAT16 = 'plain PyTorch', 'plain PyTorch, bfloat16'
+SUITE, IN_WORKER = 'leanfed', 'leanfed, in the worker'
+EFFICIENT, BFLOAT16 = 'leanfed, 8 bits up, 40 % trained', 'leanfed, bfloat16'
 AGAINST = {'tff': STOCK_TFF, 'keras': KERAS_LOOP, 'torch': PLAIN_TORCH}
 
 _LENGTH = keras_workloads.SEQUENCE_LENGTH
-_BATCH = tf.TensorSpec([None, _LENGTH], tf.int32)
+BATCH = tf.TensorSpec([None, _LENGTH], tf.int32)
 
 Clients = tff.simulation.datasets.ClientData
 Round = Callable[[], None]
@@ -57,60 +59,50 @@ class Workload:
     """What the suite trains, in its own layers."""
     return language_task.build(lean_workloads.of_keras(self.name, self._keras_model()), _LENGTH)
 
-  def contenders(self, against: list[str]) -> dict[str, Round]:
-    """Returns what does a round in TensorFlow, by name: of `AGAINST` those that are asked for, and the suite's."""
-    # Keras first: it does not train a model eagerly once it has built another one in a graph, as TFF has it do.
-    contenders = {KERAS_LOOP: self._keras_loop()} if 'keras' in against else {}
-    if 'tff' in against:
-      contenders[STOCK_TFF] = self._stock_round()
+  def contenders(self, in_worker: tff.framework.SyncContext, with_stock: bool) -> dict[str, Round]:
+    """Returns what does a round in TFF, by name.
+
+    Args:
+      in_worker: Computes the round of stock TFF, and the suite's once more; those of the suite are computed by the context
+        that is the default.
+      with_stock: Whether stock TFF is among them.
+    """
     efficient = algorithms.Communication(upload=update_codec.UpdateCodec(codec_lib.Codec([uniform.Uniform(bits=8)])))
     part = devices.Devices((policies.Random(fraction=0.4),))
-    return contenders | {
+    return ({STOCK_TFF: under(in_worker, self._stock_round)} if with_stock else {}) | {
+      IN_WORKER: under(in_worker, lambda: suite_round(self.task, self.clients)),
       "leanfed, Keras' layers": suite_round(language_task.build(self._keras_model(), _LENGTH), self.clients),
       SUITE: suite_round(self.task, self.clients),
       EFFICIENT: suite_round(self.task, self.clients, efficient, part),
-      'leanfed, bfloat16': suite_round(self.task, self.clients, precision='bfloat16'),
+      BFLOAT16: suite_round(self.task, self.clients, precision='bfloat16'),
     }
 
   def _build(self) -> tf.keras.Model:
     return keras_workloads.WORKLOADS[self.name]()
 
   def _keras_model(self):
-    return keras_bridge.from_keras(self._build, _BATCH)
+    return keras_bridge.from_keras(self._build, BATCH)
 
   def _stock_round(self) -> Round:
     def model_fn() -> tff.learning.models.VariableModel:
-      return tff.learning.models.from_keras_model(self._build(), loss=_loss(), input_spec=(_BATCH, _BATCH))
+      return tff.learning.models.from_keras_model(self._build(), loss=loss(), input_spec=(BATCH, BATCH))
 
     process = tff.learning.algorithms.build_weighted_fed_avg(
       model_fn, client_optimizer_fn=tff.learning.optimizers.build_sgdm(CLIENT_LR)
     )
-    return _advance(process, self.clients.preprocess(_batched))
+    return _advance(process, self.clients.preprocess(batched))
 
-  def _keras_loop(self) -> Round:
-    """One client after the other in a plain training loop, each from the same weights; nothing is added up."""
-    model, loss = self._build(), _loss()
-    start = [tf.identity(variable) for variable in model.trainable_variables]
 
-    @tf.function(input_signature=[_BATCH, _BATCH], autograph=False)
-    def step(inputs: tf.Tensor, targets: tf.Tensor) -> None:
-      with tf.GradientTape() as tape:
-        value = loss(targets, model(inputs, training=True))
-      for variable, gradient in zip(
-        model.trainable_variables, tape.gradient(value, model.trainable_variables), strict=True
-      ):
-        variable.assign_sub(CLIENT_LR * tf.convert_to_tensor(gradient))
+def under(context: tff.framework.SyncContext, build: Callable[[], Round]) -> Round:
+  """Returns the round that `build` returns, which a context computes whatever the default is when it is called."""
+  with default_context.as_default(context):
+    advance = build()
 
-    step = step.get_concrete_function()
+  def advance_there() -> None:
+    with default_context.as_default(context):
+      advance()
 
-    def advance() -> None:
-      for client_id in self.clients.client_ids:
-        for variable, value in zip(model.trainable_variables, start, strict=True):
-          variable.assign(value)
-        for inputs, targets in _batched(self.clients.create_tf_dataset_for_client(client_id)):
-          step(inputs, targets)
-
-    return advance
+  return advance_there
 
 
 def suite_round(
@@ -136,12 +128,14 @@ def _advance(process: tff.learning.templates.LearningProcess, clients: Clients) 
   return advance
 
 
-def _batched(examples: tf.data.Dataset) -> tf.data.Dataset:
+def batched(examples: tf.data.Dataset) -> tf.data.Dataset:
+  """Returns the shuffled batches of a client as stock TFF and Keras take them: inputs and targets."""
   pairs = examples.map(lambda example: (example['tokens'][:-1], example['tokens'][1:]))
   return pairs.shuffle(1000).batch(BATCH_SIZE)
 
 
-def _loss() -> tf.keras.losses.Loss:
+def loss() -> tf.keras.losses.Loss:
+  """Returns Keras' loss of the workloads."""
   return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -158,6 +152,11 @@ def store_clients(database: pathlib.Path, tokens: np.ndarray) -> Clients:
     for example in examples:
       writer.add_example('train', f'client {client}', example)
   writer.finish({})
+  return read_clients(database)
+
+
+def read_clients(database: pathlib.Path) -> Clients:
+  """Returns the clients that `store_clients` has written."""
   spec = dict(tokens=tf.TensorSpec([_LENGTH + 1], tf.int32), client_key=tf.TensorSpec([], tf.int64))
   return tff.simulation.datasets.load_and_parse_sql_client_data(str(database), spec, 'train')
 

@@ -1,11 +1,11 @@
 """PyTorch as a contender of the speed benchmark: `tools/torch_rounds.py`, run by a Python that has PyTorch."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import contextlib
 import pathlib
 import subprocess
 
+from experiments.benchmarks import asked_process
 from experiments.command import command_line
 from experiments.command import failures
 
@@ -23,23 +23,16 @@ def require(python: str) -> None:
     raise failures.UsageError(f'{python!r} has no PyTorch: {remedy}')
 
 
-@contextlib.contextmanager
-def running(python: str, workload: str, tokens: pathlib.Path, num_processes: int) -> Iterator[Callable[[], None]]:
-  """Yields what does a round; the processes end with the context.
+def running(
+  python: str, workload: str, tokens: pathlib.Path, num_processes: int, precision: str = 'float32'
+) -> contextlib.AbstractContextManager[Callable[[], None]]:
+  """Returns a block around what does a round; the processes end with it.
 
   Args:
     python: See `require`.
     workload: In `keras_workloads.WORKLOADS`.
     tokens: A file of NumPy's: int [clients, examples, length + 1].
     num_processes: That train clients at a time.
+    precision: `float32`, or `bfloat16` for PyTorch's automatic mixed precision.
   """
-  command = [python, str(_SCRIPT), workload, str(tokens), str(num_processes)]
-  with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-    def advance() -> None:
-      process.stdin.write('\n')
-      process.stdin.flush()
-      if not process.stdout.readline():
-        raise RuntimeError(f'{" ".join(command)} ended before its round did')
-
-    yield advance
+  return asked_process.running([python, str(_SCRIPT), workload, str(tokens), str(num_processes), precision])

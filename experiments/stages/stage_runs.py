@@ -12,13 +12,9 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from compression import broadcast
-from compression import codec as codec_lib
-from compression import presence
-from compression import update_codec
 from data import client_key
 from experiments.command import failures
 from experiments.federated import run
@@ -145,8 +141,10 @@ def _passed_on(
     members[model_lib.block_of(name)].append(name)
   for block, names in members.items():
     sent = [weights[name] for name in names]
-    decoded, num_bytes[block] = _sent(plan.download, sent, plan.config.seed, stage.number)
-    weights |= dict(zip(names, decoded, strict=True))
+    round_seed = tf.constant([plan.config.seed, stage.number], tf.int64)
+    decoded, payload_bytes = broadcast.received(plan.download, [tf.constant(each) for each in sent], round_seed)
+    weights |= {name: tensor.numpy() for name, tensor in zip(names, decoded, strict=True)}
+    num_bytes[block] = int(payload_bytes)
   return pretrained.WarmStart(dataclasses.replace(loaded, weights=weights)), num_bytes
 
 
@@ -157,19 +155,6 @@ def _newly_kept(plan: stage_plan.StagePlan, stage: stages_lib.TrainingStage, tas
   following = plan.stages[stage.number]
   kept = following.policy.kept(plan.build_task(following.num_blocks).model) - stage.policy.kept(task.model)
   return [variable.name for variable in task.model.variables if variable.name in kept]
-
-
-def _sent(
-  codec: update_codec.UpdateCodec, weights: Sequence[np.ndarray], seed: int, stage: int
-) -> tuple[list[np.ndarray], int]:
-  """Returns what clients decode of weights, and the bytes of the payload."""
-  round_seed = tf.constant([seed, stage], tf.int64)
-  flags = tf.fill([len(weights)], True)
-  sent = codec.encode([tf.constant(weight) for weight in weights], flags, round_seed, round_seed)
-  specs = [tf.TensorSpec(weight.shape) for weight in weights]
-  received = update_codec.Sent(tuple(sent.payloads), presence.pack(flags))
-  decoded = [tensor.numpy() for tensor in codec.decode(received, specs, round_seed)]
-  return decoded, int(codec_lib.num_bytes(list(sent.payloads)))
 
 
 def _needs(

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from tensorflow_federated.python.core.impl.types import type_conversions
 
+from experiments.workers import held_leaves
+
 _Structure = tff.structure.Struct
 
 
@@ -21,8 +23,14 @@ class GraphFunction:
     result: The type of the result.
   """
 
-  def __init__(self, computation: tff.framework.ConcreteComputation):
-    """Loads the graph of a computation that has no placements; raises `ValueError` if it keeps variables or tables."""
+  def __init__(self, computation: tff.framework.ConcreteComputation, held: Sequence[int] = (), holds: bool = False):
+    """Loads the graph of a computation that has no placements; raises `ValueError` if it keeps variables or tables.
+
+    Args:
+      computation: The computation.
+      held: How many of the last leaves of its argument it takes held as one; see `held_leaves.holding`.
+      holds: Whether it gives those of its result as one.
+    """
     self.parameter, self.result = computation.type_signature.parameter, computation.type_signature.result
     block = tff.framework.serialize_computation(computation).tensorflow
     if block.initialize_op:
@@ -30,14 +38,12 @@ class GraphFunction:
     graph = tf.compat.v1.GraphDef()
     block.graph_def.Unpack(graph)
     takes = list(_names(block.parameter)) if self.parameter is not None else []
-    token = [block.session_token_tensor_name] if block.session_token_tensor_name else []
-    self._tokens = [tf.constant('')] * len(token)
-    gives = list(_names(block.result))
-    self._call = _function(graph, [*takes, *token], gives)
+    imported, specs = _function(graph, takes, list(_names(block.result)), block.session_token_tensor_name)
+    self._call = held_leaves.holding(imported, specs, held, holds) if held or holds else imported
 
-  def __call__(self, *arguments: tf.Tensor) -> list[tf.Tensor]:
+  def __call__(self, *arguments: tf.Tensor) -> list[tf.Tensor] | tf.Tensor:
     """Returns the leaves of the result; takes those of the argument, see `flatten`."""
-    return list(self._call(*arguments, *self._tokens))
+    return self._call(*arguments)
 
 
 def flatten(value: Any, type_: tff.types.Type | None) -> list[tf.Tensor]:
@@ -97,10 +103,19 @@ def _names(binding: Any) -> Iterator[str]:
     yield binding.sequence.variant_tensor_name
 
 
-def _function(graph: tf.compat.v1.GraphDef, takes: Sequence[str], gives: Sequence[str]) -> Any:
-  """Returns the function from the tensors of a graph that it takes to those that it gives."""
+def _function(
+  graph: tf.compat.v1.GraphDef, takes: Sequence[str], gives: Sequence[str], token: str
+) -> tuple[Any, list[tf.TensorSpec]]:
+  """Returns the function from the tensors of a graph that it takes to those that it gives, and specs of the former.
+
+  Args:
+    graph: The graph.
+    takes: Names of placeholders.
+    gives: Names of tensors.
+    token: The name of a string that TFF feeds besides; may be empty.
+  """
   by_name = {node.name: node for node in graph.node}
-  placeholders = {name.partition(':')[0] for name in takes}
+  placeholders = {name.partition(':')[0] for name in [*takes, token]}
   for node in graph.node:  # Control inputs from what becomes an argument would have nothing to come from.
     kept = [name for name in node.input if name.removeprefix('^') not in placeholders or name[0] != '^']
     del node.input[:]
@@ -109,7 +124,8 @@ def _function(graph: tf.compat.v1.GraphDef, takes: Sequence[str], gives: Sequenc
   def imported(*arguments: tf.Tensor) -> list[tf.Tensor]:
     given = dict(zip(map(_full, takes), arguments, strict=True))
     wanted = [name for name in map(_full, gives) if name not in given]
-    found = dict(zip(wanted, tf.import_graph_def(graph, given, wanted, name=''), strict=True))
+    fed = given | ({_full(token): tf.constant('')} if token else {})
+    found = dict(zip(wanted, tf.import_graph_def(graph, fed, wanted, name=''), strict=True))
     return [tf.identity(given[name]) if name in given else found[name] for name in map(_full, gives)]
 
   specs = []
@@ -117,7 +133,7 @@ def _function(graph: tf.compat.v1.GraphDef, takes: Sequence[str], gives: Sequenc
     node = by_name[name.partition(':')[0]]
     shape = node.attr['shape'].shape if 'shape' in node.attr else None
     specs.append(tf.TensorSpec(None if shape is None else tf.TensorShape(shape), tf.as_dtype(node.attr['dtype'].type)))
-  return tf.compat.v1.wrap_function(imported, specs)
+  return tf.compat.v1.wrap_function(imported, specs), specs
 
 
 def _full(name: str) -> str:

@@ -88,11 +88,11 @@ class InProcess(tff.framework.SyncContext):
 
   def _sum_up(
     self,
-    zero: split_computation.Leaves,
-    work: Callable[[split_computation.Leaves], split_computation.Leaves],
-    add: Callable[[split_computation.Leaves, split_computation.Leaves], split_computation.Leaves],
+    zero: tf.Tensor,
+    work: Callable[[split_computation.Leaves], tf.Tensor],
+    add: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     clients: Sequence[split_computation.Leaves],
-  ) -> split_computation.Leaves:
+  ) -> tf.Tensor:
     waiting: collections.deque[futures.Future] = collections.deque()
     scopes = self.devices if len(self.devices) > 1 else [None]
     remaining, total = zip(clients, itertools.cycle(scopes)), zero
@@ -118,7 +118,7 @@ class InProcess(tff.framework.SyncContext):
         futures.wait(waiting)
 
 
-def _on(scope: str | None, compute: Callable[..., split_computation.Leaves], *given: Any) -> split_computation.Leaves:
+def _on(scope: str | None, compute: Callable[..., tf.Tensor], *given: Any) -> tf.Tensor:
   """Returns what is computed on a device; None leaves the choice to TensorFlow."""
   with tf.device(scope) if scope else contextlib.nullcontext():
     return compute(*given)

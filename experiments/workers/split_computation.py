@@ -46,21 +46,24 @@ class Split:
     form = tff.backends.mapreduce.get_map_reduce_form_for_computation(whole, grappler_config=_grappler())
     _check_sums(form)
     load = graph_function.GraphFunction
-    self._prepare, self._work, self._update = load(form.prepare), load(form.work), load(form.update)
-    self._zero, self._accumulate, self._report = load(form.zero), load(form.accumulate), load(form.report)
+    self._prepare, self._update = load(form.prepare), load(form.update)
+    sums, update = map(graph_function.num_leaves, form.accumulate.type_signature.parameter.children())
+    self._zero, self._work = load(form.zero, holds=True), load(form.work, holds=True)
+    self._accumulate = load(form.accumulate, held=(sums, update), holds=True)
+    self._report = load(form.report, held=(sums,))
     self._state_type = form.prepare.type_signature.parameter
     self._client_type = form.work.type_signature.parameter[0]
     self._result_type = computation.type_signature.result
     self._num_state = graph_function.num_leaves(self._update.result[0])
 
-  def __call__(self, state: Any, clients: Sequence[Any], sum_up: Callable[..., Leaves]) -> Any:
+  def __call__(self, state: Any, clients: Sequence[Any], sum_up: Callable[..., tf.Tensor]) -> Any:
     """Returns the result, the leaves of a state tensors.
 
     Args:
       state: The value at the server.
       clients: That of each client.
       sum_up: Takes zero, a function from a client's leaves to its update, a function that adds an update to a sum, and the
-        clients' leaves; returns the sum.
+        clients' leaves; returns the sum. Sums and updates are held, see `held_leaves`.
     """
     at_server = graph_function.flatten(state, self._state_type)
     sent = self._prepare(*at_server)
@@ -68,10 +71,10 @@ class Split:
     total = sum_up(
       self._zero(),
       lambda leaves: self._work(*leaves, *sent),
-      lambda sums, update: self._accumulate(*sums, *update),
+      self._accumulate,
       given,
     )
-    results = self._update(*at_server, *self._report(*total))
+    results = self._update(*at_server, *self._report(total))
     return self._packed(results)
 
   def _packed(self, results: Leaves) -> Any:

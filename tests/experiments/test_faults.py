@@ -1,5 +1,6 @@
 """Whatever happens to a run from outside, nothing is lost and it ends with a clear word, or goes on."""
 
+from collections.abc import Callable
 import contextlib
 import functools
 import os
@@ -20,16 +21,23 @@ from tests import binaries
 from tests import language_model_runs as runs
 
 _ROUNDS = 12  # So many that a test which looks now and then finds a run still under way.
-_command = functools.partial(runs.command, rounds=_ROUNDS)
+_CRASHING = pathlib.Path(__file__).with_name('crashing_codec.py')
+_command = functools.partial(runs.command, rounds=_ROUNDS, runtime='worker')
+_in_both = pytest.mark.parametrize('runtime', runs.RUNTIMES)
 
 
 @pytest.fixture(scope='module')
-def finished(text, environment, tmp_path_factory) -> pathlib.Path:
-  """A run that nothing disturbed."""
-  output_dir = tmp_path_factory.mktemp('runs') / 'finished'
-  process = runs.finish(_command(text, output_dir), environment)
-  assert process.returncode == 0, process.stderr
-  return output_dir
+def finished(text, environment, tmp_path_factory) -> Callable[[str], pathlib.Path]:
+  """Returns a function from a runtime to the folder of a run that nothing disturbed."""
+
+  @functools.cache
+  def of(runtime: str) -> pathlib.Path:
+    output_dir = tmp_path_factory.mktemp('runs') / 'finished'
+    process = runs.finish(_command(text, output_dir, runtime=runtime), environment)
+    assert process.returncode == 0, process.stderr
+    return output_dir
+
+  return of
 
 
 def _answers(socket_path: str) -> bool:
@@ -47,7 +55,7 @@ def test_a_killed_worker_is_replaced_and_its_round_repeated(finished, text, envi
     assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 0, process), process.stderr.read()
     os.kill(runs.worker_pids(process.pid)[0], signal.SIGKILL)
     assert process.wait(timeout=200) == 0, process.stderr.read()
-  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+  assert runs.repeatable(output_dir) == runs.repeatable(finished('worker'))
   assert _retries(output_dir) == 1
 
 
@@ -70,7 +78,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_what_it_had(finished,
   assert (output_dir / 'checkpoints' / f'round_{runs.num_rounds(output_dir)}.safetensors').exists()
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
-  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+  assert runs.repeatable(output_dir) == runs.repeatable(finished('worker'))
 
 
 def test_a_remote_worker_that_dies_changes_no_bit(text, environment, tmp_path):
@@ -96,38 +104,47 @@ def test_a_remote_worker_that_dies_changes_no_bit(text, environment, tmp_path):
   assert runs.weights(output_dir) == runs.weights(local)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_what_there_is_and_ends_soon(number, finished, text, environment, tmp_path):
+@_in_both
+def test_a_signal_saves_what_there_is_and_ends_soon(runtime, finished, text, environment, tmp_path):
   output_dir = tmp_path / 'run'
-  command = _command(text, output_dir, rounds_per_checkpoint=_ROUNDS)
-  with runs.running(command, environment) as process:
-    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
-    process.send_signal(number)
-    assert process.wait(timeout=30) == 128 + number  # On a machine with nothing else to do, 10 are enough.
-    stderr = process.stderr.read()
-  assert f'stopped by {number.name}; the same command goes on' in stderr and 'Traceback' not in stderr, stderr
-  reached = runs.num_rounds(output_dir)
-  assert (output_dir / 'checkpoints' / f'round_{reached}.safetensors').exists()
-  resumed = runs.finish(command, environment)
-  assert resumed.returncode == 0, resumed.stderr
-  assert runs.repeatable(output_dir) == runs.repeatable(finished)
-
-
-def test_a_run_in_this_process_that_is_stopped_and_killed_ends_as_one_that_was_not(text, environment, tmp_path):
-  undisturbed, output_dir = tmp_path / 'undisturbed', tmp_path / 'run'
-  reference = runs.finish(_command(text, undisturbed, runtime='in_process'), environment)
-  assert reference.returncode == 0, reference.stderr
-  command = _command(text, output_dir, runtime='in_process')
-  for number, after, exit_code in ((signal.SIGINT, 1, 130), (signal.SIGKILL, 4, -9)):
+  command = _command(text, output_dir, rounds_per_checkpoint=_ROUNDS, runtime=runtime)
+  for number, after in ((signal.SIGTERM, 1), (signal.SIGINT, 5)):
     with runs.running(command, environment) as process:
       assert runs.wait_for(lambda wanted=after: runs.num_rounds(output_dir) >= wanted, process), process.stderr.read()
       process.send_signal(number)
-      assert process.wait(timeout=30) == exit_code, process.stderr.read()
-      assert 'Traceback' not in process.stderr.read()
+      assert process.wait(timeout=30) == 128 + number  # On a machine with nothing else to do, 10 are enough.
+      stderr = process.stderr.read()
+    reached = runs.num_rounds(output_dir)
+    said = f'stopped by {number.name}; the same command goes on after round {reached}'
+    assert said in stderr and 'Traceback' not in stderr, stderr
+    assert (output_dir / 'checkpoints' / f'round_{reached}.safetensors').exists()
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
-  assert runs.repeatable(output_dir) == runs.repeatable(undisturbed)
-  assert runs.weights(output_dir) == runs.weights(undisturbed)
+  assert runs.repeatable(output_dir) == runs.repeatable(finished(runtime))
+  assert runs.weights(output_dir) == runs.weights(finished(runtime))
+
+
+# A worker is replaced twice; this process ends.
+@pytest.mark.parametrize(
+  ('runtime', 'exit_code', 'last_words'),
+  [('worker', 1, 'error: gave up after 3 lost workers'), ('in_process', -signal.SIGABRT, 'the codec crashes')],
+)
+def test_a_codec_that_crashes_tensorflow_ends_a_run_that_goes_on_without(
+  runtime, exit_code, last_words, finished, text, environment, tmp_path
+):
+  output_dir, file = tmp_path / 'run', tmp_path / 'crash'
+  upload = f'uniform(bits=8)|crash(file={str(file)!r})'
+  command = _command(text, output_dir, runtime=runtime, plugin=_CRASHING, upload=upload)
+  with runs.running(command, environment) as process:
+    assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 3, process), process.stderr.read()
+    file.touch()
+    assert process.wait(timeout=200) == exit_code, process.stderr.read()
+    assert last_words in process.stderr.read()
+  file.unlink()
+  resumed = runs.finish(command, environment)
+  assert resumed.returncode == 0, resumed.stderr
+  assert runs.repeatable(output_dir) == runs.repeatable(finished(runtime))
+  assert runs.weights(output_dir) == runs.weights(finished(runtime))
 
 
 def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
@@ -139,22 +156,25 @@ def test_a_second_process_on_one_folder_is_refused(text, environment, tmp_path):
   assert 'another process writes to' in second.stderr
 
 
-def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(finished, text, environment, tmp_path):
-  output_dir = shutil.copytree(finished, tmp_path / 'run')
+@_in_both
+def test_a_corrupt_checkpoint_costs_only_the_rounds_since_the_one_before(
+  runtime, finished, text, environment, tmp_path
+):
+  output_dir = shutil.copytree(finished(runtime), tmp_path / 'run')
   data = output_dir / 'checkpoints' / f'round_{_ROUNDS}.safetensors'
   data.write_bytes(data.read_bytes()[:-20])
-  process = runs.finish(_command(text, output_dir), environment)
+  process = runs.finish(_command(text, output_dir, runtime=runtime), environment)
   assert process.returncode == 0, process.stderr
   assert (
     f'the checkpoint of round {_ROUNDS}' in process.stderr
     and 'is damaged: looking for the one before' in process.stderr
   )
-  assert runs.repeatable(output_dir) == runs.repeatable(finished)
+  assert runs.repeatable(output_dir) == runs.repeatable(finished(runtime))
 
 
 @pytest.mark.parametrize('damage', ['torn', 'missing', 'a row lost'])
 def test_damaged_metrics_are_refused(damage, finished, text, environment, tmp_path):
-  output_dir = shutil.copytree(finished, tmp_path / 'run')
+  output_dir = shutil.copytree(finished('worker'), tmp_path / 'run')
   path = output_dir / 'metrics.csv'
   lines = path.read_text().splitlines(keepends=True)
   if damage == 'missing':
@@ -179,13 +199,15 @@ def _damage(cache: pathlib.Path, num_clients: int) -> None:
       )
 
 
+@_in_both
 @pytest.mark.parametrize(('num_clients', 'exit_code'), [(1, 0), (12, 1)])
 def test_clients_that_cannot_be_read_are_skipped_and_counted(
-  num_clients, exit_code, finished, text, environment, tmp_path
+  num_clients, exit_code, runtime, finished, text, environment, tmp_path
 ):
   cache, output_dir = tmp_path / 'cache', tmp_path / 'run'
+  finished(runtime)  # Has prepared the data.
   shutil.copytree(environment['LEANFED_CACHE'], cache)
-  command = _command(text, output_dir, clients_per_round=15)
+  command = _command(text, output_dir, rounds=4, clients_per_round=15, runtime=runtime)
   _damage(cache, num_clients)
   process = runs.finish(command, runs.environment(cache))
   assert process.returncode == exit_code, process.stderr
@@ -209,10 +231,11 @@ rm -f "$disk/filler"; cp -r "$disk/run" "$after"; exit $code
 """
 
 
-def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(finished, text, environment, tmp_path):
+@_in_both
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(runtime, finished, text, environment, tmp_path):
   disk, after = tmp_path / 'disk', tmp_path / 'after'
   disk.mkdir()
-  command = _command(text, disk / 'run', rounds=20)
+  command = _command(text, disk / 'run', rounds=20, runtime=runtime)
   script = [
     'unshare',
     '--user',
@@ -232,7 +255,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(finished, text, environ
     pytest.skip('the system allows no mount in a namespace')
   assert process.returncode == 1, process.stderr
   assert 'cannot write to' in process.stderr and 'Traceback' not in process.stderr, process.stderr
-  resumed = runs.finish(_command(text, after, rounds=20), environment)
+  resumed = runs.finish(_command(text, after, rounds=20, runtime=runtime), environment)
   assert resumed.returncode == 0, resumed.stderr
   assert runs.num_rounds(after) == 20
-  assert runs.repeatable(after)[: _ROUNDS + 1] == runs.repeatable(finished)
+  assert runs.repeatable(after)[: _ROUNDS + 1] == runs.repeatable(finished(runtime))

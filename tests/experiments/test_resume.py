@@ -1,10 +1,13 @@
 """A run that was killed with SIGKILL, at whatever instant, ends as one that was not."""
 
+from collections.abc import Callable
+import functools
 import os
 import pathlib
 import random
 import signal
 import time
+from typing import NamedTuple
 
 import pytest
 
@@ -21,21 +24,34 @@ _KINDS = {
 }
 
 
-@pytest.fixture(scope='module')
-def reference(text, environment, tmp_path_factory):
-  """Returns a function from a kind of run to the folder of one that nothing disturbed."""
-  folders = {}
+class _Reference(NamedTuple):
+  """A run that nothing disturbed.
 
-  def of(kind: str) -> pathlib.Path:
-    if kind not in folders:
-      folders[kind] = tmp_path_factory.mktemp('reference') / kind
-      process = runs.finish(
-        runs.command(text, folders[kind], rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind]), environment
-      )
-      assert process.returncode == 0, process.stderr
-    return folders[kind]
+  Attributes:
+    folder: What it left.
+    seconds: What it took.
+  """
+
+  folder: pathlib.Path
+  seconds: float
+
+
+@pytest.fixture(scope='module')
+def reference(text, environment, tmp_path_factory) -> Callable[[str, str], _Reference]:
+  """Returns a function from a kind of run and a runtime to one that nothing disturbed."""
+
+  @functools.cache
+  def of(kind: str, runtime: str) -> _Reference:
+    folder, started = tmp_path_factory.mktemp('reference') / kind, time.monotonic()
+    process = runs.finish(_command(text, folder, kind, runtime), environment)
+    assert process.returncode == 0, process.stderr
+    return _Reference(folder, time.monotonic() - started)
 
   return of
+
+
+def _command(text: pathlib.Path, output_dir: pathlib.Path, kind: str, runtime: str) -> list[str]:
+  return runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, runtime=runtime, **_KINDS[kind])
 
 
 def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
@@ -46,40 +62,44 @@ def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
   assert not unfinished
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(reference, text, environment, tmp_path):
+@pytest.mark.parametrize('runtime', runs.RUNTIMES)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(runtime, reference, text, environment, tmp_path):
   output_dir = tmp_path / 'killed'
-  command = runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS['adaptive'])
+  command = _command(text, output_dir, 'adaptive', runtime)
   with runs.running(command, environment) as process:
     assert runs.wait_for(lambda: runs.num_rounds(output_dir) >= 1, process), process.stderr.read()
     process.send_signal(signal.SIGKILL)
   assert runs.num_rounds(output_dir) < _ROUNDS
   resumed = runs.finish(command, environment)
   assert resumed.returncode == 0, resumed.stderr
-  _assert_same(output_dir, reference('adaptive'))
+  _assert_same(output_dir, reference('adaptive', runtime).folder)
 
 
 @pytest.mark.skipif(not _STRESS, reason='two hundred kills take about an hour')
+@pytest.mark.parametrize('runtime', runs.RUNTIMES)
 @pytest.mark.parametrize('kind', _KINDS)
 @pytest.mark.parametrize('series', range(10))
-def test_killed_again_and_again(kind, series, reference, text, environment, tmp_path):
-  draw = random.Random(f'{kind} {series}')
+def test_killed_again_and_again(kind, series, runtime, reference, text, environment, tmp_path):
+  draw, undisturbed = random.Random(f'{kind} {series}'), reference(kind, runtime)
   num_kills = 0
   while num_kills < 10:
     output_dir = tmp_path / f'after {num_kills} kills'
-    command = runs.command(text, output_dir, rounds=_ROUNDS, rounds_per_checkpoint=1, **_KINDS[kind])
-    num_kills += _kill_until_done(command, environment, draw, 10 - num_kills)
+    command = _command(text, output_dir, kind, runtime)
+    num_kills += _kill_until_done(command, environment, draw, 10 - num_kills, undisturbed.seconds)
     resumed = runs.finish(command, environment)
     assert resumed.returncode == 0, resumed.stderr
-    _assert_same(output_dir, reference(kind))
+    _assert_same(output_dir, undisturbed.folder)
 
 
-def _kill_until_done(command: list[str], environment: dict[str, str], draw: random.Random, max_kills: int) -> int:
-  """Starts a run and kills it at a random instant, again and again, until it ends by itself; returns the number of kills."""
+def _kill_until_done(
+  command: list[str], environment: dict[str, str], draw: random.Random, max_kills: int, seconds: float
+) -> int:
+  """Starts a run and kills it at a random instant of so many seconds until it ends by itself; returns the number of kills."""
   for num_kills in range(max_kills):
     with runs.running(command, environment) as process:
-      assert runs.wait_for(lambda: runs.worker_pids(process.pid), process), process.stderr.read()
-      instant = time.monotonic() + draw.uniform(0, 10)
+      instant = time.monotonic() + draw.uniform(0, seconds)
       if not runs.wait_for(lambda: time.monotonic() > instant, process):
+        assert process.poll() == 0, process.stderr.read()
         return num_kills
       process.send_signal(signal.SIGKILL)
   return max_kills

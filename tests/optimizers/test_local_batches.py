@@ -12,7 +12,10 @@ from tests import tiny_task
 
 def _order(batches, num_examples, seed=1):
   examples = tiny_task.client(np.zeros([num_examples, 1]), np.arange(num_examples), client_key=7)
-  return [batch['y'].numpy().tolist() for batch in batches.of(examples, tf.constant([seed, 0], tf.int64))]
+  read = batches.of(batches.read(examples), tf.constant([seed, 0], tf.int64))
+  order: list[list[float]] = []
+  read.fold(lambda state, batch: order.append(batch['y'].numpy().tolist()) or state, ())
+  return order
 
 
 @hypothesis.given(
@@ -49,5 +52,15 @@ def test_refuses(arguments):
 
 
 def test_reads_the_key_and_has_none_without_examples():
-  assert int(local_batches.client_key(tiny_task.client([[1.0]], [1.0], client_key=-5))) == -5
-  assert int(local_batches.client_key(tiny_task.client(np.zeros([0, 1]), []))) == 0
+  read = local_batches.LocalBatches().read
+  assert int(local_batches.client_key(read(tiny_task.client([[1.0]], [1.0], client_key=-5)))) == -5
+  assert int(local_batches.client_key(read(tiny_task.client(np.zeros([0, 1]), [])))) == 0
+
+
+def test_the_order_is_that_of_a_shuffled_data_set():
+  batches = local_batches.LocalBatches(batch_size=4, num_epochs=2, max_examples=9)
+  expected = []
+  for epoch in range(2):
+    shuffled = tf.data.Dataset.range(10).take(9).shuffle(9, seed=5 + epoch, reshuffle_each_iteration=False)
+    expected += [batch.tolist() for batch in shuffled.batch(4).as_numpy_iterator()]
+  assert _order(batches, 10, seed=5) == expected

@@ -102,7 +102,8 @@ def test_a_round_begins_with_a_new_target():
 
 def test_the_gradient_over_all_data_is_that_at_the_beginning_of_a_round():
   # The target is the model: the errors are -y, and the gradient of the kernel is -mean(x y) = -(1 * 3 + 2 * 1) / 2.
-  batches = tiny_task.client([[1.0], [2.0]], [3.0, 1.0]).batch(1)
+  each = local_batches.LocalBatches(1)
+  batches = each.in_order(each.read(tiny_task.client([[1.0], [2.0]], [3.0, 1.0])))
   weights, seed = (tf.constant([5.0]), tf.constant(1.0)), tf.constant([1, 2], tf.int64)
   found = full_gradient.full_gradient(lambda step: _task(0.8, 1), batches, weights, [True, False], seed)
   for got, wanted in zip(found, [[-2.5], 0.0], strict=True):
@@ -123,7 +124,7 @@ def test_only_what_is_trained_has_an_average(policy, num_averages):
     traced = tf.function(_local(task, 2, policy).__call__, autograph=False)
     graph = traced.get_concrete_function(_received(([2.0], 0.0)), examples).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    (loop,) = (node for node in nodes if node.op == 'While')
+    (loop,) = (node for node in nodes if node.op == 'StatelessWhile')
     return len(loop.attr['T'].list.type)
 
   without = dataclasses.replace(tiny_task.linear_task(1), target_momentum=None)

@@ -58,3 +58,11 @@ def test_line_is_that_of_the_medians():
 def test_slope_of_memory_is_that_of_the_second_half():
   assert memory_slope.per_hundred_rounds([0, 50, 7, 9, 11, 13]) == pytest.approx(200)
   assert memory_slope.per_hundred_rounds([1.0]) != memory_slope.per_hundred_rounds([1.0])  # not a number
+
+
+def test_without_workers_there_is_one_slope(capsys):
+  memory_slope.print_slopes(lambda: None, [], rounds=3)
+  printed = capsys.readouterr().out
+  assert re.fullmatch(
+    r'after 3 rounds: this process \d+ MB\nmemory of this process: slope [+-]\d+\.\d\d MB per 100 rounds\n', printed
+  )

@@ -1,4 +1,4 @@
-"""PyTorch's rounds are asked for one by one and end with their context; a Python without PyTorch is refused in one line."""
+"""PyTorch's rounds are asked for in either precision; a Python without PyTorch is refused in one line."""
 
 import pathlib
 
@@ -16,23 +16,13 @@ def _python(folder: pathlib.Path, script: str) -> str:
   return str(path)
 
 
-def test_each_round_waits_for_its_answer_and_the_end_of_input_ends_the_process(tmp_path):
+def test_the_script_is_told_workload_processes_and_precision(tmp_path):
   log = tmp_path / 'log'
-  python = _python(
-    tmp_path, f'echo "$2 $4" > {log}; while read line; do echo round >> {log}; echo done; done; echo end >> {log}'
-  )
-  with torch_contender.running(python, 'W1', tmp_path / 'tokens.npy', 2) as advance:
-    advance()
-    assert log.read_text() == 'W1 2\nround\n'
-    advance()
-  assert log.read_text() == 'W1 2\nround\nround\nend\n'
-
-
-def test_a_process_that_ends_early_is_no_round(tmp_path):
-  python = _python(tmp_path, 'read line; exit 1')
-  running = torch_contender.running(python, 'W1', tmp_path / 'tokens.npy', 2)
-  with running as advance, pytest.raises(RuntimeError, match='ended before its round did'):
-    advance()
+  python = _python(tmp_path, f'echo "$2 $4 $5" >> {log}; read line; echo done')
+  for precision in ({}, {'precision': 'bfloat16'}):
+    with torch_contender.running(python, 'W1', tmp_path / 'tokens.npy', 2, **precision) as advance:
+      advance()
+  assert log.read_text() == 'W1 2 float32\nW1 2 bfloat16\n'
 
 
 def test_a_python_without_pytorch_is_refused(tmp_path):

@@ -17,9 +17,9 @@ def test_clients_take_the_devices_in_turn_and_no_bit_changes():
   on_two, on_one = json.loads(process.stdout.splitlines()[-1])
   assert on_two['content'] == on_one['content']
   clients, sums = ([place for what, place in on_two['places'] if what == each] for each in ('client', 'sum'))
-  assert sorted(clients) == 6 * [['CPU:0']] + 4 * [['CPU:1']]  # In each of two rounds three and two clients.
-  assert sums == 10 * [['CPU:0']]
-  assert all(place == ['CPU:0'] for _, place in on_one['places'])
+  assert sorted(clients) == 6 * ['CPU:0'] + 4 * ['CPU:1']  # In each of two rounds three and two clients.
+  assert sums == 10 * ['CPU:0']
+  assert all(place == 'CPU:0' for _, place in on_one['places'])
   assert process.stderr.splitlines()[-2:] == [
     'computes in this process, 2 clients at a time, on CPU:0, CPU:1',
     'computes in this process, 2 clients at a time, on the CPU',

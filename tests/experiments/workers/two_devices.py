@@ -28,16 +28,15 @@ def _process() -> tff.learning.templates.LearningProcess:
   return catalog.ALGORITHMS['fed_adam']()(task, communication, local_batches.LocalBatches(batch_size=3), 1)
 
 
-def _note_places(here: in_process.InProcess) -> list[tuple[str, list[str]]]:
-  """Returns what will hold, for each client and then each sum, where its vectors and matrices are."""
+def _note_places(here: in_process.InProcess) -> list[tuple[str, str]]:
+  """Returns what will hold, for each update and each sum, where it is."""
   places, sum_up = [], here._sum_up
 
   def noted(what, compute):
     def called(*given):
-      results = compute(*given)
-      computed = [each for each in results if each.shape.rank and each.dtype != tf.int64]  # Seeds only pass through.
-      places.append((what, sorted({each.backing_device[-5:] for each in computed})))
-      return results
+      held = compute(*given)
+      places.append((what, held.backing_device[-5:]))
+      return held
 
     return called
 

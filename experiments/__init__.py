@@ -28,5 +28,7 @@ spec_help.answer_at_once()
 
 # TensorFlow writes a dozen lines about hardware at import and more at each trace; this must be set before its import.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+# Memory of a GPU is taken as it is needed: with all of it in one process, a second could not begin.
+os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
 # An import of TFF imports the deprecated pkg_resources, which says so.
 warnings.filterwarnings('ignore', message='pkg_resources is deprecated')

@@ -40,6 +40,7 @@ from experiments.benchmarks import training
 from experiments.command import flag_table
 from experiments.command import launch
 from experiments.results import output
+from experiments.workers import hardware
 from experiments.workers import in_process
 from experiments.workers import local_runtime
 
@@ -68,6 +69,7 @@ FLAGS.string('output_dir', None, 'Folder for the picture of `scale`; none is dra
 
 def main(given: Mapping[str, Any]) -> None:
   """Measures what `--what` names and prints it."""
+  os.environ.update(hardware.WITHOUT_GPUS)  # What is compared are processors.
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given['cores']])
   if given['what'] == 'training':
     in_process.use_one_thread_an_operation()

@@ -54,6 +54,18 @@ def test_the_packages_of_loggers_move_no_pin_and_have_hashes():
   assert all('--hash=sha256:' in block for block in blocks)
 
 
+def test_the_packages_for_gpus_are_those_tensorflow_names_but_tensorrt():
+  blocks = re.split(r'\n(?=[a-z0-9])', (_ROOT / 'requirements-gpu.txt').read_text())[1:]
+  named = [
+    re.fullmatch(r'([\w-]+) ?\(?==([\d.]+)\)? ?; ?extra == .and-cuda.', each)
+    for each in importlib.metadata.requires('tensorflow')
+  ]
+  wanted = {match[1]: match[2] for match in named if match}
+  assert wanted.pop('tensorrt')  # It has no wheel for Python 3.11 any more.
+  assert {block.split()[0] for block in blocks} == {f'{name}=={version}' for name, version in wanted.items()}
+  assert all('--hash=sha256:' in block for block in blocks)
+
+
 def _setup(folder: pathlib.Path, path: str, requirements: str = '') -> subprocess.CompletedProcess[str]:
   """Runs the set-up in a folder of its own, where only the programs of `path` exist."""
   (folder / 'requirements.txt').write_text(requirements)

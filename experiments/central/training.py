@@ -34,6 +34,7 @@ from experiments.results import quality
 from experiments.results import records
 from experiments.results import run_files
 from experiments.starts import pretrained
+from experiments.workers import hardware
 from models import checkpoint
 from models import task as task_lib
 
@@ -127,6 +128,7 @@ def train(
   facts = dict(dataset_hash=examples.content_hash(), num_parameters=task.model.num_parameters) | config.facts
   logged = logger.around(config.log_to, config.output_dir)
   with output.claimed(config.output_dir, config.settings, facts), logged as on_row:
+    hardware.say('in this process', hardware.devices()[:1])
     training = _Training(task, examples, description, config, start, on_row)
     steps_per_second = training.run()
     summary = training.summary() | facts

@@ -29,6 +29,7 @@ from experiments.command import plugins
 from experiments.costs import client_round
 from experiments.costs import measured_case
 from experiments.costs import resident_memory
+from experiments.workers import hardware
 
 _CANNOT_UNPACK = 3  # The exit code of a process whose case does not become one again.
 NUM_CLIENTS = 5  # Whose rounds a process times.
@@ -83,6 +84,7 @@ def _run(what: str, case: measured_case.Case, first_client: int, num_cores: int)
   environment = os.environ | {
     'OMP_NUM_THREADS': str(num_cores),
     'TF_CPP_MIN_LOG_LEVEL': '3',
+    **hardware.WITHOUT_GPUS,
     'TF_NUM_INTEROP_THREADS': str(num_cores),
     'TF_NUM_INTRAOP_THREADS': str(num_cores),
   }

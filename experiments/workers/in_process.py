@@ -17,6 +17,7 @@ from tensorflow.python.eager import cancellation
 import tensorflow_federated as tff
 
 from experiments.workers import default_context
+from experiments.workers import hardware
 from experiments.workers import split_computation
 
 _AHEAD = 2  # Clients that may be computed or wait to be added, for each thread.
@@ -26,12 +27,17 @@ _KEPT = 32  # Computations.
 class InProcess(tff.framework.SyncContext):
   """Runs computations on threads of this process; see `experiments.workers.local_runtime.Runtime`.
 
-  A sum over clients has the order of the clients, so that it does not depend on the threads.
+  A sum over clients has the order of the clients, so that it does not depend on the threads. Of several devices each
+  client in turn has the next, and the first has the sums.
+
+  Attributes:
+    threads: How many clients are computed at a time.
+    devices: On which devices, see `hardware.devices`.
   """
 
-  def __init__(self, threads: int):
-    """Takes how many clients are computed at a time."""
-    self._threads = threads
+  def __init__(self, threads: int, devices: Sequence[str]):
+    """Takes how many clients are computed at a time, and on which devices, at least one."""
+    self.threads, self.devices = threads, devices
     self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix='client')
     self._loaded = functools.lru_cache(_KEPT)(split_computation.load)
     self._cancellation = cancellation.CancellationManager()  # Of one sum: TensorFlow cancels it if a client fails.
@@ -88,17 +94,20 @@ class InProcess(tff.framework.SyncContext):
     clients: Sequence[split_computation.Leaves],
   ) -> tf.Tensor:
     waiting: collections.deque[futures.Future] = collections.deque()
-    remaining, total = iter(clients), zero
+    scopes = self.devices if len(self.devices) > 1 else [None]
+    remaining, total = zip(clients, itertools.cycle(scopes)), zero
     self._cancellation = cancellation.CancellationManager()
     if self._is_killed:
       self._cancellation.start_cancel()
     with cancellation.CancellationManagerContext(self._cancellation):
       try:
-        for client in itertools.islice(remaining, _AHEAD * self._threads):
-          waiting.append(self._pool.submit(work, client))
+        for client, scope in itertools.islice(remaining, _AHEAD * self.threads):
+          waiting.append(self._pool.submit(_on, scope, work, client))
         while waiting:
-          total = add(total, waiting.popleft().result())
-          waiting.extend(self._pool.submit(work, client) for client in itertools.islice(remaining, 1))
+          total = _on(scopes[0], add, total, waiting.popleft().result())
+          waiting.extend(
+            self._pool.submit(_on, scope, work, client) for client, scope in itertools.islice(remaining, 1)
+          )
         return total
       except tf.errors.CancelledError:
         _raise_first_failure(waiting)
@@ -107,6 +116,12 @@ class InProcess(tff.framework.SyncContext):
         for each in waiting:
           each.cancel()
         futures.wait(waiting)
+
+
+def _on(scope: str | None, compute: Callable[..., tf.Tensor], *given: Any) -> tf.Tensor:
+  """Returns what is computed on a device; None leaves the choice to TensorFlow."""
+  with tf.device(scope) if scope else contextlib.nullcontext():
+    return compute(*given)
 
 
 def _raise_first_failure(waiting: Sequence[futures.Future]) -> None:
@@ -120,7 +135,7 @@ def _raise_first_failure(waiting: Sequence[futures.Future]) -> None:
 @contextlib.contextmanager
 def in_process(threads: int = 0) -> Iterator[InProcess]:
   """Runs this thread's TFF computations here; `threads` clients at a time, 0 for one a processor."""
-  context = InProcess(threads or len(os.sched_getaffinity(0)))
+  context = InProcess(threads or len(os.sched_getaffinity(0)), hardware.devices())
   try:
     with default_context.as_default(context):
       yield context

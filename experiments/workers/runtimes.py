@@ -14,6 +14,7 @@ from experiments.command import failures
 from experiments.command import plugin_tables
 from experiments.command import spec
 from experiments.workers import concurrency
+from experiments.workers import hardware
 from experiments.workers import in_process as in_process_lib
 from experiments.workers import local_runtime
 from experiments.workers import remote_runtime
@@ -35,7 +36,26 @@ def start_worker(
   at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
   threads = 1 if num_groups else concurrency.threads_per_client(clients_per_round)  # As remote workers have.
   with local_runtime.local_runtime(log_path, at_once, num_groups, threads) as started:
+    hardware.say(f'in a worker on this machine, {_clients(at_once)} at a time')
     yield started
+
+
+@contextlib.contextmanager
+def _start_in_process(threads: int) -> Iterator[in_process_lib.InProcess]:
+  with in_process_lib.in_process(threads) as started:
+    hardware.say(f'in this process, {_clients(started.threads)} at a time', started.devices)
+    yield started
+
+
+@contextlib.contextmanager
+def _connect(addresses: Sequence[str], num_groups: int | None) -> Iterator[remote_runtime.RemoteWorkers]:
+  with remote_runtime.remote_runtime(addresses, num_groups) as connected:
+    hardware.say('in 1 offered worker' if len(addresses) == 1 else f'in {len(addresses)} offered workers')
+    yield connected
+
+
+def _clients(number: int) -> str:
+  return '1 client' if number == 1 else f'{number} clients'
 
 
 def build(text: Any, deterministic: bool) -> StartRuntime:
@@ -106,7 +126,7 @@ def in_process(threads: int = 0) -> StartRuntime:
         '--deterministic adds up clients as any worker does: leave it out, --runtime=in_process repeats itself in any '
         'case, whatever its threads'
       )
-    return in_process_lib.in_process(threads)
+    return _start_in_process(threads)
 
   return start
 
@@ -136,7 +156,7 @@ def remote(workers: Sequence[str]) -> StartRuntime:
     if not path.is_socket():
       raise ValueError(f'there is no socket at {path}: carry one of experiments.worker here with ssh -N -L')
   addresses = [f'{_PREFIX}{_path(address)}' for address in workers]
-  return lambda *_, num_groups=None: remote_runtime.remote_runtime(addresses, num_groups)
+  return lambda *_, num_groups=None: _connect(addresses, num_groups)
 
 
 def _path(address: str) -> pathlib.Path:

@@ -12,6 +12,7 @@ import tensorflow_federated as tff
 
 from experiments.command import failures
 from experiments.results import awaiting
+from experiments.results import events
 from experiments.results import metrics
 from experiments.results import output
 from experiments.results import quality
@@ -74,7 +75,8 @@ class Records:
       before = self.rows[-1][f'{direction}_bytes_total'] if self.rows else 0
       totals[f'{direction}_bytes_total'] = before + columns.get(f'{direction}_bytes', 0)
     row = metrics.row({**columns, **totals})
-    awaiting.result(self._releases.release(metrics.written(row), round_number))
+    awaiting.result(self._rows_on_disk.release(metrics.written(row), round_number))
+    self._events.add(round_number, metrics.written(row))
     self.rows.append({'round': round_number, **row})
     return self.rows[-1]
 
@@ -100,9 +102,10 @@ class Records:
     return self._folder / 'metrics.csv'
 
   def _open(self) -> None:
-    csv = tff.program.CSVFileReleaseManager(str(self._csv), tff.program.CSVSaveMode.WRITE, key_fieldname='round')
-    events = tff.program.TensorBoardReleaseManager(str(self._folder))
-    self._releases = tff.program.GroupingReleaseManager([csv, events])
+    self._rows_on_disk = tff.program.CSVFileReleaseManager(
+      str(self._csv), tff.program.CSVSaveMode.WRITE, key_fieldname='round'
+    )
+    self._events = events.Events(self._folder)
 
 
 def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:

@@ -45,12 +45,13 @@ class Split:
     whole = computation if self._keeps_state else _returning_state(computation)
     form = tff.backends.mapreduce.get_map_reduce_form_for_computation(whole, grappler_config=_grappler())
     _check_sums(form)
-    load = graph_function.GraphFunction
-    self._prepare, self._update = load(form.prepare), load(form.update)
-    sums, update = map(graph_function.num_leaves, form.accumulate.type_signature.parameter.children())
-    self._zero, self._work = load(form.zero, holds=True), load(form.work, holds=True)
-    self._accumulate = load(form.accumulate, held=(sums, update), holds=True)
-    self._report = load(form.report, held=(sums,))
+    load, count = graph_function.GraphFunction, graph_function.num_leaves
+    sent, reported = count(form.prepare.type_signature.result), count(form.report.type_signature.result)
+    sums, update = map(count, form.accumulate.type_signature.parameter.children())
+    self._prepare, self._zero = load(form.prepare, holds=True), load(form.zero, holds=True)
+    self._work = load(form.work, held=[sent], holds=True)
+    self._accumulate = load(form.accumulate, held=[sums, update], holds=True)
+    self._report, self._update = load(form.report, held=[sums], holds=True), load(form.update, held=[reported])
     self._state_type = form.prepare.type_signature.parameter
     self._client_type = form.work.type_signature.parameter[0]
     self._result_type = computation.type_signature.result
@@ -70,11 +71,11 @@ class Split:
     given = [graph_function.flatten(client, self._client_type) for client in clients]
     total = sum_up(
       self._zero(),
-      lambda leaves: self._work(*leaves, *sent),
+      lambda leaves: self._work(*leaves, sent),
       self._accumulate,
       given,
     )
-    results = self._update(*at_server, *self._report(total))
+    results = self._update(*at_server, self._report(total))
     return self._packed(results)
 
   def _packed(self, results: Leaves) -> Any:

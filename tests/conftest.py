@@ -17,13 +17,6 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ['COLUMNS'] = '120'  # Tables are as wide as the terminal, whatever that of the tests is.
 _MUCH, _MUCH_OF_A_WORKER = 200_000_000, 400_000_000  # Bytes. A new worker has 80 MB, and starts in half a second.
 
-# All but pruning, without which Keras models do not run.
-_REWRITES = (
-  'arithmetic_optimization', 'constant_folding', 'debug_stripper', 'dependency_optimization', 'function_optimization',
-  'implementation_selector', 'layout_optimizer', 'loop_optimization', 'remapping', 'scoped_allocator_optimization',
-  'shape_optimization',
-)  # fmt: skip
-
 hypothesis.settings.register_profile('ci', max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile('stress', max_examples=400, deadline=None)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
@@ -34,9 +27,10 @@ def pytest_collection_finish() -> None:
   gc.collect()
   gc.freeze()
   gc.set_threshold(20_000)
-  if tensorflow := sys.modules.get('tensorflow'):
-    # Graphs run here a few times each: to rewrite them takes longer. In binaries, and in workers, they are rewritten.
-    tensorflow.config.optimizer.set_experimental_options(dict.fromkeys(_REWRITES, False))
+  if 'tensorflow' in sys.modules:
+    from experiments.workers import graph_rewrites  # It imports TensorFlow.
+
+    graph_rewrites.leave_out()  # In workers, graphs are rewritten.
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from tensorflow.python.eager import cancellation
 import tensorflow_federated as tff
 
 from experiments.workers import default_context
+from experiments.workers import graph_rewrites
 from experiments.workers import hardware
 from experiments.workers import split_computation
 
 _AHEAD = 2  # Clients that may be computed or wait to be added, for each thread.
 _KEPT = 32  # Computations.
-_NO_REWRITES = 'disable_meta_optimizer'
 
 
 class InProcess(tff.framework.SyncContext):
@@ -138,21 +138,10 @@ def in_process(threads: int = 0) -> Iterator[InProcess]:
   """Runs this thread's TFF computations here; `threads` clients at a time, 0 for one a processor."""
   context = InProcess(threads or len(os.sched_getaffinity(0)), hardware.devices())
   try:
-    with default_context.as_default(context), _graphs_as_they_are():
+    with default_context.as_default(context), graph_rewrites.left_out():
       yield context
   finally:
     context.close()
-
-
-@contextlib.contextmanager
-def _graphs_as_they_are() -> Iterator[None]:
-  """Keeps TensorFlow, in the block, from rewriting graphs: that takes a third of a first round, and steps gain nothing."""
-  before = tf.config.optimizer.get_experimental_options()
-  tf.config.optimizer.set_experimental_options({_NO_REWRITES: True})
-  try:
-    yield
-  finally:
-    tf.config.optimizer.set_experimental_options({_NO_REWRITES: before.get(_NO_REWRITES, False)})
 
 
 def use_one_thread_an_operation() -> None:

@@ -194,3 +194,18 @@ def test_the_number_of_threads_is_checked():
     runtimes.build('in_process(threads=2)', deterministic=True)('worker.log', 1, 1)
   with pytest.raises(ValueError, match='threads must be a whole number'):
     runtimes.in_process(threads=-1)
+
+
+def test_graphs_run_as_they_are_inside_the_block_alone():
+  def rewrites():
+    return tf.config.optimizer.get_experimental_options().get('remapping')
+
+  with in_process.in_process():
+    assert rewrites() is False
+  tf.config.optimizer.set_experimental_options({'remapping': True})
+  try:
+    with in_process.in_process():
+      assert rewrites() is False
+    assert rewrites() is True
+  finally:
+    tf.config.optimizer.set_experimental_options({'remapping': False})  # As in all tests.

@@ -43,6 +43,7 @@ FLAGS = run_flags.take(
   defaults_for=lambda given: subjects.defaults(given.get('dataset', 'digits')),
   without=dict(
     trainable='--stages says what clients train',
+    base='clients keep what --stages freezes',
     devices='--stages says what clients train',
     pretrained='the first stage begins with random weights',
   ),
@@ -61,6 +62,7 @@ FLAGS = run_flags.take(
     _IMAGES['algorithm'],
     f'Who optimizes how, see experiments.language_model; of texts by default {_TEXTS["algorithm"]}.',
   ),
+  base=('every_round', None),
   clients_per_round=(_IMAGES['clients_per_round'], 'Clients drawn in each round; 0 for all, the default of texts.'),
   local_epochs=(
     _IMAGES['local_epochs'],

@@ -133,9 +133,13 @@ class FrozenWeight(Weight):
 
   def loop_product(self, x: tf.Tensor) -> tf.Tensor:
     """See `Weight.loop_product`; the gradient is that with respect to `x` alone."""
-    if self._transposed is None:
-      self._transposed = _transposed(self.tensor)
-    return _product_with_constant(x, self.tensor, self._transposed)
+    return _product_with_constant(
+      x, self.tensor, _transposed(self.tensor) if self._transposed is None else self._transposed
+    )
+
+  def watch(self, output: tf.Tensor) -> None:
+    """See `Weight.watch`; transposes for the products of the loop, which would keep a matrix made in it for each step."""
+    self._transposed = _transposed(self.tensor)
 
 
 class Tapped(FrozenWeight):
@@ -162,6 +166,7 @@ class Tapped(FrozenWeight):
 
   def watch(self, output: tf.Tensor) -> None:
     """See `Weight.watch`."""
+    super().watch(output)
     self._tape.watch(output)
 
   def tap(self, output: tf.Tensor, gradient: Gradient) -> None:

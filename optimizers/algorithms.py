@@ -202,12 +202,9 @@ def _delivered(
   model: model_lib.Model, communication: Communication, devices: devices_lib.Devices, seed: int
 ) -> tuple[tuple[delivery.Delivery, ...], Mapping[str, slice_source.SliceSource]]:
   """Returns how each variable reaches clients, and where those that travel in slices come from."""
-  deliveries, layouts = (
-    devices.deliveries(model, seed, communication.base),
-    _layouts(model, devices, communication.selection),
-  )
+  deliveries, layouts = devices.deliveries(model, seed), _layouts(model, devices, communication.selection)
   sources = slice_source.build(model, layouts, communication.selection, deliveries)
-  return slice_source.sliced(model, deliveries, sources), sources
+  return devices_lib.with_base(slice_source.sliced(model, deliveries, sources), communication.base), sources
 
 
 def _composed(

@@ -96,13 +96,12 @@ class Devices:
     """Returns the names of variables that all clients keep from before the first round."""
     return frozenset.intersection(*(policy.kept(model) for policy in self.tiers))
 
-  def deliveries(self, model: model_lib.Model, seed: int, base: str = 'once') -> tuple[delivery.Delivery, ...]:
+  def deliveries(self, model: model_lib.Model, seed: int) -> tuple[delivery.Delivery, ...]:
     """Returns how each variable of the adapted model reaches clients that receive whole variables.
 
     Args:
       model: The adapted one.
       seed: The run's.
-      base: How often those travel that nobody ever trains: one of `BASES`.
 
     Raises:
       ValueError: If tiers disagree, or clients would both keep a variable and make it themselves.
@@ -118,7 +117,7 @@ class Devices:
       elif variable.name in kept:
         deliveries.append(delivery.KEPT)
       else:
-        deliveries.append(delivery.SENT if ever[index] else BASES[base])
+        deliveries.append(delivery.SENT if ever[index] else delivery.HELD)
     return tuple(deliveries)
 
   def layouts(self, model: model_lib.Model) -> tuple[slices.Layout, ...]:
@@ -131,6 +130,11 @@ class Devices:
   def _flags_known_when_traced(self, model: model_lib.Model, seed: int) -> list[tuple[bool | None, ...]]:
     """Returns, for each variable, whether each tier trains it; None where that is drawn anew."""
     return list(zip(*(policy.flags_known_when_traced(model, seed) for policy in self.tiers), strict=True))
+
+
+def with_base(deliveries: Sequence[delivery.Delivery], base: str) -> tuple[delivery.Delivery, ...]:
+  """Returns deliveries in which what clients would hold, since nobody trains it, reaches them as one of `BASES` says."""
+  return tuple(BASES[base] if each.way is delivery.Way.HELD else each for each in deliveries)
 
 
 def check_shares(shares: Sequence[float]) -> None:

@@ -26,6 +26,7 @@ from experiments.comparisons import trained_run
 from models import language_task
 from models import model as model_lib
 from models import task as task_lib
+from optimizers import devices as devices_lib
 from optimizers import held_part
 from optimizers import local_training
 
@@ -53,7 +54,7 @@ class PolicyRound:
     self._run, self._model = run, model
     self._held = held_part.HeldPart(model, self._layout, units, None)
     self._note = _unsound(model, weights, initial, devices.rebuilt(model, seed), self._layout)
-    self._deliveries = devices.deliveries(model, seed, run.settings.get('base', 'every_round'))
+    self._deliveries = devices_lib.with_base(devices.deliveries(model, seed), run.settings['base'])
     self._codec = _upload_codec(run.settings['upload'], model, devices.together(model, seed))
     self._task = language_task.build(model, run.text.sequence_length)
     self._local = local_training.LocalTraining(

@@ -234,7 +234,8 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
 def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
-  kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER}
+  unused = {*_MAY_DIFFER, *(['base'] if run.settings.get('trainable') == 'all' else [])}
+  kept = {name: value for name, value in run.settings.items() if name not in unused}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
   script = {_SCRIPT: script_runs.name(run.config, run.folder)} if script_runs.is_one(run.config) else {}
   return hashes | script | {n: v for n, v in kept.items() if v is not None}

@@ -161,7 +161,7 @@ class ClientRound:
       devices_lib.Devices((_ChosenFor(model, policy),)),
       seed=_SEED,
     )
-    self._deliveries = clients.deliveries(model, _SEED, base='once')
+    self._deliveries = clients.deliveries(model, _SEED)
     self._num_parameters = plain.num_parameters
     self._codec = dataclasses.replace(
       _fixed_codec(case.upload),

@@ -115,7 +115,7 @@ class RunSetup:
     num_bytes = 4 * algorithms.num_base_parameters(adapted, self.communication, self.devices, seed)
     if num_bytes:
       print(
-        f'{num_bytes / 1e6:,.1f} MB of weights that nobody trains {_BASE_SAID[self.communication.base]}',
+        f'{num_bytes / 1e6:,.1f} MB of weights (in float32) that nobody trains {_BASE_SAID[self.communication.base]}',
         file=sys.stderr,
       )
 

@@ -6,7 +6,7 @@ They are an interface: renaming one breaks users. `docs/reference/results.md` is
 from collections.abc import Sequence
 from typing import NamedTuple
 
-COUNTED = 'counted'  # Exact: clients, examples, and bytes of the tensors that travel.
+COUNTED = 'counted'  # Exact: clients, examples, and bytes of tensors, each as often as it reaches a client.
 MEASURED = 'measured'  # Depends on weights or on the machine.
 MODELLED = 'modelled'  # Computed from a graph, or from a payload that did not travel.
 GIVEN = 'given'  # What the run was asked for, or is known by.
@@ -51,7 +51,7 @@ _FROZEN = Column(
   'bytes',
   ROUND,
   COUNTED,
-  'The part of download_bytes that a client receives once: the size of a payload, encoded once, of what stays frozen.',
+  'The part of download_bytes that is frozen and that a client receives once: the size of a payload that is encoded once.',
 )
 ROUNDS = (
   Column('round', '', ROW, GIVEN, 'Number of the round; 0 is the initial model, evaluated only.'),

@@ -26,6 +26,7 @@ _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', '
 FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime', 'log_to')
 COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
+_UNSAID = {'base': 'every_round'}  # What federated runs did before there were flags for it.
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
 
 
@@ -119,6 +120,11 @@ def _earlier_commits(path: pathlib.Path, commit: str | None) -> list[str]:
   return [earlier for earlier in dict.fromkeys(commits) if earlier not in (None, commit)]
 
 
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the settings of a run, maybe of an earlier version, with those that it did not need to say."""
+  return (_UNSAID if 'download' in settings else {}) | dict(settings)
+
+
 def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
   path = output_dir / 'config.json'
   if not path.exists():
@@ -127,13 +133,13 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
     return
   try:
     before = json.loads(path.read_text())
-    recorded = before['settings'] | {name: before.get(name) for name in facts}
+    recorded = completed(before['settings']) | {name: before.get(name) for name in facts}
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise failures.UsageError(f'{path} is not the config of a run: choose a new --output_dir') from error
   # A folder of an earlier version may lack a fact; where settings do not define the run, it is needed all the same.
   defines = set(settings) - {flag_table.PLUGIN}
   known = {name: value for name, value in facts.items() if name in before or not defines}
-  for name, value in (dict.fromkeys(recorded) | dict(settings) | known).items():
+  for name, value in (dict.fromkeys(recorded) | completed(settings) | known).items():
     if recorded.get(name) == value or name in FREE_TO_CHANGE or (name in facts and name not in known):
       continue
     if same_content.identity(name, recorded.get(name), recorded) != same_content.identity(name, value, facts):

@@ -21,7 +21,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
   config = _read(folder / CONFIG)
   if not isinstance(config.get('settings'), dict):
     raise ValueError(f'{folder / CONFIG} is not the config of a run')
-  return config
+  return config | {'settings': output.completed(config['settings'])}
 
 
 def read_summary(folder: pathlib.Path) -> dict[str, Any] | None:

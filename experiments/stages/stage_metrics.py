@@ -1,9 +1,9 @@
 """One `metrics.csv` for a training in stages: the rounds of all of them, and what clients receive when blocks are frozen.
 
 What is frozen is received once by each client: the embedding and each block before the first round in which it runs there,
-so later, or never, where blocks are dropped. `download_bytes_frozen` is not counted in a simulated round, where it does
-not travel: each block is encoded once, and the size of that payload is added for each client of a round that had not
-received it.
+so later, or never, where blocks are dropped. That does not travel in a simulated
+round: each block is encoded once, and the size of that payload is added, in `download_bytes_frozen`, for each client of a
+round that had not received it.
 """
 
 import collections

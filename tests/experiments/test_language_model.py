@@ -131,7 +131,7 @@ def test_what_nobody_trains_is_counted_as_often_as_base_says(runtime, finished, 
     ('every_round', (trained + frozen, 0), (trained + frozen, 0), 'travel to each client of each round'),
   ):
     process = runs.finish(runs.command(text, tmp_path / base, base=base, **flags), environment)
-    assert process.returncode == 0 and f'of weights that nobody trains {said}' in process.stderr
+    assert process.returncode == 0 and f'of weights (in float32) that nobody trains {said}' in process.stderr
     counted = [
       (row['download_bytes'], row['download_bytes_frozen']) for row in metrics.read(tmp_path / base / 'metrics.csv')[1:]
     ]

@@ -230,6 +230,9 @@ def test_lstm_keeps_what_the_loop_keeps_of_every_turn():
   # At least both gates, the candidate, the cell before, and its tanh: 5 of 50 cells, for 3 examples and each turn.
   assert long - short >= 4 * 3 * 4 * 5 * 50
   assert long - short < 4 * 3 * 4 * 12 * 50
+  unrolled, looped = (accounting.step_cost(_task(model, length), trained, 3).activation_bytes for length in (64, 65))
+  # One more turn of the same, and not a transposed kernel of 6 x 150 and 50 x 6 values for each of 65 turns.
+  assert looped - unrolled < 4 * 3 * 12 * 50 + 0.1 * unrolled < 4 * 65 * (900 + 300)
 
 
 def test_lstm_refuses_a_loop_of_unknown_length():

@@ -84,8 +84,11 @@ def test_the_first_round_is_that_of_a_base_that_travels_in_each(row):
   (once, held), (every, sent) = (_rounds(_process(row, base=base), [[1, 2, 3]]) for base in ('once', 'every_round'))
   # Everybody is new: as many bytes travel, and clients that vanish have received them.
   assert held[0]['download_bytes'] == sent[0]['download_bytes'] > held[0]['download_bytes_frozen'] > 0
-  for one, other in zip(once.global_model_weights.trainable, every.global_model_weights.trainable, strict=True):
-    np.testing.assert_array_equal(one, other)
+  preinstalled, kept = _rounds(_process(row, base='preinstalled'), [[1, 2, 3]])
+  assert dict(kept[0]) == dict(download_bytes=held[0]['download_bytes'] - held[0]['download_bytes_frozen'])
+  for weights in zip(*(each.global_model_weights.trainable for each in (once, every, preinstalled)), strict=True):
+    np.testing.assert_array_equal(weights[0], weights[1])
+    np.testing.assert_array_equal(weights[0], weights[2])
 
 
 def test_every_algorithm_is_in_a_row():

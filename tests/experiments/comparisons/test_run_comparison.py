@@ -170,7 +170,7 @@ def _write_staged_run(folder, probe, **options):
   """Leaves what a training in stages does, with a stage of its own inside; without `probe`, as it is before its end."""
   write_run(folder, ((0, 0.25), (2, 0.5), (4, 0.125)), **options)
   header, *rows = (folder / 'metrics.csv').read_text().splitlines()
-  text = [f'stage,{header},download_bytes_frozen', *(f'1,{row},0' for row in rows)]
+  text = [f'stage,{header}', *(f'1,{row}' for row in rows)]
   (folder / 'metrics.csv').write_text('\n'.join(text) + '\n')
   if probe is None:
     (folder / 'summary.json').unlink()
@@ -279,3 +279,15 @@ def test_the_binary_refuses_in_one_line(tmp_path):
   process = _compare(tmp_path, f'--runs={tmp_path}/[ab]', '--allow_different_data')
   assert process.returncode == 0, process.stderr
   assert 'data set abcdef01' in process.stdout and 'data set 98765432' in process.stdout
+
+
+def test_runs_from_before_there_was_a_base_sent_it_in_every_round(tmp_path):
+  flags = dict(download='identity', trainable='head')
+  old, same = write_run(tmp_path / 'a', **flags), write_run(tmp_path / 'b', base='every_round', seed=1, **flags)
+  assert len(_groups(old, same)) == 1
+  assert len(_groups(old, write_run(tmp_path / 'c', base='once', seed=1, **flags))) == 2
+  everything = dict(download='identity', trainable='all')  # Which has no base.
+  assert (
+    len(_groups(write_run(tmp_path / 'd', **everything), write_run(tmp_path / 'e', base='once', seed=1, **everything)))
+    == 1
+  )

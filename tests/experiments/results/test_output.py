@@ -220,6 +220,14 @@ def test_what_a_kill_left_is_swept(folder):
   assert sorted(path.name for path in folder.iterdir()) == ['config.json', 'run.flags']
 
 
+def test_a_run_from_before_there_was_a_base_goes_on_as_it_began(folder):
+  before = _SETTINGS | {'download': 'identity'}
+  _claim(folder, before, _FACTS)
+  with pytest.raises(failures.UsageError, match="base='every_round', not 'once'"):
+    _claim(folder, before | {'base': 'once'}, _FACTS)
+  _claim(folder, before | {'base': 'every_round'}, _FACTS)
+
+
 def test_others_are_kept_out(folder):
   refused = pytest.raises(failures.UsageError, match='another process writes to')
   with output.claimed(folder, _SETTINGS, _FACTS), refused:

@@ -69,7 +69,7 @@ def _rows(*bytes_by_round):
   first = dict.fromkeys(metrics.COLUMNS) | dict(round=0, upload_bytes_total=0, download_bytes_total=0)
   rows = [first]
   for number, (up, down) in enumerate(bytes_by_round, start=1):
-    rows.append(first | dict(round=number, upload_bytes=up, download_bytes=down))
+    rows.append(first | dict(round=number, upload_bytes=up, download_bytes=down, download_bytes_frozen=0))
   return rows
 
 
@@ -94,6 +94,14 @@ def test_a_client_receives_a_dropped_block_once_it_runs_it():
   joined = stage_metrics.combine([_rows((1, 10)), _rows((2, 20), (2, 20))], needs, dict(embedding=40, block_0=60))
   # First a lacks the embedding, 40, and b both, 100; then a lacks the block, 60.
   assert [row['download_bytes_frozen'] for row in joined[1:]] == [0, 140, 60]
+
+
+def test_what_a_stage_has_counted_as_frozen_stays_counted():
+  (before, row) = _rows((1, 30))
+  (_, joined) = stage_metrics.combine(
+    [[before, row | dict(download_bytes_frozen=20)]], [[{'a': {'embedding'}}]], {'embedding': 40}
+  )
+  assert (joined['download_bytes'], joined['download_bytes_frozen']) == (30 + 40, 20 + 40)
 
 
 def test_clients_decode_what_is_frozen():

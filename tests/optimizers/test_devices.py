@@ -122,12 +122,13 @@ def test_tiers_of_different_denominators_are_refused():
     devices_lib.Devices(tiers, (0.5, 0.5))
 
 
-def test_a_variable_is_sent_held_or_rebuilt():
+def test_a_variable_is_sent_held_kept_or_rebuilt():
   way = delivery.Way
   for policy, block, expected in (
     (policies.Layerwise(blocks=1), 'block_0', way.KEPT),
     (policies.Frozen(blocks=1), 'block_0', way.REBUILT),
-    (policies.Suffix(blocks=1), 'block_0', way.SENT),
+    (policies.Suffix(blocks=1), 'block_0', way.HELD),
+    (policies.Suffix(blocks=1), 'block_1', way.SENT),
   ):
     found = devices_lib.Devices((policy,)).deliveries(_MODEL, 3)
     ways = {v.name: each.way for v, each in zip(_MODEL.variables, found, strict=True)}
@@ -138,7 +139,7 @@ def test_a_variable_is_sent_held_or_rebuilt():
         np.testing.assert_array_equal(each.make(), _MODEL.initial_weights(3)[index])
 
 
-def test_a_variable_cannot_be_both_held_and_rebuilt():
+def test_a_variable_cannot_be_both_kept_and_rebuilt():
   class Both(policies.Frozen):
     def kept(self, model):
       return self.rebuilt(model, 0)
@@ -147,7 +148,7 @@ def test_a_variable_cannot_be_both_held_and_rebuilt():
     devices_lib.Devices((Both(blocks=1),)).deliveries(_MODEL, 0)
 
 
-def test_a_variable_cannot_be_both_held_and_received_in_slices():
+def test_a_variable_cannot_be_both_kept_and_received_in_slices():
   class Both(policies.Width):
     def kept(self, model):
       return frozenset(['block_1/mlp/up_kernel'])

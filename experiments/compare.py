@@ -27,6 +27,7 @@ from experiments.command import failures
 from experiments.command import flag_table
 from experiments.command import launch
 from experiments.comparisons import csv_file
+from experiments.comparisons import judges
 from experiments.comparisons import observations
 from experiments.comparisons import page as comparison_page
 from experiments.comparisons import paired_comparison
@@ -100,7 +101,7 @@ def _compare_runs(given: Mapping[str, Any], output_dir: pathlib.Path) -> None:
     raise failures.UsageError("--what=runs compares runs: name their folders, for example --runs='runs/x/*'")
   found, left_out = readable_runs.find(given['runs'])
   if not given['allow_different_data']:
-    runs.check_same_data(found)
+    judges.check_same_data(found)
   groups = runs.groups(found)
   paired = paired_comparison.compare(groups) if len(groups) > 1 else None
   output.make(output_dir)

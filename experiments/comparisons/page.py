@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.command import command_line
 from experiments.command import given_objects
+from experiments.comparisons import judges
 from experiments.comparisons import page_script
 from experiments.comparisons import paired_comparison
 from experiments.comparisons import runs
@@ -110,7 +111,7 @@ def _setting(group: runs.Group) -> str:
 
 def _warnings(groups: Sequence[runs.Group]) -> list[str]:
   found, first = [], groups[0].runs[0]
-  if not all(runs.evaluated_alike(first, run) for group in groups for run in group.runs):
+  if not all(judges.evaluated_alike(first, run) for group in groups for run in group.runs):
     found.append('These runs have different data sets: their quality does not compare.')
   if any(group.num_diverged for group in groups):
     found.append('Some runs diverged: their settings have no mean and are not on the Pareto front.')

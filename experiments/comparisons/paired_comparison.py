@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.command import failures
+from experiments.comparisons import judges
 from experiments.comparisons import paired_difference
 from experiments.comparisons import runs
 from experiments.results import heldout_units
@@ -120,7 +121,7 @@ def _sums_on(units: heldout_units.HeldoutUnits, first: runs.Run, run: runs.Run) 
   """Returns the sums of which the quality of a run is the mean, float64 [n]; raises `_NotPaired` for other units."""
   found = _read(run)
   same = found.names == units.names and np.array_equal(found.num_predicted, units.num_predicted)
-  if not same or not runs.evaluated_alike(first, run):
+  if not same or not judges.evaluated_alike(first, run):
     raise _NotPaired(f'{run.folder} and {first.folder} were judged by different clients or examples')
   return _sums(found, run.quality)
 

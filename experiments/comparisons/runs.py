@@ -20,12 +20,11 @@ from experiments.results import quality as quality_lib
 from experiments.results import run_files
 from experiments.results import same_content
 
-_JUDGES = 'evaluation_hash'  # In `config.json`; runs of older versions have none.
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
 _BESIDE = (DATA, START, flag_table.PLUGIN, 'rounds_per_eval')  # Told only where nothing else tells two groups apart.
 _SCRIPT = 'run of a script'
 # Not what is compared: names of one run, and what does not change a measurement.
-_MAY_DIFFER = ('seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic')
+_MAY_DIFFER = {'seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic'}
 
 
 class Point(NamedTuple):
@@ -176,33 +175,6 @@ def _points(rows: Sequence[Mapping[str, Any]], quality: quality_lib.Quality) -> 
   return points
 
 
-def check_same_data(runs: Sequence[Run]) -> None:
-  """Raises `UsageError` if runs were not evaluated on the same examples of the same clients: their quality does not compare."""
-  for run in runs:
-    if not evaluated_alike(runs[0], run):
-      judges = ' and '.join(map(_judges, (runs[0], run)))
-      raise failures.UsageError(
-        f'{runs[0].folder} and {run.folder} are judged by different clients ({judges}), so their quality does not '
-        'compare: name runs of one data set with equal --eval_split and --eval_clients, or add --allow_different_data'
-      )
-
-
-def evaluated_alike(one: Run, other: Run) -> bool:
-  """Whether two runs are judged by the same examples of the same clients, however the others are spread over clients."""
-  if one.config.get(_JUDGES) is not None and other.config.get(_JUDGES) is not None:
-    return one.config[_JUDGES] == other.config[_JUDGES]
-  same_number = one.settings.get('eval_clients') == other.settings.get('eval_clients')
-  return same_number and any(
-    one.config.get(name) is not None and one.config.get(name) == other.config.get(name)
-    for name in ('heldout_hash', 'dataset_hash')
-  )
-
-
-def _judges(run: Run) -> str:
-  number, split = run.settings.get('eval_clients') or 'all', run.settings.get('eval_split', 'heldout')
-  return f'{number} {quality_lib.JUDGES.get(split, split)} of data set {_short(run.config.get("dataset_hash"))}'
-
-
 def _short(dataset_hash: Any) -> str:
   return str(dataset_hash)[:8]
 
@@ -234,11 +206,15 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
 def compared(run: Run) -> dict[str, Any]:
   """Returns what tells groups apart; a flag that an older version of the suite did not have counts as None."""
-  unused = {*_MAY_DIFFER, *(['base'] if run.settings.get('trainable') == 'all' else [])}
-  kept = {name: value for name, value in run.settings.items() if name not in unused}
+  kept = {name: value for name, value in run.settings.items() if name not in _MAY_DIFFER | unused(run)}
   hashes = {DATA: _short(run.config.get('dataset_hash')), START: _short(run.config.get('pretrained_sha256'))}
   script = {_SCRIPT: script_runs.name(run.config, run.folder)} if script_runs.is_one(run.config) else {}
   return hashes | script | {n: v for n, v in kept.items() if v is not None}
+
+
+def unused(run: Run) -> set[str]:
+  """Returns the flags that changed nothing: how the base travels, where everything is trained."""
+  return {'base'} if run.settings.get('trainable') == 'all' else set()
 
 
 def identity(run: Run) -> dict[str, Any]:

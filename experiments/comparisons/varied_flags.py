@@ -1,7 +1,7 @@
 """Finished runs of language models that differ in nothing but some flags, the seed and the rates of each setting."""
 
 from collections.abc import Sequence
-from typing import Any
+import itertools
 
 from experiments.command import failures
 from experiments.command import flag_table
@@ -41,24 +41,26 @@ def read(patterns: Sequence[str], names: Sequence[str]) -> list[runs.Group]:
         f'{run.folder} is judged by {run.quality.name}, not perplexity: compare it by --what=runs'
       )
   groups = runs.groups(found)
-  common, combinations = _others(groups[0], names), set()
-  for group in groups:
-    folder, others = group.runs[0].folder, _others(group, names)
-    differing = sorted(name for name in common | others if common.get(name) != others.get(name))
-    if differing:
+  for one, other in itertools.combinations(groups, 2):
+    if differing := _differing(one.runs[0], other.runs[0], names):
+      folder = other.runs[0].folder
       raise failures.UsageError(f'{folder} differs from the other runs in {", ".join(differing)}: compare it apart')
+  combinations = set()
+  for group in groups:
     combination = tuple(group.runs[0].settings.get(name) for name in names)
     if combination in combinations:
       raise failures.UsageError(
-        f'{folder} differs in {" or ".join(_OWN)} from another seed of its setting: compare it apart'
+        f'{group.runs[0].folder} differs in {" or ".join(_OWN)} from another seed of its setting: compare it apart'
       )
     combinations.add(combination)
   return groups
 
 
-def _others(group: runs.Group, names: Sequence[str]) -> dict[str, Any]:
-  identity = runs.identity(group.runs[0])
-  return {name: value for name, value in identity.items() if name not in (*names, *_OWN)}
+def _differing(one: runs.Run, other: runs.Run, names: Sequence[str]) -> list[str]:
+  """Returns in what two runs differ that is neither in `names`, nor a setting's own, nor without effect in either."""
+  free = {*names, *_OWN, *runs.unused(one), *runs.unused(other)}
+  first, second = runs.identity(one), runs.identity(other)
+  return sorted(name for name in {*first, *second} - free if first.get(name) != second.get(name))
 
 
 def perplexity_cells(group: runs.Group) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.command import failures
+from experiments.comparisons import judges
 from experiments.comparisons import runs as run_comparison
 from tests.experiments.comparisons.test_run_comparison import write_run
 
@@ -14,9 +15,9 @@ def test_runs_compare_if_their_heldout_examples_are_the_same(tmp_path):
     run_comparison.read(write_run(tmp_path / name, hashes=hashes))
     for name, hashes in (('a', ('a', 'x')), ('b', ('b', 'x')), ('c', ('a', 'y')))
   )
-  run_comparison.check_same_data([one, other])
+  judges.check_same_data([one, other])
   with pytest.raises(failures.UsageError, match='judged by different clients'):
-    run_comparison.check_same_data([other, third])
+    judges.check_same_data([other, third])
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_runs_compare_if_the_same_clients_judge_them(tmp_path, changes, alike):
     config = json.loads((folder / 'config.json').read_text()) | {'evaluation_hash': evaluation_hash}
     (folder / 'config.json').write_text(json.dumps(config))
     runs.append(run_comparison.read(folder))
-  assert run_comparison.evaluated_alike(*runs) == alike
+  assert judges.evaluated_alike(*runs) == alike
   if not alike:
     with pytest.raises(failures.UsageError, match=r'are judged by different clients \(3 held-out clients of data set'):
-      run_comparison.check_same_data(runs)
+      judges.check_same_data(runs)

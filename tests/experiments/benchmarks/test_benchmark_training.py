@@ -13,6 +13,7 @@ from experiments.benchmarks import keras_workloads
 from experiments.benchmarks import lean_workloads
 from experiments.benchmarks import rounds
 from experiments.benchmarks import training
+from experiments.workers import hardware
 from experiments.workers import in_process
 from models import layers
 from models import weight as weight_lib
@@ -97,7 +98,7 @@ def test_a_round_is_computed_where_it_was_built():
     return note
 
   with in_process.in_process(1) as here:
-    elsewhere = in_process.InProcess(1)
+    elsewhere = in_process.InProcess(1, hardware.devices())
     advance = rounds.under(elsewhere, build)
     note()
     advance()

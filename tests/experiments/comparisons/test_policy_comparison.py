@@ -54,6 +54,15 @@ def test_runs_that_differ_otherwise_are_refused(tmp_path):
     _read(tmp_path)
 
 
+def test_how_the_base_travels_is_no_difference_where_everything_is_trained(tmp_path):
+  _run(tmp_path / 'a', 100.0, base='once')
+  _run(tmp_path / 'b', 110.0, trainable='bias', base='every_round')
+  assert len(_read(tmp_path)) == 2
+  _run(tmp_path / 'c', 110.0, trainable='head', base='once')
+  with pytest.raises(ValueError, match='differs from the other runs in base: compare it apart'):
+    _read(tmp_path)
+
+
 def test_equal_data_at_another_path_are_no_difference(tmp_path):
   _run(tmp_path / 'a', 100.0, dataset='text(path="a", vocabulary=60)')
   _run(tmp_path / 'b', 110.0, dataset='text(path="b", vocabulary=60)', seed=1)

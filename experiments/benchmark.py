@@ -72,7 +72,7 @@ def main(given: Mapping[str, Any]) -> None:
   os.environ.update(hardware.WITHOUT_GPUS)  # What is compared are processors.
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given['cores']])
   if given['what'] == 'training':
-    in_process.use_one_thread_an_operation()
+    in_process.share_operations()
     if 'torch' in given['against']:
       torch_contender.require(given['torch_python'])
   if given['what'] == 'codecs':

@@ -34,7 +34,7 @@ def print_parts(dataset: str) -> None:
   def lap(name: str) -> None:
     laps.append((name, time.time()))
 
-  in_process.use_one_thread_an_operation()
+  in_process.share_operations()
   lap('imports')
   text = prepare.prepare(takers.build_dataset(dataset, catalog.DATASETS), partitions.natural())
   population = population_lib.Population.of(text)

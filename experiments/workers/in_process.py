@@ -144,7 +144,7 @@ def in_process(threads: int = 0) -> Iterator[InProcess]:
     context.close()
 
 
-def use_one_thread_an_operation() -> None:
-  """Leaves processors to clients, where TensorFlow has not begun to compute: operations that share them take turns."""
+def share_operations(threads: int = 1) -> None:
+  """Sets how many threads share an operation, where TensorFlow has not begun to compute; by default they are left to clients."""
   with contextlib.suppress(RuntimeError):  # It has, in a notebook: rounds then take longer, and nothing else.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import contextlib
 import functools
 import inspect
+import os
 import pathlib
+import sys
 from typing import Any
 
 from data import arguments
@@ -41,9 +43,18 @@ def start_worker(
 
 
 @contextlib.contextmanager
-def _start_in_process(threads: int) -> Iterator[in_process_lib.InProcess]:
+def _start_in_process(
+  threads: int, threads_per_client: int, clients_per_round: int
+) -> Iterator[in_process_lib.InProcess]:
+  num_processors = len(os.sched_getaffinity(0))
   with in_process_lib.in_process(threads) as started:
     hardware.say(f'in this process, {_clients(started.threads)} at a time', started.devices)
+    if not threads and clients_per_round * threads_per_client < num_processors:
+      print(
+        f'rounds of {_clients(clients_per_round)} leave some of {num_processors} processors idle: '
+        f'--runtime="in_process(threads_per_client={num_processors // clients_per_round})" lets clients share them',
+        file=sys.stderr,
+      )
     yield started
 
 
@@ -105,28 +116,34 @@ def worker() -> StartRuntime:
   return start_worker
 
 
-def in_process(threads: int = 0) -> StartRuntime:
+def in_process(threads: int = 0, threads_per_client: int = 1) -> StartRuntime:
   """Computes in this process, whose state no worker has to be sent; a crash of TensorFlow ends the run, which can go on.
 
   Args:
     threads: How many clients are computed at a time; 0 for one a processor.
+    threads_per_client: How many threads share an operation of a client; more than 1 is faster where a round has fewer
+      clients than there are processors, and changes the last bits.
 
   Returns:
     What makes this process compute.
 
   Raises:
-    ValueError: For a negative number.
+    ValueError: For a negative number, or no thread for a client.
   """
   arguments.check_whole(0, threads=threads)
-  in_process_lib.use_one_thread_an_operation()
+  arguments.check_whole(1, threads_per_client=threads_per_client)
+  in_process_lib.share_operations(threads_per_client)
 
-  def start(*_: Any, num_groups: int | None = None) -> contextlib.AbstractContextManager[in_process_lib.InProcess]:
+  def start(
+    log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
+  ) -> contextlib.AbstractContextManager[in_process_lib.InProcess]:
+    del log_path, num_parameters  # Of workers.
     if num_groups:
       raise failures.UsageError(
         '--deterministic adds up clients as any worker does: leave it out, --runtime=in_process repeats itself in any '
         'case, whatever its threads'
       )
-    return _start_in_process(threads)
+    return _start_in_process(threads, threads_per_client, clients_per_round)
 
   return start
 

@@ -1,6 +1,7 @@
 """Rounds of this process count what the worker's count, to weights that differ by the order of sums alone."""
 
 from concurrent import futures
+import pathlib
 import time
 from typing import NamedTuple
 
@@ -194,6 +195,26 @@ def test_the_number_of_threads_is_checked():
     runtimes.build('in_process(threads=2)', deterministic=True)('worker.log', 1, 1)
   with pytest.raises(ValueError, match='threads must be a whole number'):
     runtimes.in_process(threads=-1)
+  with pytest.raises(ValueError, match='threads_per_client must be a whole number of at least 1'):
+    runtimes.in_process(threads_per_client=0)
+
+
+@pytest.mark.parametrize(
+  ('clients', 'threads', 'threads_per_client', 'said'),
+  [
+    (2, 0, 1, '2 clients leave some of 5 processors idle: --runtime="in_process(threads_per_client=2)"'),  # 5 // 2
+    (1, 0, 2, '1 client leave some of 5 processors idle: --runtime="in_process(threads_per_client=5)"'),
+    (2, 0, 3, None),  # 6 threads.
+    (5, 0, 1, None),
+    (1, 1, 1, None),  # As asked.
+  ],
+)
+def test_processors_that_rounds_leave_idle_are_told(monkeypatch, capsys, clients, threads, threads_per_client, said):
+  monkeypatch.setattr(runtimes.os, 'sched_getaffinity', lambda _: set(range(5)))
+  start = runtimes.in_process(threads=threads, threads_per_client=threads_per_client)
+  with start(pathlib.Path('worker.log'), 1, clients):
+    error = capsys.readouterr().err
+  assert said in error if said else 'idle' not in error
 
 
 def test_graphs_run_as_they_are_inside_the_block_alone():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import hashlib
 import json
+import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -47,7 +48,7 @@ def _note_places(here: in_process.InProcess) -> list[tuple[str, str]]:
 def _rounds(process: tff.learning.templates.LearningProcess, devices: Sequence[str]) -> dict[str, object]:
   hardware.devices = lambda: devices
   clients = [tiny_language.client(key) for key in range(1, 6)]
-  with runtimes.in_process(threads=2)() as here:
+  with runtimes.in_process(threads=2)(pathlib.Path(), 1, 5) as here:
     places, state = _note_places(here), process.initialize()
     for _ in range(2):
       state, said = process.next(state, clients)

@@ -58,9 +58,14 @@ def build_scores(
     def append(rows, batch):
       measured = judged.evaluate(weights, batch)
       columns = [tf.reshape(measured[name], [-1]) for name in task_lib.zero_measures()]
-      return tf.concat([rows, tf.stack(columns, axis=1)], axis=0)
+      return _of_any_length(tf.concat([rows, tf.stack(columns, axis=1)], axis=0))
 
     batches = local_batches.plain(examples_of(client_id).batch(_BATCH_SIZE))
-    return batches.reduce(tf.zeros([0, 3]), append)
+    return local_loop.fold(append, _of_any_length(tf.zeros([0, 3])), batches)
 
   return scores
+
+
+def _of_any_length(rows: tf.Tensor) -> tf.Tensor:
+  """Returns rows whose number is not known when traced, as that of a loop that appends some is not."""
+  return tf.compat.v1.placeholder_with_default(rows, [None, rows.shape[1]])

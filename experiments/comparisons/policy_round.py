@@ -28,6 +28,7 @@ from models import model as model_lib
 from models import task as task_lib
 from optimizers import devices as devices_lib
 from optimizers import held_part
+from optimizers import local_loop
 from optimizers import local_training
 
 _MAX_JUDGED = 2000  # Held-out examples; an evaluation for each policy and client has no time for more.
@@ -130,7 +131,7 @@ class PolicyRound:
       def add(total: task_lib.Measures, tokens: tf.Tensor) -> task_lib.Measures:
         return tf.nest.map_structure(tf.add, total, task.evaluate(weights, {'tokens': tokens}))
 
-      return batches.reduce(task_lib.zero_measures(), add)
+      return local_loop.fold(add, task_lib.zero_measures(), batches)
 
     def loss(update: Sequence[tf.Tensor], length: float) -> float:
       sums = measured(tuple(update), tf.constant(length))

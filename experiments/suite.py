@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import inspect
+import os
 import pathlib
 import signal
 import tempfile
@@ -45,6 +46,7 @@ from experiments.loggers import logger
 from experiments.results import result_folder
 from experiments.results import run_folders
 from experiments.workers import local_runtime
+from experiments.workers import runtimes
 
 RunFolder, ComparisonFolder = result_folder.RunFolder, result_folder.ComparisonFolder
 each_row = logger.each_row
@@ -56,24 +58,29 @@ launch.quiet()
 
 
 @contextlib.contextmanager
-def runtime() -> Iterator[local_runtime.LocalWorker]:
-  """Starts TFF's worker for a loop of one's own, as a run does: in a `with` block around `process.next`.
+def runtime(where: Any = 'worker') -> Iterator[local_runtime.Runtime]:
+  """Computes for a loop of one's own, as a run does: in a `with` block around `process.next`.
 
-  No other process can reach the worker where the system allows that, and it ends with the block, or with this program in
+  No other process can reach TFF's worker where the system allows that, and it ends with the block, or with this program in
   whatever way. TFF's own default leaves a worker behind that listens on all interfaces. What is computed after the block
   raises `RuntimeError`.
 
+  Args:
+    where: What `--runtime` takes, such as `in_process`, or what starts a runtime. Processors are for a client each.
+
   Yields:
-    The worker, which tells its memory.
+    The runtime, which tells its memory.
 
   Raises:
+    UsageError: If there is no such runtime.
     RuntimeError: If there can be no worker.
   """
+  start = runtimes.build(where, deterministic=False)
   with (
     tempfile.TemporaryDirectory() as folder,
-    local_runtime.local_runtime(pathlib.Path(folder) / 'worker.log') as worker,
+    start(pathlib.Path(folder) / 'worker.log', 0, len(os.sched_getaffinity(0))) as started,
   ):
-    yield worker
+    yield started
 
 
 def predict(texts: Sequence[str], pretrained: Any) -> list[dict[str, Any]]:

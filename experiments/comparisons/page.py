@@ -81,7 +81,7 @@ def render(
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     f'<title>{_text(title)}</title>\n<style>{_STYLE}{page_script.STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>',
     f'<p>{groups[0].quality.name.capitalize()} on {groups[0].judges}, mean ± sample standard deviation over seeds. '
-    'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is as good '
+    'Megabytes are counted from the tensors that travelled. Shaded settings are on the Pareto front: no other is better '
     f'in the mean with as little upload. “Upload reduced” is against {which}, {_text(groups[reference].name)}.</p>',
     *(f'<p>{_text(sentence)}</p>' for sentence in [*left_out, *_warnings(groups)]),
     _table(groups, target, paired),

@@ -53,7 +53,7 @@ class Config:
     settings_are_complete: Whether they, with `facts`, leave nothing out, as all flags of a binary do. If not, the run is
       known by what its computations compute, its clients and this configuration besides.
     facts: What follows from them and decides the result besides; likewise.
-    start_runtime: Where the run computes; see `runtime_specs`.
+    start_runtime: Where the run computes; see `experiments.workers.runtimes`.
     log_to: A logger that is told the rows of `metrics.csv`; see `loggers.catalog`.
   """
 

@@ -51,7 +51,7 @@ _FROZEN = Column(
   'bytes',
   ROUND,
   COUNTED,
-  'The part of download_bytes that is frozen and that a client receives once: the size of a payload that is encoded once.',
+  'The part of download_bytes that is of the base, for clients in their first round: the size of a payload that is encoded once.',
 )
 ROUNDS = (
   Column('round', '', ROW, GIVEN, 'Number of the round; 0 is the initial model, evaluated only.'),

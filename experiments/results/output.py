@@ -80,7 +80,7 @@ def claimed(
   """Makes `output_dir` the folder of this run, or checks that it already is, and keeps it from others inside the block.
 
   Writes `config.json`, which keeps the commits of code that wrote to the folder before, and `run.flags`; removes what a
-  killed process left unfinished.
+  killed process left unfinished. A run that is refused inside the block, before it left anything, leaves nothing.
 
   Args:
     output_dir: Created if need be.
@@ -100,9 +100,11 @@ def claimed(
     packages=_versions(),
     git_commit=_git_commit(),
   )
+  was_there = output_dir.exists()
   with contextlib.ExitStack() as held:
     held.enter_context(exclusive(output_dir, f'another process writes to {output_dir}'))
     with usable(output_dir):
+      is_new = not (output_dir / 'config.json').exists()
       _check_same_run(output_dir, settings, facts)
       check()
       for left_over in [*output_dir.glob(f'*{cache.PART}'), *output_dir.glob('metrics.csv_temp*')]:
@@ -110,7 +112,22 @@ def claimed(
       earlier = _earlier_commits(output_dir / 'config.json', config['git_commit'])
       write_json(output_dir / 'config.json', config | {'earlier_commits': earlier})
       write_text(output_dir / 'run.flags', '\n'.join(command_line.flag_texts(settings)) + '\n')
-    yield
+    try:
+      yield
+    except failures.UsageError:
+      if is_new:
+        _forget(output_dir, was_there)
+      raise
+
+
+def _forget(output_dir: pathlib.Path, was_there: bool) -> None:
+  """Removes what a refused run wrote, and the folder unless it was there, if nothing else is in it."""
+  names = ('run.flags', 'worker.log', 'config.json')  # In this order: what a kill leaves of them is a run.
+  if {entry.name for entry in output_dir.iterdir()} <= set(names):
+    for name in names:
+      (output_dir / name).unlink(missing_ok=True)
+    if not was_there:
+      output_dir.rmdir()
 
 
 def _earlier_commits(path: pathlib.Path, commit: str | None) -> list[str]:

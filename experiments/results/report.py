@@ -47,7 +47,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     measures: What to show of it, each with its baselines.
   """
   peak = summary['peak_rss_bytes']
-  in_worker = 'not measured' if peak['worker'] is None else f'{peak["worker"] / 1e9:.2f} GB'
+  in_worker = '' if peak['worker'] is None else f', {peak["worker"] / 1e9:.2f} GB in the worker'
   measured = []
   for measure in measures:
     quality = measure.quality
@@ -62,7 +62,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     ('downloaded', f'{summary["download_bytes_total"] / 1e6:,.1f} MB'),
     ('updates dropped', f'{summary["dropped_updates"]}'),
     ('minutes', f'{summary["seconds"] / 60:.1f}'),
-    ('peak memory', f'{peak["main"] / 1e9:.2f} GB here, {in_worker} in the worker'),
+    ('peak memory', f'{peak["main"] / 1e9:.2f} GB here{in_worker}'),
   ]
   return markdown_table.render(['', ''], lines)
 

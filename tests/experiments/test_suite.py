@@ -18,6 +18,7 @@ from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.federated import checkpoints
 from experiments.results import run_files
+from experiments.workers import local_runtime
 from tests import language_model_runs
 
 
@@ -163,6 +164,19 @@ def test_plugins_of_two_threads_do_not_mix(given, tmp_path):
     done.set()
     thread.join()
   assert 'small' not in plugin_tables.tables()['LANGUAGE_MODELS'].builders
+
+
+@pytest.mark.parametrize(('where', 'is_worker'), [('worker', True), ('in_process(threads=2)', False)])
+def test_a_loop_of_ones_own_computes_where_it_says(where, is_worker):
+  @tff.tensorflow.computation(tf.int32)
+  def twice(x):
+    return 2 * x
+
+  with suite.runtime(where) as started:
+    assert twice(3) == 6
+    assert isinstance(started, local_runtime.LocalWorker) == is_worker
+  with pytest.raises(ValueError, match="unknown runtime 'nowhere'"), suite.runtime('nowhere'):
+    pass
 
 
 def test_a_runtime_around_another_goes_on():

@@ -172,6 +172,27 @@ def test_what_cannot_go_on_as_asked_leaves_all_as_it_was(folder):
   assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize('was_there', [False, True])
+def test_a_run_that_is_refused_once_its_folder_was_made_leaves_nothing(folder, was_there):
+  if was_there:
+    folder.mkdir(parents=True)
+  with pytest.raises(failures.UsageError, match='not so'), output.claimed(folder, _SETTINGS, _FACTS):
+    (folder / 'worker.log').touch()
+    raise failures.UsageError('not so')
+  assert folder.exists() == was_there
+  _claim(folder, _SETTINGS, _FACTS)
+
+
+def test_a_run_that_is_refused_later_keeps_what_it_has(folder):
+  with pytest.raises(failures.UsageError), output.claimed(folder, _SETTINGS, _FACTS):
+    (folder / 'metrics.csv').touch()
+    raise failures.UsageError('not so')
+  assert {path.name for path in folder.iterdir()} == {'config.json', 'run.flags', 'metrics.csv'}
+  with pytest.raises(failures.UsageError), output.claimed(folder, _SETTINGS, _FACTS):
+    raise failures.UsageError('not so')
+  assert (folder / 'config.json').exists()
+
+
 def test_json_is_strict(folder):
   folder.mkdir(parents=True)
   found = {'a': math.inf, 'b': [math.nan, 1.5, {'c': -math.inf}], 'd': 'NaN', 'e': None, 'f': True}

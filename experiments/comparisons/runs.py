@@ -21,7 +21,8 @@ from experiments.results import run_files
 from experiments.results import same_content
 
 DATA, START = 'data set', 'pretrained weights'  # What stands beside the flags: hashes.
-_BESIDE = (DATA, START, flag_table.PLUGIN, 'rounds_per_eval')  # Told only where nothing else tells two groups apart.
+# Told only where nothing else tells two groups apart.
+_BESIDE = (DATA, START, flag_table.PLUGIN, 'rounds_per_eval', 'base')
 _SCRIPT = 'run of a script'
 # Not what is compared: names of one run, and what does not change a measurement.
 _MAY_DIFFER = {'seed', 'output_dir', 'rounds_per_checkpoint', 'runtime', 'log_to', 'deterministic'}

@@ -56,6 +56,13 @@ def _ends(value):
   return (*_EVALUATIONS[:2], (4, value))
 
 
+def test_how_the_base_travels_is_told_where_nothing_else_tells_groups_apart(tmp_path):
+  whole, bias = (write_run(tmp_path / name, trainable=name, base='once') for name in ('all', 'bias'))
+  always = write_run(tmp_path / 'always', trainable='bias', base='every_round')
+  assert {group.label for group in _groups(whole, bias)} == {'all', 'bias'}
+  assert {group.label for group in _groups(bias, always)} == {'once', 'every_round'}
+
+
 def test_seeds_make_a_group_and_what_differs_its_label(tmp_path):
   first, second = _groups(
     write_run(tmp_path / 'c', _ends(130.0), megabytes=0.25, upload='uniform(bits=8)'),

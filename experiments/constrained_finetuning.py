@@ -90,6 +90,7 @@ def main(given: Mapping[str, Any]) -> None:
   model = setup.adapt(work.build(plan.model))
   groups = device_groups.DeviceGroups.of(work, setup.devices)
   population = groups.population(plan.dropped, setup.config.clients_per_round, setup.flags['eval_split'])
+  setup = setup.among(population)
   start = planned_run.start(plan, family, work, model, setup.config.settings['dataset'])
 
   task = work.task(model)

@@ -39,6 +39,7 @@ def main(given: Mapping[str, Any]) -> None:
   model = setup.adapt(build_model(text.vocabulary_size))
   task = language_task.build(model, text.sequence_length)
   population = setup.population(text)
+  setup = setup.among(population)
   summary = run.run(task, setup.process(task), population, setup.config, start, description)
 
   judges = population.evaluation_ids(setup.config.eval_clients)

@@ -46,6 +46,8 @@ FLAGS = run_flags.take(
     base='clients keep what --stages freezes',
     devices='--stages says what clients train',
     pretrained='the first stage begins with random weights',
+    privacy='each stage would have an epsilon of its own',
+    epsilon_budget='no run of it is private',
   ),
   dataset=(
     'digits',

@@ -82,6 +82,7 @@ def main(given: Mapping[str, Any]) -> None:
   task = classification_task.build(model, text.sequence_length)
   has_users = source.clients is source_lib.Clients.USERS
   population = dataclasses.replace(setup.population(text), judges_are_users=has_users)
+  setup = setup.among(population)
   summary = run.run(task, setup.process(task), population, setup.config, first, description)
 
   judges = population.evaluation_ids(setup.config.eval_clients)

@@ -16,6 +16,7 @@ from compression import delivery
 from compression import partial_mean
 from compression import slices
 from compression import update_codec
+from compression.privacy import mechanism as mechanism_lib
 from data import arguments
 from models import model as model_lib
 from models import task as task_lib
@@ -28,6 +29,7 @@ from optimizers import local_batches
 from optimizers import local_optimizer
 from optimizers import local_training
 from optimizers import optimizer_slots
+from optimizers import private_rounds
 from optimizers import schedules
 from optimizers import select_process
 from optimizers import selection as selection_lib
@@ -87,6 +89,7 @@ class Algorithm:
     devices: devices_lib.Devices = devices_lib.ALIKE,
     client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE,
     client_weighting: str = 'examples',
+    privacy: mechanism_lib.Mechanism | None = None,
   ) -> tff.learning.templates.LearningProcess:
     """Composes the four slots of a TFF learning process.
 
@@ -98,36 +101,30 @@ class Algorithm:
       devices: Which client trains which part; by default every client all of it.
       client_dropout: Which clients vanish in a round; by default nobody.
       client_weighting: What a client's update counts in the mean: `examples` for their number, `uniform` for 1 each.
+      privacy: What makes each round private to its clients; by default nothing does.
 
     Returns:
       The process.
 
     Raises:
-      ValueError: If the devices' policies, the selection and the algorithm do not fit the model or each other.
+      ValueError: If the devices' policies, the selection and the algorithm do not fit the model or each other, or privacy
+        does not fit them.
     """
     model, task = task.model, dataclasses.replace(task, precision=self.precision)
     self.check(model, communication, devices)
+    if privacy is not None:
+      self.check_private(communication, devices, client_weighting)
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
     selection, layouts = communication.selection, _layouts(model, devices, communication.selection)
-    sliced_axes = slices.largest_counts(layouts)
     local = local_training.LocalTraining(
       task, self.client_optimizer, batches, devices, layouts, seed, client_dropout, client_weighting
     )
     deliveries, sources = _delivered(model, communication, devices, seed)
     distributor = broadcast.build_broadcast(weights_type, communication.download, seed, deliveries)
     server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
-    copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
-    aggregation = partial_mean.PartialMeanFactory(
-      communication.upload,
-      communication.measure_distortion,
-      variables=model.variables * copies,
-      layouts=layouts if sliced_axes else (slices.WHOLE,),
-      denominator=devices.denominator,
-      units_per_key={axis: unit_keys.units_per_key(model, axis) for axis in sliced_axes} if selection else None,
-      together=devices.together(model, seed, selection is not None and selection.blocks is not None) * copies,
-    )
+    aggregation = self._aggregation(model, communication, devices, seed, layouts, privacy)
     if sources:
       download = slice_download.SliceDownload(local, selection, sources, distributor)
       process = select_process.compose(initial_weights, distributor, download, local, aggregation.create, server_step)
@@ -135,6 +132,28 @@ class Algorithm:
       process = _composed(initial_weights, distributor, local, aggregation, server_step)
     held = [index for index, each in enumerate(deliveries) if each.way is delivery.Way.HELD]
     return frozen_base.hold(process, held, communication.download, seed) if held else process
+
+  def _aggregation(
+    self,
+    model: model_lib.Model,
+    communication: Communication,
+    devices: devices_lib.Devices,
+    seed: int,
+    layouts: Sequence[slices.Layout],
+    privacy: mechanism_lib.Mechanism | None,
+  ) -> tff.aggregators.WeightedAggregationFactory:
+    selection, sliced_axes = communication.selection, slices.largest_counts(layouts)
+    copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
+    shape = dict(
+      measure_distortion=communication.measure_distortion,
+      variables=model.variables * copies,
+      layouts=layouts if sliced_axes else (slices.WHOLE,),
+      units_per_key={axis: unit_keys.units_per_key(model, axis) for axis in sliced_axes} if selection else None,
+      together=devices.together(model, seed, selection is not None and selection.blocks is not None) * copies,
+    )
+    if privacy is None:
+      return partial_mean.PartialMeanFactory(communication.upload, denominator=devices.denominator, **shape)
+    return private_rounds.build_aggregation(privacy, communication.upload, model, devices, seed, **shape)
 
   def check(self, model: model_lib.Model, communication: Communication, devices: devices_lib.Devices) -> None:
     """Raises `ValueError` if the algorithm cannot serve this communication or these devices.
@@ -160,6 +179,10 @@ class Algorithm:
         'mime_lite sends gradients beside updates, and this upload gives both one scale: leave out concat, and use '
         'another codec than rate_distortion'
       )
+
+  def check_private(self, communication: Communication, devices: devices_lib.Devices, client_weighting: str) -> None:
+    """Raises `ValueError` if rounds could not be private, whatever the mechanism; see `private_rounds.check`."""
+    private_rounds.check(self.client_optimizer.is_shared, communication.upload, devices, client_weighting)
 
   def _build_initial_weights(self, model: model_lib.Model, ever: Sequence[bool], seed: int) -> tff.Computation:
     specs = [tf.TensorSpec(variable.shape) for variable in model.variables]
@@ -211,7 +234,7 @@ def _composed(
   initial_weights: tff.Computation,
   distributor: tff.learning.templates.DistributionProcess,
   local: local_training.LocalTraining,
-  aggregation: partial_mean.PartialMeanFactory,
+  aggregation: tff.aggregators.WeightedAggregationFactory,
   server_step: tff.learning.templates.FinalizerProcess,
 ) -> tff.learning.templates.LearningProcess:
   """Returns the process of clients that receive whole variables."""

@@ -25,7 +25,7 @@ def build_client_work(
     received_type: `<weights, round_seed, round_number>` of `compression.broadcast`.
 
   Returns:
-    A process whose client result is an update of `compression.partial_mean.update_type` and the number of examples
+    A process whose client result is an update of `compression.sent_update.update_type` and the number of examples
     as its float32 weight. An update holds the difference of the weights and, if the optimizer's state is shared, then
     the gradient of each variable. Its measurements are sums over clients, at the server: `num_clients`, `num_examples`,
     `dropped_updates`, `trained_parameters` (int64) and the task's measures (float32).

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from compression import catalog as compression_catalog
+from compression.privacy import catalog as privacy_catalog
 from data import catalog as data_catalog
 from experiments.command import algorithm_specs
 from experiments.command import builder_docs
@@ -98,6 +99,7 @@ CATALOGUES = {
   'client_dropouts': Catalogue(
     'Clients that vanish once they have received the model', optimizers_catalog.CLIENT_DROPOUTS, 'clients'
   ),
+  'privacies': Catalogue('Privacy of clients', privacy_catalog.PRIVACIES, 'clients'),
   'links': Catalogue("Links of a chain, joined by '|'", _LINKS, 'codecs'),
   'adaptive': Catalogue('Whole codecs, which stand alone', compression_catalog.ADAPTIVE, 'codecs'),
   'selection': Catalogue('Federated select, which stands alone', {'select': selection.Selection}, 'codecs'),
@@ -115,14 +117,18 @@ _EVERY_RUN = dict(
   runtime=('runtimes',),
   log_to=('loggers',),
 )
-_PLAIN_RUN = _EVERY_RUN | dict(trainable=('policies',), devices=('devices',), download=('links', 'selection'))
+_PLAIN_RUN = _EVERY_RUN | dict(
+  privacy=('privacies',), trainable=('policies',), devices=('devices',), download=('links', 'selection')
+)
 
 # By binary and flag, the keys of its catalogues.
 FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
   language_model=_PLAIN_RUN | dict(dataset=('text',), model=('language_models',)),
   text_classification=_PLAIN_RUN | dict(dataset=('labelled_text',), model=('encoders',)),
   constrained_finetuning=_EVERY_RUN
-  | dict(dataset=('text', 'images'), model=('families',), trainable=('methods',), devices=('limits',)),
+  | dict(
+    privacy=('privacies',), dataset=('text', 'images'), model=('families',), trainable=('methods',), devices=('limits',)
+  ),
   layerwise_ssl=_EVERY_RUN
   | dict(
     dataset=('images', 'labelled_text'),

@@ -42,6 +42,8 @@ def tables() -> dict[str, Table]:
   from compression import adaptive
   from compression import catalog as compression
   from compression import stage
+  from compression.privacy import catalog as privacy
+  from compression.privacy import plans
   from data import catalog as data
   from data import image_source
   from data import partitions
@@ -74,6 +76,7 @@ def tables() -> dict[str, Table]:
     POLICIES=Table(optimizers.POLICIES, 'policies', 'policies', trainable.Policy, ('layerwise',)),
     GROWTHS=Table(stages.GROWTHS, 'growths', 'growths', stages.Growth),
     CLIENT_DROPOUTS=Table(dropouts, 'client dropouts', 'client_dropouts', client_dropout.ClientDropout),
+    PRIVACIES=Table(privacy.PRIVACIES, 'kinds of privacy', 'privacies', plans.Privacy),
     DATASETS=Table(data.DATASETS, 'data sets', 'text', source.TextSource),
     CLASSIFICATION_DATASETS=Table(texts, 'data sets', 'labelled_text', source.LabelledSource),
     IMAGE_DATASETS=Table(data.IMAGE_DATASETS, 'data sets', 'images', image_source.ImageSource),

@@ -33,6 +33,7 @@ _OPEN = (
   'model',
   'objective',
   'partition',
+  'privacy',
   'runtime',
   'stages',
   'trainable',

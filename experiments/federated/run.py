@@ -1,7 +1,5 @@
 """The run loop: rounds, evaluations and checkpoints, whatever happens to the worker; for scripts, see docs/guides/scripts.md."""
 
-from collections.abc import Callable
-from collections.abc import Sequence
 import contextlib
 import dataclasses
 import functools
@@ -13,12 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow_federated as tff
 
+from compression.privacy import plans
 from data import errors
 from data import population as population_lib
 from data import progress
 from experiments.command import failures
 from experiments.federated import attempts
 from experiments.federated import checkpoints
+from experiments.federated import participation
 from experiments.federated import run_identity
 from experiments.federated import supervision
 from experiments.loggers import logger
@@ -49,6 +49,7 @@ class Config:
     eval_clients: Clients that every evaluation uses, of those that only evaluate; 0 for all.
     seed: Decides which clients are drawn.
     draw_seed: Decides it in its place, if it is not None.
+    privacy: What makes rounds private, whose epsilon is recorded, and how it draws clients; None if nothing does.
     settings: Whatever else defines the run, for `config.json`; a folder is continued only with equal settings.
     settings_are_complete: Whether they, with `facts`, leave nothing out, as all flags of a binary do. If not, the run is
       known by what its computations compute, its clients and this configuration besides.
@@ -65,6 +66,7 @@ class Config:
   eval_clients: int = 100
   seed: int = 0
   draw_seed: int | None = None
+  privacy: plans.PrivacyPlan | None = None
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -126,13 +128,6 @@ def run(
       return parts.until_done()
 
 
-def draw(population: population_lib.Population, config: Config) -> Callable[[int], Sequence[str]]:
-  """Returns who takes part in a round: from its number to ids."""
-  seed = config.seed if config.draw_seed is None else config.draw_seed
-  sample = tff.simulation.build_uniform_sampling_fn(population.training_ids, random_seed=seed)
-  return lambda round_number: sample(round_number, population.clients_per_round(config.clients_per_round))
-
-
 class _Run:
   """The parts of a run and the steps that advance it; all that changes is the state and the records."""
 
@@ -168,7 +163,8 @@ class _Run:
       worker.check(computation)
     self._score = heldout_scores.of(task, population)
     self._evaluation_ids = population.evaluation_ids(config.eval_clients)
-    self._draw = draw(population, config)
+    seed = config.seed if config.draw_seed is None else config.draw_seed
+    self._draw = participation.draw(population, config.clients_per_round, seed, config.privacy)
     self._checkpoints = checkpoints.Checkpoints(config.output_dir / 'checkpoints')
     self._records = records.Records(config.output_dir)
     self._saved_round = -1
@@ -235,6 +231,7 @@ class _Run:
     trained = self._attempts.on_clients(lambda ids: self._process.next(state, ids), self._draw(round_number))
     columns = metrics.training_columns(trained.metrics, self._num_parameters)
     columns['round_seconds'] = time.monotonic() - started
+    columns['epsilon'] = config.privacy and config.privacy.epsilon_after(round_number)
     if self._is_due(round_number, config.rounds_per_eval):
       columns |= self._evaluation_columns(trained.state)
     self._record(round_number, columns)
@@ -297,4 +294,5 @@ class _Run:
         'worker': self._attempts.of_worker(self._worker.peak_rss_bytes),
       },
       'dataset_hash': self._population.dataset_hash,
+      'privacy': self._config.privacy and self._config.privacy.told(self._records.round_number),
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import types
 from typing import Any
 
+from compression.privacy import catalog
 from experiments.command import codec_specs
 from experiments.command import flag_table
 from experiments.loggers import catalog as logger_catalog
@@ -52,6 +53,18 @@ _ALL.string(
   'client_dropout',
   'none',
   'Which clients vanish once they have received the model: none, or bernoulli(rate=0.1), each with this probability.',
+)
+_ALL.string(
+  'privacy',
+  'none',
+  f'What makes the run private to each client: {", ".join(catalog.PRIVACIES)}; for example gaussian(clip=0.1, epsilon=4) or '
+  'gaussian(clip=0.1, noise_multiplier=1). Needs --client_weighting=uniform.',
+)
+_ALL.float(
+  'epsilon_budget',
+  None,
+  'The epsilon that a private run may come to: it ends before the round that would pass it.',
+  0.0,
 )
 _ALL.string(
   'upload',

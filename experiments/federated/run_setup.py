@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow_federated as tff
 
+from compression.privacy import catalog as privacy_catalog
+from compression.privacy import plans
 from data import catalog as data_catalog
 from data import federated_text
 from data import partitions
@@ -23,6 +25,7 @@ from experiments.command import flag_table
 from experiments.command import given_objects
 from experiments.command import spec
 from experiments.command import takers
+from experiments.federated import private_runs
 from experiments.federated import run
 from experiments.loggers import catalog as logger_catalog
 from experiments.results import output
@@ -58,6 +61,7 @@ class RunSetup:
     communication: The codecs of both directions.
     batches: How a client goes through its examples.
     client_dropout: Which clients vanish in a round.
+    privacy: What makes it private; None if nothing does.
     config: How long the run goes on, and where it writes; its settings are the flags as text.
     flags: The value of every flag, by name.
   """
@@ -67,6 +71,7 @@ class RunSetup:
   communication: algorithms.Communication
   batches: local_batches.LocalBatches
   client_dropout: client_dropout_lib.ClientDropout
+  privacy: plans.Privacy | None
   config: run.Config
   flags: Mapping[str, Any]
 
@@ -104,12 +109,27 @@ class RunSetup:
   def check(self, adapted: model_lib.Model) -> None:
     """Raises `ValueError` if the algorithm does not fit an adapted model, its devices and codecs."""
     self.algorithm.check(adapted, self.communication, self.devices)
+    if self.privacy is not None:
+      self.algorithm.check_private(self.communication, self.devices, self.flags['client_weighting'])
 
   def process(self, task: task_lib.Task, seed: int | None = None) -> tff.learning.templates.LearningProcess:
     """Composes the learning process of a task whose model is adapted; `seed` decides its draws instead of the run's."""
     seed, weighting = self.config.seed if seed is None else seed, self.flags['client_weighting']
     self._say_base(task.model, seed)
-    return self.algorithm(task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting)
+    plan = self.config.privacy
+    private = None if plan is None else plan.mechanism(seed)
+    return self.algorithm(
+      task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting, private
+    )
+
+  def among(self, population: population_lib.Population) -> 'RunSetup':
+    """Returns the set-up whose privacy is planned for these clients; raises `UsageError` if they are too few for it."""
+    if self.privacy is None:
+      if self.flags['epsilon_budget'] is not None:
+        raise failures.UsageError('--epsilon_budget needs --privacy: without it no epsilon is finite')
+      return self
+    config = private_runs.planned(self.privacy, population, self.config, self.flags['epsilon_budget'])
+    return dataclasses.replace(self, config=config)
 
   def _say_base(self, adapted: model_lib.Model, seed: int) -> None:
     num_bytes = 4 * algorithms.num_base_parameters(adapted, self.communication, self.devices, seed)
@@ -185,6 +205,7 @@ def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -
       'client_dropout',
       kind=client_dropout_lib.ClientDropout,
     ),
+    privacy=spec.build(given['privacy'], privacy_catalog.PRIVACIES, 'privacy', kind=plans.Privacy),
     config=_config(given),
     flags=given,
   )

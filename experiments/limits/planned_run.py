@@ -55,6 +55,6 @@ def start(
 def planned(setup: run_setup.RunSetup, plan: planning.DevicePlan) -> run_setup.RunSetup:
   """Returns the set-up in which devices train what is planned for them; the run is continued by the same plan only."""
   facts = dict(planned_model=plan.model, planned_trainable=plan.trainable, planned_devices=plan.devices)
-  config = dataclasses.replace(setup.config, facts=facts)
+  config = dataclasses.replace(setup.config, facts=setup.config.facts | facts)
   devices = device_specs.build(plan.trainable, plan.devices)
   return dataclasses.replace(setup, devices=devices, config=config)

@@ -78,6 +78,17 @@ ROUNDS = (
     'Squared error that encoding adds, over the squared norm of the updates; with --measure_distortion only.',
   ),
   Column('trained_fraction', 'fraction', ROUND, COUNTED, 'Parameters that a client trained, mean over num_clients.'),
+  Column('epsilon', '', SO_FAR, MODELLED, 'What all rounds up to this one come to, by the accountant of --privacy.'),
+  Column('clip', '', ROUND, GIVEN, 'Largest norm of what a client sends; private runs only.'),
+  Column('clipped_fraction', 'fraction', ROUND, MEASURED, 'Updates that were longer, exactly: not private itself.'),
+  Column('noise_stddev', '', ROUND, GIVEN, 'Standard deviation of the noise on a value of the mean.'),
+  Column(
+    'signal_to_noise',
+    '',
+    ROUND,
+    MEASURED,
+    'Norm of the sum of the bounded updates over that of its noise, exactly: not private itself.',
+  ),
   Column('dropped_updates', 'updates', ROUND, COUNTED, 'Updates that were not finite, which the mean leaves out.'),
   Column(
     'skipped_clients', 'clients', ROUND, COUNTED, 'Clients whose data could not be read, in training or evaluation.'
@@ -138,6 +149,14 @@ SUMMARY = (
   ),
   Column('peak_rss_bytes', 'bytes', WHOLE, MEASURED, 'Largest memory of a process, by its name: main, worker.'),
   Column('dataset_hash', '', WHOLE, GIVEN, 'SHA-256 of the prepared data set.'),
+  Column(
+    'privacy',
+    '',
+    WHOLE,
+    MODELLED,
+    'Of a private run epsilon, delta, what they compare (neighbours), how clients were drawn, the noise multiplier, how '
+    'often a client took part at most, and the rounds; else null.',
+  ),
 )
 PROBES = (
   Column('probe/accuracy', 'fraction', WHOLE, MEASURED, 'Of a linear classifier on the features.'),
@@ -178,6 +197,7 @@ CONFIG = (
   Column('planned_model', '', WHOLE, GIVEN, 'The model that limits allow; of constrained_finetuning only.'),
   Column('planned_trainable', '', WHOLE, GIVEN, 'What is trained, likewise: the --trainable of language_model.'),
   Column('planned_devices', '', WHOLE, GIVEN, 'By which devices, likewise: the --devices of language_model.'),
+  Column('privacy_plan', '', WHOLE, GIVEN, 'What decides the noise of a private run; of those only.'),
   Column('stage', '', WHOLE, GIVEN, 'Number of the stage; of stages only.'),
   Column('rounds_of_all_stages', 'rounds', WHOLE, GIVEN, 'Rounds that all stages share; of layerwise_ssl only.'),
   Column('binary', '', WHOLE, GIVEN, 'The program.'),

@@ -23,10 +23,10 @@ from experiments.results import same_content
 _PACKAGES = ('tensorflow', 'tensorflow-federated', 'tensorflow-text', 'numpy', 'sentencepiece')
 # A finished run may go on for more rounds, elsewhere, under other eyes; workers change the order of additions and so the
 # last bits only.
-FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime', 'log_to')
+FREE_TO_CHANGE = ('output_dir', 'rounds', 'runtime', 'log_to', 'epsilon_budget')
 COMPUTATIONS = 'computations_sha256'  # The fact that names them.
 
-_UNSAID = {'base': 'every_round'}  # What federated runs did before there were flags for it.
+_UNSAID = {'base': 'every_round', 'privacy': 'none'}  # What federated runs did before there were flags for it.
 _BEFORE_CONFIG = ('worker.log', f'config.json{cache.PART}', '.')  # What a killed run may leave before its config.
 
 

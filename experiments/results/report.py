@@ -60,11 +60,18 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     *measured,
     ('uploaded', f'{summary["upload_bytes_total"] / 1e6:,.1f} MB'),
     ('downloaded', f'{summary["download_bytes_total"] / 1e6:,.1f} MB'),
+    *_privacy(summary.get('privacy')),
     ('updates dropped', f'{summary["dropped_updates"]}'),
     ('minutes', f'{summary["seconds"] / 60:.1f}'),
     ('peak memory', f'{peak["main"] / 1e9:.2f} GB here{in_worker}'),
   ]
   return markdown_table.render(['', ''], lines)
+
+
+def _privacy(told: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+  return (
+    [] if told is None else [('epsilon', f'{told["epsilon"]:.3g} at delta {told["delta"]:.2g}, {told["neighbours"]}')]
+  )
 
 
 def plot(metrics_csv: pathlib.Path, path: pathlib.Path, measure: Measure) -> None:

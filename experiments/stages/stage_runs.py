@@ -17,6 +17,7 @@ import tensorflow as tf
 from compression import broadcast
 from data import client_key
 from experiments.command import failures
+from experiments.federated import participation
 from experiments.federated import run
 from experiments.loggers import logger
 from experiments.results import metrics
@@ -165,7 +166,7 @@ def _needs(
   frozen = list(dict.fromkeys(variable.block for variable in task.model.variables if variable.name in kept))
   blocks = [block for block in frozen if block.startswith('block_')]
   always = frozenset(frozen).difference(blocks)
-  draw, needs = run.draw(plan.population, config), []
+  draw, needs = participation.draw(plan.population, config.clients_per_round, config.draw_seed), []
   for number in range(1, config.rounds + 1):
     seed = broadcast.round_seed(config.draw_seed, tf.constant(number, tf.int64))
     needs.append({})

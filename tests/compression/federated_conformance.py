@@ -15,7 +15,11 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import partial_mean
+from compression import sent_update
 from compression import update_codec
+from compression.privacy import mechanism as mechanism_lib
+from compression.privacy import noise
+from compression.privacy import private_mean
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
@@ -86,6 +90,20 @@ def check_federated_mode(row: Row) -> None:
   )
 
 
+def check_private_bound(row: Row) -> None:
+  """11b. A private mean moves by no more than the bound for a client, however large its update is."""
+  mechanism = mechanism_lib.Mechanism(noise.Independent(), 1e-12, bound=0.5, num_clients=1, seed=1)
+  factory = private_mean.PrivateMeanFactory(row.update_codec(), mechanism)
+  process = factory.create(sent_update.update_type(_DELTA), tff.TensorType(np.float32))
+  state = process.initialize()
+  for scale in (1e-3, 1.0, 1e6):
+    update = _update(1)
+    update['delta'] = tuple(np.float32(scale) * each for each in update['delta'])
+    delta = process.next(state, [update], [np.float32(1.0)]).result['delta']
+    norm = np.sqrt(sum(np.sum(np.square(np.asarray(each, np.float64))) for each in delta))
+    assert norm <= 0.5 * (1 + 1e-6), f'{row.name}: a norm of {norm}, of at most 0.5'
+
+
 def check_learns(row: Row) -> None:
   """12. Least squares of two clients reaches the loss of the row in 30 rounds of federated averaging."""
   rng = np.random.default_rng(0)
@@ -109,6 +127,7 @@ LAWS: tuple[Callable[[Row], None], ...] = (
   check_upload_bytes,
   check_mean,
   check_federated_mode,
+  check_private_bound,
 )  # And `check_learns`, which takes seconds.
 
 
@@ -120,7 +139,7 @@ def _process(row: Row) -> tff.templates.AggregationProcess:
 def _create(row: Row, delta_type: tff.types.StructType) -> tff.templates.AggregationProcess:
   # With distortion, so that payloads are decoded in the graph that counts them, the harder case.
   factory = partial_mean.PartialMeanFactory(row.update_codec(), measure_distortion=True)
-  return factory.create(partial_mean.update_type(delta_type), tff.TensorType(np.float32))
+  return factory.create(sent_update.update_type(delta_type), tff.TensorType(np.float32))
 
 
 def _update(

@@ -12,6 +12,7 @@ import tensorflow_federated as tff
 from compression import catalog
 from compression import groups
 from compression import partial_mean
+from compression import sent_update
 from compression import update_codec
 from experiments.command import codec_specs
 from tests.compression import conformance
@@ -145,7 +146,7 @@ _DELTA = tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES))
 def _process(text, together=None):
   codec = codec_specs.build(text, 'upload')
   factory = partial_mean.PartialMeanFactory(codec, measure_distortion=True, together=together)
-  return factory.create(partial_mean.update_type(_DELTA), tff.TensorType(np.float32))
+  return factory.create(sent_update.update_type(_DELTA), tff.TensorType(np.float32))
 
 
 def _update(client, trained):

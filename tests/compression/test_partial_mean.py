@@ -8,11 +8,12 @@ import tensorflow_federated as tff
 
 from compression import codec as codec_lib
 from compression import partial_mean
+from compression import sent_update
 from compression import update_codec
 from compression.stages import uniform
 
 _DELTA = tff.types.to_type(((np.float32, (2, 3)), (np.float32, (4,)), np.float32))
-_UPDATE = partial_mean.update_type(_DELTA)
+_UPDATE = sent_update.update_type(_DELTA)
 _RESULT = tff.types.to_type(collections.OrderedDict(delta=_DELTA, trained=tff.TensorType(np.bool_, [3])))
 _WEIGHT = tff.types.to_type(np.float32)
 _ALL = [True, True, True]
@@ -64,7 +65,7 @@ def test_partial_mean_computation_types(stages):
 def test_partial_mean_computation_refuses_updates_of(delta):
   with pytest.raises(TypeError):
     partial_mean.PartialMeanFactory(update_codec.UpdateCodec()).create(
-      partial_mean.update_type(tff.types.to_type(delta)), _WEIGHT
+      sent_update.update_type(tff.types.to_type(delta)), _WEIGHT
     )
 
 

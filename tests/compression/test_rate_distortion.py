@@ -15,12 +15,13 @@ from compression import adaptive
 from compression import codec as codec_lib
 from compression import partial_mean
 from compression import rate_distortion
+from compression import sent_update
 from compression import stage as stage_lib
 from tests.compression import conformance
 
 _SEED = tf.constant([1, 2], tf.int64)
 _SIZE = 2000
-_TYPE = partial_mean.update_type(tff.types.to_type(((np.float32, (_SIZE,)),)))
+_TYPE = sent_update.update_type(tff.types.to_type(((np.float32, (_SIZE,)),)))
 
 
 def _update(seed=0, trained=True):
@@ -183,7 +184,7 @@ def test_the_step_settles_where_the_lagrangian_says():
 @pytest.mark.usefixtures('worker')
 def test_what_nobody_trains_does_not_move_the_step():
   delta = _update()['delta']
-  wider = partial_mean.update_type(tff.types.to_type(((np.float32, (_SIZE,)), (np.float32, (30 * _SIZE,)))))
+  wider = sent_update.update_type(tff.types.to_type(((np.float32, (_SIZE,)), (np.float32, (30 * _SIZE,)))))
   update = _update() | dict(delta=(*delta, np.zeros(30 * _SIZE, np.float32)), trained=np.array([True, False]))
   outputs = []
   for type_, sent, together in ((_TYPE, _update(), (0,)), (wider, update, (0, -1)), (wider, update, None)):

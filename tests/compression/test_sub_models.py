@@ -11,6 +11,7 @@ from compression import codec as codec_lib
 from compression import partial_mean
 from compression import partial_sum
 from compression import rate_distortion
+from compression import sent_update
 from compression import slices
 from compression import sub_models
 from compression import update_codec
@@ -20,14 +21,14 @@ from compression.stages import uniform
 from tests.compression import two_layouts
 
 _DELTA = tff.types.to_type(tuple((np.float32, variable.shape) for variable in two_layouts.VARIABLES))
-_TYPE = partial_mean.update_type(_DELTA, two_layouts.LAYOUTS)
+_TYPE = sent_update.update_type(_DELTA, two_layouts.LAYOUTS)
 
 
 def _process(codec=None, variables=two_layouts.VARIABLES, layouts=two_layouts.LAYOUTS, **arguments):
   factory = partial_mean.PartialMeanFactory(
     codec or update_codec.UpdateCodec(), variables=variables, layouts=layouts, **arguments
   )
-  return factory.create(partial_mean.update_type(_DELTA, layouts), tff.types.to_type(np.float32))
+  return factory.create(sent_update.update_type(_DELTA, layouts), tff.types.to_type(np.float32))
 
 
 def _of(*stages, **arguments):
@@ -129,7 +130,7 @@ def test_one_layout_needs_no_number():
 def test_layouts_that_hold_everything_are_as_none():
   process = _process(layouts=(slices.WHOLE, slices.WHOLE))
   plain = partial_mean.PartialMeanFactory(update_codec.UpdateCodec())
-  plain = plain.create(partial_mean.update_type(_DELTA), tff.types.to_type(np.float32))
+  plain = plain.create(sent_update.update_type(_DELTA), tff.types.to_type(np.float32))
   assert process.next.type_signature == plain.next.type_signature
 
 

@@ -10,6 +10,7 @@ from experiments import language_model
 from experiments.command import launch
 from tests import binaries
 
+_PRIVATE = {'privacy': 'gaussian(clip=1, noise_multiplier=1, delta=1e-5)', 'client_weighting': 'uniform'}
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -79,6 +80,10 @@ def _refusal(capsys, **settings) -> str:
     ({'client_dropout': 'bernouli(rate=0.1)'}, "did you mean 'bernoulli'?); choose one of none, bernoulli"),
     ({'client_dropout': 'bernoulli(rate=1)'}, 'rate must lie in [0, 1), not 1'),
     ({'client_dropout': 'bernoulli'}, 'bernoulli needs rate=...'),
+    ({'privacy': 'gausian'}, "did you mean 'gaussian'?); choose one of none, gaussian, adaptive_clip, tree, blt"),
+    ({'privacy': 'gaussian(noise_multiplier=1)'}, 'gaussian needs clip=...'),
+    ({'privacy': 'gaussian(clip=0, noise_multiplier=1)'}, 'clip must be a positive number, not 0'),
+    ({'privacy': 'tree(clip=1)'}, 'give noise_multiplier or epsilon'),
     ({'partition': 'dirichlet(alpha=0, clients=3)'}, 'alpha'),
     ({'output_dir': None}, '--output_dir is missing'),
   ],
@@ -93,6 +98,21 @@ def test_refuses(settings, expected, capsys, tmp_path):
 @pytest.mark.parametrize(
   ('settings', 'expected'),
   [
+    ({'epsilon_budget': 1.0}, '--epsilon_budget needs --privacy'),
+    ({'privacy': 'gaussian(clip=1, noise_multiplier=1)'}, 'use --client_weighting=uniform'),
+    (_PRIVATE | {'algorithm': 'mime_lite'}, 'mime_lite sends gradients too'),
+    (_PRIVATE | {'upload': 'rate_distortion'}, 'does not change from round to round'),
+    (_PRIVATE | {'trainable': 'random(fraction=0.5)'}, 'use denominator="all" in --trainable'),
+    (_PRIVATE | {'epsilon_budget': 0.01}, '--epsilon_budget=0.01 does not last for a round, which comes to'),
+    (
+      _PRIVATE | {'privacy': 'gaussian(clip=1, epsilon=1e-9, delta=1e-9)'},
+      'no noise multiplier up to 10,000 keeps epsilon at 1e-09',
+    ),
+    (
+      _PRIVATE | {'privacy': 'blt(clip=1, epsilon=1, delta=1e-5, separation=9)'},
+      'separation=9 needs 18 clients or more, and there are 3',
+    ),
+    (_PRIVATE | {'privacy': 'gaussian(clip=1, noise_multiplier=1)'}, 'of 3 clients delta would be 0.3: give one'),
     ({'download': 'select(vocabulary=3)'}, 'vocabulary must be a whole number of at least 4, not 3'),
     ({'download': 'select(vocabulary=999999)'}, 'sub-words: lower it'),
     ({'download': 'select(neurons=0)'}, 'neurons must lie in (0, 1], not 0'),

@@ -41,7 +41,7 @@ def test_leaves_what_is_promised(finished):
   assert list(summary) == [
     'rounds', 'num_parameters', 'num_clients_total', 'eval/loss', 'eval/accuracy', 'eval/perplexity',
     'upload_bytes_total', 'download_bytes_total', 'dropped_updates', 'diverged_round', 'seconds', 'peak_rss_bytes',
-    'dataset_hash',
+    'dataset_hash', 'privacy',
   ]  # fmt: skip
   assert tuple(summary) == columns.names(columns.SUMMARY)
   assert declared_files.undeclared_keys(output_dir / 'config.json', columns.CONFIG) == set()

@@ -11,6 +11,7 @@ from tensorflow_model_optimization.python.core.internal import tensor_encoding
 from compression import codec as codec_lib
 from compression import compressed_sum
 from compression import partial_mean
+from compression import sent_update
 from compression import stage
 from compression import update_codec
 from compression.stages import casts
@@ -218,7 +219,7 @@ def test_their_rotation_in_our_aggregator():
 @pytest.mark.parametrize('name', ['uniform', 'hadamard', 'identity'])
 def test_what_is_not_sent_counts_as_nothing(name):
   factory = partial_mean.PartialMeanFactory(update_codec.UpdateCodec(_codec(name)))
-  update_type = partial_mean.update_type(tff.types.to_type(((np.float32, (8,)), (np.float32, (3, 3)))))
+  update_type = sent_update.update_type(tff.types.to_type(((np.float32, (8,)), (np.float32, (3, 3)))))
   process = factory.create(update_type, tff.types.to_type(np.float32))
   update = collections.OrderedDict(
     delta=(np.ones([8], np.float32), np.ones([3, 3], np.float32)),

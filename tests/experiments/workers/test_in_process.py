@@ -11,6 +11,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from compression import catalog as codecs
+from compression.privacy import catalog as privacies
+from compression.privacy import plans
 from experiments.command import codec_specs
 from experiments.command import failures
 from experiments.workers import in_process
@@ -44,6 +46,7 @@ class _Row(NamedTuple):
   download: str = 'identity'
   model: model_lib.Model = _LSTM
   dropout: client_dropout.ClientDropout = client_dropout.none()
+  privacy: str = 'none'
 
 
 _ROWS = (
@@ -56,6 +59,10 @@ _ROWS = (
   _Row('local_adam', (policies.Head(), policies.Suffix(blocks=1)), 'rate_distortion'),
   _Row('mime_lite', (policies.All(),), 'eden(bits=2)'),
   _Row('fed_avg', (policies.Adapter(width=2),), 'concat|randk(fraction=0.5)', model=_TRANSFORMER),
+  _Row('fed_avg', (policies.All(),), 'uniform(bits=8)', privacy='gaussian'),
+  _Row('fed_adam', (policies.Lora(rank=2),), 'uniform(bits=4)|rans', model=_TRANSFORMER, privacy='adaptive_clip'),
+  _Row('fed_avgm', (policies.Random(0.5, 'round', 'all'),), 'sign', privacy='tree'),
+  _Row('local_adam', (policies.Bias(),), 'identity', privacy='blt'),
 )  # fmt: skip
 
 
@@ -76,7 +83,12 @@ def _build(row: _Row) -> tuple[tff.learning.templates.LearningProcess, tff.Compu
     measure_distortion=True,
   )
   batches = local_batches.LocalBatches(batch_size=3)
-  process = catalog.ALGORITHMS[row.algorithm]()(task, communication, batches, 1, devices, row.dropout)
+  mechanism, weighting = None, 'examples'
+  if row.privacy != 'none':
+    kind = privacies.PRIVACIES[row.privacy](noise_multiplier=0.3, clip=0.5, delta=1e-5)
+    mechanism, weighting = kind.planned(plans.Cohort(20, 5, 4)).mechanism(seed=1), 'uniform'
+  algorithm = catalog.ALGORITHMS[row.algorithm]()
+  process = algorithm(task, communication, batches, 1, devices, row.dropout, weighting, mechanism)
   return process, evaluation.build_evaluation(task)
 
 
@@ -96,9 +108,10 @@ def test_every_algorithm_and_policy_is_in_a_row():
   assert {row.algorithm for row in _ROWS} == set(catalog.ALGORITHMS)
   assert {type(policy) for row in (*_ROWS, *_SLICES) for policy in row.tiers} == set(catalog.POLICIES.values())
   assert any(row.upload in codecs.ADAPTIVE for row in _ROWS)
+  assert {row.privacy for row in _ROWS} == set(privacies.PRIVACIES)
 
 
-@pytest.mark.parametrize('row', _ROWS, ids=lambda row: f'{row.algorithm} {row.upload}')
+@pytest.mark.parametrize('row', _ROWS, ids=lambda row: f'{row.algorithm} {row.upload} {row.privacy}')
 def test_counts_are_those_of_the_worker_and_weights_as_near_as_sums_are(row, worker):
   built = _build(row)
   said, weights = _two_rounds(*built)

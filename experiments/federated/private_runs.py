@@ -1,0 +1,61 @@
+"""A private run: its noise, planned for the clients that there are, and the rounds that a budget of epsilon allows."""
+
+import dataclasses
+import sys
+
+from compression.privacy import plans
+from data import population as population_lib
+from experiments.command import failures
+from experiments.federated import run
+
+
+def planned(
+  privacy: plans.Privacy, population: population_lib.Population, config: run.Config, epsilon_budget: float | None
+) -> run.Config:
+  """Returns the configuration of a private run, and says on stderr what its rounds come to.
+
+  Args:
+    privacy: Its kind.
+    population: The clients.
+    config: The run as if it were not private.
+    epsilon_budget: What the run may come to; None for any epsilon.
+
+  Returns:
+    The configuration, with no more rounds than the budget allows; what decides the noise is among its facts.
+
+  Raises:
+    UsageError: If the clients are too few, epsilon cannot be reached, or the budget does not last for a round.
+  """
+  cohort = plans.Cohort(
+    len(population.training_ids), population.clients_per_round(config.clients_per_round), max(config.rounds, 1)
+  )
+  try:
+    plan = privacy.planned(cohort)
+  except ValueError as error:
+    raise failures.UsageError(f'--privacy: {error}') from error
+  rounds = config.rounds if epsilon_budget is None else min(config.rounds, _affordable(plan, epsilon_budget))
+  print(_said(plan, rounds), file=sys.stderr)
+  facts = config.facts | dict(privacy_plan=plan.facts())
+  return dataclasses.replace(config, privacy=plan, rounds=rounds, facts=facts)
+
+
+def _affordable(plan: plans.PrivacyPlan, epsilon_budget: float) -> int:
+  """Returns how many rounds a budget lasts for; says so if it ends the run early."""
+  rounds = plan.rounds_within(epsilon_budget)
+  if not rounds:
+    raise failures.UsageError(
+      f'--epsilon_budget={epsilon_budget:g} does not last for a round, which comes to {plan.epsilon_after(1):.3g}: raise '
+      'it, or the noise'
+    )
+  if rounds < plan.cohort.rounds:
+    print(
+      f'--epsilon_budget={epsilon_budget:g} ends the run after {rounds} of {plan.cohort.rounds} rounds', file=sys.stderr
+    )
+  return rounds
+
+
+def _said(plan: plans.PrivacyPlan, rounds: int) -> str:
+  return (
+    f'private: epsilon {plan.epsilon_after(rounds):.3g} at delta {plan.delta:.2g} after {rounds} rounds '
+    f'({plan.privacy.neighbours}); noise multiplier {plan.noise_multiplier:g}; clients drawn {plan.privacy.sampling}'
+  )

@@ -40,7 +40,9 @@ def main(given: Mapping[str, Any]) -> None:
   encoder = setup.model(models_catalog.VISION_MODELS)
   images = prepare_images.prepare(source, partition)
   task = image_task.build(setup.adapt(image_examples.classifier(encoder, images)), images.image_shape)
-  summary = run.run(task, setup.process(task), setup.population(images), setup.config)
+  population = setup.population(images)
+  setup = setup.among(population)
+  summary = run.run(task, setup.process(task), population, setup.config)
   report.conclude(summary, setup.config.output_dir, setup.measure(quality.ACCURACY), setup.measure(quality.LOSS))
 
 

@@ -48,7 +48,8 @@ def check(
     chosen = {field.name for field in dataclasses.fields(policy)} if dataclasses.is_dataclass(policy) else ()
     if 'denominator' in chosen and policy.denominator == 'trained':
       raise ValueError(
-        'privacy divides by a number that does not depend on who takes part: use denominator="all" in --trainable'
+        'privacy divides by a number that does not depend on who takes part: use denominator="all" in --trainable, or a '
+        'policy that has no denominator'
       )
 
 

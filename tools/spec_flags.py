@@ -144,6 +144,7 @@ FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
     log_to=('loggers',),
   ),
   evaluate=dict(dataset=('text', 'labelled_text', 'images')),
+  privacy=dict(privacy=('privacies',), upload=('links',)),
   client_cost=dict(
     model=('language_models', 'vision_models'),
     policies=('policies', 'stage_policies'),

@@ -62,6 +62,10 @@ class BltNoise(noise_lib.Noise):
     arguments.check_whole(1, round_number=round_number)
     return float(np.sum(np.square(np.cumsum(self._inverse_coefficients(round_number)))))
 
+  def largest_prefix_variance(self, rounds: int) -> float:
+    """Returns that of the last round: it never falls."""
+    return self.prefix_variance(rounds)
+
   def sensitivity(self, rounds: int, min_separation: int, most_participations: int) -> float:
     """Returns how much a client can change C times the sums of rounds, as such a sum is changed by 1: an L2 norm.
 

@@ -36,6 +36,9 @@ class Gaussian(plans.Privacy):
 
   Attributes:
     clip: Largest global L2 norm of what a client sends.
+    noise_multiplier: Standard deviation of the noise on the sum, over the clip; by default it follows from epsilon.
+    epsilon: What the whole run may come to; by default it follows from the noise.
+    delta: The probability at which epsilon may fail, in (0, 1); by default the number of clients to the power of -1.1.
   """
 
   clip: float
@@ -45,7 +48,7 @@ class Gaussian(plans.Privacy):
 
   def __post_init__(self):
     super().__post_init__()
-    arguments.check_positive(clip=self.clip)
+    arguments.check_within(plans.CLIPS, clip=self.clip)
 
   def epsilon_after(self, rounds: int, noise_multiplier: float, delta: float, cohort: plans.Cohort) -> float:
     """Returns what some rounds come to."""
@@ -70,6 +73,9 @@ class AdaptiveClip(plans.Privacy):
     quantile: The share of clients whose norm the bound is to reach, in (0, 1).
     learning_rate: How fast it follows.
     count_stddev: Standard deviation of the noise on the count, in clients; by default a twentieth of a round's clients.
+    noise_multiplier: Standard deviation of the noise on the sum, over the clip; by default it follows from epsilon.
+    epsilon: What the whole run may come to; by default it follows from the noise.
+    delta: The probability at which epsilon may fail, in (0, 1); by default the number of clients to the power of -1.1.
   """
 
   clip: float = 0.1
@@ -83,10 +89,11 @@ class AdaptiveClip(plans.Privacy):
 
   def __post_init__(self):
     super().__post_init__()
-    arguments.check_positive(clip=self.clip, learning_rate=self.learning_rate)
+    arguments.check_within(plans.CLIPS, clip=self.clip)
+    arguments.check_within('(0, 10]', learning_rate=self.learning_rate)
     arguments.check_within('(0, 1)', quantile=self.quantile)
     if self.count_stddev is not None:
-      arguments.check_positive(count_stddev=self.count_stddev)
+      arguments.check_within('(0, 1e9]', count_stddev=self.count_stddev)
 
   def mechanism(self, noise_multiplier: float, cohort: plans.Cohort, seed: int) -> mechanism_lib.Mechanism:
     """Returns what makes each round private; raises `ValueError` if counting alone would take all of the privacy."""
@@ -123,7 +130,7 @@ class _Correlated(plans.Privacy):
 
   def __post_init__(self):
     super().__post_init__()
-    arguments.check_positive(clip=self.clip)
+    arguments.check_within(plans.CLIPS, clip=self.clip)
     if self.separation is not None:
       arguments.check_whole(1, separation=self.separation)
 
@@ -169,7 +176,12 @@ class Tree(_Correlated):
   The server keeps a copy of what is trained for each level: 1 + log2 of the rounds.
 
   Attributes:
+    clip: Largest global L2 norm of what a client sends.
+    separation: After how many rounds at least a client comes again; by default as many as the clients allow.
     restart_every: Rounds after which a new tree begins; by default none does.
+    noise_multiplier: Standard deviation of the noise on the sum, over the clip; by default it follows from epsilon.
+    epsilon: What the whole run may come to; by default it follows from the noise.
+    delta: The probability at which epsilon may fail, in (0, 1); by default the number of clients to the power of -1.1.
   """
 
   restart_every: int | None = dataclasses.field(default=None, kw_only=True)
@@ -191,7 +203,12 @@ class Blt(_Correlated):
   The server keeps a copy of what is trained for each buffer.
 
   Attributes:
+    clip: Largest global L2 norm of what a client sends.
+    separation: After how many rounds at least a client comes again; by default as many as the clients allow.
     buffers: How many.
+    noise_multiplier: Standard deviation of the noise on the sum, over the clip; by default it follows from epsilon.
+    epsilon: What the whole run may come to; by default it follows from the noise.
+    delta: The probability at which epsilon may fail, in (0, 1); by default the number of clients to the power of -1.1.
   """
 
   buffers: int = dataclasses.field(default=3, kw_only=True)

@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from compression.privacy import noise as noise_lib
 
+_BOUNDS = (1e-9, 1e9)  # Float32 has their squares.
+
 
 @dataclasses.dataclass(frozen=True)
 class Quantile:
   """A bound that follows a quantile of the clients' norms (Andrew et al. 2021, arXiv 1905.03871, algorithm 1).
 
       share = 1/2 + (sum over clients of (1 if its norm is at most the bound else 0) - 1/2, and noise) / clients
-      bound <- bound exp(-learning_rate (share - quantile))
+      bound <- bound exp(-learning_rate (share - quantile)), within 1e-9 and 1e9
 
   Attributes:
     quantile: The share of clients whose norm the bound is to reach, in (0, 1).
@@ -40,7 +42,7 @@ class Quantile:
     """
     centred = tf.cast(votes[0] - votes[1], tf.float32) / 2.0
     share = 0.5 + (centred + self.count_stddev * noise) / num_clients
-    return bound * tf.exp(-self.learning_rate * (share - self.quantile))
+    return tf.clip_by_value(bound * tf.exp(-self.learning_rate * (share - self.quantile)), *_BOUNDS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,10 @@ class Noise(abc.ABC):
   def prefix_variance(self, round_number: int) -> float:
     """Returns the variance of the sum of the noise of the first so many rounds, in a coordinate."""
 
+  def largest_prefix_variance(self, rounds: int) -> float:
+    """Returns the largest of `prefix_variance` over so many rounds."""
+    return max(self.prefix_variance(number) for number in range(1, rounds + 1))
+
 
 class Independent(Noise):
   """Noise drawn anew in each round: the Gaussian mechanism, composed."""

@@ -11,7 +11,7 @@ from data import arguments
 
 MECHANISMS = {'gaussian': kinds.Gaussian, 'tree': kinds.Tree, 'blt': kinds.Blt}
 UNKNOWNS = ('epsilon', 'noise_multiplier', 'rounds', 'clients_per_round', 'delta')
-_MOST_ROUNDS = 100_000
+_MOST_ROUNDS = 20_000
 _LEAST_DELTA = 1e-12  # Below, composition by floating-point numbers proves nothing.
 
 
@@ -65,8 +65,7 @@ class Setting:
   def noise_after_all(self) -> float:
     """The largest standard deviation of the noise in the means of rounds so far together, of a coordinate, in bounds."""
     noise = self.plan.mechanism(seed=0).noise
-    largest = max(noise.prefix_variance(number) for number in range(1, self.rounds + 1))
-    return self.multiplier_of_mean * math.sqrt(largest)
+    return self.multiplier_of_mean * math.sqrt(noise.largest_prefix_variance(self.rounds))
 
   def epsilon(self, after: int | None = None) -> float:
     """Returns epsilon after so many rounds of the run, by default all."""

@@ -12,6 +12,8 @@ from compression.privacy import mechanism as mechanism_lib
 from data import arguments
 
 _MOST_DEFAULT_DELTA = 0.01
+_MULTIPLIERS = '[0.001, 10000]'  # Beyond, noise is none, or all there is; float32 has both ends times any `CLIPS`.
+CLIPS = '[1e-9, 1e9]'
 
 
 class Cohort(NamedTuple):
@@ -47,6 +49,8 @@ class Privacy(abc.ABC):
     if len(given) != 1:
       raise ValueError('give noise_multiplier or epsilon, and not both: one decides the other')
     arguments.check_positive(**given)
+    if self.noise_multiplier is not None:
+      arguments.check_within(_MULTIPLIERS, noise_multiplier=self.noise_multiplier)
     if self.delta is not None:
       arguments.check_within('(0, 1)', delta=self.delta)
 
@@ -71,7 +75,7 @@ class Privacy(abc.ABC):
     return rounds if separation is None else math.ceil(rounds / separation)
 
   def facts(self, cohort: Cohort) -> dict[str, Any]:
-    """Returns what decides the noise besides its multiplier."""
+    """Returns what decides the noise besides."""
     del cohort
     return {}
 
@@ -102,12 +106,14 @@ class PrivacyPlan:
     cohort: Who takes part.
     noise_multiplier: Standard deviation of the noise over the bound.
     delta: The probability at which epsilon may fail.
+    noise_seed: From which the noise of the run is drawn; no two runs whose models are published may share it.
   """
 
   privacy: Privacy
   cohort: Cohort
   noise_multiplier: float
   delta: float
+  noise_seed: int = 0
 
   @property
   def min_separation(self) -> int | None:
@@ -131,8 +137,16 @@ class PrivacyPlan:
     return low
 
   def facts(self) -> dict[str, Any]:
-    """Returns what decides the noise, and must not change when a run continues."""
-    return dict(noise_multiplier=self.noise_multiplier) | self.privacy.facts(self.cohort)
+    """Returns what decides epsilon, and must not change when a run continues."""
+    return dict(
+      kind=type(self.privacy).__name__,
+      noise_multiplier=self.noise_multiplier,
+      delta=self.delta,
+      num_clients=self.cohort.num_clients,
+      clients_per_round=self.cohort.clients_per_round,
+      min_separation=self.min_separation,
+      **self.privacy.facts(self.cohort),
+    )
 
   def told(self, rounds: int) -> dict[str, Any]:
     """Returns what there is to say of the run after some rounds, for `summary.json`."""

@@ -33,7 +33,7 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
 
   Weights of clients decide nothing: all count alike. `trained`, and `units` of the result say what could have been sent.
   Measurements besides those of bytes, float32 at the server: `clip`, the bound of the round; `clipped_fraction` of the
-  updates that were longer; `noise_stddev`, of a value of the mean; `signal_to_noise`, the norm of the sum of the bounded
+  updates that were longer; `noise_stddev`, the root of the mean square of the noise on the mean; `signal_to_noise`, the norm of the sum of the bounded
   updates over that of its noise. Two of them are exact, for whoever runs the simulation: to publish them costs privacy.
   """
 
@@ -114,6 +114,11 @@ class _Noisy:
     """Returns whether any client could send each variable in a round."""
     could_send = self.mechanism.could_send
     return [True] * len(self._sub_models.specs) if could_send is None else could_send(round_number)
+
+  def num_values(self, round_number: tf.Tensor) -> tf.Tensor:
+    """Returns how many values get noise in a round, float32 [], at least 1."""
+    ones = self.spread([tf.ones(spec.shape) for spec in self.specs], round_number)
+    return tf.maximum(tf.add_n([tf.reduce_sum(each) for each in ones]), 1.0)
 
   def units(self) -> tuple[tf.Tensor, ...]:
     """Returns which units of each sliced variable any client could hold: bool [count] each."""
@@ -219,7 +224,7 @@ def _build_server(
       clipped_fraction=tf.math.divide_no_nan(
         tf.cast(added['norms'][1], tf.float32), tf.cast(tf.reduce_sum(added['norms']), tf.float32)
       ),
-      noise_stddev=stddev / mechanism.num_clients,
+      noise_stddev=tf.linalg.global_norm(noise) / tf.sqrt(noisy.num_values(round_number)) / mechanism.num_clients,
       signal_to_noise=tf.math.divide_no_nan(tf.linalg.global_norm(sums), tf.linalg.global_norm(noise)),
     )
     next_state = _state(round_number + 1, _next_bound(mechanism, bound, added['norms'], round_number), noise_state)

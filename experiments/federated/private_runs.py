@@ -1,12 +1,18 @@
 """A private run: its noise, planned for the clients that there are, and the rounds that a budget of epsilon allows."""
 
 import dataclasses
+import hashlib
+import json
 import sys
 
 from compression.privacy import plans
 from data import population as population_lib
 from experiments.command import failures
+from experiments.command import flag_table
 from experiments.federated import run
+from experiments.results import output
+
+_PLACES = (*output.FREE_TO_CHANGE, flag_table.PLUGIN, 'dataset')  # What may differ where a run continues.
 
 
 def planned(
@@ -21,7 +27,7 @@ def planned(
     epsilon_budget: What the run may come to; None for any epsilon.
 
   Returns:
-    The configuration, with no more rounds than the budget allows; what decides the noise is among its facts.
+    The configuration, with no more rounds than the budget allows.
 
   Raises:
     UsageError: If the clients are too few, epsilon cannot be reached, or the budget does not last for a round.
@@ -30,13 +36,23 @@ def planned(
     len(population.training_ids), population.clients_per_round(config.clients_per_round), max(config.rounds, 1)
   )
   try:
-    plan = privacy.planned(cohort)
+    plan = dataclasses.replace(privacy.planned(cohort), noise_seed=noise_seed(population, config))
   except ValueError as error:
     raise failures.UsageError(f'--privacy: {error}') from error
-  rounds = config.rounds if epsilon_budget is None else min(config.rounds, _affordable(plan, epsilon_budget))
+  rounds = config.rounds
+  if epsilon_budget is not None and rounds:
+    rounds = min(rounds, _affordable(plan, epsilon_budget))
   print(_said(plan, rounds), file=sys.stderr)
-  facts = config.facts | dict(privacy_plan=plan.facts())
-  return dataclasses.replace(config, privacy=plan, rounds=rounds, facts=facts)
+  if config.settings.get('pretrained') not in (None, '', 'none'):
+    print('epsilon does not count what the start (--pretrained) was trained on', file=sys.stderr)
+  return dataclasses.replace(config, privacy=plan, rounds=rounds)
+
+
+def noise_seed(population: population_lib.Population, config: run.Config) -> int:
+  """Returns a seed that runs share only if nothing that decides their results differs: else one gives away the other's noise."""
+  given = {name: value for name, value in config.settings.items() if name not in _PLACES}
+  text = json.dumps([config.seed, given, population.dataset_hash, population.training_ids], sort_keys=True)
+  return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 def _affordable(plan: plans.PrivacyPlan, epsilon_budget: float) -> int:

@@ -105,7 +105,8 @@ def run(
     Exception: What `on_row` raises, as it is; likewise.
   """
   config = dataclasses.replace(config, clients_per_round=population.clients_per_round(config.clients_per_round))
-  facts = run_identity.facts(task, population, config.eval_clients, start) | config.facts
+  run_identity.check_privacy(process, config)
+  facts = run_identity.facts(task, population, config, start) | config.facts
   if not config.settings_are_complete:
     facts |= run_identity.undeclared(task, process, population, config)
     config = dataclasses.replace(config, settings=run_identity.settings(config))

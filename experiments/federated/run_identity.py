@@ -8,6 +8,7 @@ import tensorflow_federated as tff
 
 from data import federated_text
 from data import population as population_lib
+from experiments.command import failures
 from experiments.command import given_objects
 from experiments.federated import fingerprint
 from experiments.results import output
@@ -20,16 +21,29 @@ _DEFINING = ('clients_per_round', 'rounds_per_eval', 'eval_clients', 'seed', 'dr
 
 
 def facts(
-  task: task_lib.Task, population: population_lib.Population, eval_clients: int, start: pretrained.WarmStart | None
+  task: task_lib.Task, population: population_lib.Population, config: Any, start: pretrained.WarmStart | None
 ) -> dict[str, Any]:
   """Returns what follows from the settings of a run and decides its result: hashes of what it learns from and is judged by."""
+  private = {} if config.privacy is None else {'privacy_plan': config.privacy.facts()}
   return {
     'dataset_hash': population.dataset_hash,
     'heldout_hash': population.heldout_hash,
-    'evaluation_hash': population.evaluation_hash(eval_clients),
+    'evaluation_hash': population.evaluation_hash(config.eval_clients),
     'num_parameters': task.model.num_parameters,
     'pretrained_sha256': start.loaded.content_hash if start else None,
+    **private,
   }
+
+
+def check_privacy(process: tff.learning.templates.LearningProcess, config: Any) -> None:
+  """Raises `UsageError` if a run would account for noise that its process does not add, or add noise that it does not account."""
+  measured = process.next.type_signature.result.metrics.member
+  adds_noise = 'aggregator' in dir(measured) and 'clip' in dir(measured['aggregator'])
+  if adds_noise != (config.privacy is not None):
+    raise failures.UsageError(
+      'the process and the Config of a private run belong together: give privacy=plan.mechanism(...) to the algorithm and '
+      'privacy=plan to run.Config'
+    )
 
 
 def undeclared(

@@ -117,7 +117,9 @@ class RunSetup:
     seed, weighting = self.config.seed if seed is None else seed, self.flags['client_weighting']
     self._say_base(task.model, seed)
     plan = self.config.privacy
-    private = None if plan is None else plan.mechanism(seed)
+    if plan is None and self.privacy is not None:
+      raise failures.UsageError('--privacy was not planned: this binary has to call RunSetup.among(population) first')
+    private = None if plan is None else plan.mechanism(plan.noise_seed)
     return self.algorithm(
       task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting, private
     )
@@ -125,8 +127,6 @@ class RunSetup:
   def among(self, population: population_lib.Population) -> 'RunSetup':
     """Returns the set-up whose privacy is planned for these clients; raises `UsageError` if they are too few for it."""
     if self.privacy is None:
-      if self.flags['epsilon_budget'] is not None:
-        raise failures.UsageError('--epsilon_budget needs --privacy: without it no epsilon is finite')
       return self
     config = private_runs.planned(self.privacy, population, self.config, self.flags['epsilon_budget'])
     return dataclasses.replace(self, config=config)
@@ -194,6 +194,9 @@ def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -
     UsageError: Without `--output_dir`, or for a flag that the binary does not take.
   """
   algorithm = algorithm_specs.build(given['algorithm'])
+  privacy = spec.build(given['privacy'], privacy_catalog.PRIVACIES, 'privacy', kind=plans.Privacy)
+  if given['epsilon_budget'] is not None and privacy is None:
+    raise failures.UsageError('--epsilon_budget needs --privacy: without it no epsilon is finite')
   return RunSetup(
     algorithm=dataclasses.replace(algorithm, precision=given['precision']),
     devices=devices or device_specs.build(given['trainable'], given['devices']),
@@ -205,7 +208,7 @@ def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -
       'client_dropout',
       kind=client_dropout_lib.ClientDropout,
     ),
-    privacy=spec.build(given['privacy'], privacy_catalog.PRIVACIES, 'privacy', kind=plans.Privacy),
+    privacy=privacy,
     config=_config(given),
     flags=given,
   )

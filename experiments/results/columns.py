@@ -81,7 +81,7 @@ ROUNDS = (
   Column('epsilon', '', SO_FAR, MODELLED, 'What all rounds up to this one come to, by the accountant of --privacy.'),
   Column('clip', '', ROUND, GIVEN, 'Largest norm of what a client sends; private runs only.'),
   Column('clipped_fraction', 'fraction', ROUND, MEASURED, 'Updates that were longer, exactly: not private itself.'),
-  Column('noise_stddev', '', ROUND, GIVEN, 'Standard deviation of the noise on a value of the mean.'),
+  Column('noise_stddev', '', ROUND, MEASURED, 'Root of the mean square of the noise on the values of the mean.'),
   Column(
     'signal_to_noise',
     '',

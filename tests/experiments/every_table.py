@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from compression import rate_distortion
 from compression import stage
+from compression.privacy import kinds
+from compression.privacy import plans
 from data import image_source
 from data import partitions
 from data import source
@@ -157,6 +159,15 @@ def rarely(rate: float = 0.01) -> client_dropout.ClientDropout:
   return client_dropout.ClientDropout(rate)
 
 
+def coins(noise_multiplier: float = 0.01) -> plans.Privacy:
+  """Configures noise whose clip and delta are these.
+
+  Args:
+    noise_multiplier: Its standard deviation, in clips.
+  """
+  return kinds.Gaussian(0.3, noise_multiplier=noise_multiplier, delta=1e-5)
+
+
 def notes(path: str | None = None, sequence_length: int = 8) -> source.TextSource:
   """Reads text.
 
@@ -247,6 +258,7 @@ GROWTHS = {'at_once': at_once}
 LOGGERS = {'noted': noted}
 RUNTIMES = {'here': here}
 CLIENT_DROPOUTS = {'rarely': rarely}
+PRIVACIES = {'coins': coins}
 DATASETS = {'notes': notes}
 CLASSIFICATION_DATASETS = {'authors': authors}
 IMAGE_DATASETS = {'few_digits': few_digits}

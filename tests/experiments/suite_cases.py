@@ -100,12 +100,13 @@ def _every_object(**flags: Any) -> dict[str, Any]:
 CASES = {
   'language': Case(
     'language_model',
-    lambda at: _RUN,
+    lambda at: _RUN | dict(client_weighting='uniform'),
     lambda at: _every_run(
       dataset=f'notes(path={at.text!r})',
       model='small_lstm(width=8)',
       upload='concat|small_as(codec="negated|uniform(bits=8)", size=9)|negated|uniform(bits=4)|rans',
       trainable='top',
+      privacy='coins(noise_multiplier=0.02)',
       devices='tiers(shares=[0.5, 0.5], blocks=[1, 1])',
     ),
     lambda at: _every_object(
@@ -117,17 +118,24 @@ CASES = {
         own.Negated(),
         'uniform(bits=4)|rans',
       ],
+      privacy=own.coins(noise_multiplier=0.02),
       devices=devices.Devices((own.Top(blocks=1), own.Top(blocks=1)), (0.5, 0.5)),
     ),
   ),
   'selecting': Case(
     'language_model',
     lambda at: _RUN | dict(download='select(vocabulary=8)'),
-    lambda at: dict(dataset=f'notes(path={at.text!r})', model='small_lstm', algorithm='slow_avg'),
+    lambda at: dict(
+      dataset=f'notes(path={at.text!r})',
+      model='small_lstm',
+      algorithm='slow_avg',
+      upload='coarse(initial_step=0.02)',
+    ),
     lambda at: dict(
       dataset=own.notes(path=at.text),
       model=own.small_lstm(),
       algorithm=own.slow_avg(),
+      upload=own.Coarse(initial_step=0.02),
       download=selection.Selection(vocabulary=8),
     ),
   ),
@@ -172,8 +180,12 @@ CASES = {
   'classified': Case(
     'text_classification',
     lambda at: _RUN | dict(pretrained=at.run('encoder')),
-    lambda at: _every_run(dataset=f'authors(path={at.authors!r})', model='small_bert(num_layers=1)', trainable='top'),
-    lambda at: _every_object(dataset=own.authors(at.authors), model=own.small_bert(num_layers=1), trainable=own.Top()),
+    lambda at: _every_run(
+      dataset=f'authors(path={at.authors!r})', model='small_bert(num_layers=1)', trainable='top', privacy='coins'
+    ),
+    lambda at: _every_object(
+      dataset=own.authors(at.authors), model=own.small_bert(num_layers=1), trainable=own.Top(), privacy=own.coins()
+    ),
   ),
   'layers_of_text': Case(
     'layerwise_ssl',
@@ -210,20 +222,20 @@ CASES = {
   ),
   'limits': Case(
     'constrained_finetuning',
-    lambda at: _RUN,
+    lambda at: _RUN | dict(client_weighting='uniform'),
     lambda at: _every_run(
       dataset=f'notes(path={at.text!r})',
       model=f'shallow(recipes={at.recipes!r})',
       trainable='last_blocks',
       devices='tiers(shares=[0.5, 0.5], memory_mb=[50, 60])',
-      upload='coarse(initial_step=0.02)',
+      privacy='coins',
     ),
     lambda at: _every_object(
       dataset=own.notes(at.text),
       model=own.shallow(recipes=at.recipes),
       trainable=own.last_blocks(),
       devices=[device_limits.Tier(number, 0.5, dict(memory_mb=50.0 + 10 * number)) for number in range(2)],
-      upload=own.Coarse(initial_step=0.02),
+      privacy=own.coins(),
     ),
   ),
 }

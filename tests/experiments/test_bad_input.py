@@ -82,7 +82,7 @@ def _refusal(capsys, **settings) -> str:
     ({'client_dropout': 'bernoulli'}, 'bernoulli needs rate=...'),
     ({'privacy': 'gausian'}, "did you mean 'gaussian'?); choose one of none, gaussian, adaptive_clip, tree, blt"),
     ({'privacy': 'gaussian(noise_multiplier=1)'}, 'gaussian needs clip=...'),
-    ({'privacy': 'gaussian(clip=0, noise_multiplier=1)'}, 'clip must be a positive number, not 0'),
+    ({'privacy': 'gaussian(clip=0, noise_multiplier=1)'}, 'clip must lie in [1e-9, 1e9], not 0'),
     ({'privacy': 'tree(clip=1)'}, 'give noise_multiplier or epsilon'),
     ({'partition': 'dirichlet(alpha=0, clients=3)'}, 'alpha'),
     ({'output_dir': None}, '--output_dir is missing'),

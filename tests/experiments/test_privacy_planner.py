@@ -5,9 +5,23 @@ import os
 import pytest
 
 from compression.privacy import accounting
+from compression.privacy import auditing
+from experiments.command import failures
+from experiments.federated import audits
 from tests import binaries
 
 _RUN = dict(num_clients=3383, clients_per_round=120, rounds=100, noise_multiplier=1.2, delta=1e-5)
+
+_AUDIT = dict(
+  what='audit',
+  privacy='gaussian(clip=1, noise_multiplier=1, delta=1e-5)',
+  canaries=100,
+  num_clients=200,
+  clients_per_round=200,
+  rounds=2,
+  noise_multiplier=None,
+  delta=None,
+)
 
 
 def _arguments(**changed: object) -> list[str]:
@@ -119,7 +133,7 @@ def test_noise_that_rounds_share_says_how_often_a_client_takes_part(mechanism: s
     ),
     (
       dict(rounds=None, epsilon=50, noise_multiplier=100),
-      '100,000 rounds spend less than epsilon 50: allow a smaller epsilon',
+      '20,000 rounds spend less than epsilon 50: allow a smaller epsilon',
     ),
   ],
 )
@@ -128,3 +142,73 @@ def test_refuses_in_one_line(changed: dict[str, object], line: str):
   assert process.returncode == 2, process.stderr
   assert not process.stdout
   assert process.stderr == f'error: {line}\n'
+
+
+def test_an_audit_says_what_it_found_and_what_is_claimed():
+  process = binaries.run('experiments.privacy', _arguments(**_AUDIT, upload='uniform(bits=8)'))
+  assert process.returncode == 0, process.stderr
+  table, said = process.stdout.split('\n\n')
+  found = dict(line.rsplit(maxsplit=1) for line in table.splitlines()[2:])
+  assert found['canaries'] == '100'
+  assert found['guesses'] == '50'
+  claimed = accounting.poisson(1.0, 1.0, 2, 1e-5)
+  assert float(found['epsilon that is claimed, at most']) == pytest.approx(claimed, rel=1e-3)
+  lower_bound = auditing.lower_bound(int(found['right guesses']), 50, 100, 1e-5)
+  assert float(found['lower bound on epsilon, at 95% confidence']) == pytest.approx(lower_bound, rel=1e-3)
+  assert 0.0 < lower_bound < claimed
+  assert said.startswith('The bound is within the claim, both with delta 1e-05.')
+
+
+def test_a_broken_claim_ends_in_an_error():
+  found = auditing.Audit(
+    canaries=1000, guesses=500, right=500, delta=1e-5, lower_bound=5.0875, most=5.0875, claimed=4.3772
+  )
+  assert 'The bound is above the claim' in audits.told(found)
+  assert 'no guesses could have broken' not in audits.told(found)
+  assert 'it would be 5.088, so that no guesses could have broken the claim' in audits.told(found._replace(claimed=6.0))
+  with pytest.raises(
+    failures.RunEnded, match=r'the claim is broken: epsilon is at least 5\.088, and at most 4\.377 was'
+  ):
+    audits.check(found)
+  audits.check(found._replace(claimed=5.0875))
+
+
+@pytest.mark.parametrize(
+  ('changed', 'line'),
+  [
+    (
+      dict(privacy=None),
+      "--privacy is missing: say what to audit, such as --privacy='gaussian(clip=1, noise_multiplier=1)'",
+    ),
+    (
+      dict(privacy='none'),
+      "--privacy is missing: say what to audit, such as --privacy='gaussian(clip=1, noise_multiplier=1)'",
+    ),
+    (dict(rounds=None), '--rounds is missing: an audit needs all of the run'),
+    (dict(canaries=201), '--canaries=201 is more than --num_clients=200: canaries are some of these clients'),
+    (
+      dict(upload='rate_distortion'),
+      '--upload=rate_distortion follows votes of clients, which tell of their data: privacy needs another one',
+    ),
+    (
+      dict(privacy='gaussian(clip=1, noise_multiplier=1)', num_clients=10, clients_per_round=5, canaries=10),
+      '--privacy: of 10 clients delta would be 0.079: give one, such as delta=1e-5',
+    ),
+    (
+      dict(epsilon=2),
+      '--epsilon is of --what=plan, and does not apply to --what=audit: write it into --privacy, which says all of that',
+    ),
+    (dict(what='plan'), '--privacy is of --what=audit, and does not apply to --what=plan'),
+  ],
+)
+def test_an_audit_refuses_in_one_line(changed: dict[str, object], line: str):
+  process = binaries.run('experiments.privacy', _arguments(**_AUDIT | changed))
+  assert process.returncode == 2, process.stderr
+  assert not process.stdout
+  assert process.stderr == f'error: {line}\n'
+
+
+def test_an_audit_refuses_unknown_codecs():
+  process = binaries.run('experiments.privacy', _arguments(**_AUDIT, upload='unifrm'))
+  assert process.returncode == 2, process.stderr
+  assert process.stderr.startswith("error: unknown upload 'unifrm' (did you mean 'uniform'?)")

@@ -27,6 +27,8 @@ from optimizers import selection
 from optimizers import trainable
 from tests import tiny_language
 
+pytestmark = pytest.mark.usefixtures('worker')
+
 _LSTM = lstm.lstm(width=4, num_cells=4)(tiny_language.VOCABULARY)
 _TRANSFORMER = tiny_language.task().model
 _CLIENTS = [tiny_language.client(key) for key in range(1, 5)]

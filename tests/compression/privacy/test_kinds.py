@@ -80,7 +80,7 @@ def test_correlated_noise_needs_clients_that_rest(build):
   [
     (dict(clip=1.0), 'give noise_multiplier or epsilon'),
     (dict(clip=1.0, noise_multiplier=1.0, epsilon=1.0), 'give noise_multiplier or epsilon, and not both'),
-    (dict(clip=0.0, noise_multiplier=1.0), 'clip must be a positive number, not 0'),
+    (dict(clip=0.0, noise_multiplier=1.0), r'clip must lie in \[1e-9, 1e9\], not 0'),
     (dict(clip=1.0, noise_multiplier=0.0), 'noise_multiplier must be a positive number, not 0'),
     (dict(clip=1.0, epsilon=-1.0), 'epsilon must be a positive number, not -1'),
     (dict(clip=1.0, epsilon=1.0, delta=1.0), r'delta must lie in \(0, 1\), not 1'),
@@ -95,3 +95,20 @@ def test_few_clients_need_a_delta():
   with pytest.raises(ValueError, match=r'of 20 clients delta would be 0.037: give one, such as delta=1e-5'):
     kinds.Gaussian(clip=1.0, noise_multiplier=1.0).planned(plans.Cohort(20, 1, 1))
   kinds.Gaussian(clip=1.0, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(20, 1, 1))
+
+
+@pytest.mark.parametrize(
+  ('build', 'given'),
+  [
+    (kinds.Gaussian, dict(clip=1.0, noise_multiplier=1e-45)),
+    (kinds.AdaptiveClip, dict(clip=1.0, noise_multiplier=1e-300)),
+    (kinds.Blt, dict(clip=1.0, noise_multiplier=1e39)),
+    (kinds.Blt, dict(clip=1e39, noise_multiplier=1.0)),
+    (kinds.Tree, dict(clip=1e-45, noise_multiplier=1.0)),
+    (kinds.AdaptiveClip, dict(learning_rate=1e39, noise_multiplier=1.0)),
+    (kinds.AdaptiveClip, dict(count_stddev=1e300, noise_multiplier=1.0)),
+  ],
+)
+def test_what_float32_cannot_hold_is_refused(build, given):
+  with pytest.raises(ValueError, match='must lie in'):
+    build(**given)

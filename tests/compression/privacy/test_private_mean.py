@@ -22,6 +22,8 @@ from compression.privacy import private_mean
 from compression.stages import uniform
 from models import model as model_lib
 
+pytestmark = pytest.mark.usefixtures('worker')
+
 _SHAPES = ((3, 2), (4,), ())
 _SILENT = 1e-12  # A noise multiplier: noise that float32 does not see.
 
@@ -103,7 +105,7 @@ def test_noise_is_as_claimed():
   for done in (first, second):
     sum_of_squares = np.sum(np.square(done.result['delta'][0] / 0.75))
     assert stats.chi2.ppf(1e-6, 10_000) < sum_of_squares < stats.chi2.ppf(1 - 1e-6, 10_000)
-    assert done.measurements['noise_stddev'] == 0.75
+    assert done.measurements['noise_stddev'] == pytest.approx(np.sqrt(sum_of_squares / 10_000) * 0.75, rel=1e-5)
     assert stats.kstest(np.ravel(done.result['delta'][0]) / 0.75, 'norm').pvalue > 1e-6
   correlation = np.corrcoef(np.ravel(first.result['delta'][0]), np.ravel(second.result['delta'][0]))[0, 1]
   assert abs(correlation) < 0.05

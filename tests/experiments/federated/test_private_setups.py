@@ -1,0 +1,71 @@
+"""Private runs that are put together wrongly are refused, and no two runs draw the same noise."""
+
+import dataclasses
+import pathlib
+import types
+
+import pytest
+
+from compression.privacy import kinds
+from compression.privacy import plans
+from experiments import language_model
+from experiments.command import failures
+from experiments.federated import private_runs
+from experiments.federated import run
+from experiments.federated import run_identity
+from experiments.federated import run_setup
+from optimizers import algorithms
+from optimizers import fed_opt
+from optimizers import local_batches
+from tests import tiny_language
+
+_PLAN = kinds.Gaussian(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(20, 5, 3))
+_CONFIG = run.Config(pathlib.Path('run'))
+
+
+def _process(privacy=None):
+  task = tiny_language.task()
+  batches, weighting = local_batches.LocalBatches(), 'uniform'
+  return fed_opt.fed_avg()(task, algorithms.Communication(), batches, 1, client_weighting=weighting, privacy=privacy)
+
+
+def test_noise_and_ledger_belong_together():
+  private, plain = _process(_PLAN.mechanism(seed=1)), _process()
+  accounted = dataclasses.replace(_CONFIG, privacy=_PLAN)
+  run_identity.check_privacy(private, accounted)
+  run_identity.check_privacy(plain, _CONFIG)
+  for process, config in ((private, _CONFIG), (plain, accounted)):
+    with pytest.raises(failures.UsageError, match=r'belong together: give privacy=plan.mechanism'):
+      run_identity.check_privacy(process, config)
+
+
+def test_a_process_whose_privacy_is_not_planned_is_refused():
+  flags = dict(privacy='gaussian(clip=0.5, noise_multiplier=1)', client_weighting='uniform', output_dir='run', rounds=1)
+  setup = run_setup.read(language_model.FLAGS.read(flags))
+  with pytest.raises(failures.UsageError, match=r'has to call RunSetup.among\(population\) first'):
+    setup.process(tiny_language.task())
+
+
+def test_runs_that_differ_share_no_noise():
+  clients = types.SimpleNamespace(dataset_hash='d', training_ids=['a', 'b'])
+  others = types.SimpleNamespace(dataset_hash='d', training_ids=['a'])
+
+  def seed(population=clients, number=0, **settings):
+    given = dict(algorithm='fed_avg', output_dir='x', rounds=3) | settings
+    return private_runs.noise_seed(population, dataclasses.replace(_CONFIG, seed=number, settings=given))
+
+  assert seed() == seed(output_dir='y', rounds=9, runtime='worker', epsilon_budget=3.0)
+  assert 0 <= seed() < 2**63
+  assert len({seed(), seed(number=1), seed(algorithm='fed_adam'), seed(others)}) == 4
+
+
+def test_what_decides_epsilon_is_known():
+  facts = _PLAN.facts()
+  for changed in (
+    dataclasses.replace(_PLAN, delta=0.5),
+    dataclasses.replace(_PLAN, noise_multiplier=2.0),
+    dataclasses.replace(_PLAN, cohort=plans.Cohort(20, 4, 3)),
+    kinds.Blt(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(20, 5, 3)),
+  ):
+    assert changed.facts() != facts
+  assert dataclasses.replace(_PLAN, cohort=plans.Cohort(20, 5, 9)).facts() == facts

@@ -103,7 +103,7 @@ _ANSWERS = {
   '{noise_multiplier}.',
   'clients_per_round': 'A round may have {clients}, after {rounds}, for epsilon {epsilon} with delta {delta} and noise '
   'multiplier {noise_multiplier}, which is the noise on their sum.',
-  'delta': 'Delta is {delta} for epsilon {epsilon}, after {rounds} of {clients} with noise multiplier {noise_multiplier}.',
+  'delta': 'Delta is {delta} or less for epsilon {epsilon}, after {rounds} of {clients} with noise multiplier {noise_multiplier}.',
 }
 
 

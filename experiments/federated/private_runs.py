@@ -72,6 +72,6 @@ def _affordable(plan: plans.PrivacyPlan, epsilon_budget: float) -> int:
 
 def _said(plan: plans.PrivacyPlan, rounds: int) -> str:
   return (
-    f'private: epsilon {plan.epsilon_after(rounds):.3g} at delta {plan.delta:.2g} after {rounds} rounds '
+    f'private: epsilon {plan.epsilon_after(rounds):.3g} at delta {plan.delta:.2g} after round {rounds} '
     f'({plan.privacy.neighbours}); noise multiplier {plan.noise_multiplier:g}; clients drawn {plan.privacy.sampling}'
   )

@@ -104,13 +104,19 @@ class RunSetup:
       self.check(adapted)
     except ValueError as error:
       raise spec.SpecError(f'{self.flags["algorithm"]!r}: {error}') from error
+    if self.privacy is not None:
+      self._check_private()
     return adapted
+
+  def _check_private(self) -> None:
+    try:
+      self.algorithm.check_private(self.communication, self.devices, self.flags['client_weighting'])
+    except ValueError as error:
+      raise spec.SpecError(f'--privacy: {error}') from error
 
   def check(self, adapted: model_lib.Model) -> None:
     """Raises `ValueError` if the algorithm does not fit an adapted model, its devices and codecs."""
     self.algorithm.check(adapted, self.communication, self.devices)
-    if self.privacy is not None:
-      self.algorithm.check_private(self.communication, self.devices, self.flags['client_weighting'])
 
   def process(self, task: task_lib.Task, seed: int | None = None) -> tff.learning.templates.LearningProcess:
     """Composes the learning process of a task whose model is adapted; `seed` decides its draws instead of the run's."""

@@ -44,7 +44,7 @@ def test_the_ledger_says_what_rounds_come_to(finished):
   told = summary['privacy']
   assert told['epsilon'] == rows[-1]['epsilon']
   assert (told['delta'], told['neighbours'], told['clients_per_round']) == (1e-5, 'one client more or less', 5)
-  assert f'private: epsilon {told["epsilon"]:.3g} at delta 1e-05 after 3 rounds' in process.stderr
+  assert f'private: epsilon {told["epsilon"]:.3g} at delta 1e-05 after round 3' in process.stderr
   assert 'epsilon' in process.stdout
 
 

@@ -37,13 +37,13 @@ def pack(values: tf.Tensor, bits: int) -> tf.Tensor:
   return tf.reshape(tf.cast(tf.bitwise.bitwise_and(octets, 255), tf.uint8), [-1])
 
 
-def unpack(packed: tf.Tensor, bits: int, num_values: int) -> tf.Tensor:
+def unpack(packed: tf.Tensor, bits: int, num_values: int | tf.Tensor) -> tf.Tensor:
   """Inverts `pack`.
 
   Args:
     packed: uint8 [packed_size(num_values, bits)].
     bits: As given to `pack`.
-    num_values: How many values were packed.
+    num_values: How many values were packed; may be known only when the graph runs.
 
   Returns:
     int32 [num_values].

@@ -54,6 +54,12 @@ class Codec:
   def __str__(self) -> str:
     return '|'.join(_name(stage) for stage in self._stages) or 'identity'
 
+  @property
+  def not_linear(self) -> str | None:
+    """The name of the first stage whose payloads cannot be added up before they are decoded; None if there is none."""
+    stages = self._stages[self._num_linear :]
+    return _name(stages[0]) if stages else None
+
   def encode(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> Payload:
     """Encodes a float32 tensor of static shape; the seeds are int64[2], see `Stage.encode`."""
     values, side = self.encode_by_stages(x, client_seed, shared_seed)

@@ -48,6 +48,7 @@ FLAGS = run_flags.take(
     pretrained='the first stage begins with random weights',
     privacy='each stage would have an epsilon of its own',
     epsilon_budget='no run of it is private',
+    secure_sum='the values of each stage have a range of their own',
   ),
   dataset=(
     'digits',

@@ -17,6 +17,7 @@ from compression import partial_mean
 from compression import slices
 from compression import update_codec
 from compression.privacy import mechanism as mechanism_lib
+from compression.secure_sums import modular
 from data import arguments
 from models import model as model_lib
 from models import task as task_lib
@@ -31,6 +32,7 @@ from optimizers import local_training
 from optimizers import optimizer_slots
 from optimizers import private_rounds
 from optimizers import schedules
+from optimizers import secure_rounds
 from optimizers import select_process
 from optimizers import selection as selection_lib
 from optimizers import shared_state
@@ -90,6 +92,7 @@ class Algorithm:
     client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE,
     client_weighting: str = 'examples',
     privacy: mechanism_lib.Mechanism | None = None,
+    secure_sum: modular.Plan | None = None,
   ) -> tff.learning.templates.LearningProcess:
     """Composes the four slots of a TFF learning process.
 
@@ -102,18 +105,21 @@ class Algorithm:
       client_dropout: Which clients vanish in a round; by default nobody.
       client_weighting: What a client's update counts in the mean: `examples` for their number, `uniform` for 1 each.
       privacy: What makes each round private to its clients; by default nothing does.
+      secure_sum: How the server adds up clients that it does not see; by default it sees them.
 
     Returns:
       The process.
 
     Raises:
       ValueError: If the devices' policies, the selection and the algorithm do not fit the model or each other, or privacy
-        does not fit them.
+        or a secure sum do not fit them.
     """
     model, task = task.model, dataclasses.replace(task, precision=self.precision)
     self.check(model, communication, devices)
     if privacy is not None:
       self.check_private(communication, devices, client_weighting)
+    if secure_sum is not None:
+      self.check_secure(model, communication, devices, client_weighting)
     ever = devices.ever(model, seed)
     initial_weights = self._build_initial_weights(model, ever, seed)
     weights_type = initial_weights.type_signature.result
@@ -124,7 +130,7 @@ class Algorithm:
     deliveries, sources = _delivered(model, communication, devices, seed)
     distributor = broadcast.build_broadcast(weights_type, communication.download, seed, deliveries)
     server_step = self._build_finalizer(weights_type, ever, slices.sliced_units(model.variables, layouts))
-    aggregation = self._aggregation(model, communication, devices, seed, layouts, privacy)
+    aggregation = self._aggregation(model, communication, devices, seed, layouts, privacy, secure_sum)
     if sources:
       download = slice_download.SliceDownload(local, selection, sources, distributor)
       process = select_process.compose(initial_weights, distributor, download, local, aggregation.create, server_step)
@@ -141,6 +147,7 @@ class Algorithm:
     seed: int,
     layouts: Sequence[slices.Layout],
     privacy: mechanism_lib.Mechanism | None,
+    secure_sum: modular.Plan | None,
   ) -> tff.aggregators.WeightedAggregationFactory:
     selection, sliced_axes = communication.selection, slices.largest_counts(layouts)
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.
@@ -151,9 +158,12 @@ class Algorithm:
       units_per_key={axis: unit_keys.units_per_key(model, axis) for axis in sliced_axes} if selection else None,
       together=devices.together(model, seed, selection is not None and selection.blocks is not None) * copies,
     )
-    if privacy is None:
+    where = (communication.upload, model, devices, seed)
+    if privacy is not None:
+      return private_rounds.build_aggregation(privacy, *where, secure_sum, **shape)
+    if secure_sum is None:
       return partial_mean.PartialMeanFactory(communication.upload, denominator=devices.denominator, **shape)
-    return private_rounds.build_aggregation(privacy, communication.upload, model, devices, seed, **shape)
+    return secure_rounds.build_aggregation(secure_sum, *where, communication.measure_distortion, shape['together'])
 
   def check(self, model: model_lib.Model, communication: Communication, devices: devices_lib.Devices) -> None:
     """Raises `ValueError` if the algorithm cannot serve this communication or these devices.
@@ -183,6 +193,22 @@ class Algorithm:
   def check_private(self, communication: Communication, devices: devices_lib.Devices, client_weighting: str) -> None:
     """Raises `ValueError` if rounds could not be private, whatever the mechanism; see `private_rounds.check`."""
     private_rounds.check(self.client_optimizer.is_shared, communication.upload, devices, client_weighting)
+
+  def check_secure(
+    self,
+    model: model_lib.Model,
+    communication: Communication,
+    devices: devices_lib.Devices,
+    client_weighting: str,
+  ) -> None:
+    """Raises `ValueError` if clients could not be added up unseen; see `secure_rounds.check`."""
+    secure_rounds.check(
+      self.client_optimizer.is_shared,
+      communication.upload,
+      devices.layouts(model),
+      communication.selection is not None,
+      client_weighting,
+    )
 
   def _build_initial_weights(self, model: model_lib.Model, ever: Sequence[bool], seed: int) -> tff.Computation:
     specs = [tf.TensorSpec(variable.shape) for variable in model.variables]

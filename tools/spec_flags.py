@@ -7,6 +7,7 @@ from typing import Any
 
 from compression import catalog as compression_catalog
 from compression.privacy import catalog as privacy_catalog
+from compression.secure_sums import catalog as secure_catalog
 from data import catalog as data_catalog
 from experiments.command import algorithm_specs
 from experiments.command import builder_docs
@@ -100,6 +101,7 @@ CATALOGUES = {
     'Clients that vanish once they have received the model', optimizers_catalog.CLIENT_DROPOUTS, 'clients'
   ),
   'privacies': Catalogue('Privacy of clients', privacy_catalog.PRIVACIES, 'clients'),
+  'secure_sums': Catalogue('Secure sums', secure_catalog.SECURE_SUMS, 'clients'),
   'links': Catalogue("Links of a chain, joined by '|'", _LINKS, 'codecs'),
   'adaptive': Catalogue('Whole codecs, which stand alone', compression_catalog.ADAPTIVE, 'codecs'),
   'selection': Catalogue('Federated select, which stands alone', {'select': selection.Selection}, 'codecs'),
@@ -118,7 +120,11 @@ _EVERY_RUN = dict(
   log_to=('loggers',),
 )
 _PLAIN_RUN = _EVERY_RUN | dict(
-  privacy=('privacies',), trainable=('policies',), devices=('devices',), download=('links', 'selection')
+  privacy=('privacies',),
+  secure_sum=('secure_sums',),
+  trainable=('policies',),
+  devices=('devices',),
+  download=('links', 'selection'),
 )
 
 # By binary and flag, the keys of its catalogues.
@@ -127,7 +133,12 @@ FLAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = dict(
   text_classification=_PLAIN_RUN | dict(dataset=('labelled_text',), model=('encoders',)),
   constrained_finetuning=_EVERY_RUN
   | dict(
-    privacy=('privacies',), dataset=('text', 'images'), model=('families',), trainable=('methods',), devices=('limits',)
+    privacy=('privacies',),
+    secure_sum=('secure_sums',),
+    dataset=('text', 'images'),
+    model=('families',),
+    trainable=('methods',),
+    devices=('limits',),
   ),
   layerwise_ssl=_EVERY_RUN
   | dict(

@@ -6,6 +6,7 @@ that sum. What "one client more or less" means differs, and so do the numbers, w
     poisson               each client takes part with probability q, by its own coin   add or remove one client
     without_replacement   as many clients in each round, drawn uniformly               replace one client by another
     once                  any clients, of whom only how often they come is known       one client sends zeros instead
+    skellam               the same, for the noise of clients whose sum alone is seen   one client sends zeros instead
 
 `poisson` composes privacy loss distributions (Koskela et al. 2020, arXiv 1906.03049; discretised by Doroshenko et al. 2022,
 arXiv 2207.04380), `without_replacement` Renyi divergences (Wang et al. 2019, arXiv 1808.00087), and `once` is the exact
@@ -35,6 +36,7 @@ _DIGITS = 4  # Significant ones of what is rounded up.
 _POINTS = 30_000  # Losses that a round's grid tells apart: steps of 1.5e-4 at usual settings.
 _FINEST_STEP = 1e-6  # Finer grids lose more to cancellation than they win.
 _COARSE = 1e-2  # A grid of so many standard deviations costs some 1e-5 of epsilon.
+_ORDERS = np.concatenate([np.arange(2, 256), 2 ** np.arange(8, 21)])  # Of Renyi divergences; whole ones.
 _LOG_TAIL, _TAIL_DEVIATIONS = -40.0, 8.7  # A normal distribution has exp(-40) beyond 8.7: nothing to a delta of 1e-12.
 
 
@@ -124,6 +126,37 @@ def once(noise_multiplier: float, sensitivity: float, delta: float) -> float:
   while low < (middle := (low + high) / 2) < high:
     low, high = (low, middle) if _log_delta(shift, middle) <= wanted else (middle, high)
   return high
+
+
+def skellam(noise_multiplier: float, radius: float, participations: int, delta: float) -> float:
+  """Returns epsilon of Skellam noise on whole numbers; neighbours have one client that sends zeros instead.
+
+  By Renyi divergences of whole orders (Agarwal et al. 2021, arXiv 2110.04995, theorem 3.5); the L1 norm of whole numbers is
+  at most the square of their L2 norm, so that their number does not matter.
+
+  Args:
+    noise_multiplier: The standard deviation of the noise on the sum, over `radius`.
+    radius: The largest L2 norm of a client's numbers, at least 1.
+    participations: How often a client takes part.
+    delta: The probability at which epsilon may fail, in (0, 1).
+
+  Returns:
+    An upper bound on epsilon: 0 after no round, infinite without noise.
+
+  Raises:
+    ValueError: If an argument is not what it should be.
+  """
+  arguments.check_not_negative(noise_multiplier=noise_multiplier)
+  arguments.check_whole(0, participations=participations)
+  arguments.check_within('(0, 1)', delta=delta)
+  if not participations:
+    return 0.0
+  if not noise_multiplier:
+    return math.inf
+  square, variance = radius**2, (noise_multiplier * radius) ** 2
+  surplus = np.minimum(((2 * _ORDERS + 5) * square) / (4 * variance**2), 3 * square / (2 * variance))
+  divergences = _ORDERS * square / (2 * variance) + surplus
+  return float(dp_accounting.rdp.compute_epsilon(_ORDERS, participations * divergences, delta)[0])
 
 
 def rho(noise_multiplier: float, sensitivity: float) -> float:

@@ -1,5 +1,6 @@
 """The catalogue of kinds of privacy (`--privacy`): from names to builders. A new one is its class and one line here."""
 
+from compression.privacy import distributed
 from compression.privacy import kinds
 
 
@@ -13,4 +14,5 @@ PRIVACIES = {
   'adaptive_clip': kinds.AdaptiveClip,
   'tree': kinds.Tree,
   'blt': kinds.Blt,
+  'distributed': distributed.Distributed,
 }

@@ -6,6 +6,8 @@ gaussian       noise drawn anew in each round, amplified by sampling
 adaptive_clip  the same, whose bound follows a quantile of the clients' norms
 tree           DP-FTRL: noise of sums of rounds, of which a tree reuses parts; no sampling needed
 blt            the same by a buffered linear Toeplitz factorization, which needs less noise and less memory
+
+`distributed` has clients add the noise, and a file of its own.
 """
 
 import abc
@@ -114,8 +116,8 @@ class AdaptiveClip(plans.Privacy):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Correlated(plans.Privacy):
-  """Noise that is correlated between rounds; epsilon is that of all its independent parts, released together.
+class Rested(plans.Privacy):
+  """Privacy that needs no sampling, but that clients rest between the rounds that they take part in.
 
   Attributes:
     clip: Largest global L2 norm of what a client sends.
@@ -134,14 +136,6 @@ class _Correlated(plans.Privacy):
     if self.separation is not None:
       arguments.check_whole(1, separation=self.separation)
 
-  @abc.abstractmethod
-  def noise(self, cohort: plans.Cohort) -> tree_noise.TreeNoise | blt_noise.BltNoise:
-    """Returns the noise of a run."""
-
-  def facts(self, cohort: plans.Cohort) -> dict[str, Any]:
-    """Returns the rounds of the run, for which the noise is made."""
-    return dict(rounds=cohort.rounds)
-
   def min_separation(self, cohort: plans.Cohort) -> int:
     """Returns after how many rounds a client comes again; raises `ValueError` if there are too few clients for that."""
     most = cohort.num_clients // cohort.clients_per_round
@@ -151,6 +145,19 @@ class _Correlated(plans.Privacy):
         f'{cohort.num_clients}: with {cohort.clients_per_round} a round, {most} is the most'
       )
     return self.separation or most
+
+
+@dataclasses.dataclass(frozen=True)
+class _Correlated(Rested):
+  """Noise that is correlated between rounds; epsilon is that of all its independent parts, released together."""
+
+  @abc.abstractmethod
+  def noise(self, cohort: plans.Cohort) -> tree_noise.TreeNoise | blt_noise.BltNoise:
+    """Returns the noise of a run."""
+
+  def facts(self, cohort: plans.Cohort) -> dict[str, Any]:
+    """Returns the rounds of the run, for which the noise is made."""
+    return dict(rounds=cohort.rounds)
 
   def epsilon_after(self, rounds: int, noise_multiplier: float, delta: float, cohort: plans.Cohort) -> float:
     """Returns what some rounds come to."""

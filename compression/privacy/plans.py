@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from compression.privacy import accounting
 from compression.privacy import mechanism as mechanism_lib
+from compression.secure_sums import modular
 from data import arguments
 
 _MOST_DEFAULT_DELTA = 0.01
@@ -23,11 +24,13 @@ class Cohort(NamedTuple):
     num_clients: Clients that may.
     clients_per_round: Those that are expected in a round.
     rounds: All rounds of the run, at least 1.
+    secure_sum: What hides a client's part in the sum; None if nothing does.
   """
 
   num_clients: int
   clients_per_round: int
   rounds: int
+  secure_sum: modular.Modular | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Privacy(abc.ABC):
   @abc.abstractmethod
   def mechanism(self, noise_multiplier: float, cohort: Cohort, seed: int) -> mechanism_lib.Mechanism:
     """Returns what makes each round private; raises `ValueError` if the cohort does not fit."""
+
+  def client_variance(self, noise_multiplier: float, cohort: Cohort) -> float:
+    """Returns the variance of the noise that each client adds itself, in levels of the secure sum squared; 0 for none."""
+    del noise_multiplier, cohort
+    return 0.0
 
   def min_separation(self, cohort: Cohort) -> int | None:
     """Returns after how many rounds at least a client comes again; None if each comes by a coin of its own in each round."""
@@ -119,6 +127,11 @@ class PrivacyPlan:
   def min_separation(self) -> int | None:
     """See `Privacy.min_separation`."""
     return self.privacy.min_separation(self.cohort)
+
+  @property
+  def client_variance(self) -> float:
+    """See `Privacy.client_variance`."""
+    return self.privacy.client_variance(self.noise_multiplier, self.cohort)
 
   def mechanism(self, seed: int) -> mechanism_lib.Mechanism:
     """See `Privacy.mechanism`."""

@@ -2,7 +2,8 @@
 
     mean = (sum_k clip(decode(encode(clip(delta_k, bound))), bound) + noise_multiplier bound noise) / num_clients
 
-So no client changes the sum by more than the bound, whatever its codec makes of it. The divisor does not depend on who
+So no client changes the sum by more than the bound, whatever its codec makes of it; in a secure sum, which shows no
+update by itself, clients bound what they have rounded (see `secure_sums.grid`). The divisor does not depend on who
 takes part, and the noise goes on every value that any client could have sent, whether one did or not.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from compression import client_sum
 from compression import counted_sum
 from compression import sent_update
 from compression import slices
@@ -23,6 +25,9 @@ from compression import update_codec as update_codec_lib
 from compression.privacy import clipping
 from compression.privacy import mechanism as mechanism_lib
 from compression.privacy import noise as noise_lib
+from compression.privacy import seen_sum
+from compression.secure_sums import modular
+from compression.secure_sums import secure_sum as secure_sum_lib
 from models import model as model_lib
 
 _NOISE, _COUNT_NOISE = 1, 2  # Keep the draws of the two noises apart.
@@ -47,6 +52,7 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
     units_per_key: Mapping[str, int] | None = None,
     together: Sequence[int] | None = None,
     fixed_units: bool = False,
+    secure_sum: modular.Plan | None = None,
   ):
     """Configures the factory; see `partial_mean.PartialMeanFactory` for what is not told here.
 
@@ -59,10 +65,11 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
       units_per_key: How many units a key stands for.
       together: Which variables clients train together always.
       fixed_units: Whether clients hold the first units of each axis, the same in all rounds, so that others get no noise.
+      secure_sum: How clients are added up without being seen; by default they are seen.
     """
     self._codec, self._mechanism, self._measure_distortion = codec, mechanism, measure_distortion
     self._sub_models = None if variables is None else sub_models_lib.SubModels(variables, layouts, units_per_key)
-    self._together, self._fixed_units = together, fixed_units
+    self._together, self._fixed_units, self._secure_sum = together, fixed_units, secure_sum
 
   def create(self, value_type: tff.types.Type, weight_type: tff.types.Type) -> tff.templates.AggregationProcess:
     """Creates the process for a value type made by `sent_update.update_type` and a float32 weight.
@@ -73,14 +80,14 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
     """
     tff.types.to_type(np.float32).check_assignable_from(weight_type)
     parts = sent_update.Parts.of(value_type, self._codec, self._sub_models, self._together)
-    send = _build_send(parts, value_type, self._mechanism.quantile is not None, self._measure_distortion)
-    zero, accumulate, merge = _build_accumulation(parts, send.type_signature.result)
-    report = _build_report(zero.type_signature.result)
-    initial_state, finish = _build_server(
-      _Noisy(self._mechanism, parts.sub_models, self._fixed_units),
-      report.type_signature.result,
-      self._measure_distortion,
-    )
+    num_flags = 0 if self._mechanism.quantile is None else 2
+    summation = self._summation(parts, num_flags)
+    tell = _build_tell(summation)
+    send = _build_send(summation, value_type, tell.type_signature.result, num_flags)
+    zero, accumulate, merge = _build_accumulation(summation, send.type_signature.result)
+    report = _build_report(summation, zero.type_signature.result)
+    noisy = _Noisy(self._mechanism, parts.sub_models, self._fixed_units)
+    initial_state, finish = _build_server(noisy, summation, report.type_signature.result)
 
     @tff.federated_computation()
     def initialize():
@@ -92,12 +99,30 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
       tff.FederatedType(weight_type, tff.CLIENTS),
     )
     def next_fn(state, updates, weights):
-      sent = tff.federated_map(send, (updates, weights, tff.federated_broadcast(state['bound'])))
+      told = tff.federated_broadcast(tff.federated_map(tell, (state['round_number'], state['bound'])))
+      sent = tff.federated_map(send, (updates, weights, told))
       total = tff.federated_aggregate(sent, zero(), accumulate, merge, report)
       state, result, measurements = tff.federated_map(finish, (state, total))
       return tff.templates.MeasuredProcessOutput(state, result, measurements)
 
     return tff.templates.AggregationProcess(initialize, next_fn)
+
+  def _summation(self, parts: sent_update.Parts, num_flags: int) -> client_sum.ClientSum:
+    if self._secure_sum is None:
+      return seen_sum.SeenSum(parts, self._measure_distortion)
+    return secure_sum_lib.SecureSum(
+      parts, self._secure_sum, self._mechanism.could_send, num_flags, self._mechanism.bound, self._measure_distortion
+    )
+
+
+def _build_tell(summation: client_sum.ClientSum) -> tff.Computation:
+  """Builds the server's computation from (round number, bound) to what it tells clients."""
+
+  @tff.tensorflow.computation(np.int64, np.float32)
+  def tell(round_number, bound):
+    return summation.given(round_number, bound)
+
+  return tell
 
 
 class _Noisy:
@@ -141,58 +166,50 @@ class _Noisy:
 
 
 def _build_send(
-  parts: sent_update.Parts, value_type: tff.types.Type, votes: bool, measure_distortion: bool
+  summation: client_sum.ClientSum, value_type: tff.types.Type, given_type: tff.types.Type, num_flags: int
 ) -> tff.Computation:
-  """Builds the client's computation from (update, weight, bound) to what travels, and the count of it."""
+  """Builds the client's computation from (update, weight, what the server told) to what travels, and the count of it."""
 
-  @tff.tensorflow.computation(value_type, np.float32, np.float32)
-  def send(update, weight, bound):
-    delta, norm = clipping.clip(update['delta'], bound)
-    within = norm <= bound
-    vote = tf.cast([within], tf.uint8) if votes else tf.zeros([0], tf.uint8)
-    update = collections.OrderedDict(update, delta=delta)
-    sent = sent_update.encode(parts, update, weight, bound, lambda _: vote, measure_distortion)
-    is_sent = tf.reduce_any(update['trained'])
-    sent['uncounted']['norms'] = tf.cast(tf.stack([is_sent & within, is_sent & ~within]), tf.int64)
+  @tff.tensorflow.computation(value_type, np.float32, given_type)
+  def send(update, weight, given):
+    delta, norm = clipping.clip(update['delta'], given['bound'])
+    within, is_sent = norm <= given['bound'], tf.reduce_any(update['trained'])
+    flags = tf.stack([is_sent & within, is_sent & ~within])
+    sent = summation.send(collections.OrderedDict(update, delta=delta), weight, flags[:num_flags], given)
+    sent['uncounted']['norms'] = tf.cast(flags, tf.int64)
     return sent
 
   return send
 
 
-def _build_accumulation(parts: sent_update.Parts, sent_type: tff.types.Type) -> counted_sum.Accumulation:
+def _build_accumulation(summation: client_sum.ClientSum, sent_type: tff.types.Type) -> counted_sum.Accumulation:
   def nothing():
-    added = collections.OrderedDict(
-      updates=tuple(tf.zeros(spec.shape) for spec in parts.sub_models.specs),
-      norms=tf.zeros([2], tf.int64),
-      squares=tf.zeros([2]),
-    )
-    return added, dict(seed=tf.zeros([2], tf.int64), parameter=tf.constant(0.0))
+    added, shared = summation.nothing()
+    return collections.OrderedDict(sum=added, norms=tf.zeros([2], tf.int64)), shared
 
   def add(added, sent):
-    shared, alone = sent['uncounted']['shared'], parts.sum(tf.constant(1.0))
-    update = update_codec_lib.Sent(sent_update.payloads(sent), sent['bitmap'])
-    claim = sub_models_lib.Claim(sent['layout'], sent['keys'], sent['uncounted']['units'])
-    terms, _ = alone.add(alone.zero(), update, claim, tf.constant(1.0), shared['seed'])
-    bounded, _ = clipping.clip(alone.finish(terms, shared['seed']), shared['parameter'])
     return collections.OrderedDict(
-      updates=tuple(map(tf.add, added['updates'], bounded)),
-      norms=added['norms'] + sent['uncounted']['norms'],
-      squares=added['squares'] + sent['uncounted']['squares'],
+      sum=summation.add(added['sum'], sent), norms=added['norms'] + sent['uncounted']['norms']
     )
 
   return counted_sum.build_accumulation(sent_type, nothing, add)
 
 
-def _build_report(accumulator_type: tff.types.Type) -> tff.Computation:
+def _build_report(summation: client_sum.ClientSum, accumulator_type: tff.types.Type) -> tff.Computation:
   @tff.tensorflow.computation(accumulator_type)
   def report(total):
-    return collections.OrderedDict(added=total['added'], measurements=counted_sum.measurements(total))
+    counted = counted_sum.measurements(total)
+    return collections.OrderedDict(
+      added=total['added'],
+      shared=total['shared'],
+      measurements=summation.measurements(counted, total['added']['sum']),
+    )
 
   return report
 
 
 def _build_server(
-  noisy: _Noisy, total_type: tff.types.Type, measure_distortion: bool
+  noisy: _Noisy, summation: client_sum.ClientSum, total_type: tff.types.Type
 ) -> tuple[tff.Computation, tff.Computation]:
   """Builds what makes the server's first state, and what takes (state, total) to (state, result, measurements)."""
   mechanism = noisy.mechanism
@@ -203,34 +220,44 @@ def _build_server(
 
   @tff.tensorflow.computation(initial_state.type_signature.result, total_type)
   def finish(state, total):
-    round_number, bound, added = state['round_number'], state['bound'], total['added']
+    round_number, bound, norms = state['round_number'], state['bound'], total['added']['norms']
     seed = tf.constant([mechanism.seed, _NOISE], tf.int64)
     drawn, noise_state = mechanism.noise.next(state['noise'], seed, round_number, noisy.specs)
     stddev = mechanism.noise_multiplier * bound
     noise = [stddev * each for each in noisy.spread(drawn, round_number)]
-    sums = added['updates']
+    summed = summation.finish(total['added']['sum'], total['shared'])
     flags = [tf.convert_to_tensor(flag, tf.bool) for flag in noisy.could_send(round_number)]
     result = collections.OrderedDict(
-      delta=tuple((each + noise_of_it) / mechanism.num_clients for each, noise_of_it in zip(sums, noise, strict=True)),
-      trained=tf.stack(flags),
+      delta=tuple(
+        (each + noise_of_it) / mechanism.num_clients for each, noise_of_it in zip(summed.tensors, noise, strict=True)
+      ),
+      trained=tf.logical_and(tf.stack(flags), summed.is_known),
     )
     if units := noisy.units():
       result['units'] = units
-    measurements = total['measurements']
-    if measure_distortion:
-      measurements['upload_distortion'] = tf.math.divide_no_nan(added['squares'][0], added['squares'][1])
-    measurements.update(
+    measurements = collections.OrderedDict(
+      total['measurements'],
       clip=bound,
-      clipped_fraction=tf.math.divide_no_nan(
-        tf.cast(added['norms'][1], tf.float32), tf.cast(tf.reduce_sum(added['norms']), tf.float32)
-      ),
-      noise_stddev=tf.linalg.global_norm(noise) / tf.sqrt(noisy.num_values(round_number)) / mechanism.num_clients,
-      signal_to_noise=tf.math.divide_no_nan(tf.linalg.global_norm(sums), tf.linalg.global_norm(noise)),
+      clipped_fraction=tf.math.divide_no_nan(tf.cast(norms[1], tf.float32), tf.cast(tf.reduce_sum(norms), tf.float32)),
+      **_loudness(summed, noise, noisy.num_values(round_number), mechanism.num_clients),
     )
-    next_state = _state(round_number + 1, _next_bound(mechanism, bound, added['norms'], round_number), noise_state)
-    return next_state, result, measurements
+    next_bound = tf.where(summed.is_known, _next_bound(mechanism, bound, norms, round_number), bound)
+    return _state(round_number + 1, next_bound, noise_state), result, measurements
 
   return initial_state, finish
+
+
+def _loudness(
+  summed: client_sum.Summed, noise: Sequence[tf.Tensor], num_values: tf.Tensor, num_clients: int
+) -> dict[str, tf.Tensor]:
+  """Measures the noise, of server and clients together."""
+  norm = tf.linalg.global_norm(
+    [of_server + of_clients for of_server, of_clients in zip(noise, summed.noise, strict=True)]
+  )
+  signal = tf.linalg.global_norm([each - of_it for each, of_it in zip(summed.tensors, summed.noise, strict=True)])
+  return dict(
+    noise_stddev=norm / tf.sqrt(num_values) / num_clients, signal_to_noise=tf.math.divide_no_nan(signal, norm)
+  )
 
 
 def _next_bound(

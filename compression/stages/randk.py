@@ -1,10 +1,11 @@
-"""Values at random positions, each client's own (random mask, Konecny et al. 2016, arXiv 1610.05492, section 2).
+"""Values at random positions, each client's own or one set for all (random mask, Konecny et al. 2016, arXiv 1610.05492).
 
     kept = k = max(1, round(fraction * size)) positions drawn without replacement;  encode(x) = x[kept] size / k
     decode(values) = values at kept, 0 elsewhere
 
-No position travels: both ends draw them from the client's own seed, of which a word does, see `own_seed.py`. Unbiased,
-and errors of a round's clients average out. Positions are the images of 0..k-1
+No position travels: both ends draw them from the client's own seed, of which a word does, see `own_seed.py`, so that
+errors of a round's clients average out; or from the seed that all share, so that what they send can be added up before
+it is decoded. Unbiased. Positions are the images of 0..k-1
 under a random permutation, computed at these k alone: four rounds of a Feistel network on the square of side
 ceil(sqrt(size)), each round's function a table of random numbers, again for what falls outside the tensor, then a random
 shift around its end. The shift makes every position exactly equally likely; larger sets are nearly so, as in the
@@ -26,17 +27,19 @@ _ROUNDS = 4
 class Randk(stage.Stage):
   """Keeps a fraction of the values, at random, scaled up for those left out."""
 
-  def __init__(self, fraction: float = 0.01):
+  def __init__(self, fraction: float = 0.01, shared: bool = False):
     """Configures the stage.
 
     Args:
       fraction: Share of the values to keep, above 0 and at most 1; at least one value is kept.
+      shared: Whether all clients of a round keep the same positions; it makes the stage linear.
 
     Raises:
       ValueError: For other values.
     """
     arguments.check_within('(0, 1]', fraction=fraction)
     self._fraction = fraction
+    self.linear = shared
 
   def form(self, form: stage.Form) -> stage.Form:
     """Returns the kept values."""
@@ -45,13 +48,16 @@ class Randk(stage.Stage):
   def encode(
     self, x: tf.Tensor, form: stage.Form, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[tf.Tensor, stage.Side]:
-    """Returns the kept values, scaled, and (int32[1] of the positions' seed,)."""
+    """Returns the kept values, scaled, and (int32[1] of the positions' seed,); nothing besides if all share it."""
+    if self.linear:
+      return sample(x, self.form(form).size, form.size, shared_seed), ()
     word = own_seed.draw_word(client_seed)
     return sample(x, self.form(form).size, form.size, own_seed.from_word(word, shared_seed)), (word,)
 
   def decode(self, x: tf.Tensor, side: stage.Side, form: stage.Form, shared_seed: tf.Tensor) -> tf.Tensor:
     """Returns the kept values in their places among zeros; see `Stage.decode`."""
-    return scatter(x, self.form(form).size, form.size, own_seed.from_word(side[0], shared_seed))
+    seed = shared_seed if self.linear else own_seed.from_word(side[0], shared_seed)
+    return scatter(x, self.form(form).size, form.size, seed)
 
 
 def num_kept(fraction: float, size: int) -> int:

@@ -27,7 +27,7 @@ _VERSION = 'version'
 _called: contextvars.ContextVar[str | None] = contextvars.ContextVar('called', default=None)
 _OBJECTS = (
   'algorithm', 'client_dropout', 'corpus', 'dataset', 'devices', 'download', 'log_to', 'model', 'objective', 'partition',
-  'privacy', 'runtime', 'stages', 'trainable', 'upload', 'vocabulary',
+  'privacy', 'runtime', 'secure_sum', 'stages', 'trainable', 'upload', 'vocabulary',
 )  # Flags that take, from a script, what a spec would build.  # fmt: skip
 _LISTS = ('codecs', 'policies')  # Flags that take several of these.
 _NOTHING: Mapping[str, Any] = types.MappingProxyType({})

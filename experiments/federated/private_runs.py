@@ -6,6 +6,7 @@ import json
 import sys
 
 from compression.privacy import plans
+from compression.secure_sums import modular
 from data import population as population_lib
 from experiments.command import failures
 from experiments.command import flag_table
@@ -16,7 +17,11 @@ _PLACES = (*output.FREE_TO_CHANGE, flag_table.PLUGIN, 'dataset')  # What may dif
 
 
 def planned(
-  privacy: plans.Privacy, population: population_lib.Population, config: run.Config, epsilon_budget: float | None
+  privacy: plans.Privacy,
+  population: population_lib.Population,
+  config: run.Config,
+  epsilon_budget: float | None,
+  secure_sum: modular.Modular | None = None,
 ) -> run.Config:
   """Returns the configuration of a private run, and says on stderr what its rounds come to.
 
@@ -25,6 +30,7 @@ def planned(
     population: The clients.
     config: The run as if it were not private.
     epsilon_budget: What the run may come to; None for any epsilon.
+    secure_sum: What hides clients' parts in the sum; None if nothing does.
 
   Returns:
     The configuration, with no more rounds than the budget allows.
@@ -33,7 +39,10 @@ def planned(
     UsageError: If the clients are too few, epsilon cannot be reached, or the budget does not last for a round.
   """
   cohort = plans.Cohort(
-    len(population.training_ids), population.clients_per_round(config.clients_per_round), max(config.rounds, 1)
+    len(population.training_ids),
+    population.clients_per_round(config.clients_per_round),
+    max(config.rounds, 1),
+    secure_sum,
   )
   try:
     plan = dataclasses.replace(privacy.planned(cohort), noise_seed=noise_seed(population, config))

@@ -6,6 +6,7 @@ import types
 from typing import Any
 
 from compression.privacy import catalog
+from compression.secure_sums import catalog as secure_catalog
 from experiments.command import codec_specs
 from experiments.command import flag_table
 from experiments.loggers import catalog as logger_catalog
@@ -65,6 +66,13 @@ _ALL.float(
   None,
   'The epsilon that a private run may come to: it ends before the round that would pass it.',
   0.0,
+)
+_ALL.string(
+  'secure_sum',
+  'none',
+  f'What hides the update of each client from the server: {", ".join(secure_catalog.SECURE_SUMS)}; for example '
+  'modular(bits=16), whose grid reaches up to the clip of --privacy, or modular(bits=16, limit=0.1). Needs '
+  '--client_weighting=uniform and an upload that can be added up unseen.',
 )
 _ALL.string(
   'upload',

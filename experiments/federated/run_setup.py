@@ -12,6 +12,8 @@ import tensorflow_federated as tff
 
 from compression.privacy import catalog as privacy_catalog
 from compression.privacy import plans
+from compression.secure_sums import catalog as secure_catalog
+from compression.secure_sums import modular
 from data import catalog as data_catalog
 from data import federated_text
 from data import partitions
@@ -27,6 +29,7 @@ from experiments.command import spec
 from experiments.command import takers
 from experiments.federated import private_runs
 from experiments.federated import run
+from experiments.federated import secure_runs
 from experiments.loggers import catalog as logger_catalog
 from experiments.results import output
 from experiments.results import quality as quality_lib
@@ -62,8 +65,10 @@ class RunSetup:
     batches: How a client goes through its examples.
     client_dropout: Which clients vanish in a round.
     privacy: What makes it private; None if nothing does.
+    secure_sum: What hides clients from the server; None if nothing does.
     config: How long the run goes on, and where it writes; its settings are the flags as text.
     flags: The value of every flag, by name.
+    secure_plan: The secure sum, its field known; see `among`.
   """
 
   algorithm: algorithms.Algorithm
@@ -72,8 +77,10 @@ class RunSetup:
   batches: local_batches.LocalBatches
   client_dropout: client_dropout_lib.ClientDropout
   privacy: plans.Privacy | None
+  secure_sum: modular.Modular | None
   config: run.Config
   flags: Mapping[str, Any]
+  secure_plan: modular.Plan | None = None
 
   def dataset(self, datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
     """Builds what `--dataset` and `--partition` name: a source of `datasets`, and a partition."""
@@ -104,15 +111,21 @@ class RunSetup:
       self.check(adapted)
     except ValueError as error:
       raise spec.SpecError(f'{self.flags["algorithm"]!r}: {error}') from error
-    if self.privacy is not None:
-      self._check_private()
+    self._check_rounds(adapted)
     return adapted
 
-  def _check_private(self) -> None:
+  def _check_rounds(self, adapted: model_lib.Model) -> None:
+    """Raises `SpecError` if rounds could not be private, or clients not be hidden, as flags ask for."""
+    weighting, communication = self.flags['client_weighting'], self.communication
     try:
-      self.algorithm.check_private(self.communication, self.devices, self.flags['client_weighting'])
+      flag = '--privacy'
+      if self.privacy is not None:
+        self.algorithm.check_private(communication, self.devices, weighting)
+      flag = '--secure_sum'
+      if self.secure_sum is not None:
+        self.algorithm.check_secure(adapted, communication, self.devices, weighting)
     except ValueError as error:
-      raise spec.SpecError(f'--privacy: {error}') from error
+      raise spec.SpecError(f'{flag}: {error}') from error
 
   def check(self, adapted: model_lib.Model) -> None:
     """Raises `ValueError` if the algorithm does not fit an adapted model, its devices and codecs."""
@@ -123,19 +136,28 @@ class RunSetup:
     seed, weighting = self.config.seed if seed is None else seed, self.flags['client_weighting']
     self._say_base(task.model, seed)
     plan = self.config.privacy
-    if plan is None and self.privacy is not None:
-      raise failures.UsageError('--privacy was not planned: this binary has to call RunSetup.among(population) first')
+    if (plan is None and self.privacy is not None) or (self.secure_plan is None and self.secure_sum is not None):
+      flag = '--privacy' if self.privacy is not None else '--secure_sum'
+      raise failures.UsageError(f'{flag} was not planned: this binary has to call RunSetup.among(population) first')
     private = None if plan is None else plan.mechanism(plan.noise_seed)
-    return self.algorithm(
-      task, self.communication, self.batches, seed, self.devices, self.client_dropout, weighting, private
-    )
+    rest = (self.devices, self.client_dropout, weighting, private, self.secure_plan)
+    try:
+      return self.algorithm(task, self.communication, self.batches, seed, *rest)
+    except ValueError as error:
+      if self.secure_plan is None:
+        raise
+      raise failures.UsageError(f'--secure_sum: {error}') from error
 
   def among(self, population: population_lib.Population) -> 'RunSetup':
-    """Returns the set-up whose privacy is planned for these clients; raises `UsageError` if they are too few for it."""
-    if self.privacy is None:
-      return self
-    config = private_runs.planned(self.privacy, population, self.config, self.flags['epsilon_budget'])
-    return dataclasses.replace(self, config=config)
+    """Returns the set-up whose privacy and secure sum are planned for these clients; raises `UsageError` if they do not fit."""
+    config, secure = self.config, self.secure_sum
+    if self.privacy is not None:
+      config = private_runs.planned(self.privacy, population, config, self.flags['epsilon_budget'], secure)
+    if secure is None:
+      return dataclasses.replace(self, config=config)
+    clients_per_round = population.clients_per_round(config.clients_per_round)
+    plan = secure_runs.planned(secure, config.privacy, len(population.training_ids), clients_per_round)
+    return dataclasses.replace(self, config=config, secure_plan=plan)
 
   def _say_base(self, adapted: model_lib.Model, seed: int) -> None:
     num_bytes = 4 * algorithms.num_base_parameters(adapted, self.communication, self.devices, seed)
@@ -215,6 +237,7 @@ def read(given: Mapping[str, Any], devices: devices_lib.Devices | None = None) -
       kind=client_dropout_lib.ClientDropout,
     ),
     privacy=privacy,
+    secure_sum=spec.build(given['secure_sum'], secure_catalog.SECURE_SUMS, 'secure_sum', kind=modular.Modular),
     config=_config(given),
     flags=given,
   )

@@ -67,6 +67,10 @@ ROUNDS = (
     'upload_bytes_side', 'bytes', ROUND, COUNTED, 'The part of ranges, positions, seeds, keys and presence bitmaps.'
   ),
   Column('upload_bytes_weights', 'bytes', ROUND, COUNTED, 'The part of the weight that a weighted mean needs.'),
+  Column('upload_bytes_keys', 'bytes', ROUND, MODELLED, 'The part of keys and shares, by the formula of --secure_sum.'),
+  Column(
+    'download_bytes_keys', 'bytes', ROUND, MODELLED, 'The part of download_bytes that these take on the way down.'
+  ),
   Column('upload_bytes_total', 'bytes', SO_FAR, COUNTED, 'Sum of upload_bytes up to this round.'),
   Column('download_bytes_total', 'bytes', SO_FAR, COUNTED, 'Sum of download_bytes up to this round.'),
   Column('upload_bytes_per_client_max', 'bytes', ROUND, COUNTED, 'Largest payload that one client sent.'),
@@ -76,6 +80,13 @@ ROUNDS = (
     ROUND,
     MEASURED,
     'Squared error that encoding adds, over the squared norm of the updates; with --measure_distortion only.',
+  ),
+  Column(
+    'wrapped_values', 'values', ROUND, COUNTED, 'Values of the secure sum that did not fit its field: each is wrong.'
+  ),
+  Column('cut_values', 'values', ROUND, COUNTED, 'Values of clients beyond the limit of the secure sum, cut to it.'),
+  Column(
+    'aborted_rounds', '', ROUND, COUNTED, '1 where too few clients answered for a secure sum: nothing was learned.'
   ),
   Column('trained_fraction', 'fraction', ROUND, COUNTED, 'Parameters that a client trained, mean over num_clients.'),
   Column('epsilon', '', SO_FAR, MODELLED, 'What all rounds up to this one come to, by the accountant of --privacy.'),

@@ -33,7 +33,7 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
     `trained_fraction` is a mean over them: a client that vanished, like one without examples, trained 0.
   """
   work, upload = measured['client_work'], measured['aggregator']
-  return {
+  columns = {
     'num_clients': int(work['num_clients']),
     'num_examples': int(work['num_examples']),
     'train/loss': _ratio(work['loss_sum'], work['weight_sum']),
@@ -43,6 +43,8 @@ def training_columns(measured: Mapping[str, Any], num_parameters: int) -> dict[s
     'dropped_updates': int(work['dropped_updates']),
     **{name: np.asarray(value).item() for name, value in upload.items()},
   }
+  columns['download_bytes'] += columns.get('download_bytes_keys', 0)
+  return columns
 
 
 def evaluation_columns(measured: Mapping[str, Any], is_language_model: bool = True) -> dict[str, Any]:

@@ -163,6 +163,15 @@ ROWS = (
     error_bound=lambda x: 9 * x @ x,
   ),
   Row(
+    'randk(fraction=0.25, shared=true)',
+    lambda: (randk.Randk(0.25, shared=True),),
+    1000 + 8,
+    unbiased=True,
+    error_bound=lambda x: 9 * x @ x,
+    deterministic=True,
+    shares_draw=True,
+  ),
+  Row(
     'hadamard|uniform(bits=4)',
     lambda: (hadamard.Hadamard(), uniform.Uniform(4)),
     (500 + 8) + (4 + 8),

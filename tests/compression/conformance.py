@@ -45,6 +45,7 @@ class Row:
     error_bound: Takes float64 [n]; returns the largest squared error that decoding may make of it, rounding of floats
       apart. Or a string: why there is no bound.
     deterministic: Whether the payload depends on nothing but the values and the shared seed.
+    shares_draw: Whether what is drawn is the same for all clients of a round, so that their errors do not average out.
     fixed_size: Whether the size of the payload is known beforehand.
     rounding: Part of the norm of x by which rounding of floats may exceed the bound.
     wrap: Makes the codec one for updates.
@@ -57,6 +58,7 @@ class Row:
   unbiased: bool
   error_bound: Callable[[np.ndarray], float] | str
   deterministic: bool = False
+  shares_draw: bool = False
   fixed_size: bool = True
   rounding: float = 1e-6
   wrap: Callable[[codec_lib.Codec], update_codec.UpdateCodec] = update_codec.UpdateCodec
@@ -192,10 +194,21 @@ def check_sum(row: Row) -> None:
   assert_close([total], [2.0 * decoded[0] + decoded[1]], f'{row.name}: decoding does not commute with addition')
 
 
+def check_decoded_norm(row: Row) -> None:
+  """9b. Decoding what may be added up lengthens nothing, so that a bound on its norm is one on what it stands for."""
+  codec, spec, seeds = row.codec(), tf.TensorSpec([_SIZE]), seed_pair([1, 1], [2, 2])
+  if codec.not_linear:
+    return
+  for seed in range(4):
+    term = normal([codec.term_size(spec)], seed)
+    decoded = codec.decode_sum(tf.constant(term), spec, seeds[1]).numpy()
+    assert np.linalg.norm(decoded) <= np.linalg.norm(term) * (1 + 1e-5), f'{row.name}: decoding lengthens a sum'
+
+
 def check_independence(row: Row) -> None:
   """9c. What clients of one round draw is their own: the variance of the mean of n of them is an n-th of that of one.
 
-  For an unbiased codec, so is the mean squared error.
+  For an unbiased codec, so is the mean squared error. Where they share what they draw, the mean is as far off as each.
   """
   run, x, num_clients = _round_trip(row), normal([_SIZE], 4), 8
   num_rounds = _DRAWS // num_clients
@@ -212,7 +225,11 @@ def check_independence(row: Row) -> None:
   of_one, of_mean = np.mean(errors**2), np.mean(errors.mean(axis=1) ** 2)
   # Twice as much by chance: with the sum of 32 rounds' squares, that is 4 standard deviations at the least.
   ratio = of_mean / max(of_one / num_clients, 1e-10 * np.mean(x**2))
-  assert ratio < 2, f'{row.name}: the error of the mean of {num_clients} clients is {ratio} times an {num_clients}th'
+  is_shared = ratio > num_clients / 2
+  assert is_shared == row.shares_draw, f'{row.name}: clients {"share" if is_shared else "do not share"} what they draw'
+  assert is_shared or ratio < 2, (
+    f'{row.name}: the error of the mean of {num_clients} clients is {ratio} times an {num_clients}th'
+  )
 
 
 def check_modes(row: Row) -> None:
@@ -251,6 +268,7 @@ LAWS: tuple[Callable[[Row], None], ...] = (
   check_bias,
   check_randomness,
   check_sum,
+  check_decoded_norm,
   check_independence,
   check_modes,
   check_refusal,

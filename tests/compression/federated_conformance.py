@@ -20,6 +20,7 @@ from compression import update_codec
 from compression.privacy import mechanism as mechanism_lib
 from compression.privacy import noise
 from compression.privacy import private_mean
+from compression.secure_sums import modular
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
@@ -104,6 +105,23 @@ def check_private_bound(row: Row) -> None:
     assert norm <= 0.5 * (1 + 1e-6), f'{row.name}: a norm of {norm}, of at most 0.5'
 
 
+def check_unseen_bound(row: Row) -> None:
+  """11c. So does one of a secure sum, of which the server sees no client, for every codec that can be added up unseen."""
+  if row.codec().not_linear or row.update_codec().small.not_linear:
+    return
+  mechanism = mechanism_lib.Mechanism(noise.Silent(), 0.0, bound=0.5, num_clients=1, seed=1)
+  plan = modular.Modular(bits=12).planned(most_clients=1)
+  factory = private_mean.PrivateMeanFactory(row.update_codec(), mechanism, secure_sum=plan)
+  process = factory.create(sent_update.update_type(_DELTA), tff.TensorType(np.float32))
+  for scale in (1e-3, 1.0, 1e6):
+    update = _update(1)
+    update['delta'] = tuple(np.float32(scale) * each for each in update['delta'])
+    done = process.next(process.initialize(), [update], [np.float32(1.0)])
+    norm = np.sqrt(sum(np.sum(np.square(np.asarray(each, np.float64))) for each in done.result['delta']))
+    assert norm <= 0.5 * (1 + 1e-6), f'{row.name}: a norm of {norm} unseen, of at most 0.5'
+    assert scale < 1.0 or norm > 0.1, f'{row.name}: nothing is left of an update in a secure sum'
+
+
 def check_learns(row: Row) -> None:
   """12. Least squares of two clients reaches the loss of the row in 30 rounds of federated averaging."""
   rng = np.random.default_rng(0)
@@ -128,6 +146,7 @@ LAWS: tuple[Callable[[Row], None], ...] = (
   check_mean,
   check_federated_mode,
   check_private_bound,
+  check_unseen_bound,
 )  # And `check_learns`, which takes seconds.
 
 

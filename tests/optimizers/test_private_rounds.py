@@ -22,8 +22,8 @@ from optimizers import devices as devices_lib
 from optimizers import fed_opt
 from optimizers import local_batches
 from optimizers import policies
-from optimizers import private_rounds
 from optimizers import selection
+from optimizers import sendable
 from optimizers import trainable
 from tests import tiny_language
 
@@ -113,9 +113,7 @@ def _could_send(row: _Row) -> list[bool]:
   devices = _devices(row.tiers)
   model = devices.adapt(row.model)
   with tf.Graph().as_default() as graph:
-    flags = [
-      tf.convert_to_tensor(flag) for flag in private_rounds.could_send_in(model, devices, 1, tf.constant(1, tf.int64))
-    ]
+    flags = [tf.convert_to_tensor(flag) for flag in sendable.could_send_in(model, devices, 1, tf.constant(1, tf.int64))]
     with tf.compat.v1.Session(graph=graph) as session:
       return [bool(flag) for flag in session.run(flags)]
 
@@ -171,7 +169,7 @@ def test_what_could_be_sent_is_known_before_the_round():
 
   @tf.function(autograph=False)
   def flags(policy, round_number):
-    found = private_rounds.could_send_in(model, _devices((policy,)), 1, round_number)
+    found = sendable.could_send_in(model, _devices((policy,)), 1, round_number)
     return [tf.convert_to_tensor(flag) for flag in found]
 
   by_clients = flags(drawn_by_clients, tf.constant(1, tf.int64))

@@ -55,7 +55,7 @@ def _check_codec(upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> N
     if codec.not_linear:
       raise ValueError(
         f'what {codec.not_linear} leaves cannot be added up unseen, since it has a range, positions or a code of each '
-        'client: the secure sum rounds by itself; use identity, hadamard or randk(shared=true)'
+        'client: the secure sum rounds by itself; use identity, hadamard or randk(shared=True)'
       )
 
 

@@ -23,5 +23,5 @@ def draw(shape: tf.Tensor, variance: float, client_seed: tf.Tensor, noise_seed: 
     return tf.zeros(shape, tf.int32)
   seed = tf.random.experimental.stateless_fold_in(client_seed, tf.constant(noise_seed, tf.int64))
   more, less = tf.unstack(tf.random.experimental.stateless_split(tf.cast(seed, tf.int64), 2), 2)
-  plus = tf.random.stateless_poisson(shape, more, variance / 2, tf.int32)
-  return plus - tf.random.stateless_poisson(shape, less, variance / 2, tf.int32)
+  plus = tf.random.stateless_poisson(shape, more, variance / 2, tf.int64)
+  return tf.cast(plus - tf.random.stateless_poisson(shape, less, variance / 2, tf.int64), tf.int32)

@@ -163,7 +163,7 @@ ROWS = (
     error_bound=lambda x: 9 * x @ x,
   ),
   Row(
-    'randk(fraction=0.25, shared=true)',
+    'randk(fraction=0.25, shared=True)',
     lambda: (randk.Randk(0.25, shared=True),),
     1000 + 8,
     unbiased=True,

@@ -23,6 +23,14 @@ _KINDS = {
   'mime': dict(upload='uniform(bits=4)', algorithm='mime_lite(base="momentum")', trainable='random(fraction=0.5)'),
   # State that says who has received what nobody trains.
   'frozen': dict(trainable='head', download='uniform(bits=8)', base='once'),
+  # Noise of clients, of whom some vanish, in a sum that hides them.
+  'hidden': dict(
+    privacy='distributed(clip=0.1, noise_multiplier=1, delta=1e-5)',
+    secure_sum='modular(bits=20)',
+    upload='identity',
+    client_dropout='bernoulli(rate=0.1)',
+    client_weighting='uniform',
+  ),
   # Noise that goes on from that of earlier rounds, and clients that depend on who took part before.
   'private': dict(privacy='blt(clip=0.1, noise_multiplier=1, delta=1e-5)', client_weighting='uniform'),
 }
@@ -66,7 +74,7 @@ def _assert_same(output_dir: pathlib.Path, reference: pathlib.Path) -> None:
   assert not unfinished
 
 
-@pytest.mark.parametrize('kind', ['adaptive', 'frozen', 'private'])
+@pytest.mark.parametrize('kind', ['adaptive', 'frozen', 'hidden', 'private'])
 @pytest.mark.parametrize('runtime', runs.RUNTIMES)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(kind, runtime, reference, text, environment, tmp_path):
   output_dir = tmp_path / 'killed'

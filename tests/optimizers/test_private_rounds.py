@@ -11,6 +11,7 @@ from compression.privacy import catalog as privacies
 from compression.privacy import mechanism as mechanism_lib
 from compression.privacy import noise
 from compression.privacy import plans
+from compression.secure_sums import modular
 from experiments.command import codec_specs
 from models import language_task
 from models import lstm
@@ -63,7 +64,12 @@ def _devices(tiers: tuple[trainable.Policy, ...]) -> devices_lib.Devices:
   return devices_lib.Devices(tiers, (1.0 / len(tiers),) * len(tiers))
 
 
-def _process(row: _Row, mechanism: mechanism_lib.Mechanism | None, algorithm: algorithms.Algorithm | None = None):
+def _process(
+  row: _Row,
+  mechanism: mechanism_lib.Mechanism | None,
+  algorithm: algorithms.Algorithm | None = None,
+  secure_sum: modular.Plan | None = None,
+):
   """Returns a process whose server subtracts the mean itself from the weights."""
   devices = _devices(row.tiers)
   task = language_task.build(devices.adapt(row.model), tiny_language.LENGTH)
@@ -72,7 +78,7 @@ def _process(row: _Row, mechanism: mechanism_lib.Mechanism | None, algorithm: al
   )
   algorithm = algorithm or fed_opt.fed_avg(client_lr=1.0)
   batches = local_batches.LocalBatches(batch_size=3)
-  return algorithm(task, communication, batches, 1, devices, row.dropout, 'uniform', mechanism)
+  return algorithm(task, communication, batches, 1, devices, row.dropout, 'uniform', mechanism, secure_sum)
 
 
 def _weights(process, clients) -> list[np.ndarray]:
@@ -132,8 +138,11 @@ def test_every_kind_goes_on_from_its_state_bit_by_bit(name):
   given = dict(noise_multiplier=0.5, clip=_BOUND, delta=1e-5) | (
     dict(count_stddev=1.0) if name == 'adaptive_clip' else {}
   )
-  plan = privacies.PRIVACIES[name](**given).planned(plans.Cohort(40, 4, 5))
-  process = _process(_Row((policies.All(),), 'uniform(bits=8)'), plan.mechanism(seed=1))
+  needs_sum = name == 'distributed'
+  plan = privacies.PRIVACIES[name](**given).planned(plans.Cohort(40, 4, 5, modular.Modular() if needs_sum else None))
+  secure_sum = modular.Modular().planned(4, 3, plan.client_variance) if needs_sum else None
+  upload = 'identity' if needs_sum else 'uniform(bits=8)'
+  process = _process(_Row((policies.All(),), upload), plan.mechanism(seed=1), secure_sum=secure_sum)
   state, after = process.initialize(), []
   for _ in range(3):
     output = process.next(state, _CLIENTS)

@@ -6,10 +6,12 @@ import pytest
 
 from compression.privacy import accounting
 from compression.privacy import catalog
+from compression.privacy import distributed
 from compression.privacy import kinds
 from compression.privacy import plans
+from compression.secure_sums import modular
 
-_COHORT = plans.Cohort(num_clients=100, clients_per_round=10, rounds=30)
+_COHORT = plans.Cohort(num_clients=100, clients_per_round=10, rounds=30, secure_sum=modular.Modular(bits=12))
 _ALL = [build for name, build in catalog.PRIVACIES.items() if name != 'none']
 
 
@@ -112,3 +114,21 @@ def test_few_clients_need_a_delta():
 def test_what_float32_cannot_hold_is_refused(build, given):
   with pytest.raises(ValueError, match='must lie in'):
     build(**given)
+
+
+def test_distributed_noise_is_enough_if_as_many_answer_as_must():
+  # 12 bits: the clip is 2,047 levels. Two thirds of 10 clients are 7: 7 variances of (2 * 2,047)^2 / 7 are (2 * 2,047)^2.
+  plan = _planned(distributed.Distributed, noise_multiplier=2.0, delta=1e-5)
+  assert 7 * plan.client_variance == pytest.approx((2 * 2047) ** 2)
+  assert plan.mechanism(seed=0).noise_multiplier == 0.0
+  # 100 clients, 10 a round: each rests 10 rounds, and comes 3 times in 30.
+  assert plan.epsilon_after(30) == accounting.skellam(2.0, 2047, 3, 1e-5)
+  assert plan.facts()['radius'] == 2047
+  coarse = _COHORT._replace(secure_sum=modular.Modular(bits=4))
+  coarser = _planned(distributed.Distributed, coarse, noise_multiplier=2.0, delta=1e-5)
+  assert coarser.epsilon_after(30) > plan.epsilon_after(30)
+
+
+def test_distributed_noise_needs_a_secure_sum():
+  with pytest.raises(ValueError, match='use it with --secure_sum=modular'):
+    _planned(distributed.Distributed, _COHORT._replace(secure_sum=None), noise_multiplier=2.0)

@@ -21,7 +21,9 @@ def test_levels_by_hand():
   grid = grid_lib.Grid(4)
   levels = grid.round(tf.constant([0.0, 0.7, -0.7, 5.0, -9.0]), tf.constant(0.7), _SEED)
   assert levels.numpy().tolist() == [0, 7, -7, 7, -7]
-  np.testing.assert_allclose(grid.values(tf.constant([3, -7, 14], tf.int64), tf.constant(0.7)), [0.3, -0.7, 1.4], rtol=1e-6)
+  np.testing.assert_allclose(
+    grid.values(tf.constant([3, -7, 14], tf.int64), tf.constant(0.7)), [0.3, -0.7, 1.4], rtol=1e-6
+  )
 
 
 def test_rounding_is_unbiased_and_between_neighbours():
@@ -34,7 +36,7 @@ def test_rounding_is_unbiased_and_between_neighbours():
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(
   values=numpy_strategies.arrays(
-    np.float32, strategies.integers(1, 40), elements=strategies.floats(-2.0**60, 2.0**60, width=32)
+    np.float32, strategies.integers(1, 40), elements=strategies.floats(-(2.0**60), 2.0**60, width=32)
   ),
   bits=strategies.integers(2, 24),
   log_bound=strategies.floats(-4.0, 4.0),
@@ -74,7 +76,7 @@ def test_coarse_grids_are_refused():
   # 40,000 values: 10,000 + 4.3 (127 + 100) = 10,976, more than half.
   grid = grid_lib.Grid(8)
   grid.check_fine(10_000, 1.0)
-  with pytest.raises(ValueError, match='a grid of 8 bits is too coarse for 40,000 values .* raise bits'):
+  with pytest.raises(ValueError, match=r'a grid of 8 bits is too coarse for 40,000 values .* raise bits'):
     grid.check_fine(40_000, 1.0)
   grid.check_fine(40_000, 0.5)
 

@@ -6,9 +6,7 @@ from compression.secure_sums import modular
 from compression.secure_sums import protocol
 
 
-@pytest.mark.parametrize(
-  ('num_clients', 'num_values', 'published'), [(2**10, 2**20, 1.73), (2**14, 2**24, 1.98)]
-)
+@pytest.mark.parametrize(('num_clients', 'num_values', 'published'), [(2**10, 2**20, 1.73), (2**14, 2**24, 1.98)])
 def test_expansion_is_the_published_one(num_clients, num_values, published):
   # Bonawitz et al. 2017: against 16-bit values sent in the clear, up and down together, a client.
   # 2**10 clients: 26-bit sums of 2**20 values are 3,407,872 bytes, keys and shares 32 (7 * 1024 - 4) + 128 = 229,376; over

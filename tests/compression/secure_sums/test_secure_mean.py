@@ -11,6 +11,9 @@ from compression import codec as codec_lib
 from compression import sent_update
 from compression import stage as stage_lib
 from compression import update_codec
+from compression.privacy import mechanism as mechanism_lib
+from compression.privacy import noise
+from compression.privacy import private_mean
 from compression.secure_sums import grid as grid_lib
 from compression.secure_sums import modular
 from compression.secure_sums import secure_mean
@@ -27,9 +30,7 @@ def _plan(**changed) -> modular.Plan:
   return modular.Plan(**dict(grid=grid_lib.Grid(4), field_bits=8, limit=_LIMIT, threshold=2 / 3) | changed)
 
 
-def _process(
-  plan: modular.Plan, stages: Sequence[stage_lib.Stage] = (), **more
-) -> tff.templates.AggregationProcess:
+def _process(plan: modular.Plan, stages: Sequence[stage_lib.Stage] = (), **more) -> tff.templates.AggregationProcess:
   codec = update_codec.UpdateCodec(codec_lib.Codec(stages), **more.pop('codec', {}))
   factory = secure_mean.SecureMeanFactory(codec, plan, **more)
   value_type = sent_update.update_type(tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES)))
@@ -100,7 +101,9 @@ def test_sum_is_that_of_what_each_alone_is_rounded_to(stages, codec):
     step = 4.0 / 7
     for index, each in enumerate(together.result['delta']):
       levels = np.rint(np.sum([np.float64(one[index]) / step for one in alone], axis=0))
-      np.testing.assert_array_equal(each, np.float32(np.float32(levels * (np.float64(np.float32(4.0)) / 7)) / np.float32(5)))
+      np.testing.assert_array_equal(
+        each, np.float32(np.float32(levels * (np.float64(np.float32(4.0)) / 7)) / np.float32(5))
+      )
 
 
 def test_what_does_not_fit_the_field_wraps_and_is_counted():
@@ -129,7 +132,10 @@ def test_who_trained_what_is_summed_too():
 
 
 def test_a_client_that_trained_nothing_sends_as_much_as_any_other():
-  done, both = (_run(_process(_plan()), updates) for updates in ([_update(0.3), _update(0.0, trained=[False] * 3)], [_update(0.3)] * 2))
+  done, both = (
+    _run(_process(_plan()), updates)
+    for updates in ([_update(0.3), _update(0.0, trained=[False] * 3)], [_update(0.3)] * 2)
+  )
   assert done.measurements['upload_bytes'] == both.measurements['upload_bytes']
   np.testing.assert_allclose(done.result['delta'][1], [0.3] * 4, rtol=1e-5)
 
@@ -174,3 +180,43 @@ def test_nobody_is_there():
   done = _run(_process(_plan()), [])
   assert not np.any(done.result['trained'])
   assert done.measurements['upload_bytes'] == 0
+
+
+@pytest.mark.parametrize('variance', [0.0, 50.0])
+@pytest.mark.parametrize('scale', [1e-3, 1.0, 3e38, np.inf, np.nan])
+def test_no_client_moves_a_private_sum_by_more_than_its_bound(scale, variance):
+  # The noise of clients is that of their seeds, so that two rounds differ by what one of them sends.
+  plan = _plan(grid=grid_lib.Grid(10), field_bits=20, limit=None, noise_variance=variance, noise_seed=3)
+  mechanism = mechanism_lib.Mechanism(noise.Silent(), 0.0, bound=0.5, num_clients=4, seed=3)
+  factory = private_mean.PrivateMeanFactory(
+    update_codec.UpdateCodec(codec_lib.Codec([hadamard.Hadamard()])), mechanism, secure_sum=plan
+  )
+  value_type = sent_update.update_type(tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES)))
+  process = factory.create(value_type, tff.TensorType(np.float32))
+  others = [_update(_random(seed), seed) for seed in (2, 3)]
+  loud, silent = (_run(process, [_update(value), *others]) for value in (scale, 0.0))
+  differences = [one - other for one, other in zip(loud.result['delta'], silent.result['delta'], strict=True)]
+  moved = np.sqrt(sum(np.sum(np.square(each, dtype=np.float64)) for each in differences))
+  assert moved <= 0.5 / 4 * (1 + 1e-5)
+  if scale == 1.0:
+    assert moved > 0.5 / 4 * 0.9
+  # A level is 0.5 / 511: noise of 3 clients of variance 50 has a standard deviation of sqrt(150) levels in the sum.
+  expected = np.sqrt(3 * variance) * 0.5 / 511 / 4
+  assert loud.measurements['noise_stddev'] == pytest.approx(expected, rel=0.7)
+  assert loud.result['trained'].tolist() == [True, True, True]
+
+
+def test_an_aborted_private_round_learns_nothing_and_keeps_its_bound():
+  quantile = mechanism_lib.Quantile(0.5, 0.2, 1.0)
+  mechanism = mechanism_lib.Mechanism(noise.Independent(), 1.0, bound=0.5, num_clients=4, seed=3, quantile=quantile)
+  factory = private_mean.PrivateMeanFactory(
+    update_codec.UpdateCodec(), mechanism, secure_sum=_plan(grid=grid_lib.Grid(10), field_bits=20, limit=None)
+  )
+  value_type = sent_update.update_type(tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES)))
+  process = factory.create(value_type, tff.TensorType(np.float32))
+  done = _run(process, [_update(0.3), _update(0.3, 2, answers=False), _update(0.3, 3, answers=False)])
+  assert done.result['trained'].tolist() == [False] * 3
+  assert float(done.state['bound']) == pytest.approx(0.5)
+  assert done.state['round_number'] == 2
+  # Two flags more travel where the bound follows votes, 2 values of 20 - 10 + 2 = 12 bits: 2 + 1 bytes.
+  assert done.measurements['upload_bytes_side'] == 3

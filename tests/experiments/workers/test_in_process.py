@@ -13,6 +13,7 @@ import tensorflow_federated as tff
 from compression import catalog as codecs
 from compression.privacy import catalog as privacies
 from compression.privacy import plans
+from compression.secure_sums import modular
 from experiments.command import codec_specs
 from experiments.command import failures
 from experiments.workers import in_process
@@ -47,6 +48,7 @@ class _Row(NamedTuple):
   model: model_lib.Model = _LSTM
   dropout: client_dropout.ClientDropout = client_dropout.none()
   privacy: str = 'none'
+  secure_sum: modular.Modular | None = None
 
 
 _ROWS = (
@@ -63,6 +65,8 @@ _ROWS = (
   _Row('fed_adam', (policies.Lora(rank=2),), 'uniform(bits=4)|rans', model=_TRANSFORMER, privacy='adaptive_clip'),
   _Row('fed_avgm', (policies.Random(0.5, 'round', 'all'),), 'sign', privacy='tree'),
   _Row('local_adam', (policies.Bias(),), 'identity', privacy='blt'),
+  _Row('fed_adam', (policies.Random(0.5),), 'hadamard', secure_sum=modular.Modular(bits=12, limit=0.5)),
+  _Row('fed_avg', (policies.Lora(rank=2),), 'identity', model=_TRANSFORMER, privacy='distributed', secure_sum=modular.Modular()),
 )  # fmt: skip
 
 
@@ -83,12 +87,15 @@ def _build(row: _Row) -> tuple[tff.learning.templates.LearningProcess, tff.Compu
     measure_distortion=True,
   )
   batches = local_batches.LocalBatches(batch_size=3)
-  mechanism, weighting = None, 'examples'
+  mechanism, secure, variance = None, row.secure_sum, 0.0
   if row.privacy != 'none':
     kind = privacies.PRIVACIES[row.privacy](noise_multiplier=0.3, clip=0.5, delta=1e-5)
-    mechanism, weighting = kind.planned(plans.Cohort(20, 5, 4)).mechanism(seed=1), 'uniform'
+    plan = kind.planned(plans.Cohort(20, 5, 4, secure))
+    mechanism, variance = plan.mechanism(seed=1), plan.client_variance
+  weighting = 'uniform' if mechanism or secure else 'examples'
+  summed = secure and secure.planned(5, noise_variance=variance)
   algorithm = catalog.ALGORITHMS[row.algorithm]()
-  process = algorithm(task, communication, batches, 1, devices, row.dropout, weighting, mechanism)
+  process = algorithm(task, communication, batches, 1, devices, row.dropout, weighting, mechanism, summed)
   return process, evaluation.build_evaluation(task)
 
 
@@ -111,7 +118,7 @@ def test_every_algorithm_and_policy_is_in_a_row():
   assert {row.privacy for row in _ROWS} == set(privacies.PRIVACIES)
 
 
-@pytest.mark.parametrize('row', _ROWS, ids=lambda row: f'{row.algorithm} {row.upload} {row.privacy}')
+@pytest.mark.parametrize('row', _ROWS, ids=lambda row: f'{row.algorithm} {row.upload} {row.privacy} {row.secure_sum}')
 def test_counts_are_those_of_the_worker_and_weights_as_near_as_sums_are(row, worker):
   built = _build(row)
   said, weights = _two_rounds(*built)

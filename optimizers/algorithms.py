@@ -92,7 +92,7 @@ class Algorithm:
     client_dropout: client_dropout_lib.ClientDropout = client_dropout_lib.NONE,
     client_weighting: str = 'examples',
     privacy: mechanism_lib.Mechanism | None = None,
-    secure_sum: modular.Plan | None = None,
+    secure_sum: modular.SumPlan | None = None,
   ) -> tff.learning.templates.LearningProcess:
     """Composes the four slots of a TFF learning process.
 
@@ -147,7 +147,7 @@ class Algorithm:
     seed: int,
     layouts: Sequence[slices.Layout],
     privacy: mechanism_lib.Mechanism | None,
-    secure_sum: modular.Plan | None,
+    secure_sum: modular.SumPlan | None,
   ) -> tff.aggregators.WeightedAggregationFactory:
     selection, sliced_axes = communication.selection, slices.largest_counts(layouts)
     copies = 2 if self.client_optimizer.is_shared else 1  # An update and, of the same variables, a gradient.

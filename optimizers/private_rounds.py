@@ -55,7 +55,7 @@ def build_aggregation(
   model: model_lib.Model,
   devices: devices_lib.Devices,
   seed: int,
-  secure_sum: modular.Plan | None,
+  secure_sum: modular.SumPlan | None,
   **shape: Any,
 ) -> private_mean.PrivateMeanFactory:
   """Returns the aggregation of private rounds.

@@ -60,7 +60,7 @@ def _check_codec(upload: update_codec.UpdateCodec | adaptive.AdaptiveCodec) -> N
 
 
 def build_aggregation(
-  plan: modular.Plan,
+  plan: modular.SumPlan,
   upload: update_codec.UpdateCodec,
   model: model_lib.Model,
   devices: devices_lib.Devices,

@@ -52,7 +52,7 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
     units_per_key: Mapping[str, int] | None = None,
     together: Sequence[int] | None = None,
     fixed_units: bool = False,
-    secure_sum: modular.Plan | None = None,
+    secure_sum: modular.SumPlan | None = None,
   ):
     """Configures the factory; see `partial_mean.PartialMeanFactory` for what is not told here.
 

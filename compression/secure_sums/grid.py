@@ -23,7 +23,7 @@ class Grid:
   """Evenly spaced levels about zero.
 
   Attributes:
-    bits: Of a level, its sign included, 2 to 24.
+    bits: Bits of a level, its sign included, 2 to 24.
   """
 
   bits: int

@@ -11,17 +11,17 @@ _NOISE_DEVIATIONS = 8.0  # Of the sum of the clients' noise, that the field has 
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class SumPlan:
   """A secure sum, its field known.
 
   Attributes:
     grid: On which all clients round.
-    field_bits: The sum is one of 2**field_bits; of every value so many bits travel.
+    field_bits: Bits of a sum, modulo 2**field_bits, and of every value that travels.
     limit: What the largest level stands for; None for the bound of private rounds.
     threshold: The fraction of a round's clients that have to answer, or nothing is learned.
     least_answers: How many have to, whatever their number.
-    noise_variance: That of the noise that each client adds to each of its levels, in levels squared; 0 for none.
-    noise_seed: From which clients draw it.
+    noise_variance: Variance of the noise that each client adds to each of its levels; 0 for none.
+    noise_seed: The seed from which clients draw it.
   """
 
   grid: grid_lib.Grid
@@ -38,7 +38,7 @@ class Modular:
   """A sum modulo a power of two, of updates that are rounded on one grid (Bonawitz et al. 2017, arXiv 1611.04482).
 
   Attributes:
-    bits: Of a value on the grid, its sign included, 2 to 24; the field has more, so that the sum of a round's clients fits.
+    bits: Bits of a value on the grid, its sign included, 2 to 24; the field has more, so that the sum of a round's clients fits.
     limit: Largest magnitude of a value; what is larger is cut. By default the clip of --privacy.
     threshold: Fraction of a round's clients that have to answer, in (0.5, 1]; else the round changes nothing.
   """
@@ -68,14 +68,14 @@ class Modular:
 
   def planned(
     self, most_clients: int, least_answers: int = 0, noise_variance: float = 0.0, noise_seed: int = 0
-  ) -> Plan:
+  ) -> SumPlan:
     """Returns the sum of a run.
 
     Args:
-      most_clients: Those of a round, at most.
-      least_answers: See `Plan`.
-      noise_variance: Of each client's noise, in levels squared.
-      noise_seed: From which they draw it.
+      most_clients: The largest number of a round's clients.
+      least_answers: How many have to answer, whatever their number.
+      noise_variance: Variance of each client's noise, in levels squared.
+      noise_seed: The seed from which they draw it.
 
     Returns:
       The plan.
@@ -90,4 +90,4 @@ class Modular:
         f'the sum of {most_clients} clients with {self.bits} bits each needs a field of {field_bits} bits, and '
         f'{_MOST_FIELD_BITS} is the most: lower bits'
       )
-    return Plan(self.grid, field_bits, self.limit, self.threshold, least_answers, noise_variance, noise_seed)
+    return SumPlan(self.grid, field_bits, self.limit, self.threshold, least_answers, noise_variance, noise_seed)

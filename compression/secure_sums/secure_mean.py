@@ -38,7 +38,7 @@ class SecureMeanFactory(tff.aggregators.WeightedAggregationFactory):
   def __init__(
     self,
     codec: update_codec_lib.UpdateCodec,
-    plan: modular.Plan,
+    plan: modular.SumPlan,
     could_send: Callable[[tf.Tensor], Sequence[bool | tf.Tensor]] | None = None,
     measure_distortion: bool = False,
     variables: Sequence[model_lib.Variable] | None = None,

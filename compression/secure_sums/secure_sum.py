@@ -34,7 +34,7 @@ class SecureSum(client_sum.ClientSum):
   def __init__(
     self,
     parts: sent_update.Parts,
-    plan: modular.Plan,
+    plan: modular.SumPlan,
     could_send: CouldSend | None,
     num_flags: int,
     bound: float | None = None,
@@ -45,7 +45,7 @@ class SecureSum(client_sum.ClientSum):
     Args:
       parts: Codec and variables.
       plan: Grid and field.
-      could_send: Of a round's number, whether any client could send each variable; all by default.
+      could_send: From a round's number, whether any client could send each variable; all by default.
       num_flags: How many bits a client has counted besides.
       bound: The first one on the norm of what a client sends; None if it has none.
       measure_distortion: Whether a client decodes what it sends.

@@ -12,9 +12,9 @@ def draw(shape: tf.Tensor, variance: float, client_seed: tf.Tensor, noise_seed: 
 
   Args:
     shape: int32 [rank].
-    variance: Of each value; 0 for no noise.
+    variance: Variance of each value; 0 for no noise.
     client_seed: int64[2], the client's of the round.
-    noise_seed: That of the run's noise.
+    noise_seed: The seed of the run's noise.
 
   Returns:
     int32, of the shape.

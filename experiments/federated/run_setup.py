@@ -80,7 +80,7 @@ class RunSetup:
   secure_sum: modular.Modular | None
   config: run.Config
   flags: Mapping[str, Any]
-  secure_plan: modular.Plan | None = None
+  secure_plan: modular.SumPlan | None = None
 
   def dataset(self, datasets: Mapping[str, Callable[..., Any]] = data_catalog.DATASETS) -> tuple[Any, Any]:
     """Builds what `--dataset` and `--partition` name: a source of `datasets`, and a partition."""

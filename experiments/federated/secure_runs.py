@@ -11,7 +11,7 @@ _DEVIATIONS = 6.0  # Of the number of clients that come by coins; more come once
 
 def planned(
   secure_sum: modular.Modular, privacy: plans.PrivacyPlan | None, num_clients: int, clients_per_round: int
-) -> modular.Plan:
+) -> modular.SumPlan:
   """Returns the plan.
 
   Args:

@@ -87,7 +87,10 @@ def test_another_sum_is_refused(changed, finished, text, environment):
     (dict(privacy=_NOISY, secure_sum='none'), 'use it with --secure_sum=modular'),
     (dict(privacy='gaussian(clip=0.1, noise_multiplier=1, delta=1e-5)', secure_sum='modular(bits=4)'), 'too coarse'),
     (dict(privacy='adaptive_clip(noise_multiplier=0.2, delta=1e-5)'), 'limit does not follow a clip that changes'),
-    (dict(privacy='distributed(clip=0.1, epsilon=1e-9, delta=1e-5)', secure_sum='modular(bits=20)'), 'allow a larger epsilon'),
+    (
+      dict(privacy='distributed(clip=0.1, epsilon=1e-9, delta=1e-5)', secure_sum='modular(bits=20)'),
+      'allow a larger epsilon',
+    ),
     (
       dict(privacy='distributed(clip=0.1, noise_multiplier=9999, delta=1e-5)', secure_sum='modular(bits=24)'),
       'needs a field of',

@@ -68,7 +68,7 @@ def _process(
   row: _Row,
   mechanism: mechanism_lib.Mechanism | None,
   algorithm: algorithms.Algorithm | None = None,
-  secure_sum: modular.Plan | None = None,
+  secure_sum: modular.SumPlan | None = None,
 ):
   """Returns a process whose server subtracts the mean itself from the weights."""
   devices = _devices(row.tiers)

@@ -26,11 +26,11 @@ _SHAPES = ((3, 2), (4,), ())
 _LIMIT = 0.7  # With 4 bits a step of 0.1.
 
 
-def _plan(**changed) -> modular.Plan:
-  return modular.Plan(**dict(grid=grid_lib.Grid(4), field_bits=8, limit=_LIMIT, threshold=2 / 3) | changed)
+def _plan(**changed) -> modular.SumPlan:
+  return modular.SumPlan(**dict(grid=grid_lib.Grid(4), field_bits=8, limit=_LIMIT, threshold=2 / 3) | changed)
 
 
-def _process(plan: modular.Plan, stages: Sequence[stage_lib.Stage] = (), **more) -> tff.templates.AggregationProcess:
+def _process(plan: modular.SumPlan, stages: Sequence[stage_lib.Stage] = (), **more) -> tff.templates.AggregationProcess:
   codec = update_codec.UpdateCodec(codec_lib.Codec(stages), **more.pop('codec', {}))
   factory = secure_mean.SecureMeanFactory(codec, plan, **more)
   value_type = sent_update.update_type(tff.types.to_type(tuple((np.float32, shape) for shape in _SHAPES)))

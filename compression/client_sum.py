@@ -37,6 +37,14 @@ class ClientSum(abc.ABC):
     """
 
   @abc.abstractmethod
+  def norm(self, update: Any) -> tf.Tensor:
+    """Returns the norm of what travels of an update, float64 [], which is what private rounds bound.
+
+    Args:
+      update: The members of a `sent_update.update_type`.
+    """
+
+  @abc.abstractmethod
   def send(self, update: Any, weight: tf.Tensor, flags: tf.Tensor, given: Mapping[str, tf.Tensor]) -> Mapping[str, Any]:
     """Returns what a client sends, with a member made by `counted_sum.uncounted`.
 

@@ -68,6 +68,15 @@ class Codec:
       return Payload(bitpack.pack_levels(values[-1], form.num_levels), side)
     return Payload(values[-1], side)
 
+  def kept(self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor) -> tf.Tensor:
+    """Returns the values of a tensor that the leading stages which keep some leave, rank 1: all of them without such."""
+    forms, values = self.forms(tf.TensorSpec(x.shape)), tf.reshape(x, [-1])
+    for index, stage in enumerate(self._stages):
+      if not stage.keeps:
+        break
+      values, _ = stage.encode(values, forms[index], _fold(client_seed, index), _fold(shared_seed, index))
+    return values
+
   def encode_by_stages(
     self, x: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
   ) -> tuple[list[tf.Tensor], tuple[stage_lib.Side, ...]]:

@@ -47,9 +47,16 @@ class GroupEncoder:
 
   def encode(self, group: VariableGroup, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> codec_lib.Payload:
     """Encodes those of a group's variables that are present, bool [n]; the payload is empty if none is."""
-    seed = tf.random.experimental.stateless_fold_in(self._client_seed, tf.constant(group.members[0], tf.int64))
     tensor = _gather(group, tensors, present)
-    return self._encode_if_present(group)(any_present(group, present), tensor, seed, self._shared_seed)
+    return self._encode_if_present(group)(any_present(group, present), tensor, self._seed(group), self._shared_seed)
+
+  def kept_squares(self, group: VariableGroup, tensors: Sequence[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of the squares of `Codec.kept` of what is present of a group, float64 []."""
+    values = group.codec.kept(_gather(group, tensors, present), self._seed(group), self._shared_seed)
+    return tf.where(any_present(group, present), tf.reduce_sum(tf.square(tf.cast(values, tf.float64))), 0.0)
+
+  def _seed(self, group: VariableGroup) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(self._client_seed, tf.constant(group.members[0], tf.int64))
 
 
 class GroupDecoder:

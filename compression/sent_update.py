@@ -163,6 +163,31 @@ def encode(
   )
 
 
+def kept_norm(parts: Parts, update: Any) -> tf.Tensor:
+  """Returns the norm of those values of a client's update that its codec keeps, float64 []."""
+  has_units = bool(parts.sub_models.counts)
+  layout, units = (update['layout'], update['units']) if has_units else (tf.constant(0), {})
+
+  def norm(layout: slices.Layout) -> tf.Tensor:
+    tensors, _ = _held(parts, update, units, layout)
+    codec = parts.update_codec(tf.constant(1.0))
+    return codec.kept_norm(tensors, update['trained'], update['client_seed'], update['shared_seed'])
+
+  return parts.sub_models.switch(layout, norm)
+
+
+def _held(
+  parts: Parts, update: Any, units: Mapping[str, tf.Tensor], layout: slices.Layout
+) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+  """Returns what a client of a layout has of its update, and the indices of its units."""
+  indices = parts.sub_models.indices(layout, units)
+  tensors = [
+    layout.take(variable, tensor, indices)
+    for variable, tensor in zip(parts.sub_models.variables, update['delta'], strict=True)
+  ]
+  return tensors, indices
+
+
 def _encode_slices(
   parts: Parts,
   update: Any,
@@ -174,11 +199,7 @@ def _encode_slices(
 ) -> collections.OrderedDict[str, Any]:
   """Encodes what a client of one layout has; the structure does not depend on the layout, the lengths do."""
   trained, client_seed, shared_seed = update['trained'], update['client_seed'], update['shared_seed']
-  indices = parts.sub_models.indices(layout, units)
-  tensors = [
-    layout.take(variable, tensor, indices)
-    for variable, tensor in zip(parts.sub_models.variables, update['delta'], strict=True)
-  ]
+  tensors, indices = _held(parts, update, units, layout)
   update_codec = parts.update_codec(parameter)
   sent = update_codec.encode(tensors, trained, client_seed, shared_seed)
   ballot = adaptive.Ballot(parts.update_codec, tensors, trained, parameter, client_seed, shared_seed)

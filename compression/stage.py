@@ -42,11 +42,14 @@ class Stage(abc.ABC):
     gives: The kind of tensor it leaves.
     linear: Whether decoding commutes with addition, so that a sum of encoded tensors can be decoded once. Such a stage
       takes and gives floats, and its side information is empty: what it draws, it draws from the shared seed.
+    keeps: Whether it leaves some of the values as they are, and which ones does not depend on their scale. A private round
+      bounds the norm of what is kept, since only that travels.
   """
 
   takes: Kind = Kind.FLOATS
   gives: Kind = Kind.FLOATS
   linear: bool = False
+  keeps: bool = False
 
   @abc.abstractmethod
   def form(self, form: Form) -> Form:

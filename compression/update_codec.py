@@ -90,6 +90,15 @@ class UpdateCodec:
     groups = self.groups([tf.TensorSpec.from_tensor(tensor) for tensor in tensors])
     return Sent(tuple(encoder.encode(group, tensors, present) for group in groups), presence.pack(present))
 
+  def kept_norm(
+    self, tensors: Sequence[tf.Tensor], present: tf.Tensor, client_seed: tf.Tensor, shared_seed: tf.Tensor
+  ) -> tf.Tensor:
+    """Returns the norm of those values of an update that its codec keeps, float64 []; takes what `encode` does."""
+    encoder = groups_lib.GroupEncoder(client_seed, shared_seed)
+    groups = self.groups([tf.TensorSpec.from_tensor(tensor) for tensor in tensors])
+    squares = [encoder.kept_squares(group, tensors, present) for group in groups]
+    return tf.sqrt(tf.add_n(squares) if squares else tf.constant(0.0, tf.float64))
+
   def payload_bytes(self, specs: Sequence[tf.TensorSpec], present: Sequence[bool]) -> int | None:
     """Returns what an update takes on its way, the bitmap included, without encoding one.
 

@@ -48,27 +48,6 @@ class Noise(abc.ABC):
     return max(self.prefix_variance(number) for number in range(1, rounds + 1))
 
 
-class Silent(Noise):
-  """No noise: of rounds whose clients add it."""
-
-  def initial_state(self, specs: Sequence[tf.TensorSpec]) -> tuple[()]:
-    """Returns nothing."""
-    del specs
-    return ()
-
-  def next(
-    self, state: tuple[()], seed: tf.Tensor, round_number: tf.Tensor, specs: Sequence[tf.TensorSpec]
-  ) -> tuple[tuple[tf.Tensor, ...], tuple[()]]:
-    """Returns zeros."""
-    del seed, round_number
-    return tuple(tf.zeros(spec.shape) for spec in specs), state
-
-  def prefix_variance(self, round_number: int) -> float:
-    """Returns 0."""
-    del round_number
-    return 0.0
-
-
 class Independent(Noise):
   """Noise drawn anew in each round: the Gaussian mechanism, composed."""
 
@@ -86,6 +65,22 @@ class Independent(Noise):
   def prefix_variance(self, round_number: int) -> float:
     """Returns the number of the rounds."""
     return float(round_number)
+
+
+class Silent(Independent):
+  """No noise: of rounds whose clients add it."""
+
+  def next(
+    self, state: tuple[()], seed: tf.Tensor, round_number: tf.Tensor, specs: Sequence[tf.TensorSpec]
+  ) -> tuple[tuple[tf.Tensor, ...], tuple[()]]:
+    """Returns zeros."""
+    del seed, round_number
+    return tuple(tf.zeros(spec.shape) for spec in specs), state
+
+  def prefix_variance(self, round_number: int) -> float:
+    """Returns 0."""
+    del round_number
+    return 0.0
 
 
 def draw(specs: Sequence[tf.TensorSpec], seed: tf.Tensor, *numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -2,7 +2,8 @@
 
     mean = (sum_k clip(decode(encode(clip(delta_k, bound))), bound) + noise_multiplier bound noise) / num_clients
 
-So no client changes the sum by more than the bound, whatever its codec makes of it; in a secure sum, which shows no
+The inner bound is on the norm of what the codec keeps: of `topk` what it leaves, so that no noise is spent on what does not
+travel. So no client changes the sum by more than the bound, whatever its codec makes of it; in a secure sum, which shows no
 update by itself, clients bound what they have rounded (see `secure_sums.grid`). The divisor does not depend on who
 takes part, and the noise goes on every value that any client could have sent, whether one did or not.
 """
@@ -172,7 +173,7 @@ def _build_send(
 
   @tff.tensorflow.computation(value_type, np.float32, given_type)
   def send(update, weight, given):
-    delta, norm = clipping.clip(update['delta'], given['bound'])
+    delta, norm = clipping.clip(update['delta'], given['bound'], summation.norm(update))
     within, is_sent = norm <= given['bound'], tf.reduce_any(update['trained'])
     flags = tf.stack([is_sent & within, is_sent & ~within])
     sent = summation.send(collections.OrderedDict(update, delta=delta), weight, flags[:num_flags], given)

@@ -25,6 +25,10 @@ class SeenSum(client_sum.ClientSum):
     del round_number
     return collections.OrderedDict(bound=bound)
 
+  def norm(self, update: Any) -> tf.Tensor:
+    """Returns the norm of what the codec keeps: top-k first, then the bound, as FLASC has it (arXiv 2406.05233)."""
+    return sent_update.kept_norm(self._parts, update)
+
   def send(
     self, update: Any, weight: tf.Tensor, flags: tf.Tensor, given: Mapping[str, tf.Tensor]
   ) -> collections.OrderedDict[str, Any]:

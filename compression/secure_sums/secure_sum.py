@@ -21,6 +21,7 @@ from compression import codec as codec_lib
 from compression import counted_sum
 from compression import groups as groups_lib
 from compression import sent_update
+from compression.privacy import clipping
 from compression.secure_sums import modular
 from compression.secure_sums import protocol
 from compression.secure_sums import skellam
@@ -74,6 +75,10 @@ class SecureSum(client_sum.ClientSum):
       limit=bound if self._plan.limit is None else tf.constant(self._plan.limit, tf.float32),
       travels=tf.stack([tf.convert_to_tensor(flag, tf.bool) for flag in flags]),
     )
+
+  def norm(self, update: Any) -> tf.Tensor:
+    """Returns the norm of the whole update: no linear stage leaves values out and the others as they are."""
+    return clipping.global_norm(update['delta'])
 
   def send(
     self, update: Any, weight: tf.Tensor, flags: tf.Tensor, given: Mapping[str, tf.Tensor]

@@ -18,6 +18,8 @@ from data import arguments
 class Topk(stage.Stage):
   """Keeps a fraction of the values, the largest in magnitude."""
 
+  keeps = True
+
   def __init__(self, fraction: float = 0.01):
     """Configures the stage.
 

@@ -19,6 +19,7 @@ from compression.privacy import clipping
 from compression.privacy import mechanism as mechanism_lib
 from compression.privacy import noise
 from compression.privacy import private_mean
+from compression.stages import topk
 from compression.stages import uniform
 from models import model as model_lib
 
@@ -80,6 +81,17 @@ def test_sums_bounded_updates_and_divides_by_a_constant():
   assert done.measurements['clip'] == 1.0
   assert done.measurements['clipped_fraction'] == 0.5
   assert done.measurements['upload_distortion'] == 0.0
+
+
+def test_the_bound_is_on_what_top_k_keeps():
+  # Of 4 values, 12, 5, 4, 3, half are kept: 12 and 5, of norm 13, scaled to 1. Bounded first, they would be 12 and 5 over
+  # sqrt(194). Of 0.5 and 0.25 and two of 0.1 the norm of what is kept is 0.56: they stay.
+  shapes = ((4,),)
+  process = _process(_mechanism(num_clients=1), [topk.Topk(0.5)], shapes)
+  for values, kept, clipped in (([12, -5, 4, 3], [12 / 13, -5 / 13], 1.0), ([0.5, -0.25, 0.1, 0.1], [0.5, -0.25], 0.0)):
+    done = _run(process, [_update(lambda _, values=values: values, shapes=shapes)])
+    np.testing.assert_allclose(done.result['delta'][0], [*kept, 0, 0], rtol=1e-5, atol=1e-9)
+    assert done.measurements['clipped_fraction'] == clipped
 
 
 def test_nobody_sends_anything():

@@ -15,6 +15,7 @@ same command continues it if it was interrupted.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from data import catalog as data_catalog
@@ -78,6 +79,7 @@ def main(given: Mapping[str, Any]) -> None:
   family = takers.build_model(given['model'], model_family.FAMILIES, model_family.ModelFamily)
   method = methods.build(given['trainable'])
   tiers = device_limits.build(given['devices'])
+  _refuse_hidden_upload(setup, tiers)
   source, partition = _data(setup, family)
 
   work = family.domain.prepare(source, partition)
@@ -103,6 +105,14 @@ def main(given: Mapping[str, Any]) -> None:
   (setup.config.output_dir / 'plan.md').write_text(f'{planning.table(plan)}\n\n{by_group}\n')
   terminal.show(by_group)
   report.conclude(summary, setup.config.output_dir, setup.measure(quality.ACCURACY), setup.measure(quality.LOSS))
+
+
+def _refuse_hidden_upload(setup: run_setup.RunSetup, tiers: Sequence[device_limits.Tier]) -> None:
+  """Raises `UsageError` for limits on an upload that does not depend on the device."""
+  if setup.secure_sum is not None and any('upload_mb' in tier.limits for tier in tiers):
+    raise failures.UsageError(
+      'under --secure_sum every client sends what any other may, and keys: leave upload_mb out of --devices'
+    )
 
 
 def _data(setup: run_setup.RunSetup, family: model_family.ModelFamily) -> tuple[Any, partitions.Partition]:

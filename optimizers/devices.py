@@ -1,6 +1,7 @@
 """Who trains by which policy: one policy for all clients, or tiers of devices with one each.
 
-A client's tier is a function of its key, so that a client is the same device in every round.
+A client's tier is a function of its key, so that a client is the same device in every round; or that of all clients is a
+function of the round.
 """
 
 from collections.abc import Hashable
@@ -30,11 +31,13 @@ class Devices:
 
   Attributes:
     tiers: A policy for each. They differ in what they train, not in the model that results.
-    shares: The fraction of clients in each, in (0, 1], summing to 1.
+    shares: The fraction of clients in each, in (0, 1], summing to 1; or, if `by_round`, of rounds.
+    by_round: Whether all clients of a round are of one tier, which the server draws, instead of each of its own.
   """
 
   tiers: tuple[trainable.Policy, ...] = (policies.All(),)
   shares: tuple[float, ...] = (1.0,)
+  by_round: bool = False
 
   def __post_init__(self):
     check_shares(self.shares)
@@ -53,8 +56,19 @@ class Devices:
     return max((policy.adapt(model) for policy in self.tiers), key=lambda adapted: adapted.num_parameters)
 
   def tier(self, client_key: tf.Tensor) -> tf.Tensor:
-    """Returns the tier of a client, int32 []."""
-    draw = tf.random.stateless_uniform([], tf.stack([client_key, tf.constant(_TIER_SEED, tf.int64)]))
+    """Returns the tier of a client that is of the same one in every round, int32 []."""
+    return self._drawn(tf.stack([client_key, tf.constant(_TIER_SEED, tf.int64)]))
+
+  def tier_in_round(self, round_seed: tf.Tensor, client_key: tf.Tensor) -> tf.Tensor:
+    """Returns the tier of a client in a round, int32 []."""
+    return self.tier_of_round(round_seed) if self.by_round else self.tier(client_key)
+
+  def tier_of_round(self, round_seed: tf.Tensor) -> tf.Tensor:
+    """Returns the tier of all clients of a round, int32 []; `round_seed` is int64[2], as it is broadcast."""
+    return self._drawn(tf.random.experimental.stateless_fold_in(round_seed, tf.constant(_TIER_SEED, tf.int64)))
+
+  def _drawn(self, seed: tf.Tensor) -> tf.Tensor:
+    draw = tf.random.stateless_uniform([], seed)
     return tf.reduce_sum(tf.cast(draw >= tf.constant(np.cumsum(self.shares)[:-1], tf.float32), tf.int32))
 
   def ever(self, model: model_lib.Model, seed: int) -> list[bool]:

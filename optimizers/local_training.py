@@ -120,7 +120,7 @@ class LocalTraining:
     if len(tiers) == 1:
       return tiers[0](received, read, client_key, answers)
     branches = [lambda tier=tier: tier(received, read, client_key, answers) for tier in tiers]
-    return tf.switch_case(self.devices.tier(client_key), branches)
+    return tf.switch_case(self.devices.tier_in_round(received.round_seed, client_key), branches)
 
   def trained_weights(self, received: Received, examples: tf.data.Dataset) -> tuple[tf.Tensor, ...]:
     """Does the local steps of a client of the first tier; returns the weights it then holds, instead of its update."""

@@ -73,10 +73,11 @@ def build_aggregation(
     The factory.
   """
   could_send = functools.partial(sendable.could_send_in, model, devices, seed)
+  chooses = shape['units_per_key'] is not None or any(policy.rolling for policy in devices.tiers)
+  held_units = None if chooses else functools.partial(sendable.units_in, devices, shape['layouts'], seed)
   return private_mean.PrivateMeanFactory(
     upload,
-    dataclasses.replace(mechanism, could_send=could_send),
+    dataclasses.replace(mechanism, could_send=could_send, held_units=held_units),
     secure_sum=secure_sum,
-    fixed_units=shape['units_per_key'] is None and not any(policy.rolling for policy in devices.tiers),
     **shape,
   )

@@ -86,7 +86,7 @@ class SliceDownload:
     def choose(distributed, examples):
       client_key = local_batches.read_client_key(examples)
       seed = randomness.client_seed(distributed['round_seed'], client_key, randomness.Purpose.SELECTION)
-      tier = local.devices.tier(client_key)
+      tier = local.devices.tier_in_round(distributed['round_seed'], client_key)
       is_rolling = tf.gather([policy.rolling for policy in local.devices.tiers], tier)
       first = tf.where(is_rolling, tf.cast(distributed['round_number'] % 2**30, tf.int32), 0)
       chosen = self._selection.keys(task, examples.take(local.batches.max_examples), seed) if self._selection else {}

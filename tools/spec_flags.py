@@ -56,6 +56,15 @@ def _tiers(shares: list[float], **arguments: list) -> None:
   """
 
 
+def _rounds(shares: list[float], **arguments: list) -> None:
+  """Makes rounds that differ in an argument of --trainable, the same for all clients of a round, drawn by the server.
+
+  Args:
+    shares: Fraction of the rounds of each tier; they add up to 1.
+    arguments: Arguments of --trainable, each a list with a value for each tier, such as rank=[1, 2, 4, 8].
+  """
+
+
 def _limited_tiers(
   shares: list[float],
   memory_mb: list[float] | None = None,
@@ -95,7 +104,7 @@ CATALOGUES = {
   'policies': Catalogue('Policies: which part of the model a client trains', optimizers_catalog.POLICIES, 'clients'),
   'stage_policies': Catalogue('Policies of a stage', {'layerwise': policies.Layerwise}, 'clients'),
   'methods': Catalogue('Methods: what devices train within their limits', methods.METHODS, 'clients'),
-  'devices': Catalogue('Devices', {'alike': _alike, 'tiers': _tiers}, 'clients'),
+  'devices': Catalogue('Devices', {'alike': _alike, 'tiers': _tiers, 'rounds': _rounds}, 'clients'),
   'limits': Catalogue('Devices with limits', {'tiers': _limited_tiers}, 'clients'),
   'client_dropouts': Catalogue(
     'Clients that vanish once they have received the model', optimizers_catalog.CLIENT_DROPOUTS, 'clients'

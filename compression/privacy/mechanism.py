@@ -1,6 +1,7 @@
 """How one round is made private: the bound of a client, the noise, and the number by which the sum is divided."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 
@@ -57,6 +58,8 @@ class Mechanism:
     seed: That of the noise, known to the server alone.
     could_send: From the number of a round, int64 [], whether any client could send each variable: bool [] or a plain bool
       each. Noise goes on what could be sent, and the server's optimizer steps that. By default all of them.
+    held_units: From the number of a round, of each axis that clients hold in part how many units, its first, any of them
+      holds, int32 []; by default any could hold any.
     quantile: How the bound changes; by default it does not.
   """
 
@@ -66,4 +69,5 @@ class Mechanism:
   num_clients: int
   seed: int
   could_send: Callable[[tf.Tensor], Sequence[bool | tf.Tensor]] | None = None
+  held_units: Callable[[tf.Tensor], Mapping[str, tf.Tensor]] | None = None
   quantile: Quantile | None = None

@@ -52,7 +52,6 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
     layouts: Sequence[slices.Layout] = (slices.WHOLE,),
     units_per_key: Mapping[str, int] | None = None,
     together: Sequence[int] | None = None,
-    fixed_units: bool = False,
     secure_sum: modular.SumPlan | None = None,
   ):
     """Configures the factory; see `partial_mean.PartialMeanFactory` for what is not told here.
@@ -65,12 +64,11 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
       layouts: What clients may hold of it.
       units_per_key: How many units a key stands for.
       together: Which variables clients train together always.
-      fixed_units: Whether clients hold the first units of each axis, the same in all rounds, so that others get no noise.
       secure_sum: How clients are added up without being seen; by default they are seen.
     """
     self._codec, self._mechanism, self._measure_distortion = codec, mechanism, measure_distortion
     self._sub_models = None if variables is None else sub_models_lib.SubModels(variables, layouts, units_per_key)
-    self._together, self._fixed_units, self._secure_sum = together, fixed_units, secure_sum
+    self._together, self._secure_sum = together, secure_sum
 
   def create(self, value_type: tff.types.Type, weight_type: tff.types.Type) -> tff.templates.AggregationProcess:
     """Creates the process for a value type made by `sent_update.update_type` and a float32 weight.
@@ -87,7 +85,7 @@ class PrivateMeanFactory(tff.aggregators.WeightedAggregationFactory):
     send = _build_send(summation, value_type, tell.type_signature.result, num_flags)
     zero, accumulate, merge = _build_accumulation(summation, send.type_signature.result)
     report = _build_report(summation, zero.type_signature.result)
-    noisy = _Noisy(self._mechanism, parts.sub_models, self._fixed_units)
+    noisy = _Noisy(self._mechanism, parts.sub_models)
     initial_state, finish = _build_server(noisy, summation, report.type_signature.result)
 
     @tff.federated_computation()
@@ -129,8 +127,8 @@ def _build_tell(summation: client_sum.ClientSum) -> tff.Computation:
 class _Noisy:
   """Which values of the variables get noise."""
 
-  def __init__(self, mechanism: mechanism_lib.Mechanism, sub_models: sub_models_lib.SubModels, fixed_units: bool):
-    self.mechanism, self._sub_models, self._fixed_units = mechanism, sub_models, fixed_units
+  def __init__(self, mechanism: mechanism_lib.Mechanism, sub_models: sub_models_lib.SubModels):
+    self.mechanism, self._sub_models = mechanism, sub_models
     with tf.Graph().as_default():
       flags = self.could_send(tf.constant(1, tf.int64))
     self.indices = [index for index, flag in enumerate(flags) if flag is not False]
@@ -146,17 +144,15 @@ class _Noisy:
     ones = self.spread([tf.ones(spec.shape) for spec in self.specs], round_number)
     return tf.maximum(tf.add_n([tf.reduce_sum(each) for each in ones]), 1.0)
 
-  def units(self) -> tuple[tf.Tensor, ...]:
-    """Returns which units of each sliced variable any client could hold: bool [count] each."""
-    counts = self._sub_models.counts
-    return tuple(
-      tf.range(units.count) < (counts[units.axis] if self._fixed_units else units.count)
-      for units in (self._sub_models.variables[index].units for index in self._sub_models.sliced)
-    )
+  def units(self, round_number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Returns which units of each sliced variable any client could hold in a round: bool [count] each."""
+    held = {} if self.mechanism.held_units is None else self.mechanism.held_units(round_number)
+    units = [self._sub_models.variables[index].units for index in self._sub_models.sliced]
+    return tuple(tf.range(each.count) < held.get(each.axis, each.count) for each in units)
 
   def spread(self, noise: Sequence[tf.Tensor], round_number: tf.Tensor) -> list[tf.Tensor]:
     """Returns noise for each variable: that of `specs` where a client could send, and zeros elsewhere."""
-    sliced = dict(zip(self._sub_models.sliced, self.units(), strict=True))
+    sliced = dict(zip(self._sub_models.sliced, self.units(round_number), strict=True))
     flags, spread = self.could_send(round_number), [tf.zeros(spec.shape) for spec in self._sub_models.specs]
     for index, each in zip(self.indices, noise, strict=True):
       spread[index] = tf.where(flags[index], each, 0.0)
@@ -234,7 +230,7 @@ def _build_server(
       ),
       trained=tf.logical_and(tf.stack(flags), summed.is_known),
     )
-    if units := noisy.units():
+    if units := noisy.units(round_number):
       result['units'] = units
     measurements = collections.OrderedDict(
       total['measurements'],

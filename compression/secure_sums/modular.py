@@ -7,6 +7,7 @@ from compression.secure_sums import grid as grid_lib
 from data import arguments
 
 _MOST_FIELD_BITS = 31  # What `compression.bitpack` packs.
+_MOST_VARIANCE = 1e13  # Beyond, TensorFlow's Poisson numbers are no longer what they should be.
 _NOISE_DEVIATIONS = 8.0  # Of the sum of the clients' noise, that the field has room for.
 
 
@@ -81,13 +82,19 @@ class Modular:
       The plan.
 
     Raises:
-      ValueError: If no field is large enough.
+      ValueError: If no field is large enough, or noise cannot be drawn exactly.
     """
     noise = math.ceil(_NOISE_DEVIATIONS * math.sqrt(most_clients * noise_variance))
-    field_bits = (2 * (most_clients * self.grid.top + noise)).bit_length()
-    if field_bits > _MOST_FIELD_BITS:
+    without_noise = 2 * most_clients * self.grid.top
+    field_bits = (without_noise + 2 * noise).bit_length()
+    if without_noise.bit_length() > _MOST_FIELD_BITS:
       raise ValueError(
         f'the sum of {most_clients} clients with {self.bits} bits each needs a field of {field_bits} bits, and '
         f'{_MOST_FIELD_BITS} is the most: lower bits'
+      )
+    if noise_variance > _MOST_VARIANCE or field_bits > _MOST_FIELD_BITS:
+      raise ValueError(
+        f'noise of {math.sqrt(noise_variance):,.0f} levels in each value of a client is more than can be drawn and summed: '
+        'lower bits, or raise limit'
       )
     return SumPlan(self.grid, field_bits, self.limit, self.threshold, least_answers, noise_variance, noise_seed)

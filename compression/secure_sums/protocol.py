@@ -32,9 +32,9 @@ def upload_bytes(invited: Count, answered: Count) -> Count:
   return invited * _EXCHANGED * invited + answered * _REVEALED * invited
 
 
-def upload_bytes_of_one(invited: Count) -> Count:
-  """Returns what a client that answers sends."""
-  return (_EXCHANGED + _REVEALED) * invited
+def upload_bytes_of_one(invited: Count, answers: Count) -> Count:
+  """Returns what a client sends that answers, 1, or does not, 0."""
+  return (_EXCHANGED + _REVEALED * answers) * invited
 
 
 def download_bytes(invited: Count, answered: Count) -> Count:

@@ -155,7 +155,7 @@ class SecureSum(client_sum.ClientSum):
     measured = collections.OrderedDict(counted)
     invited, answered = added['invited'], added['answered']
     keys = protocol.upload_bytes(invited, answered)
-    of_one = tf.where(answered > 0, protocol.upload_bytes_of_one(invited), 0)
+    of_one = protocol.upload_bytes_of_one(invited, tf.minimum(answered, 1))
     measured.update(
       upload_bytes=measured['upload_bytes'] + keys,
       upload_bytes_per_client_max=measured['upload_bytes_per_client_max'] + of_one,

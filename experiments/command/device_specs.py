@@ -3,7 +3,10 @@
     --trainable='random(fraction=0.4)'
     --trainable='suffix(blocks=1)' --devices='tiers(shares=[0.5, 0.5], blocks=[1, 3])'
 
-An argument of `tiers`, other than its shares, is an argument of the policy with a value for each tier.
+    --trainable='lora(rank=8)' --devices='rounds(shares=[0.5, 0.5], rank=[2, 8])'
+
+An argument of `tiers`, other than its shares, is an argument of the policy with a value for each tier; with `rounds` all
+clients of a round are of one tier, drawn by the server.
 """
 
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from optimizers import catalog
 from optimizers import devices as devices_lib
 from optimizers import trainable as trainable_lib
 
-_DEVICES = ('alike', 'tiers')
+_DEVICES = ('alike', 'tiers', 'rounds')
 
 
 def build(
@@ -28,7 +31,7 @@ def build(
 
   Args:
     trainable: A policy, for example `random(fraction=0.4)`; from a script also the policy itself.
-    devices: `alike`, or `tiers(shares=[...], ...)`; from a script also the devices themselves.
+    devices: `alike`, `tiers(shares=[...], ...)` or `rounds(shares=[...], ...)`; from a script also the devices themselves.
     policies: Those that there are, by name.
 
   Returns:
@@ -57,7 +60,7 @@ def build(
     for index in range(len(shares))
   ]
   built = tuple(spec.build_call(tier, policies, 'trainable') for tier in tiers)
-  return _or_refused(lambda: devices_lib.Devices(built, tuple(shares)), devices)
+  return _or_refused(lambda: devices_lib.Devices(built, tuple(shares), call.name == 'rounds'), devices)
 
 
 def adapt(devices: devices_lib.Devices, model: model_lib.Model, seed: int, text: str) -> model_lib.Model:
@@ -101,7 +104,7 @@ def _single(text: str, what: str) -> spec.Call:
 
 def _check_lists(text: str, shares: Any, arguments: dict[str, Any]) -> None:
   if not isinstance(shares, (list, tuple)) or not shares:
-    raise spec.SpecError(f'devices {text!r} needs shares=[...]: the fraction of clients in each tier')
+    raise spec.SpecError(f'devices {text!r} needs shares=[...]: the fraction of clients, or of rounds, in each tier')
   for name, values in arguments.items():
     if not isinstance(values, (list, tuple)) or len(values) != len(shares):
       raise spec.SpecError(f'devices {text!r}: {name} must be a list of {len(shares)} values, one for each tier')

@@ -45,9 +45,10 @@ def planned(
     secure_sum,
   )
   try:
-    plan = dataclasses.replace(privacy.planned(cohort), noise_seed=noise_seed(population, config))
+    plan = privacy.planned(cohort)
   except ValueError as error:
     raise failures.UsageError(f'--privacy: {error}') from error
+  plan = dataclasses.replace(plan, noise_seed=noise_seed(population, config, plan))
   rounds = config.rounds
   if epsilon_budget is not None and rounds:
     rounds = min(rounds, _affordable(plan, epsilon_budget))
@@ -57,11 +58,11 @@ def planned(
   return dataclasses.replace(config, privacy=plan, rounds=rounds)
 
 
-def noise_seed(population: population_lib.Population, config: run.Config) -> int:
+def noise_seed(population: population_lib.Population, config: run.Config, plan: plans.PrivacyPlan) -> int:
   """Returns a seed that runs share only if nothing that decides their results differs: else one gives away the other's noise."""
   given = {name: value for name, value in config.settings.items() if name not in _PLACES}
-  text = json.dumps([config.seed, given, population.dataset_hash, population.training_ids], sort_keys=True)
-  return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+  what = [config.seed, given, population.dataset_hash, population.training_ids, plan.facts()]
+  return int.from_bytes(hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:8]) >> 1
 
 
 def _affordable(plan: plans.PrivacyPlan, epsilon_budget: float) -> int:

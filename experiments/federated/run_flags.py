@@ -48,7 +48,7 @@ _ALL.string(
   'devices',
   'alike',
   'Whether clients differ: alike, or tiers(shares=[0.5, 0.5], ...) with an argument of --trainable for each tier, such '
-  'as fraction=[0.2, 0.6].',
+  'as fraction=[0.2, 0.6], or rounds(shares=[0.5, 0.5], rank=[2, 8]), where all clients of a round are of one tier.',
 )
 _ALL.string(
   'client_dropout',

@@ -1,12 +1,12 @@
 """The secure sum of a run: its field, for as many clients as a round may have."""
 
-import math
+from scipy import stats
 
 from compression.privacy import plans
 from compression.secure_sums import modular
 from experiments.command import failures
 
-_DEVIATIONS = 6.0  # Of the number of clients that come by coins; more come once in a billion rounds.
+_RARE = 1e-9  # How often more clients than the field has room for come by coins.
 
 
 def planned(
@@ -21,9 +21,11 @@ def planned(
     clients_per_round: Those that are expected in a round.
 
   Raises:
-    UsageError: If no field is large enough, or nothing says how large values are.
+    UsageError: If a round is of one client, no field is large enough, or nothing says how large values are.
   """
   try:
+    if clients_per_round < 2:
+      raise ValueError('a sum of one client is that client: raise --clients_per_round')
     if privacy is None:
       if secure_sum.limit is None:
         raise ValueError(
@@ -41,4 +43,4 @@ def planned(
 
 
 def _most_by_coins(num_clients: int, clients_per_round: int) -> int:
-  return min(num_clients, math.ceil(clients_per_round + _DEVIATIONS * math.sqrt(clients_per_round)))
+  return int(stats.binom.isf(_RARE, num_clients, clients_per_round / num_clients))

@@ -116,6 +116,10 @@ def test_each_device_trains_and_sends_what_it_can_bear(dataset, recipes, costs, 
       'suffix(blocks=1) of 1 blocks is too much for tier 0 (100% of the clients)',
     ),
     (dict(pretrained='runs/other'), 'each of its models has a recipe'),
+    (
+      dict(devices='tiers(shares=[1.0], upload_mb=[1])', secure_sum='modular(limit=1)', client_weighting='uniform'),
+      'leave upload_mb out of --devices',
+    ),
   ],
 )
 def test_what_cannot_be_is_refused_in_one_line(settings, message, dataset, recipes, environment, tmp_path):

@@ -93,8 +93,9 @@ def test_another_sum_is_refused(changed, finished, text, environment):
     ),
     (
       dict(privacy='distributed(clip=0.1, noise_multiplier=9999, delta=1e-5)', secure_sum='modular(bits=24)'),
-      'needs a field of',
+      'more than can be drawn and summed: lower bits, or raise limit',
     ),
+    (dict(clients_per_round=1), 'a sum of one client is that client'),
   ],
 )
 def test_what_cannot_be_is_one_line(flags, message, text, environment, tmp_path):

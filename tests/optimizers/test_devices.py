@@ -57,6 +57,20 @@ def test_a_tier_with_the_whole_axis_beside_one_with_a_part():
   ]
 
 
+def test_rounds_get_their_shares_and_all_clients_of_one_are_of_a_tier():
+  devices = devices_lib.Devices((policies.All(),) * 3, (0.5, 0.3, 0.2), by_round=True)
+  seeds = np.random.default_rng(0).integers(-(2**62), 2**62, [3000, 2])
+  tiers = np.array([devices.tier_of_round(tf.constant(seed)) for seed in seeds])
+  np.testing.assert_allclose(np.bincount(tiers) / 3000, [0.5, 0.3, 0.2], atol=0.03)
+  for seed, tier in zip(seeds[:5], tiers[:5], strict=True):
+    of_clients = {int(devices.tier_in_round(tf.constant(seed), tf.constant(key, tf.int64))) for key in range(5)}
+    assert of_clients == {tier}
+  apart = devices_lib.Devices((policies.All(),) * 3, (0.5, 0.3, 0.2))
+  for key in range(5):
+    key = tf.constant(key, tf.int64)
+    assert {int(apart.tier_in_round(tf.constant(seed), key)) for seed in seeds[:5]} == {int(apart.tier(key))}
+
+
 def test_ever_is_the_union():
   devices = devices_lib.Devices((policies.Head(), policies.Suffix(blocks=1)), (0.5, 0.5))
   blocks = {variable.block for variable, ever in zip(_MODEL.variables, devices.ever(_MODEL, 0), strict=True) if ever}

@@ -97,6 +97,41 @@ def _mechanism(**changed) -> mechanism_lib.Mechanism:
   )
 
 
+@pytest.mark.parametrize(
+  'tiers',
+  [
+    (policies.Lora(rank=1), policies.Lora(rank=4)),
+    (policies.Suffix(blocks=1), policies.All()),
+    (
+      policies.Width(fraction=0.25, rolling=False, denominator='all'),
+      policies.Width(fraction=1.0, rolling=False, denominator='all'),
+    ),
+  ],
+  ids=['lora', 'suffix', 'width'],
+)
+def test_what_no_client_of_a_round_trains_gets_no_noise(tiers):
+  # DP-DyLoRA (arXiv 2405.06368): the server draws a rank, or whatever tiers differ in, for each round.
+  devices = devices_lib.Devices(tiers, (0.5, 0.5), by_round=True)
+  model = devices.adapt(_TRANSFORMER)
+  task, batches = language_task.build(model, tiny_language.LENGTH), local_batches.LocalBatches(batch_size=3)
+  process = fed_opt.fed_avg()(
+    task, algorithms.Communication(), batches, 1, devices, client_dropout.NONE, 'uniform', _mechanism()
+  )
+  state, moved, sent = process.initialize(), set(), set()
+  for _ in range(6):
+    before = state.global_model_weights.trainable
+    done = process.next(state, _CLIENTS)
+    state = done.state
+    moved.add(
+      sum(np.sum(np.not_equal(a, b)) for a, b in zip(before, state.global_model_weights.trainable, strict=True))
+    )
+    sent.add(int(done.metrics['client_work']['trained_parameters']) // len(_CLIENTS))
+  assert len(moved) == len(sent) == 2
+  # Each value that a client trains gets noise, and no other; float32 loses the noise of a large weight now and then.
+  assert max(sent) >= max(moved) >= 0.99 * max(sent)
+  assert min(sent) >= min(moved) >= 0.99 * min(sent)
+
+
 def test_every_policy_is_in_a_row():
   assert {type(policy) for row in _ROWS for policy in row.tiers} == set(catalog.POLICIES.values())
 

@@ -168,19 +168,24 @@ def test_variables_that_none_could_send_get_no_noise():
   assert second.result['trained'].tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize('fixed', [True, False])
-def test_units_that_none_could_hold_get_no_noise(fixed):
+@pytest.mark.parametrize('held', [None, 2, 1])
+def test_units_that_none_could_hold_get_no_noise(held):
   units = model_lib.Units('neurons', 1, 3)
   variables = (model_lib.Variable('block_0/kernel', (2, 3), model_lib.zeros, units),)
-  layouts = (slices.Layout({'neurons': 2}),)
-  mechanism = _mechanism(noise_multiplier=1.0)
-  process = _process(mechanism, shapes=((2, 3),), variables=variables, layouts=layouts, fixed_units=fixed)
+  layouts = (slices.Layout({'neurons': 2}), slices.Layout({'neurons': 1}))
+  # In the first round clients hold so many units, in the second one more.
+  held_units = None if held is None else lambda round_number: {'neurons': tf.cast(round_number, tf.int32) + held - 1}
+  mechanism = _mechanism(noise_multiplier=1.0, held_units=held_units)
+  process = _process(mechanism, shapes=((2, 3),), variables=variables, layouts=layouts)
   update = _update(
-    0.5, shapes=((2, 3),), layout=np.int32(0), units=collections.OrderedDict(neurons=np.array([0, 1], np.int32))
+    0.5, shapes=((2, 3),), layout=np.int32(1), units=collections.OrderedDict(neurons=np.array([0, 1], np.int32))
   )
-  done = _run(process, [update])
-  assert done.result['units'][0].tolist() == [True, True, not fixed]
-  assert (np.abs(done.result['delta'][0][:, 2]) > 0.0).tolist() == [not fixed] * 2
+  first = _run(process, [update])
+  second = _run(process, [update], first.state)
+  for done, count in ((first, held or 3), (second, held + 1 if held else 3)):
+    expected = [unit < count for unit in range(3)]
+    assert done.result['units'][0].tolist() == expected
+    assert (np.abs(done.result['delta'][0]) > 0.0).tolist() == [expected] * 2
 
 
 def test_bound_follows_the_quantile():

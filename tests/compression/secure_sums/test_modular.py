@@ -46,3 +46,11 @@ def test_a_field_that_is_too_small():
   assert modular.Modular(bits=24).planned(128).field_bits == 31
   with pytest.raises(ValueError, match='the sum of 129 clients with 24 bits each needs a field of 32 bits'):
     modular.Modular(bits=24).planned(129)
+
+
+def test_noise_that_is_too_large():
+  kind = modular.Modular(bits=12)
+  assert kind.planned(4, noise_variance=1e13).field_bits == 27
+  for variance in (1.1e13, 1e30):
+    with pytest.raises(ValueError, match='lower bits, or raise limit'):
+      kind.planned(4, noise_variance=variance)

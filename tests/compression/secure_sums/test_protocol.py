@@ -24,5 +24,6 @@ def test_bytes_by_hand():
   # Down: 10 times 2 keys and 2 shares of 9 others, 10 * 1,152; then 8 lists of 10 bits in 2 bytes.
   assert protocol.upload_bytes(10, 8) == 6400 + 2560
   assert protocol.download_bytes(10, 8) == 11_520 + 16
-  assert protocol.upload_bytes_of_one(10) == 640 + 320
-  assert protocol.upload_bytes(10, 10) == 10 * protocol.upload_bytes_of_one(10)
+  assert protocol.upload_bytes_of_one(10, 1) == 640 + 320
+  assert protocol.upload_bytes_of_one(10, 0) == 640
+  assert protocol.upload_bytes(10, 8) == sum(protocol.upload_bytes_of_one(10, answers) for answers in [1] * 8 + [0] * 2)

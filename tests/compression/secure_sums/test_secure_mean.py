@@ -148,6 +148,7 @@ def test_too_few_answers_end_the_round(answering, is_known):
   assert done.result['trained'].tolist() == [is_known] * 3
   assert done.measurements['aborted_rounds'] == (not is_known)
   assert done.measurements['upload_bytes'] == answering * (14 + 96) + 576
+  assert done.measurements['upload_bytes_per_client_max'] == (14 + 96 if answering else 0) + 192
   if is_known:
     np.testing.assert_allclose(done.result['delta'][0], np.full((3, 2), 0.3), rtol=1e-5)
 

@@ -30,7 +30,7 @@ def test_tiers_give_what_the_policy_needs():
   ('trainable', 'devices', 'message'),
   [
     pytest.param('some', 'alike', "unknown trainable 'some'; choose one of all, random, frozen", id='policy'),
-    pytest.param('all', 'phones', "unknown devices 'phones'; choose one of alike, tiers", id='devices'),
+    pytest.param('all', 'phones', "unknown devices 'phones'; choose one of alike, tiers, rounds", id='devices'),
     pytest.param('bias|head', 'alike', r"'\|' does not apply here", id='chain'),
     pytest.param('all', 'tiers(blocks=[1])', 'needs shares=', id='no_shares'),
     pytest.param('all', 'tiers(shares=[0.5, 0.6])', 'shares must be positive and sum to 1', id='shares'),

@@ -50,13 +50,15 @@ def test_runs_that_differ_share_no_noise():
   clients = types.SimpleNamespace(dataset_hash='d', training_ids=['a', 'b'])
   others = types.SimpleNamespace(dataset_hash='d', training_ids=['a'])
 
-  def seed(population=clients, number=0, **settings):
+  def seed(population=clients, number=0, plan=_PLAN, **settings):
     given = dict(algorithm='fed_avg', output_dir='x', rounds=3) | settings
-    return private_runs.noise_seed(population, dataclasses.replace(_CONFIG, seed=number, settings=given))
+    return private_runs.noise_seed(population, dataclasses.replace(_CONFIG, seed=number, settings=given), plan)
 
   assert seed() == seed(output_dir='y', rounds=9, runtime='worker', epsilon_budget=3.0)
   assert 0 <= seed() < 2**63
-  assert len({seed(), seed(number=1), seed(algorithm='fed_adam'), seed(others)}) == 4
+  # Runs of other rounds have other noise where epsilon, which decides the multiplier, is what is given.
+  louder = dataclasses.replace(_PLAN, noise_multiplier=_PLAN.noise_multiplier + 0.1)
+  assert len({seed(), seed(number=1), seed(algorithm='fed_adam'), seed(others), seed(plan=louder)}) == 5
 
 
 def test_what_decides_epsilon_is_known():

@@ -8,6 +8,7 @@ import pytest
 
 from compression.privacy import kinds
 from compression.privacy import plans
+from compression.secure_sums import modular
 from experiments import language_model
 from experiments.command import failures
 from experiments.federated import private_runs
@@ -44,6 +45,18 @@ def test_a_process_whose_privacy_is_not_planned_is_refused():
   setup = run_setup.read(language_model.FLAGS.read(flags))
   with pytest.raises(failures.UsageError, match=r'has to call RunSetup.among\(population\) first'):
     setup.process(tiny_language.task())
+
+
+def test_a_secure_sum_is_read_by_name_and_by_object_and_has_to_be_planned():
+  flags = dict(client_weighting='uniform', output_dir='run', rounds=1)
+  named, given = (
+    run_setup.read(language_model.FLAGS.read(flags | dict(secure_sum=secure_sum)))
+    for secure_sum in ('modular(bits=12, limit=0.5)', modular.Modular(bits=12, limit=0.5))
+  )
+  assert named.secure_sum == given.secure_sum == modular.Modular(bits=12, limit=0.5)
+  for setup in (named, given):
+    with pytest.raises(failures.UsageError, match='--secure_sum was not planned'):
+      setup.process(tiny_language.task())
 
 
 def test_runs_that_differ_share_no_noise():

@@ -12,7 +12,7 @@ from models import model as model_lib
 from optimizers import devices as devices_lib
 from optimizers import sendable
 
-_HOLDS_PART = 'a secure sum adds up the same values of all clients, and {} gives each its own part of the model'
+_HOLDS_PART = 'a secure sum adds up the same values of all clients, and {} gives a client its own part of the model'
 
 
 def check(
@@ -38,7 +38,7 @@ def check(
   if selects:
     raise ValueError(f'{_HOLDS_PART.format("select")}: leave out --download=select(...)')
   if slices.largest_counts(layouts):
-    raise ValueError(f'{_HOLDS_PART.format("width")}: use suffix, lora or random')
+    raise ValueError(f'{_HOLDS_PART.format("a width or a rank of its own")}: use suffix, random, or one rank')
   if client_weighting != 'uniform':
     raise ValueError(
       'a secure sum cannot weigh clients by their examples, which it does not see: use --client_weighting=uniform'

@@ -141,7 +141,9 @@ def _check(
 ) -> None:
   chosen = selection.Selection(vocabulary=8) if selects else None
   communication = algorithms.Communication(codec_specs.build(upload, 'upload'), selection=chosen)
-  (algorithm or fed_opt.fed_avg()).check_secure(_TRANSFORMER, communication, _devices(tiers), weighting)
+  devices = _devices(tiers)
+  model = devices.adapt(_TRANSFORMER)
+  (algorithm or fed_opt.fed_avg()).check_secure(model, communication, devices, weighting)
 
 
 @pytest.mark.parametrize('name', [*codecs.STAGES, *codecs.ADAPTIVE])
@@ -160,7 +162,8 @@ def test_codecs_of_ranges_positions_or_codes_of_their_own_are_refused(name):
     (dict(algorithm=catalog.ALGORITHMS['mime_lite']()), 'mime_lite sends gradients too: use another algorithm'),
     (dict(upload='randk'), r'use identity, hadamard or randk\(shared=True\)'),
     (dict(upload='small_as(codec="uniform")|hadamard'), 'what uniform leaves cannot be added up unseen'),
-    (dict(tiers=(policies.Width(fraction=0.5),)), 'width gives each its own part'),
+    (dict(tiers=(policies.Width(fraction=0.5),)), 'a width or a rank of its own gives a client its own part'),
+    (dict(tiers=(policies.Lora(rank=2), policies.Lora(rank=4))), 'or one rank'),
     (dict(selects=True), 'leave out --download=select'),
     (dict(weighting='examples'), 'use --client_weighting=uniform'),
   ],

@@ -57,8 +57,10 @@ class SecureMeanFactory(tff.aggregators.WeightedAggregationFactory):
       together: Which variables clients train together always.
 
     Raises:
-      ValueError: For another denominator.
+      ValueError: For another denominator, and without a limit, since nothing else bounds a value.
     """
+    if plan.limit is None:
+      raise ValueError('a mean that is not private needs a limit on the values of its secure sum')
     arguments.check_one_of(denominators_lib.CHOICES, denominator=denominator)
     self._codec, self._plan, self._could_send = codec, plan, could_send
     self._measure_distortion, self._denominator, self._together = measure_distortion, denominator, together

@@ -177,6 +177,11 @@ def test_distortion_is_that_of_rounding():
   assert done.measurements['upload_distortion'] == pytest.approx(1 / 49, rel=1e-3)
 
 
+def test_a_plan_without_a_limit_is_refused():
+  with pytest.raises(ValueError, match='needs a limit'):
+    _process(_plan(limit=None))
+
+
 def test_nobody_is_there():
   done = _run(_process(_plan()), [])
   assert not np.any(done.result['trained'])

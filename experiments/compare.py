@@ -10,7 +10,7 @@ and how much of a model must a client train?
     python -m experiments.compare --what=policies --run=runs/quickstart --policies='suite; lora(rank=4)' --output_dir=runs/comparison
 
 --what=runs takes any runs that are judged by one measure, finished or not, gathers those that differ in --seed only, and leaves
-index.html (one file with everything in it), comparison.md, and two to five pictures. It tells by how much
+index.html (one file with everything in it), comparison.md, and two to six pictures. It tells by how much
 each setting differs from the first that is finished and finite, with an interval and a p-value over the held-out clients or
 examples that judged them; last, it prints which setting uploads least and is as good. The other two compare runs that
 differ in --upload (codecs), or --model, --trainable and --download (policies), and --seed only, and leave a table and a

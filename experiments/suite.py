@@ -58,7 +58,7 @@ launch.quiet()
 
 
 @contextlib.contextmanager
-def runtime(where: Any = 'worker') -> Iterator[local_runtime.Runtime]:
+def runtime(where: Any = 'in_process') -> Iterator[local_runtime.Runtime]:
   """Computes for a loop of one's own, as a run does: in a `with` block around `process.next`.
 
   No other process can reach TFF's worker where the system allows that, and it ends with the block, or with this program in
@@ -66,7 +66,8 @@ def runtime(where: Any = 'worker') -> Iterator[local_runtime.Runtime]:
   raises `RuntimeError`.
 
   Args:
-    where: What `--runtime` takes, such as `in_process`, or what starts a runtime. Processors are for a client each.
+    where: What `--runtime` takes, such as `worker`, which federated select needs, or what starts a runtime. Processors are
+      for a client each.
 
   Yields:
     The runtime, which tells its memory.

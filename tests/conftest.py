@@ -23,13 +23,18 @@ hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
 def pytest_collection_finish() -> None:
-  """Keeps the collector from what imports made, half a million objects, and TensorFlow from rewriting graphs."""
+  """Keeps the collector from what imports made, half a million objects, and TensorFlow from rewriting graphs.
+
+  Operations have a thread, as they have in binaries whose rounds have a client for each processor.
+  """
   gc.collect()
   gc.freeze()
   gc.set_threshold(20_000)
   if 'tensorflow' in sys.modules:
     from experiments.workers import graph_rewrites  # It imports TensorFlow.
+    from experiments.workers import in_process
 
+    in_process.share_operations()
     graph_rewrites.leave_out()  # In workers, graphs are rewritten.
 
 

@@ -30,6 +30,8 @@ class Distributed(kinds.Rested):
     delta: The probability at which epsilon may fail, in (0, 1); by default the number of clients to the power of -1.1.
   """
 
+  needs_secure_sum = True
+
   def facts(self, cohort: plans.Cohort) -> dict[str, Any]:
     """Returns the grid's part in the noise, and how many share in it."""
     return dict(radius=self._radius(cohort), least_answers=_sum(cohort).least_answers(cohort.clients_per_round))

@@ -59,6 +59,7 @@ class Privacy(abc.ABC):
 
   neighbours = ''  # What epsilon compares, in words.
   sampling = ''  # How the clients of a round are drawn, in words.
+  needs_secure_sum = False  # Whether clients hide in one.
 
   @abc.abstractmethod
   def epsilon_after(self, rounds: int, noise_multiplier: float, delta: float, cohort: Cohort) -> float:

@@ -103,4 +103,5 @@ def _evaluations(run: runs.Run) -> Iterator[dict[str, Any]]:
         'client_rounds': client_rounds,
         'upload_bytes_total': row['upload_bytes_total'],
         'download_bytes_total': row['download_bytes_total'],
+        'epsilon': row.get('epsilon'),
       }

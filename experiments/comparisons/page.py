@@ -121,7 +121,8 @@ def _warnings(groups: Sequence[runs.Group]) -> list[str]:
 
 
 def _table(groups: Sequence[runs.Group], target: float | None, paired: paired_comparison.Comparison | None) -> str:
-  columns, rows_of = table.columns(groups[0].quality, target, paired), table.rows(groups, target, paired)
+  columns = table.columns(groups[0].quality, target, paired, table.some_private(groups))
+  rows_of = table.rows(groups, target, paired)
   # Columns without a cell are left out, such as the range where there is one seed.
   shown = [any(cell.text for cell in column) for column in zip(*rows_of, strict=True)]
   columns = ['setting', *itertools.compress(columns, shown)]

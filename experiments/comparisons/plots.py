@@ -8,9 +8,11 @@ import pathlib
 import textwrap
 from typing import Any
 
+from experiments.comparisons import megabytes
 from experiments.comparisons import runs
 from experiments.comparisons import series as comparison_series
 from experiments.results import picture
+from experiments.results import point_labels
 
 WIDTH, HEIGHT = 5.4, 3.6  # Inches: a phone shows the picture at half its size.
 _DPI = 150
@@ -22,6 +24,7 @@ _TITLES = {
   'download': '{} against megabytes downloaded',
   'pareto': 'Final {} against megabytes uploaded',
   'clients': 'Final {} against clients a round',
+  'epsilon': 'Final {} against epsilon',
 }
 
 
@@ -31,7 +34,7 @@ def draw(groups: Sequence[runs.Group], folder: pathlib.Path) -> dict[str, pathli
   Args:
     groups: What is compared, in the order of colours and legends.
     folder: Gets `download.png`, `pareto.png`, if a run was evaluated more than once `rounds.png` and `upload.png`, and,
-      if groups differ in it, `clients.png`.
+      if groups differ in it, `clients.png`; `epsilon.png` if one is private.
 
   Returns:
     The files by title.
@@ -50,6 +53,10 @@ def draw(groups: Sequence[runs.Group], folder: pathlib.Path) -> dict[str, pathli
     _picture(groups, list(series), paths['clients'], 'clients in a round', _clients(series))
   else:
     del paths['clients']
+  if any(math.isfinite(group.epsilon) for group in groups):
+    _picture(groups, names, paths['epsilon'], 'epsilon; beside the points MB uploaded', _private, _write_megabytes)
+  else:
+    del paths['epsilon']
   titles = {name: title.format(groups[0].quality.name) for name, title in _TITLES.items()}
   return {titles[name][0].upper() + titles[name][1:]: path for name, path in paths.items()}
 
@@ -59,8 +66,14 @@ _Measure = Callable[[runs.Point], float]
 
 
 def _picture(
-  groups: Sequence[runs.Group], names: Sequence[str], path: pathlib.Path, xlabel: str, draw_on: _Draw
+  groups: Sequence[runs.Group],
+  names: Sequence[str],
+  path: pathlib.Path,
+  xlabel: str,
+  draw_on: _Draw,
+  write_on: _Draw | None = None,
 ) -> None:
+  """Draws a picture; `write_on` is called last, when the places of everything are known."""
   names = [textwrap.fill(name, _NAME_WIDTH) for name in names]
   longest = max(len(line) for name in names for line in name.splitlines())
   columns = 1 if longest > _NAME_WIDTH // 2 - 4 else 2
@@ -79,6 +92,8 @@ def _picture(
   axes.grid(alpha=0.3, which='both')
   handles = axes.get_legend_handles_labels()[0]
   figure.legend(handles[: len(names)], names, loc='outside lower center', ncols=columns, fontsize=8, frameon=False)
+  if write_on:
+    write_on(axes, groups)
   figure.savefig(path)
 
 
@@ -120,6 +135,30 @@ def _front(axes: Any, groups: Sequence[runs.Group]) -> None:
       front.append((sent, value.mean))
   axes.plot(*zip(*sorted(front), strict=True), color='gray', linewidth=1, zorder=0, drawstyle='steps-post')
   axes.set_xscale('log')
+
+
+def _private(axes: Any, groups: Sequence[runs.Group]) -> None:
+  """Draws a point for each private group with a bar from the lowest to the highest seed, a line for each other one."""
+  for index, group in enumerate(groups):
+    style, (means, bars) = picture.style(index), _means_and_bars([group.spread(runs.quality)])
+    if math.isfinite(group.epsilon):
+      style |= {'linestyle': ''}
+      axes.errorbar([group.epsilon], means, yerr=bars, capsize=3, markersize=6, label=group.name, **style)
+    else:
+      axes.axhline(means[0], color=style['color'], linestyle='--', linewidth=1.2, label=f'{group.name}, not private')
+  axes.set_xscale('log')
+
+
+def _write_megabytes(axes: Any, groups: Sequence[runs.Group]) -> None:
+  """Writes beside each private group's point what it sent."""
+  points, texts, colours = [], [], []
+  for index, group in enumerate(groups):
+    place = (group.epsilon, group.spread(runs.quality).mean)
+    if all(map(math.isfinite, place)):
+      points.append(place)
+      texts.append(megabytes.text(group.spread(runs.upload_bytes).mean, 0))
+      colours.append(picture.style(index)['color'])
+  point_labels.write(axes, points, texts, colours)
 
 
 def _means_and_bars(values: Sequence[runs.Spread]) -> tuple[list[float], list[list[float]]]:

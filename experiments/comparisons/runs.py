@@ -68,6 +68,12 @@ class Run(NamedTuple):
     """The last evaluation."""
     return self.points[-1]
 
+  @property
+  def epsilon(self) -> float:
+    """What its rounds came to; infinite if nothing made them private."""
+    spent = self.rows[-1].get('epsilon') if self.rows else None
+    return math.inf if spent is None else float(spent)
+
 
 class Spread(NamedTuple):
   """A measurement over seeds; `deviation` (sample standard deviation) is None where it does not exist."""
@@ -104,6 +110,11 @@ class Group(NamedTuple):
   def finished(self) -> bool:
     """Whether all runs did all their rounds."""
     return all(run.finished for run in self.runs)
+
+  @property
+  def epsilon(self) -> float:
+    """What the rounds of a run came to at most; infinite if one was not private."""
+    return max(run.epsilon for run in self.runs)
 
   @property
   def num_diverged(self) -> int:

@@ -19,7 +19,10 @@ class TableCell(NamedTuple):
 
 
 def columns(
-  measure: quality.Quality, target: float | None = None, paired: paired_comparison.Comparison | None = None
+  measure: quality.Quality,
+  target: float | None = None,
+  paired: paired_comparison.Comparison | None = None,
+  private: bool = False,
 ) -> list[str]:
   """Returns the names of the columns beside the label.
 
@@ -27,13 +30,19 @@ def columns(
     measure: What the runs are judged by.
     target: A quality, for the columns that tell when it was reached first.
     paired: The groups against their reference, for the columns that tell of it.
+    private: Whether some runs are private, see `some_private`.
   """
   return [
     'seed numbers', 'rounds', 'parameters', measure.name, 'min to max', *(['accuracy'] if measure is quality.PERPLEXITY else []),
-    *([] if paired is None else paired_comparison.columns(measure)),
+    *(['epsilon'] if private else []), *([] if paired is None else paired_comparison.columns(measure)),
     'MB up per client-round', 'MB down per client-round', 'MB up', 'MB down', 'upload reduced', 'Pareto front',
     *([] if target is None else [f'rounds to {target:g}', f'MB up to {target:g}']),
   ]  # fmt: skip
+
+
+def some_private(found: Sequence[runs.Group]) -> bool:
+  """Whether the runs of some groups are private, so that the table tells what they came to."""
+  return any(math.isfinite(group.epsilon) for group in found)
 
 
 def rows(
@@ -42,11 +51,12 @@ def rows(
   paired: paired_comparison.Comparison | None = None,
 ) -> list[list[TableCell]]:
   """Returns the cells of `columns` for each group."""
-  front = runs.pareto_front(found)
+  front, private = runs.pareto_front(found), some_private(found)
   reference = found[runs.reference(found)].spread(runs.upload_bytes).mean
   return [
     [
       *_reached(group),
+      *([_spent(group)] if private else []),
       *_against(paired, index),
       *_sent(group, reference),
       TableCell('yes', 1) if index in front else TableCell(''),
@@ -73,7 +83,8 @@ def markdown(
 ) -> str:
   """Renders the table as Markdown: the name of each group, and its cells."""
   lines = ([name, *row] for name, row in zip(names, cells(found, target, paired), strict=True))
-  return markdown_table.render(['setting', *columns(found[0].quality, target, paired)], lines)
+  names_of_columns = columns(found[0].quality, target, paired, some_private(found))
+  return markdown_table.render(['setting', *names_of_columns], lines)
 
 
 def _reached(group: runs.Group) -> list[TableCell]:
@@ -104,6 +115,10 @@ def _diverged(group: runs.Group) -> list[TableCell]:
   others = sorted(runs.quality(run.last) for run in group.runs if not run.diverged)
   texts = [group.quality.text(value) for value in (*others[:1], *others[-1:])]
   return [TableCell(words), TableCell(' to '.join(texts), next(iter(others), None))]
+
+
+def _spent(group: runs.Group) -> TableCell:
+  return TableCell(f'{group.epsilon:.3g}' if math.isfinite(group.epsilon) else 'not private', group.epsilon)
 
 
 def _against(paired: paired_comparison.Comparison | None, index: int) -> list[TableCell]:

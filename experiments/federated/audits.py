@@ -9,7 +9,6 @@ from compression import update_codec
 from compression.privacy import accounting
 from compression.privacy import auditing
 from compression.privacy import catalog
-from compression.privacy import distributed
 from compression.privacy import plans
 from data import population as population_lib
 from experiments.command import codec_specs
@@ -42,8 +41,8 @@ def audit(privacy: Any, upload: Any, cohort: plans.Cohort, canaries: int, dimens
     raise failures.UsageError(
       "--privacy is missing: say what to audit, such as --privacy='gaussian(clip=1, noise_multiplier=1)'"
     )
-  if isinstance(kind, distributed.Distributed):
-    raise failures.UsageError('an audit has no secure sum, which hides the clients of distributed: audit another kind')
+  if kind.needs_secure_sum:
+    raise failures.UsageError('an audit has no secure sum, in which the clients of this kind hide: audit another kind')
   codec = _codec(upload)
   if canaries > cohort.num_clients:
     raise failures.UsageError(

@@ -54,7 +54,7 @@ class Config:
     settings_are_complete: Whether they, with `facts`, leave nothing out, as all flags of a binary do. If not, the run is
       known by what its computations compute, its clients and this configuration besides.
     facts: What follows from them and decides the result besides; likewise.
-    start_runtime: Where the run computes; see `experiments.workers.runtimes`.
+    start_runtime: Where the run computes; None for this machine, see `runtimes.start_here`.
     log_to: A logger that is told the rows of `metrics.csv`; see `loggers.catalog`.
   """
 
@@ -70,7 +70,7 @@ class Config:
   settings: dict[str, Any] = dataclasses.field(default_factory=dict)
   settings_are_complete: bool = False
   facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-  start_runtime: runtimes.StartRuntime = runtimes.start_worker
+  start_runtime: runtimes.StartRuntime | None = None
   log_to: logger.Logger = logger.nothing
 
 
@@ -111,16 +111,15 @@ def run(
     facts |= run_identity.undeclared(task, process, population, config)
     config = dataclasses.replace(config, settings=run_identity.settings(config))
     description = description or run_identity.description(task, population)
-  start_runtime = config.start_runtime(
-    config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round
-  )
+  start_runtime = config.start_runtime or runtimes.start_here(process.next)
+  block = start_runtime(config.output_dir / 'worker.log', task.model.num_parameters, config.clients_per_round)
   check = functools.partial(records.check_rounds, config.output_dir, config.rounds)
   logged = logger.around(config.log_to, config.output_dir)
   with output.claimed(config.output_dir, config.settings, facts, check), contextlib.ExitStack() as ended:
     tell = logger.telling(ended.enter_context(logged), on_row)
     population.say_who_also_trains(config.eval_clients)
     with supervision.starting():
-      worker = ended.enter_context(start_runtime)
+      worker = ended.enter_context(block)
       if population.database:
         worker.check_data(population.database, population.dataset_hash)
     supervisor = supervision.Supervisor(worker)

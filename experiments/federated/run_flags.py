@@ -104,10 +104,11 @@ _ALL.string(
 )
 _ALL.string(
   'runtime',
-  'worker',
-  'Where to compute: worker, a process of its own on this machine; in_process, without one; or '
+  None,
+  'Where to compute: in_process, without another; worker, in a process of its own on this machine; or '
   'remote(workers=["unix:a.sock", "unix:b.sock"]), which spreads clients over the workers that experiments.worker offers '
-  'on other machines; may change when a run continues.',
+  'on other machines. By default in_process or, where clients are sent parts of the model and with --deterministic, '
+  'worker. May change when a run continues.',
 )
 _ALL.string(
   'log_to',

@@ -269,6 +269,6 @@ def _config(given: Mapping[str, Any]) -> run.Config:
     settings_are_complete=not any(
       given_objects.is_one(value) for name, value in given.items() if name not in output.FREE_TO_CHANGE
     ),
-    start_runtime=runtimes.build(given['runtime'], given['deterministic']),
+    start_runtime=runtimes.build(given['runtime'], given['deterministic'], given['clients_per_round']),
     log_to=logger_catalog.build(given['log_to'] or logger_catalog.NONE),
   )

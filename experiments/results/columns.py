@@ -227,6 +227,7 @@ _COMPARED = (
   Column('client_rounds', '', SO_FAR, COUNTED, 'Sum of num_clients.'),
   Column('upload_bytes_total', 'bytes', SO_FAR, COUNTED, 'That of metrics.csv.'),
   Column('download_bytes_total', 'bytes', SO_FAR, COUNTED, 'That of metrics.csv.'),
+  Column('epsilon', '', SO_FAR, MODELLED, 'That of metrics.csv, of private runs.'),
   Column('diverged', '', WHOLE, MEASURED, 'Whether the run has diverged by its end: True or False.'),
   Column('finished', '', WHOLE, GIVEN, 'Whether it did all its rounds.'),
 )

@@ -59,6 +59,7 @@ FILES = (
   File('upload.png', ('compare',), 'Quality against megabytes uploaded.'),
   File('download.png', ('compare',), 'Quality against megabytes downloaded.'),
   File('pareto.png', ('compare',), 'Final quality against megabytes uploaded.'),
+  File('epsilon.png', ('compare',), 'Final quality against epsilon, where some runs are private.'),
   File('clients.png', ('compare',), 'Final quality against the number of clients, where it varies.'),
   File('codecs.md', ('compare',), 'The table of --what=codecs.'),
   File('codecs.png', ('compare',), 'Its picture.'),

@@ -146,5 +146,7 @@ def in_process(threads: int = 0) -> Iterator[InProcess]:
 
 def share_operations(threads: int = 1) -> None:
   """Sets how many threads share an operation, where TensorFlow has not begun to compute; by default they are left to clients."""
-  with contextlib.suppress(RuntimeError):  # It has, in a notebook: rounds then take longer, and nothing else.
+  with contextlib.suppress(
+    RuntimeError
+  ):  # It has, in a notebook: rounds then take longer, and their last bits may differ.
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import contextlib
 import functools
 import inspect
-import os
 import pathlib
-import sys
 from typing import Any
+
+import tensorflow_federated as tff
 
 from data import arguments
 from experiments.command import failures
@@ -20,6 +20,7 @@ from experiments.workers import hardware
 from experiments.workers import in_process as in_process_lib
 from experiments.workers import local_runtime
 from experiments.workers import remote_runtime
+from experiments.workers import split_computation
 
 _PREFIX = 'unix:'
 _GROUPS = 8
@@ -35,27 +36,42 @@ def start_worker(
   log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
 ) -> Iterator[local_runtime.LocalWorker]:
   """Computes in a worker on this machine, which runs as many clients at a time as memory and processors allow."""
-  at_once = concurrency.of_this_machine(num_parameters, clients_per_round)
+  at_once = concurrency.of_this_machine(concurrency.IN_WORKER, num_parameters, clients_per_round)
   threads = 1 if num_groups else concurrency.threads_per_client(clients_per_round)  # As remote workers have.
   with local_runtime.local_runtime(log_path, at_once, num_groups, threads) as started:
     hardware.say(f'in a worker on this machine, {_clients(at_once)} at a time')
     yield started
 
 
+def start_in_process(
+  log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None, threads: int = 0
+) -> contextlib.AbstractContextManager[in_process_lib.InProcess]:
+  """Computes in this process, as many clients at a time as there are threads, 0 for what memory and processors allow."""
+  del log_path  # Of workers.
+  if num_groups:
+    raise failures.UsageError(
+      '--deterministic adds up clients as any worker does: leave it out, --runtime=in_process repeats itself in any '
+      'case, whatever its threads'
+    )
+  return _computing_here(
+    threads or concurrency.of_this_machine(concurrency.IN_PROCESS, num_parameters, clients_per_round)
+  )
+
+
 @contextlib.contextmanager
-def _start_in_process(
-  threads: int, threads_per_client: int, clients_per_round: int
-) -> Iterator[in_process_lib.InProcess]:
-  num_processors = len(os.sched_getaffinity(0))
+def _computing_here(threads: int) -> Iterator[in_process_lib.InProcess]:
   with in_process_lib.in_process(threads) as started:
     hardware.say(f'in this process, {_clients(started.threads)} at a time', started.devices)
-    if not threads and clients_per_round * threads_per_client < num_processors:
-      print(
-        f'rounds of {_clients(clients_per_round)} leave some of {num_processors} processors idle: '
-        f'--runtime="in_process(threads_per_client={num_processors // clients_per_round})" lets clients share them',
-        file=sys.stderr,
-      )
     yield started
+
+
+def start_here(computation: tff.Computation) -> StartRuntime:
+  """Returns what starts the runtime of a computation that nobody has named one for: this process, if it can be split.
+
+  Args:
+    computation: The one that has the clients; if it sends them slices of what the server holds, a worker runs it.
+  """
+  return start_worker if split_computation.sends_slices(computation) else start_in_process
 
 
 @contextlib.contextmanager
@@ -69,21 +85,23 @@ def _clients(number: int) -> str:
   return '1 client' if number == 1 else f'{number} clients'
 
 
-def build(text: Any, deterministic: bool) -> StartRuntime:
+def build(text: Any, deterministic: bool, clients_per_round: int = 0) -> StartRuntime | None:
   """Builds what a spec such as `remote(workers=["unix:a.sock"])` names.
 
   Args:
-    text: The spec; from a script also what starts a runtime.
+    text: The spec; from a script also what starts a runtime. None for this machine.
     deterministic: Whether sums over clients must not depend on the number of workers, not even in their last bit.
+    clients_per_round: Clients of a round, 0 for all; if there are fewer than processors, these share a client's operations.
 
   Returns:
-    What starts the runtime.
+    What starts the runtime; None if the computation decides, see `start_here`.
 
   Raises:
     SpecError: For a bad spec.
   """
-  start = _checked(spec.build(text, RUNTIMES, 'runtime', kind=Callable))
-  return functools.partial(start, num_groups=_GROUPS) if deterministic else start
+  in_process_lib.share_operations(concurrency.threads_per_client(clients_per_round))
+  start = None if text is None else _checked(spec.build(text, RUNTIMES, 'runtime', kind=Callable))
+  return functools.partial(start or start_worker, num_groups=_GROUPS) if deterministic else start
 
 
 def _checked(start: StartRuntime) -> StartRuntime:
@@ -116,36 +134,20 @@ def worker() -> StartRuntime:
   return start_worker
 
 
-def in_process(threads: int = 0, threads_per_client: int = 1) -> StartRuntime:
+def in_process(threads: int = 0) -> StartRuntime:
   """Computes in this process, whose state no worker has to be sent; a crash of TensorFlow ends the run, which can go on.
 
   Args:
-    threads: How many clients are computed at a time; 0 for one a processor.
-    threads_per_client: How many threads share an operation of a client; more than 1 is faster where a round has fewer
-      clients than there are processors, and changes the last bits.
+    threads: How many clients are computed at a time; 0 for one a processor, or fewer if they would not fit into memory.
 
   Returns:
     What makes this process compute.
 
   Raises:
-    ValueError: For a negative number, or no thread for a client.
+    ValueError: For a negative number.
   """
   arguments.check_whole(0, threads=threads)
-  arguments.check_whole(1, threads_per_client=threads_per_client)
-  in_process_lib.share_operations(threads_per_client)
-
-  def start(
-    log_path: pathlib.Path, num_parameters: int, clients_per_round: int, num_groups: int | None = None
-  ) -> contextlib.AbstractContextManager[in_process_lib.InProcess]:
-    del log_path, num_parameters  # Of workers.
-    if num_groups:
-      raise failures.UsageError(
-        '--deterministic adds up clients as any worker does: leave it out, --runtime=in_process repeats itself in any '
-        'case, whatever its threads'
-      )
-    return _start_in_process(threads, threads_per_client, clients_per_round)
-
-  return start
+  return functools.partial(start_in_process, threads=threads)
 
 
 def remote(workers: Sequence[str]) -> StartRuntime:

@@ -98,8 +98,21 @@ def load(computation: tff.framework.ConcreteComputation) -> Plain | Split:
     if 'not currently reducible' in reason:
       reason = 'it sends clients slices of the model, as --download=select(...) and --trainable=width(...) do'
     raise failures.UsageError(
-      f'this computation cannot be split into rounds of this process ({reason}): use --runtime=worker'
+      f'this computation cannot be split into rounds of this process ({reason}): use --runtime=worker, in a script suite.runtime("worker")'
     ) from error
+
+
+def sends_slices(computation: tff.framework.ConcreteComputation) -> bool:
+  """Whether clients are sent slices of what the server holds, by `tff.federated_select`."""
+  found = set()
+
+  def note(block: Any) -> tuple[Any, bool]:
+    if isinstance(block, tff.framework.Intrinsic):
+      found.add(block.uri)
+    return block, False
+
+  tff.framework.transform_postorder(computation.to_building_block(), note)
+  return 'federated_select' in found
 
 
 def _check_sums(form: tff.backends.mapreduce.MapReduceForm) -> None:

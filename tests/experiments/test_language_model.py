@@ -31,7 +31,6 @@ def test_leaves_what_is_promised(finished):
     'summary.json',
     'heldout.csv',
     'perplexity.png',
-    'worker.log',
     'model.safetensors',
     'checkpoints',
   ):

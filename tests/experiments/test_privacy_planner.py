@@ -186,7 +186,7 @@ def test_a_broken_claim_ends_in_an_error():
     ),
     (
       dict(privacy='distributed(clip=1, noise_multiplier=1)'),
-      'an audit has no secure sum, which hides the clients of distributed: audit another kind',
+      'an audit has no secure sum, in which the clients of this kind hide: audit another kind',
     ),
     (dict(rounds=None), '--rounds is missing: an audit needs all of the run'),
     (dict(canaries=201), '--canaries=201 is more than --num_clients=200: canaries are some of these clients'),

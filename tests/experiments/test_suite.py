@@ -18,6 +18,7 @@ from experiments.command import plugin_tables
 from experiments.command import plugins
 from experiments.federated import checkpoints
 from experiments.results import run_files
+from experiments.workers import graph_rewrites
 from experiments.workers import local_runtime
 from tests import language_model_runs
 
@@ -27,7 +28,16 @@ def _cache(environment, monkeypatch):
   monkeypatch.setenv('LEANFED_CACHE', environment['LEANFED_CACHE'])
 
 
-def test_a_run_is_that_of_the_binary(given, tmp_path, environment):
+@pytest.fixture
+def rewritten_graphs():
+  """Lets TensorFlow rewrite graphs outside of rounds, as in a process of one's own; see tests/conftest.py."""
+  options = tf.config.optimizer.get_experimental_options()
+  tf.config.optimizer.set_experimental_options({name: not name.startswith('disable') for name in options})
+  yield
+  graph_rewrites.leave_out()
+
+
+def test_a_run_is_that_of_the_binary(given, tmp_path, environment, rewritten_graphs):
   run = suite.language_model(**given, upload='uniform(bits=8)', output_dir=tmp_path / 'script')
   command = [f'--{name}={value}' for name, value in given.items()]
   done = language_model_runs.finish(
@@ -119,7 +129,7 @@ def test_a_loop_of_ones_own_leaves_no_worker(tmp_path):
     'import tensorflow as tf, tensorflow_federated as tff\n'
     '@tff.tensorflow.computation(tf.int32)\n'
     'def twice(x): return 2 * x\n'
-    'with suite.runtime() as worker:\n'
+    'with suite.runtime("worker") as worker:\n'
     '  print(twice(4), worker.pid, flush=True)\n'
     'try:\n'
     '  twice(4)\n'

@@ -16,7 +16,7 @@ from tests.experiments.comparisons import test_run_comparison
 
 _COMPARED = [
   'round', 'perplexity', 'accuracy', 'loss', 'probe_accuracy', 'client_rounds', 'upload_bytes_total',
-  'download_bytes_total', 'diverged', 'finished',
+  'download_bytes_total', 'epsilon', 'diverged', 'finished',
 ]  # fmt: skip
 
 

@@ -53,3 +53,4 @@ def test_a_seed_that_diverged_gives_no_warning(ends, tmp_path):
     warnings.simplefilter('error')
     paths = plots.draw(runs.groups(found), tmp_path)
   assert {path.name for path in paths.values()} >= {'pareto.png', 'clients.png'}
+  assert 'epsilon.png' not in {path.name for path in paths.values()}

@@ -28,7 +28,8 @@ def _evaluation(value):
 
 
 def write_run(folder, evaluations=_EVALUATIONS, megabytes=1.0, finished=True, hashes=('abcdef0123', None), **settings):
-  """Leaves what a run does; `evaluations` are (round, quality), and 5 clients a round upload `megabytes` together."""
+  """Leaves what a run does; `evaluations` are (round, quality), and 5 clients a round upload `megabytes` for `epsilon`."""
+  epsilon = settings.pop('epsilon', None)
   folder.mkdir(parents=True)
   settings = {'model': 'lstm', 'upload': 'identity', 'rounds': 4, 'seed': 0, 'output_dir': str(folder)} | settings
   config = {'settings': settings, 'num_parameters': 1234, 'packages': {'tensorflow': '2'}, 'git_commit': 'c0ffee'}
@@ -39,7 +40,7 @@ def write_run(folder, evaluations=_EVALUATIONS, megabytes=1.0, finished=True, ha
   for number in range(evaluations[-1][0] + 1):
     total = round(number * megabytes * 1e6)
     row = {'round': number, 'upload_bytes_total': total, 'download_bytes_total': 4 * total}
-    row |= {'num_clients': 5} if number else {}
+    row |= ({'num_clients': 5} if number else {}) | ({} if epsilon is None else {'epsilon': epsilon * number})
     row |= _evaluation(dict(evaluations)[number]) if number in dict(evaluations) else {}
     lines.append(','.join(str(row.get(name, '')) for name in metrics.COLUMNS))
   (folder / 'metrics.csv').write_text('\n'.join(lines) + '\n')
@@ -294,7 +295,5 @@ def test_runs_from_before_there_was_a_base_sent_it_in_every_round(tmp_path):
   assert len(_groups(old, same)) == 1
   assert len(_groups(old, write_run(tmp_path / 'c', base='once', seed=1, **flags))) == 2
   everything = dict(download='identity', trainable='all')  # Which has no base.
-  assert (
-    len(_groups(write_run(tmp_path / 'd', **everything), write_run(tmp_path / 'e', base='once', seed=1, **everything)))
-    == 1
-  )
+  one, other = write_run(tmp_path / 'd', **everything), write_run(tmp_path / 'e', base='once', seed=1, **everything)
+  assert len(_groups(one, other)) == 1

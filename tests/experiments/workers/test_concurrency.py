@@ -22,22 +22,51 @@ _MODEL = 250_000  # Parameters: 1 MB.
   ],
 )
 def test_limit(processors: int, clients: int, megabytes: int, expected: int):
-  assert concurrency.max_clients_at_once(_MODEL, clients, processors, megabytes * 10**6) == expected
+  fitting = concurrency.max_clients_at_once(concurrency.IN_WORKER, _MODEL, clients, processors, megabytes * 10**6)
+  assert fitting == expected
+
+
+@pytest.mark.parametrize(
+  ('processors', 'clients', 'megabytes', 'expected'),
+  [
+    (64, 10, 100_000, 10),
+    (64, 10, 60, 5),  # 80 % of 60 = 48; - 11 = 37 for running clients of 6.5 each.
+    (64, 1000, 60, 5),  # What clients send is added up and let go.
+    (64, 10, 30, 2),  # 24 - 11 = 13
+    (64, 10, 20, 1),
+  ],
+)
+def test_limit_in_this_process(processors: int, clients: int, megabytes: int, expected: int):
+  fitting = concurrency.max_clients_at_once(concurrency.IN_PROCESS, _MODEL, clients, processors, megabytes * 10**6)
+  assert fitting == expected
 
 
 def test_a_round_takes_what_was_measured():
   # 8 clients of 31.2 MB, one at a time: 15 + 8 x 2.2 + 2 = 34.6 copies; measured: 32.4.
-  assert concurrency.round_bytes(7_800_000, clients_per_round=8, at_once=1) == pytest.approx(1_079_520_000)
+  assert concurrency.round_bytes(concurrency.IN_WORKER, 7_800_000, clients_per_round=8, at_once=1) == pytest.approx(
+    1_079_520_000
+  )
+  # Two clients of 37.2 MB: 11 + 2 x 6.5 = 24 copies; measured: 23.7.
+  assert concurrency.round_bytes(concurrency.IN_PROCESS, 9_300_000, clients_per_round=8, at_once=2) == pytest.approx(
+    892_800_000
+  )
 
 
 def test_a_round_that_does_not_fit_this_machine_is_announced(capsys):
-  assert concurrency.of_this_machine(num_parameters=10**12, clients_per_round=3) == 1
-  assert 'rounds of 3 clients of 1,000,000,000,000 parameters take about 94400.0 GB' in capsys.readouterr().err
-  assert concurrency.of_this_machine(num_parameters=1, clients_per_round=1) == 1
+  assert concurrency.of_this_machine(concurrency.IN_WORKER, num_parameters=10**12, clients_per_round=3) == 1
+  said = capsys.readouterr().err
+  assert 'rounds of 3 clients of 1,000,000,000,000 parameters take about 94400.0 GB' in said
+  assert said.endswith('are available: lower clients_per_round or the model\n')
+  assert concurrency.of_this_machine(concurrency.IN_PROCESS, num_parameters=10**12, clients_per_round=3) == 1
+  said = capsys.readouterr().err  # 11 + 6.5 copies.
+  assert 'take about 70000.0 GB' in said and said.endswith('are available: lower the model\n')
+  assert concurrency.of_this_machine(concurrency.IN_PROCESS, num_parameters=1, clients_per_round=1) == 1
   assert capsys.readouterr().err == ''
 
 
-@pytest.mark.parametrize(('processors', 'clients', 'expected'), [(2, 10, 1), (2, 1, 2), (64, 10, 6), (1, 1, 1)])
+@pytest.mark.parametrize(
+  ('processors', 'clients', 'expected'), [(2, 10, 1), (2, 1, 2), (64, 10, 6), (1, 1, 1), (64, 0, 1)]
+)
 def test_threads_of_a_client_share_the_processors(monkeypatch, processors: int, clients: int, expected: int):
   monkeypatch.setattr(concurrency.os, 'sched_getaffinity', lambda _: set(range(processors)))
   assert concurrency.threads_per_client(clients) == expected

@@ -16,6 +16,7 @@ from compression.privacy import plans
 from compression.secure_sums import modular
 from experiments.command import codec_specs
 from experiments.command import failures
+from experiments.workers import concurrency
 from experiments.workers import in_process
 from experiments.workers import local_runtime
 from experiments.workers import runtimes
@@ -215,26 +216,37 @@ def test_the_number_of_threads_is_checked():
     runtimes.build('in_process(threads=2)', deterministic=True)('worker.log', 1, 1)
   with pytest.raises(ValueError, match='threads must be a whole number'):
     runtimes.in_process(threads=-1)
-  with pytest.raises(ValueError, match='threads_per_client must be a whole number of at least 1'):
-    runtimes.in_process(threads_per_client=0)
 
 
-@pytest.mark.parametrize(
-  ('clients', 'threads', 'threads_per_client', 'said'),
-  [
-    (2, 0, 1, '2 clients leave some of 5 processors idle: --runtime="in_process(threads_per_client=2)"'),  # 5 // 2
-    (1, 0, 2, '1 client leave some of 5 processors idle: --runtime="in_process(threads_per_client=5)"'),
-    (2, 0, 3, None),  # 6 threads.
-    (5, 0, 1, None),
-    (1, 1, 1, None),  # As asked.
-  ],
-)
-def test_processors_that_rounds_leave_idle_are_told(monkeypatch, capsys, clients, threads, threads_per_client, said):
-  monkeypatch.setattr(runtimes.os, 'sched_getaffinity', lambda _: set(range(5)))
-  start = runtimes.in_process(threads=threads, threads_per_client=threads_per_client)
-  with start(pathlib.Path('worker.log'), 1, clients):
-    error = capsys.readouterr().err
-  assert said in error if said else 'idle' not in error
+@pytest.mark.parametrize(('clients', 'threads', 'expected'), [(3, 0, 3), (10, 0, 5), (10, 7, 7)])
+def test_as_many_clients_at_a_time_as_have_a_processor_or_as_asked(monkeypatch, clients, threads, expected):
+  monkeypatch.setattr(concurrency.os, 'sched_getaffinity', lambda _: set(range(5)))
+  with runtimes.in_process(threads)(pathlib.Path('worker.log'), 1, clients) as started:
+    assert started.threads == expected
+
+
+def test_clients_that_do_not_fit_into_memory_take_turns(monkeypatch):
+  monkeypatch.setattr(concurrency.os, 'sched_getaffinity', lambda _: set(range(5)))
+  monkeypatch.setattr(concurrency, 'available_bytes', lambda: 30 * 10**6)  # See test_concurrency.
+  with runtimes.start_in_process(pathlib.Path('worker.log'), 250_000, 10) as started:
+    assert started.threads == 2
+
+
+def test_where_a_round_runs_that_nobody_has_named_a_runtime_for():
+  whole, _ = _build(_ROWS[0])
+  assert runtimes.start_here(whole.next) is runtimes.start_in_process
+  for row in _SLICES:
+    process, _ = _build(row)
+    assert runtimes.start_here(process.next) is runtimes.start_worker
+
+
+@pytest.mark.parametrize(('clients_per_round', 'expected'), [(2, 3), (10, 1), (0, 1)])
+def test_clients_share_the_processors_that_they_leave_idle(monkeypatch, clients_per_round, expected):
+  monkeypatch.setattr(concurrency.os, 'sched_getaffinity', lambda _: set(range(6)))
+  shared = []
+  monkeypatch.setattr(in_process, 'share_operations', shared.append)
+  assert runtimes.build(None, False, clients_per_round) is None
+  assert shared == [expected]
 
 
 def test_graphs_run_as_they_are_inside_the_block_alone():

@@ -6,6 +6,7 @@ from compression.privacy import plans
 from compression.secure_sums import modular
 from experiments.command import failures
 
+_FEWEST = 2  # The sum of one client, who may come alone by coins, is that client.
 _RARE = 1e-9  # How often more clients than the field has room for come by coins.
 
 
@@ -24,7 +25,7 @@ def planned(
     UsageError: If a round is of one client, no field is large enough, or nothing says how large values are.
   """
   try:
-    if clients_per_round < 2:
+    if clients_per_round < _FEWEST:
       raise ValueError('a sum of one client is that client: raise --clients_per_round')
     if privacy is None:
       if secure_sum.limit is None:
@@ -36,7 +37,7 @@ def planned(
       raise ValueError('limit does not follow a clip that changes from round to round: leave it out')
     most = clients_per_round if privacy.min_separation is not None else _most_by_coins(num_clients, clients_per_round)
     variance = privacy.client_variance
-    least_answers = secure_sum.least_answers(clients_per_round) if variance else 0
+    least_answers = secure_sum.least_answers(clients_per_round) if variance else _FEWEST
     return secure_sum.planned(most, least_answers, variance, privacy.noise_seed)
   except ValueError as error:
     raise failures.UsageError(f'--secure_sum: {error}') from error

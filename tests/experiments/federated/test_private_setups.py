@@ -15,6 +15,7 @@ from experiments.federated import private_runs
 from experiments.federated import run
 from experiments.federated import run_identity
 from experiments.federated import run_setup
+from experiments.federated import secure_runs
 from optimizers import algorithms
 from optimizers import fed_opt
 from optimizers import local_batches
@@ -84,3 +85,9 @@ def test_what_decides_epsilon_is_known():
   ):
     assert changed.facts() != facts
   assert dataclasses.replace(_PLAN, cohort=plans.Cohort(20, 5, 9)).facts() == facts
+
+
+def test_the_sum_of_a_client_that_came_alone_is_not_learned():
+  coins, rested = _PLAN, kinds.Tree(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(20, 2, 3))
+  for plan in (coins, rested):
+    assert secure_runs.planned(modular.Modular(), plan, num_clients=20, clients_per_round=2).least_answers == 2

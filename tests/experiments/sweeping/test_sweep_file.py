@@ -150,7 +150,6 @@ def test_shipped_sweeps_build_and_say_what_to_expect(path):
     ('model', lambda text: spec.build(text, models, 'model')),
     ('algorithm', algorithm_specs.build),
     ('trainable', build_trainable),
-    ('devices', device_limits.build),
     ('upload', codec_specs.build),
     ('download', _build_download),
     ('objective', lambda text: spec.build(text, models_catalog.OBJECTIVES, 'objective')),
@@ -159,6 +158,15 @@ def test_shipped_sweeps_build_and_say_what_to_expect(path):
     written = {cell.flags[what] for cell in sweep.cells if what in cell.flags}
     for text in written.union(*(cell.candidates.get(what, ()) for cell in sweep.cells)):
       build(text)
+  for cell in sweep.cells:
+    if 'devices' in cell.flags:
+      _build_devices(sweep.binary, cell.flags)
+
+
+def _build_devices(binary, flags):
+  if binary == 'constrained_finetuning':
+    return device_limits.build(flags['devices'])
+  return device_specs.build(flags['trainable'], flags['devices'])
 
 
 def test_the_binary_has_the_flags_of_all_shipped_sweeps_and_records_them_alike():

@@ -247,6 +247,7 @@ def test_clients_share_the_processors_that_they_leave_idle(monkeypatch, clients_
   monkeypatch.setattr(in_process, 'share_operations', shared.append)
   assert runtimes.build(None, False, clients_per_round) is None
   assert shared == [expected]
+  assert runtimes.build(None, True, clients_per_round).func is runtimes.start_worker  # In groups, as remote ones.
 
 
 def test_graphs_run_as_they_are_inside_the_block_alone():

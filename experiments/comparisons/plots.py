@@ -145,20 +145,25 @@ def _private(axes: Any, groups: Sequence[runs.Group]) -> None:
       style |= {'linestyle': ''}
       axes.errorbar([group.epsilon], means, yerr=bars, capsize=3, markersize=6, label=group.name, **style)
     else:
-      axes.axhline(means[0], color=style['color'], linestyle='--', linewidth=1.2, label=f'{group.name}, not private')
+      axes.axhline(means[0], color=style['color'], linestyle='--', linewidth=1.2)
+      # Of the kind that the others are: a legend has all lines before all points.
+      axes.errorbar([], [], color=style['color'], linestyle='--', linewidth=1.2, label=group.name)
   axes.set_xscale('log')
+  axes.margins(x=0.12)  # Room for what is written beside points.
 
 
 def _write_megabytes(axes: Any, groups: Sequence[runs.Group]) -> None:
   """Writes beside each private group's point what it sent."""
-  points, texts, colours = [], [], []
+  points, texts, colours, bars = [], [], [], []
   for index, group in enumerate(groups):
-    place = (group.epsilon, group.spread(runs.quality).mean)
+    value = group.spread(runs.quality)
+    place = (group.epsilon, value.mean)
     if all(map(math.isfinite, place)):
       points.append(place)
+      bars.append([(group.epsilon, value.low), (group.epsilon, value.high)])
       texts.append(megabytes.text(group.spread(runs.upload_bytes).mean, 0))
       colours.append(picture.style(index)['color'])
-  point_labels.write(axes, points, texts, colours)
+  point_labels.write(axes, points, texts, colours, bars)
 
 
 def _means_and_bars(values: Sequence[runs.Spread]) -> tuple[list[float], list[list[float]]]:

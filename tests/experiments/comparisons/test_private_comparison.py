@@ -40,6 +40,7 @@ def test_private_groups_are_points_at_their_epsilon_with_their_megabytes_and_oth
   axes = picture.blank(plots.WIDTH, plots.HEIGHT).subplots()
   plots._private(axes, found)
   plots._write_megabytes(axes, found)
+  assert axes.get_legend_handles_labels()[1] == [group.name for group in found]
   lines = {line.get_linestyle(): list(line.get_ydata()) for line in axes.get_lines() if len(line.get_ydata()) == 2}
   assert lines['--'] == [100.0, 100.0]
   assert [(text.get_text(), text.xy) for text in axes.texts if text.get_text()] == [('2', (2.0, 120.0))]

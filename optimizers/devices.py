@@ -45,6 +45,10 @@ class Devices:
       raise ValueError(f'{len(self.shares)} shares for {len(self.tiers)} tiers')
     if len({policy.denominator for policy in self.tiers}) > 1:
       raise ValueError('all tiers need the same denominator: the server divides by one')
+    for name in sorted({name for policy in self.tiers for name in policy.of_model}):
+      values = [getattr(policy, name) for policy in self.tiers if name in policy.of_model]
+      if any(value != values[0] for value in values):
+        raise ValueError(f'all tiers need the same {name}, not {values}: it decides the model, of which there is one')
 
   @property
   def denominator(self) -> str:

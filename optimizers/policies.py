@@ -188,8 +188,7 @@ class Head(trainable.Policy):
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     """Returns which variables lie in the head; raises `ValueError` if the model has none."""
     del seeds
-    head = block_names.head(model, 'head')
-    return [variable.block == head for variable in model.variables]
+    return [variable.block == block_names.head(model, 'head') for variable in model.variables]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +204,7 @@ class Lora(trainable.Policy):
   rank: int
   alpha: float | None = None
   on: str | None = None
+  of_model = ('alpha', 'on')
 
   def __post_init__(self):
     arguments.check_whole(1, adapters.MOST_UNITS, rank=self.rank)
@@ -213,8 +213,7 @@ class Lora(trainable.Policy):
 
   def adapt(self, model: model_lib.Model) -> model_lib.Model:
     """Returns the model with the adapters; raises `ValueError` if no kernel gets one."""
-    alpha = self.rank if self.alpha is None else self.alpha
-    return adapters.with_lora(model, self.rank, alpha, **({} if self.on is None else {'on': self.on}))
+    return adapters.with_lora(model, self.rank, self.alpha or self.rank, **({} if self.on is None else {'on': self.on}))
 
   def choose(self, model: model_lib.Model, seeds: trainable.Seeds) -> list[bool]:
     """Returns which variables are of the adapters or the head."""
@@ -238,6 +237,7 @@ class Adapter(trainable.Policy):
 
   width: int
   on: str | None = None
+  of_model = ('width', 'on')
 
   def __post_init__(self):
     arguments.check_whole(1, adapters.MOST_UNITS, width=self.width)

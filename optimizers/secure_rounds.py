@@ -38,7 +38,7 @@ def check(
   if selects:
     raise ValueError(f'{_HOLDS_PART.format("select")}: leave out --download=select(...)')
   if slices.largest_counts(layouts):
-    raise ValueError(f'{_HOLDS_PART.format("a width or a rank of its own")}: use suffix, random, or one rank')
+    raise ValueError(f'{_HOLDS_PART.format("a width, or a rank by tier or round,")}: use suffix, random, or one rank')
   if client_weighting != 'uniform':
     raise ValueError(
       'a secure sum cannot weigh clients by their examples, which it does not see: use --client_weighting=uniform'

@@ -39,11 +39,13 @@ class Policy(abc.ABC):
     rolling: Whether the units that a client holds move on by one key each round, instead of being the first ones.
     denominator: `trained` divides a variable's sum by the weight of the clients that trained it, `all` by that of all.
     depth_dropout: Which of the blocks that a client does not train it leaves out.
+    of_model: The names of what decides the adapted model and no client's part of it, so that all tiers have it in common.
   """
 
   rolling: bool = False
   denominator: str = 'trained'
   depth_dropout: depth_dropout_lib.DepthDropout = depth_dropout_lib.NONE
+  of_model: tuple[str, ...] = ()
 
   @abc.abstractmethod
   def choose(self, model: model_lib.Model, seeds: Seeds) -> Sequence[local_optimizer.TrainedFlag]:

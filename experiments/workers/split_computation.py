@@ -96,7 +96,9 @@ def load(computation: tff.framework.ConcreteComputation) -> Plain | Split:
   except (TypeError, ValueError, tff.backends.mapreduce.compiler.MapReduceFormCompilationError) as error:
     reason = str(error).partition('\n')[0]
     if 'not currently reducible' in reason:
-      reason = 'it sends clients slices of the model, as --download=select(...) and --trainable=width(...) do'
+      reason = (
+        'it sends clients slices of the model, as --download=select(...), --trainable=width(...) and tiers of ranks do'
+      )
     raise failures.UsageError(
       f'this computation cannot be split into rounds of this process ({reason}): use --runtime=worker, in a script suite.runtime("worker")'
     ) from error

@@ -130,6 +130,20 @@ def test_other_shares_are_refused(shares):
     devices_lib.Devices((policies.All(),) * len(shares), shares)
 
 
+@pytest.mark.parametrize(
+  ('tiers', 'name'),
+  [
+    ((policies.Lora(rank=2, alpha=1), policies.Lora(rank=2, alpha=4)), 'alpha'),
+    ((policies.Lora(rank=2, on='a'), policies.Lora(rank=2)), 'on'),
+    ((policies.Adapter(width=1), policies.Head(), policies.Adapter(width=4)), 'width'),
+  ],
+)
+def test_tiers_have_one_model(tiers, name):
+  with pytest.raises(ValueError, match=f'all tiers need the same {name}, not'):
+    devices_lib.Devices(tiers, (1 / len(tiers),) * len(tiers))
+  devices_lib.Devices((tiers[0], policies.Head()), (0.5, 0.5))  # Which has none of its own.
+
+
 def test_tiers_of_different_denominators_are_refused():
   tiers = tuple(policies.Random(fraction=0.5, denominator=name) for name in ('trained', 'all'))
   with pytest.raises(ValueError, match='all tiers need the same denominator'):

@@ -162,7 +162,7 @@ def test_codecs_of_ranges_positions_or_codes_of_their_own_are_refused(name):
     (dict(algorithm=catalog.ALGORITHMS['mime_lite']()), 'mime_lite sends gradients too: use another algorithm'),
     (dict(upload='randk'), r'use identity, hadamard or randk\(shared=True\)'),
     (dict(upload='small_as(codec="uniform")|hadamard'), 'what uniform leaves cannot be added up unseen'),
-    (dict(tiers=(policies.Width(fraction=0.5),)), 'a width or a rank of its own gives a client its own part'),
+    (dict(tiers=(policies.Width(fraction=0.5),)), 'a width, or a rank by tier or round, gives a client its own part'),
     (dict(tiers=(policies.Lora(rank=2), policies.Lora(rank=4))), 'or one rank'),
     (dict(selects=True), 'leave out --download=select'),
     (dict(weighting='examples'), 'use --client_weighting=uniform'),

@@ -64,7 +64,11 @@ ROUNDS = (
   _FROZEN,
   Column('upload_bytes_values', 'bytes', ROUND, COUNTED, 'The part of upload_bytes that encoded values take.'),
   Column(
-    'upload_bytes_side', 'bytes', ROUND, COUNTED, 'The part of ranges, positions, seeds, keys and presence bitmaps.'
+    'upload_bytes_side',
+    'bytes',
+    ROUND,
+    COUNTED,
+    'The part of ranges, positions, seeds, keys and presence bitmaps; of a secure sum, of counts.',
   ),
   Column('upload_bytes_weights', 'bytes', ROUND, COUNTED, 'The part of the weight that a weighted mean needs.'),
   Column('upload_bytes_keys', 'bytes', ROUND, MODELLED, 'The part of keys and shares, by the formula of --secure_sum.'),
@@ -154,6 +158,13 @@ SUMMARY = (
   Column('upload_bytes_total', 'bytes', WHOLE, COUNTED, 'That of the last row of metrics.csv.'),
   Column('download_bytes_total', 'bytes', WHOLE, COUNTED, 'That of the last row of metrics.csv.'),
   Column('dropped_updates', 'updates', WHOLE, COUNTED, 'Sum over all rounds.'),
+  Column(
+    'secure_sum',
+    '',
+    WHOLE,
+    COUNTED,
+    'Sums of wrapped_values, cut_values and aborted_rounds; null without --secure_sum.',
+  ),
   Column('diverged_round', '', WHOLE, MEASURED, 'Since which round no evaluation was finite; null if all is well.'),
   Column(
     'seconds', 'seconds', WHOLE, MEASURED, 'Wall time of this process, and round_seconds of the rounds before it began.'

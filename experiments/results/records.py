@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import pathlib
 import sys
@@ -94,6 +95,7 @@ class Records:
       **{name: evaluated[name] for name in ('eval/loss', 'eval/accuracy', 'eval/perplexity')},
       **{name: self.rows[-1][name] for name in ('upload_bytes_total', 'download_bytes_total')},
       'dropped_updates': sum(row['dropped_updates'] for row in self.rows[1:]),
+      'secure_sum': _lost_in_sums(self.rows[1:]),
       'diverged_round': quality.diverged_round(self.rows),
     }
 
@@ -127,6 +129,14 @@ def report_divergence(summary: Mapping[str, Any]) -> None:
       'and lower learning rates',
       file=sys.stderr,
     )
+
+
+def _lost_in_sums(rows: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+  """Returns what secure sums got wrong or lost in all rounds; None if nothing was summed in that way."""
+  names = ('wrapped_values', 'cut_values', 'aborted_rounds')
+  if not rows or rows[-1][names[0]] is None:
+    return None
+  return {name: sum(row[name] for row in rows) for name in names}
 
 
 def _rounds_on_disk(output_dir: pathlib.Path) -> list[int]:

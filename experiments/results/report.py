@@ -61,6 +61,7 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
     ('uploaded', f'{summary["upload_bytes_total"] / 1e6:,.1f} MB'),
     ('downloaded', f'{summary["download_bytes_total"] / 1e6:,.1f} MB'),
     *_privacy(summary.get('privacy')),
+    *_secure_sum(summary.get('secure_sum')),
     ('updates dropped', f'{summary["dropped_updates"]}'),
     ('minutes', f'{summary["seconds"] / 60:.1f}'),
     ('peak memory', f'{peak["main"] / 1e9:.2f} GB here{in_worker}'),
@@ -71,6 +72,12 @@ def table(summary: Mapping[str, Any], measures: Sequence[Measure]) -> str:
 def _privacy(told: Mapping[str, Any] | None) -> list[tuple[str, str]]:
   return (
     [] if told is None else [('epsilon', f'{told["epsilon"]:.3g} at delta {told["delta"]:.2g}, {told["neighbours"]}')]
+  )
+
+
+def _secure_sum(lost: Mapping[str, int] | None) -> list[tuple[str, str]]:
+  return (
+    [] if lost is None else [('secure sum', ', '.join(f'{name.replace("_", " ")} {n}' for name, n in lost.items()))]
   )
 
 

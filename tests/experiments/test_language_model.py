@@ -39,7 +39,7 @@ def test_leaves_what_is_promised(finished):
   summary = json.loads((output_dir / 'summary.json').read_text())
   assert list(summary) == [
     'rounds', 'num_parameters', 'num_clients_total', 'eval/loss', 'eval/accuracy', 'eval/perplexity',
-    'upload_bytes_total', 'download_bytes_total', 'dropped_updates', 'diverged_round', 'seconds', 'peak_rss_bytes',
+    'upload_bytes_total', 'download_bytes_total', 'dropped_updates', 'secure_sum', 'diverged_round', 'seconds', 'peak_rss_bytes',
     'dataset_hash', 'privacy',
   ]  # fmt: skip
   assert tuple(summary) == columns.names(columns.SUMMARY)

@@ -50,6 +50,17 @@ def test_bytes_add_up(finished):
   assert rows[-1]['upload_bytes_total'] == sum(row['upload_bytes'] for row in rows)
 
 
+def test_the_end_says_what_was_lost(finished):
+  output_dir, process = finished
+  rows = metrics.read(output_dir / 'metrics.csv')[1:]
+  lost = json.loads((output_dir / 'summary.json').read_text())['secure_sum']
+  assert lost == {name: sum(row[name] for row in rows) for name in ('wrapped_values', 'cut_values', 'aborted_rounds')}
+  said = (
+    f'wrapped values {lost["wrapped_values"]}, cut values {lost["cut_values"]}, aborted rounds {lost["aborted_rounds"]}'
+  )
+  assert said in process.stdout
+
+
 def test_noise_is_that_of_the_clients(finished):
   output_dir, _ = finished
   for row in metrics.read(output_dir / 'metrics.csv')[1:]:

@@ -247,13 +247,14 @@ def _build_server(
 def _loudness(
   summed: client_sum.Summed, noise: Sequence[tf.Tensor], num_values: tf.Tensor, num_clients: int
 ) -> dict[str, tf.Tensor]:
-  """Measures the noise, of server and clients together."""
+  """Measures the noise, of server and clients together; zeros if nothing is added to the model."""
   norm = tf.linalg.global_norm(
     [of_server + of_clients for of_server, of_clients in zip(noise, summed.noise, strict=True)]
   )
   signal = tf.linalg.global_norm([each - of_it for each, of_it in zip(summed.tensors, summed.noise, strict=True)])
+  stddev, ratio = norm / tf.sqrt(num_values) / num_clients, tf.math.divide_no_nan(signal, norm)
   return dict(
-    noise_stddev=norm / tf.sqrt(num_values) / num_clients, signal_to_noise=tf.math.divide_no_nan(signal, norm)
+    noise_stddev=tf.where(summed.is_known, stddev, 0.0), signal_to_noise=tf.where(summed.is_known, ratio, 0.0)
   )
 
 

@@ -169,7 +169,10 @@ def read(folder: pathlib.Path) -> Run | None:
     points = _points(rows, quality)
   except (KeyError, ValueError, TypeError, OSError) as error:
     raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no metrics of a run') from error
-  finished = 'rounds' in summary and summary['rounds'] == settings.get('rounds')
+  planned = (
+    rows[-1]['round'] if settings.get('epsilon_budget') and rows else settings.get('rounds')
+  )  # A budget may end it.
+  finished = 'rounds' in summary and summary['rounds'] == planned
   if finished and not evaluated:
     raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no evaluation, and the run is finished')
   if not points or (not finished and (points[-1].round == 0 or 'stage' in rows[0])):

@@ -197,7 +197,7 @@ class _Run:
     summary = self._summary(time.monotonic() - started)
     self._write_heldout(state)
     run_files.write_summary(summary, self._config.output_dir)
-    records.report_divergence(summary)
+    records.warn(summary)
     return summary
 
   def _start(self) -> Any:

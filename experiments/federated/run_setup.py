@@ -156,7 +156,8 @@ class RunSetup:
     if secure is None:
       return dataclasses.replace(self, config=config)
     clients_per_round = population.clients_per_round(config.clients_per_round)
-    plan = secure_runs.planned(secure, config.privacy, len(population.training_ids), clients_per_round)
+    vanish = self.client_dropout != client_dropout_lib.NONE
+    plan = secure_runs.planned(secure, config.privacy, len(population.training_ids), clients_per_round, vanish)
     return dataclasses.replace(self, config=config, secure_plan=plan)
 
   def _say_base(self, adapted: model_lib.Model, seed: int) -> None:

@@ -120,8 +120,8 @@ def check_rounds(output_dir: pathlib.Path, rounds: int) -> None:
     )
 
 
-def report_divergence(summary: Mapping[str, Any]) -> None:
-  """Says on stderr since which round a run has diverged, if its summary has it so."""
+def warn(summary: Mapping[str, Any]) -> None:
+  """Says on stderr what a summary has that makes a result worth little: divergence, and secure sums that came to nothing."""
   if summary['diverged_round'] is not None:
     measure = 'loss' if summary['eval/perplexity'] is None else 'perplexity'
     print(
@@ -129,6 +129,15 @@ def report_divergence(summary: Mapping[str, Any]) -> None:
       'and lower learning rates',
       file=sys.stderr,
     )
+  lost = summary['secure_sum']
+  if lost and lost['aborted_rounds'] == summary['rounds']:
+    print(
+      'nothing was learned: in each round too few clients answered for a secure sum; raise --clients_per_round, or lower '
+      'the threshold of --secure_sum',
+      file=sys.stderr,
+    )
+  if lost and lost['wrapped_values']:
+    print(f'{lost["wrapped_values"]} values of secure sums did not fit their field, and are wrong', file=sys.stderr)
 
 
 def _lost_in_sums(rows: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:

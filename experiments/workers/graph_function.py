@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 from tensorflow_federated.python.core.impl.types import type_conversions
 
+from experiments.workers import called_functions
 from experiments.workers import held_leaves
 
 _Structure = tff.structure.Struct
@@ -37,6 +38,7 @@ class GraphFunction:
       raise ValueError('the graph of a computation has variables or tables of its own, which have to be initialized')
     graph = tf.compat.v1.GraphDef()
     block.graph_def.Unpack(graph)
+    called_functions.run_as_they_are(graph)
     takes = list(_names(block.parameter)) if self.parameter is not None else []
     imported, specs = _function(graph, takes, list(_names(block.result)), block.session_token_tensor_name)
     self._call = held_leaves.holding(imported, specs, held, holds) if held or holds else imported

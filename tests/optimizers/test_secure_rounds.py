@@ -120,12 +120,20 @@ def test_every_kind_of_privacy(name):
     assert measured[column] == pytest.approx(reference.metrics['aggregator'][column], rel=1e-4)
 
 
-def test_too_few_answers_leave_the_model_as_it_was():
+@pytest.mark.parametrize('is_private', [False, True])
+def test_too_few_answers_leave_the_model_as_it_was(is_private):
   row = _Row((policies.All(),), 'identity', dropout=client_dropout.bernoulli(rate=0.99))
-  process = _process(row, _FINE.planned(len(_CLIENTS)))
+  cohort, mechanism = plans.Cohort(40, 4, 5, modular.Modular(bits=20)), None
+  if is_private:
+    mechanism = (
+      privacies.PRIVACIES['tree'](noise_multiplier=0.5, clip=0.5, delta=1e-5).planned(cohort).mechanism(seed=1)
+    )
+  process = _process(row, _FINE.planned(len(_CLIENTS)), mechanism)
   state = process.initialize()
   done = process.next(state, _CLIENTS)
-  assert done.metrics['aggregator']['aborted_rounds'] == 1
+  measured = done.metrics['aggregator']
+  assert measured['aborted_rounds'] == 1
+  assert (measured.get('noise_stddev', 0), measured.get('signal_to_noise', 0)) == (0, 0)
   for before, after in zip(
     state.global_model_weights.trainable, done.state.global_model_weights.trainable, strict=True
   ):

@@ -44,3 +44,11 @@ def test_private_groups_are_points_at_their_epsilon_with_their_megabytes_and_oth
   lines = {line.get_linestyle(): list(line.get_ydata()) for line in axes.get_lines() if len(line.get_ydata()) == 2}
   assert lines['--'] == [100.0, 100.0]
   assert [(text.get_text(), text.xy) for text in axes.texts if text.get_text()] == [('2', (2.0, 120.0))]
+
+
+def test_a_run_that_its_budget_ended_is_finished(tmp_path):
+  evaluations = ((0, 400.0), (2, 120.0))
+  ended = write_run(tmp_path / 'ended', evaluations, privacy='a', epsilon=1.0, epsilon_budget=2.0)
+  killed = write_run(tmp_path / 'killed', evaluations, finished=False, privacy='a', epsilon=1.0, epsilon_budget=2.0)
+  assert runs.read(ended).finished and not runs.read(killed).finished
+  assert not runs.read(write_run(tmp_path / 'interrupted', evaluations, privacy='a', epsilon=1.0)).finished

@@ -88,6 +88,25 @@ def test_what_decides_epsilon_is_known():
 
 
 def test_the_sum_of_a_client_that_came_alone_is_not_learned():
-  coins, rested = _PLAN, kinds.Tree(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(20, 2, 3))
+  coins = kinds.Gaussian(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(1000, 100, 3))
+  rested = kinds.Tree(0.5, noise_multiplier=1.0, delta=1e-5).planned(plans.Cohort(1000, 100, 3))
   for plan in (coins, rested):
-    assert secure_runs.planned(modular.Modular(), plan, num_clients=20, clients_per_round=2).least_answers == 2
+    assert secure_runs.planned(modular.Modular(), plan, num_clients=1000, clients_per_round=100).least_answers == 2
+
+
+# Poisson's law, nearly: of 14 expected none or one comes with probability 15 e^-14 = 1.2e-5, of 40 with 41 e^-40 = 1.7e-16.
+# Ten rounds of these, times 1 + e^epsilon, are far above and far below a hundredth of 1e-5.
+@pytest.mark.parametrize(
+  ('expected', 'vanish', 'message'),
+  [(14, False, 'raise --clients_per_round'), (40, True, 'leave --client_dropout out'), (40, False, None)],
+)
+def test_aborted_rounds_that_epsilon_does_not_cover_are_refused(expected, vanish, message):
+  cohort = plans.Cohort(10_000, expected, 10)
+  coins = kinds.Gaussian(0.5, noise_multiplier=1.0, delta=1e-5).planned(cohort)
+  turns = kinds.Tree(0.5, noise_multiplier=1.0, delta=1e-5).planned(cohort)
+  secure_runs.planned(modular.Modular(), turns, 10_000, expected, vanish)
+  if message is None:
+    secure_runs.planned(modular.Modular(), coins, 10_000, expected, vanish)
+    return
+  with pytest.raises(failures.UsageError, match=message):
+    secure_runs.planned(modular.Modular(), coins, 10_000, expected, vanish)

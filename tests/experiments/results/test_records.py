@@ -1,5 +1,7 @@
 """The rows of a run add up, and what was not measured is None here and empty in the file."""
 
+import pytest
+
 from experiments.results import metrics
 from experiments.results import records
 
@@ -20,3 +22,18 @@ def test_adds_rows_without_a_change_to_what_was_measured(tmp_path):
   assert rows[0]['eval/loss'] is None and rows[1]['train/loss'] is None
   assert found.rows[1:] == rows == metrics.read(tmp_path / 'metrics.csv')[1:]
   assert (tmp_path / 'metrics.csv').read_text().splitlines()[2].startswith('1,,,,,,,3,5,')
+
+
+@pytest.mark.parametrize(
+  ('aborted', 'wrapped', 'said'),
+  [
+    (0, 0, ''),
+    (2, 0, ''),
+    (3, 0, 'nothing was learned: in each round too few'),
+    (0, 7, '7 values of secure sums did not fit'),
+  ],
+)
+def test_sums_that_came_to_nothing_are_told(aborted, wrapped, said, capsys):
+  lost = {'wrapped_values': wrapped, 'cut_values': 5, 'aborted_rounds': aborted}
+  records.warn({'rounds': 3, 'diverged_round': None, 'secure_sum': lost})
+  assert capsys.readouterr().err.startswith(said) if said else not capsys.readouterr().err

@@ -161,13 +161,21 @@ def _check_same_run(output_dir: pathlib.Path, settings: Mapping[str, Any], facts
       continue
     if same_content.identity(name, recorded.get(name), recorded) != same_content.identity(name, value, facts):
       raise failures.UsageError(
-        f'{output_dir} holds a run with {name}={recorded.get(name)!r}, not {value!r}: choose a new --output_dir or '
+        f'{output_dir} holds a run with {_told_apart(name, recorded.get(name), value)}: choose a new --output_dir or '
         + (
           'the script of that run, with the same initial weights'
           if name == COMPUTATIONS
           else 'the settings of that run (its run.flags)'
         )
       )
+
+
+def _told_apart(name: str, recorded: Any, value: Any) -> str:
+  """Says what two values have of which one is recorded; of mappings the first part that differs."""
+  if isinstance(recorded, Mapping) and isinstance(value, Mapping):
+    part = next(part for part in {**recorded, **value} if recorded.get(part) != value.get(part))
+    return _told_apart(f'{name}.{part}', recorded.get(part), value.get(part))
+  return f'{name}={recorded!r}, not {value!r}'
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

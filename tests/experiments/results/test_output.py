@@ -87,6 +87,12 @@ def test_another_run_is_refused_and_nothing_overwritten(settings, facts, message
   assert (folder / 'config.json').read_text() == before
 
 
+def test_of_a_fact_with_parts_the_one_is_told_that_differs(folder):
+  _claim(folder, _SETTINGS, dict(_FACTS, plan={'kind': 'Tree', 'rounds': 2}))
+  with pytest.raises(failures.UsageError, match=r'holds a run with plan\.rounds=2, not 4: choose'):
+    _claim(folder, _SETTINGS, dict(_FACTS, plan={'kind': 'Tree', 'rounds': 4}))
+
+
 @pytest.mark.parametrize(
   ('name', 'before', 'after', 'fact'),
   [

@@ -169,9 +169,8 @@ def read(folder: pathlib.Path) -> Run | None:
     points = _points(rows, quality)
   except (KeyError, ValueError, TypeError, OSError) as error:
     raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no metrics of a run') from error
-  planned = (
-    rows[-1]['round'] if settings.get('epsilon_budget') and rows else settings.get('rounds')
-  )  # A budget may end it.
+  # One with a budget ends where that does, and writes its summary then.
+  planned = rows[-1]['round'] if settings.get('epsilon_budget') and rows else settings.get('rounds')
   finished = 'rounds' in summary and summary['rounds'] == planned
   if finished and not evaluated:
     raise DamagedRunError(folder, f'{folder / "metrics.csv"} holds no evaluation, and the run is finished')

@@ -68,7 +68,8 @@ def _check_aborts(privacy: plans.PrivacyPlan, num_clients: int, clients_per_roun
     raise ValueError(
       f'epsilon would not cover that too few answer where clients come by coins: leave --client_dropout out, or {remedy}'
     )
-  alone = stats.binom.cdf(_FEWEST - 1, num_clients, clients_per_round / num_clients)
+  # Of one client less, the neighbour to which that happens more often.
+  alone = stats.binom.cdf(_FEWEST - 1, num_clients - 1, clients_per_round / num_clients)
   epsilon = min(privacy.epsilon_after(privacy.cohort.rounds), _A_PROMISE)
   if privacy.cohort.rounds * alone * (1.0 + math.exp(epsilon)) > _SHARE_OF_DELTA * privacy.delta:
     raise ValueError(

@@ -110,3 +110,14 @@ def test_aborted_rounds_that_epsilon_does_not_cover_are_refused(expected, vanish
     return
   with pytest.raises(failures.UsageError, match=message):
     secure_runs.planned(modular.Modular(), coins, 10_000, expected, vanish)
+
+
+def test_with_two_clients_their_absence_would_show():
+  # Both come to each round, and without one of them each is aborted; of three, two are left to be summed.
+  for num_clients in (2, 3):
+    plan = kinds.Gaussian(0.5, noise_multiplier=1.0, delta=1e-2).planned(plans.Cohort(num_clients, num_clients, 1))
+    if num_clients == 3:
+      secure_runs.planned(modular.Modular(), plan, num_clients, num_clients)
+      continue
+    with pytest.raises(failures.UsageError, match='raise --clients_per_round'):
+      secure_runs.planned(modular.Modular(), plan, num_clients, num_clients)
